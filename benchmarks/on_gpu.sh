@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Everything that wants a GPU, in under ten minutes: GPU tests, each model trained for a minute with
+# its grids, timings. Usage: benchmarks/on_gpu.sh [FOLDER], by default benchmarks/results/<date>-<gpu>.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+gpu=$("$python" -c 'import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else "")')
+if [ -z "$gpu" ]; then
+    echo "error: torch sees no CUDA device here" >&2
+    exit 2
+fi
+out=${1:-benchmarks/results/$(date +%Y%m%d)-$(tr -c '[:alnum:]\n' '-' <<<"$gpu")}
+mkdir -p "$out"
+seconds=${SECONDS_PER_MODEL:-60}
+export PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+{
+    date -u +%Y-%m-%dT%H:%M:%SZ
+    echo "$gpu, $("$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)')"
+    nvidia-smi --query-gpu=driver_version,memory.total --format=csv,noheader
+} | tee "$out/machine.txt"
+
+status=0
+echo "== GPU tests"
+if "$python" -c 'import pytest' 2>/dev/null; then
+    timeout 150 "$python" -m pytest -n0 -q -m gpu 2>&1 | tee "$out/tests.txt" || status=1
+else
+    echo "pytest is not installed: GPU tests not run" | tee "$out/tests.txt"
+    status=1
+fi
+
+echo "== trainings of $seconds s each"
+for model in dcgan cgan infogan wgan wgan_gp; do
+    run=$(mktemp -d)/$model
+    "$python" -m gan_cli.train model="$model" data=mnist runtime.device=cuda \
+        max_time="${seconds}s" steps=10000000 sample_every=2000 run.dir="$run" 2>&1 |
+        tee "$out/$model.log" || status=1
+    tail -n 1 "$run/metrics.jsonl" >"$out/$model.json" || status=1
+    "$python" -m gan_cli.sample "$run" --out "$out/$model.png" || status=1
+done
+
+echo "== timings"
+"$python" benchmarks/overhead.py --device cuda --model dcgan 2>&1 | tee "$out/overhead.txt" || status=1
+"$python" benchmarks/overhead.py --device cuda --model mlp 2>&1 | tee -a "$out/overhead.txt" || status=1
+for precision in fp32 tf32 bf16; do
+    "$python" benchmarks/speed.py --device cuda --precision "$precision" 2>&1 |
+        tee -a "$out/speed.txt" || status=1
+done
+echo "what was found lies in $out"
+exit "$status"

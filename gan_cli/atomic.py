@@ -1,0 +1,96 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from gan_cli.errors import UserError
+
+
+def cannot_write(path: Path, cause: OSError, error: type[UserError] = UserError) -> UserError:
+    """The one line for a file that cannot be written: disk full, read-only, no permission."""
+    return error(
+        f"{path}: cannot be written: {cause.strerror or cause}; make room or choose another folder"
+    )
+
+
+@contextmanager
+def replacing(
+    path: Path, error: type[UserError] = UserError, durable: bool = True
+) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` at the end or never.
+
+    It lies beside `path` as `.<name>.<random>.tmp` until then. Whoever reads `path`, at any moment
+    and after any crash of the program (where `durable`, of the machine), finds the old bytes or the
+    new ones.
+
+    Raises:
+        UserError: (or the given `error`) the operating system refuses; the old file is untouched.
+    """
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        try:
+            with aside.open("xb") as file:
+                yield file
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            aside.replace(path)
+            if durable:
+                sync_folder(path.parent)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    except OSError as cause:
+        raise cannot_write(path, cause, error) from cause
+
+
+def write(path: Path, data: bytes | str, error: type[UserError] = UserError) -> None:
+    """Put `data` (text as UTF-8) into `path` at once; see `replacing`."""
+    with replacing(path, error) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def link(source: Path, target: Path, error: type[UserError] = UserError) -> None:
+    """Let `target` be the same bytes as `source`, in place of what it was: a link or a copy.
+
+    Raises:
+        UserError: (or the given `error`) neither can be made.
+    """
+    aside = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        os.link(source, aside)
+    except OSError:  # a file system without links
+        with source.open("rb") as original, replacing(target, error) as copy:
+            shutil.copyfileobj(original, copy)
+        return
+    try:
+        aside.replace(target)
+        sync_folder(target.parent)
+    except OSError as cause:
+        raise cannot_write(target, cause, error) from cause
+    finally:
+        aside.unlink(missing_ok=True)  # replacing a link to the same file leaves it there
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within `folder` survive a power cut."""
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be opened, and renames are durable by themselves
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed writers left in `folder`; only for who is its only writer."""
+    for aside in folder.glob(".*.tmp"):
+        aside.unlink(missing_ok=True)

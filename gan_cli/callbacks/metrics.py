@@ -1,0 +1,45 @@
+"""metrics.jsonl: the curves for scripts, one JSON object per point."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from gan_cli.callbacks.appending import AppendedFile
+from gan_cli.callbacks.callback import Callback
+
+
+class Metrics(Callback):
+    """Appends `{"step": 50, "time": <seconds since 1970>, "loss/generator": 0.7, ...}`.
+
+    JSON knows no NaN and no infinity; they are the strings "nan", "inf" and "-inf", which Python's
+    `float` and JavaScript's `Number` (but for "inf") read back.
+
+    Raises:
+        UserError: (from any hook) the file cannot be written, or was deleted meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: AppendedFile | None = None
+
+    def start(self, step: int) -> None:
+        self._file = AppendedFile(self.path)
+
+    def logged(
+        self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
+    ) -> None:
+        assert self._file is not None, "start comes first"
+        values = {name: v if math.isfinite(v) else str(v) for name, v in scalars.items()}
+        point = {"step": step, "time": round(time.time(), 3), **values}
+        self._file.append(json.dumps(point, allow_nan=False).encode() + b"\n")
+
+    def end(self, step: int, status: str) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

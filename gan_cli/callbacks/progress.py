@@ -1,0 +1,178 @@
+"""How far the run is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.forecast import announce, remaining
+from gan_cli.console import FILE_ONLY, console, on_terminal
+from gan_cli.duration import show
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+log = logging.getLogger(__name__)
+
+SHORT = {"discriminator": "D", "generator": "G"}
+REDRAW = 0.5  # seconds between looks of the bar; more often would cost the training
+BAR = 10  # columns that are left to the bar itself on a narrow terminal
+FIRST_LINES = 3  # written as they come
+LINE_EVERY = 10.0  # seconds between lines after those; a sixtieth of the run's time if longer
+SKIPPED = 1  # first steps, which make and compile what the others use
+WARM_UP = 3.0  # seconds, and ...
+WARM_UP_STEPS = 20  # ... steps to measure before the forecast, but ...
+WARM_UP_MOST = 10.0  # ... not longer than these seconds
+
+
+class Progress(Callback):
+    """Shows step, losses, images per second and time left, and says early how long it will take.
+
+    Args:
+        total_steps: where the run ends.
+        max_seconds: the longest that this start of the run may take, where there is a limit.
+        device: what the run is on, in words.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(
+        self,
+        total_steps: int,
+        max_seconds: float | None = None,
+        device: str = "cpu",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total, self.max_seconds = total_steps, max_seconds
+        self.device, self.clock = device, clock
+        self._bar: Bar | None = None
+        self._losses, self._images = "", ""
+
+    def start(self, step: int) -> None:
+        self._begun = self._redrawn = self.clock()
+        self._first = self._step = step
+        self._marks = deque([(self._begun, step)], maxlen=60)  # a minute, second by second
+        self._announced = False
+        self._lines, self._lined_at = 0, self._begun
+        if on_terminal():
+            self._bar = _bar()
+            self._bar.add_task("", total=self.total, right="")
+            self._redraw(self._begun)
+            self._bar.start()
+
+    def stepped(self, step: int) -> None:
+        now = self.clock()
+        self._step = step
+        if step - self._first <= SKIPPED:
+            self._marks[0] = (now, step)
+        elif now - self._marks[-1][0] >= 1:
+            self._marks.append((now, step))
+        if not self._announced and step > self._marks[0][1]:
+            self._announce(now)
+        if self._bar is not None and now - self._redrawn >= REDRAW:
+            self._redraw(now)
+
+    def logged(
+        self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
+    ) -> None:
+        self._losses = "  ".join(
+            f"{_short(name)} {value:#.4g}".rstrip(".")  # always as wide, or the bar would twitch
+            for name, value in scalars.items()
+            if name.startswith("loss/")
+        )
+        speed = scalars.get("speed/images_per_second")
+        self._images = "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
+        now = self.clock()
+        pause = max(LINE_EVERY, (now - self._begun) / 60)
+        if self._lines < FIRST_LINES or now - self._lined_at >= pause:
+            self._line(now, self._left(now))
+
+    def end(self, step: int, status: str) -> None:
+        """Take the bar away; how the last point was is always written."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if self._losses:
+            self._line(now := self.clock(), f"{show(now - self._begun)} in all")
+
+    def _announce(self, now: float) -> None:
+        passed = now - self._begun
+        steps = self._step - self._marks[0][1]
+        enough = passed >= WARM_UP and steps >= WARM_UP_STEPS
+        if self._step >= self.total or not (enough or passed >= WARM_UP_MOST):
+            return
+        self._announced = True
+        limit = self.max_seconds
+        log.info(
+            announce(
+                self._step,
+                self.total,
+                steps / (now - self._marks[0][0]),
+                self.device,
+                seconds_left=None if limit is None else limit - passed,
+                max_seconds=limit,
+                resumed=self._first > 0,
+            )
+        )
+
+    def _left(self, now: float) -> str:
+        time_before, step_before = self._marks[0]
+        if self._step <= step_before or now <= time_before:
+            return ""
+        limit = None if self.max_seconds is None else self._begun + self.max_seconds - now
+        rate = (self._step - step_before) / (now - time_before)
+        return f"{show(remaining(self.total - self._step, rate, limit))} left"
+
+    def _where(self) -> str:
+        return f"step {self._step:,}/{self.total:,}"
+
+    def _line(self, now: float, ending: str) -> None:
+        self._lines, self._lined_at = self._lines + 1, now
+        parts = (self._where(), self._losses, self._images, ending)
+        # Where there is a bar, the screen says it all the time; the log file is for later.
+        log.info("  ".join(p for p in parts if p), extra=FILE_ONLY if self._bar else None)
+
+    def _redraw(self, now: float) -> None:
+        assert self._bar is not None
+        self._redrawn = now
+        where = self._where()
+        room = console().width - len(where) - BAR - 2
+        right = fit([self._losses, self._images, self._left(now)], room)
+        task = self._bar.task_ids[0]
+        self._bar.update(task, description=where, completed=self._step, right=right, refresh=True)
+
+
+def fit(parts: list[str], room: int) -> str:
+    """What of losses, speed and time left fits into `room` columns; time left stays longest."""
+    for kept in (parts, [parts[0], parts[2]], parts[2:]):
+        text = "  ".join(part for part in kept if part)
+        if len(text) <= room:
+            return text
+    return ""
+
+
+def _short(tag: str) -> str:
+    """The loss of "loss/discriminator_penalty" is called "D penalty"."""
+    first, *rest = tag.removeprefix("loss/").split("_")
+    return " ".join([SHORT.get(first, first), *rest])
+
+
+def _bar() -> Bar:
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    # Drawn by the training's own thread: another one would fight it for the interpreter.
+    return Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[right]}", markup=False),
+        console=console(),
+        transient=True,
+        auto_refresh=False,
+        expand=True,
+    )

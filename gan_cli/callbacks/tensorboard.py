@@ -1,0 +1,145 @@
+"""TensorBoard: curves, pictures, distributions, the configuration and the table of runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy import ndarray
+from torch import Tensor
+
+from gan_cli.callbacks import hparams as table
+from gan_cli.callbacks import summaries
+from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.events import EventFile
+
+CHARTS: Mapping[str, Mapping[str, str]] = {
+    "The game": {
+        "losses": "loss/",
+        "D's mean output": "output/",
+        "D's mean probability of real": "probability/",
+        "D's accuracy": "accuracy/",
+        "Wasserstein estimate": "wasserstein_estimate",
+        "mutual information, nats": "information/",
+        "penalties": "penalty/",
+    },
+    "Updates": {
+        "gradient norms": "gradient_norm/",
+        "weight norms": "weight_norm/",
+        "learning rates": "learning_rate/",
+    },
+    "Speed": {
+        "images per second": "speed/images_per_second",
+        "seconds per step": "speed/seconds_per_step",
+    },
+}
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "loss/": "What this phase minimises; mean since the last point.",
+    "output/": "Mean output of the discriminator or critic, before any sigmoid.",
+    "probability/": "Mean of sigmoid(output): how likely D holds these samples to be real.",
+    "accuracy/": "Share of samples that D puts on the right side; 0.5 when it cannot tell.",
+    "penalty/": "Mean of the term, its weight included.",
+    "gradient_norm/": "Euclidean norm of the gradient of all weights, before clipping.",
+    "weight_norm/": "Euclidean norm of all weights.",
+    "learning_rate/": "Of this player's optimizer, after schedule and warm-up.",
+    "information/": "Lower bound of the mutual information between codes and image, in nats"
+    " (Chen et al. 2016, Eq. 5); ten categories hold at most ln 10 = 2.30.",
+    "wasserstein_estimate": "Critic's mean on real minus mean on fake: the Wasserstein-1 distance"
+    " up to a factor, the critic's Lipschitz constant (Arjovsky et al. 2017, Eq. 2).",
+    "speed/images_per_second": "Real images seen, counting those of every update.",
+    "speed/seconds_per_step": "Of one generator step with all that belongs to it.",
+}
+
+
+class TensorBoard(Callback):
+    """Writes one event file per start into the run folder.
+
+    Args:
+        folder: the run folder.
+        config: the run's configuration as YAML, shown as text.
+        hparams: settings to compare runs by, under flat names such as `optimizer.lr`; a few,
+            since each is a column of a table. Where a setting does not apply, leave it out. What
+            is no number (truth values, null, lists) is shown as text.
+        last_point: of an earlier start, that stays; what follows it is drawn anew. By default
+            that of the step at which this start begins.
+
+    Raises:
+        UserError: (from any hook) the file cannot be written, or was deleted meanwhile.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        hparams: Mapping[str, object],
+        last_point: int | None = None,
+    ) -> None:
+        self.folder, self.config, self.hparams = folder, config, hparams
+        self._last_point = last_point
+        self._file: EventFile | None = None
+        self._seen: set[str] = set()
+
+    def start(self, step: int) -> None:
+        """Begin at 0, or go on behind the last point that stays."""
+        last_point = step if self._last_point is None else self._last_point
+        self._file = EventFile(self.folder, first_step=last_point + 1 if step else 0)
+        # Again when resumed: safe settings may have changed, and older files may be gone.
+        config = summaries.text("config", f"```yaml\n{self.config.strip()}\n```")
+        self._add(step, [config, table.session_start(self.hparams, time.time())])
+
+    def logged(
+        self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
+    ) -> None:
+        """One event with everything of this point."""
+        if not self._seen:
+            self._add(0, [summaries.layout(_charts(scalars))])
+        values = [summaries.scalar(tag, v, self._first(tag)) for tag, v in scalars.items()]
+        for tag, vector in outputs.items():
+            # A tag is of one kind only, and the scalar of the means has the plain name.
+            shape = summaries.histogram(f"histogram/{tag}", vector.detach().float().cpu().numpy())
+            values += [shape] if shape is not None else []
+        self._add(step, values)
+
+    def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
+        # TensorBoard groups by what stands before the slash.
+        tags = {name if "/" in name else f"images/{name}": name for name in pictures}
+        self._add(step, [summaries.picture(tag, pictures[name]) for tag, name in tags.items()])
+
+    def end(self, step: int, status: str) -> None:
+        """Only a finished run's row is marked as final: marks stay, and others may be resumed."""
+        if self._file is None:
+            return
+        try:
+            if status == "finished":
+                self._file.add(step, table.session_end(time.time()))
+        finally:
+            self._file.close()
+            self._file = None
+
+    def _add(self, step: int, values: Sequence[Any]) -> None:
+        assert self._file is not None, "start comes first"
+        self._file.add(step, *values)
+
+    def _first(self, tag: str) -> str:
+        """The description of `tag` the first time, then nothing: TensorBoard keeps the first."""
+        if tag in self._seen:
+            return ""
+        self._seen.add(tag)
+        return next((text for start, text in DESCRIPTIONS.items() if tag.startswith(start)), "")
+
+
+def _charts(tags: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """The page's sections without charts that would stay empty."""
+    tags = list(tags)
+    page = {
+        section: {
+            title: [f"^{start}"]
+            for title, start in charts.items()
+            if any(tag.startswith(start) for tag in tags)
+        }
+        for section, charts in CHARTS.items()
+    }
+    return {section: charts for section, charts in page.items() if charts}

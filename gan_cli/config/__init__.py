@@ -1,0 +1,1 @@
+"""The configuration: the command line, its validation, and the gate to what it names."""

@@ -1,0 +1,229 @@
+"""The one gate through which a config becomes objects.
+
+A node is a mapping with `_target_`, the full name of a class, and that class's arguments; nodes
+may hold nodes, also in lists and mappings. Everything is checked before anything is built.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from gan_cli.config.gate import Trust, resolve
+from gan_cli.config.kinds import adapt, argument_kinds, classes, describe, finite, fits, item_kind
+from gan_cli.config.wording import any_of, hint, show
+from gan_cli.errors import ConfigError, UserError
+
+__all__ = ["Trust", "build", "check", "resolve"]
+
+TARGET = "_target_"
+Node = Mapping[str, Any]
+
+
+def foreign_modules(nodes: Mapping[str, Any]) -> list[str]:
+    """The top modules of the classes in `nodes` that are neither ours nor torch's."""
+
+    def targets(value: Any) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            if isinstance(value.get(TARGET), str):
+                yield value[TARGET]
+            for item in value.values():
+                yield from targets(item)
+
+    tops = {target.partition(".")[0] for target in targets(nodes)}
+    return sorted(tops - {"gan_cli", "torch"})
+
+
+def build(
+    node: Node,
+    path: str,
+    trust: Trust = Trust(),  # noqa: B008 - frozen
+    shared: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> Any:
+    """Build the object that `node` describes.
+
+    Args:
+        node: a mapping with `_target_`.
+        path: its key in the config, for messages.
+        trust: whose classes may be built beside the program's own.
+        shared: the config's root nodes by name; a copy of one is called by that name in messages.
+        given: further arguments, passed on where the class takes them.
+
+    Raises:
+        ConfigError: what `check` finds, all of it; or the class refuses its arguments.
+    """
+    faults = check(node, path, trust, given=tuple(given), shared=shared)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return _make(node, path, trust, shared or {}, given)
+
+
+def check(
+    node: object,
+    path: str,
+    trust: Trust = Trust(),  # noqa: B008 - frozen
+    given: Collection[str] = (),
+    shared: Mapping[str, Any] | None = None,
+    kind: Any = None,
+) -> list[str]:
+    """What is wrong with a node, one line each; builds nothing.
+
+    Targets, missing and unknown arguments, and the types of plain values. Arguments as in `build`,
+    `given` by name; `kind` is the class that the node's must be built on, where that is known.
+    """
+    faults = dict.fromkeys(_faults(node, path, trust, given, shared or {}))
+    return list(faults) or list(_kind_faults(node, kind, path, trust))
+
+
+def _faults(
+    node: object, path: str, trust: Trust, given: Collection[str], shared: Mapping[str, Any]
+) -> Iterator[str]:
+    if not isinstance(node, Mapping) or TARGET not in node:
+        yield f"{path} = {show(node)}: must be a mapping with _target_, the full name of a class"
+        return
+    try:
+        target = resolve(node[TARGET], trust, path)
+    except ConfigError as error:
+        yield str(error)
+        return
+    takes = _parameters(target)
+    kinds = argument_kinds(target)
+    named = {
+        name: p for name, p in takes.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+    rest = next((p for p in takes.values() if p.kind is p.VAR_KEYWORD), None)
+    settable = [name for name in named if name not in given]
+    for key, value in node.items():
+        if key == TARGET:
+            continue
+        if key in given:
+            yield f"{path}.{key}: comes from the program and cannot be set"
+        elif key in named:
+            yield from _value_faults(value, kinds.get(key), path, key, trust, shared)
+        elif rest is not None and not str(key).startswith("_"):
+            yield from _value_faults(value, kinds.get(rest.name), path, key, trust, shared)
+        else:
+            yield _unknown(path, str(key), target, settable)
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in node and name not in given:
+            yield f"{path}.{name}: missing; {target.__name__} needs it"
+
+
+def _unknown(path: str, key: str, target: type, settable: list[str]) -> str:
+    has = f"it has {', '.join(settable)}" if settable else "it has none at all"
+    return f"{path}.{key}: {target.__name__} has no such setting; {has}{hint(key, settable)}"
+
+
+def _value_faults(
+    value: object, kind: Any, path: str, key: str, trust: Trust, shared: Mapping[str, Any]
+) -> Iterator[str]:
+    """The faults of one argument, be it a node, a collection of nodes, or plain."""
+    here, path = f"{path}.{key}", _called(value, path, key, shared)
+    if _holds_nodes(value):
+        # A wrong class is the fault of the place that took it: `model.prior: ${loss}`.
+        place = path if path == key else here
+        yield from _nested_faults(value, kind, path, trust, shared, place)
+    elif not finite(value):
+        yield f"{path} = {show(value)}: must be finite"
+    elif kind is not None and not fits(value, kind):
+        whole = isinstance(value, float) and value.is_integer() and fits(int(value), kind)
+        advice = f"; write {int(value)}" if whole and isinstance(value, float) else ""
+        yield f"{path} = {show(value)}: must be {describe(kind)}{advice}"
+
+
+def _nested_faults(
+    value: Any, kind: Any, path: str, trust: Trust, shared: Mapping[str, Any], place: str = ""
+) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        for i, item in enumerate(value):
+            if _holds_nodes(item):
+                yield from _nested_faults(item, item_kind(kind), f"{path}[{i}]", trust, shared)
+    elif TARGET in value:
+        faults = list(_faults(value, path, trust, (), shared))
+        yield from faults or _kind_faults(value, kind, place or path, trust)
+    else:
+        for key, item in value.items():
+            if _holds_nodes(item):
+                here = _called(item, path, str(key), shared)
+                yield from _nested_faults(item, None, here, trust, shared)
+
+
+def _kind_faults(node: Any, kind: Any, path: str, trust: Trust) -> Iterator[str]:
+    """Whether a sound node is of another class than `kind` wants."""
+    wanted = None if kind is None else classes(kind)
+    if wanted is None:
+        return
+    target = resolve(node[TARGET], trust, path)
+    if not issubclass(target, wanted):
+        names = any_of([f"a {one.__name__}" for one in wanted]) if wanted else describe(kind)
+        key = f"{path}.{TARGET} = {show(node[TARGET])}"
+        yield f"{key}: must be {names}, and {target.__name__} is none"
+
+
+def _called(value: object, path: str, key: str, shared: Mapping[str, Any]) -> str:
+    """The key that the user knows `value` by: a copy of a root node goes by the root's name."""
+    if isinstance(value, Mapping) and TARGET in value:
+        for name in (key, *shared):
+            if value == shared.get(name):
+                return name
+    return f"{path}.{key}"
+
+
+def _holds_nodes(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return TARGET in value or any(map(_holds_nodes, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_nodes, value))
+
+
+def _parameters(target: type) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError:  # classes written in C may have none
+        return {}
+
+
+def _make(
+    node: Node, path: str, trust: Trust, shared: Mapping[str, Any], given: Mapping[str, Any]
+) -> Any:
+    target = resolve(node[TARGET], trust, path)
+    kinds, takes = argument_kinds(target), _parameters(target)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    arguments = {
+        key: adapt(_value(item, _called(item, path, key, shared), trust, shared), kinds.get(key))
+        for key, item in node.items()
+        if key != TARGET
+    }
+    arguments |= {key: item for key, item in given.items() if open_ended or key in takes}
+    try:
+        return target(**arguments)
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(_located(str(error), path, node)) from error
+
+
+def _value(value: Any, path: str, trust: Trust, shared: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return _make(value, path, trust, shared, {})
+        return {
+            key: _value(item, _called(item, path, key, shared), trust, shared)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_value(item, f"{path}[{i}]", trust, shared) for i, item in enumerate(value)]
+    return value
+
+
+def _located(message: str, path: str, node: Node) -> str:
+    """A constructor's complaint with the place in the config that it is about."""
+    first = re.match(r"([\w.]+)", message)
+    name = first[1] if first else ""
+    if name.startswith(f"{path}.") or name.split(".")[0] == path.rpartition(".")[2]:
+        return message
+    if name in node:
+        return f"{path}.{message}"
+    return f"{path}: {message}"

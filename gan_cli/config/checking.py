@@ -1,0 +1,120 @@
+"""What must hold beyond the schema: one length of the run, a choice of each group, sound nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gan_cli.config import groups
+from gan_cli.config.build import build, check
+from gan_cli.config.gate import Trust
+from gan_cli.config.optimizing import faults_of
+from gan_cli.config.overrides import Command
+from gan_cli.config.schema import HORIZONS, NODES, Settings
+from gan_cli.config.wording import show
+from gan_cli.errors import ConfigError
+
+TARGET = "_target_"
+LIGHT = ("loss", "penalty", "network", "prior")  # nodes that cost nothing to build
+NAMED = re.compile(r"""^\s*(?:-\s+)?_target_:\s*["']?([\w.]+)""", re.MULTILINE)
+KEY = re.compile(r"(.+?)(?: = |: )")
+NO_HORIZON = "steps = null: steps, epochs or images must say how long to train"
+
+
+def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Trust:
+    """Whose classes may be built for a training: those that the user put within reach.
+
+    Nothing below `run_root`: a run folder never provides code. For a configuration that comes
+    from a run folder, no place vouches for a module, since that folder may lie there; the user
+    does by --trust, and by naming it in a YAML file of --config-dir.
+
+    Args:
+        command: its --trust and --config-dir.
+        run_root: where run folders are made.
+        foreign: the run folder that the configuration comes from.
+    """
+    refused = (Path(run_root).expanduser().absolute(),)
+    if foreign is not None:
+        named = modules_named_in(command.config_dirs)
+        return Trust((*command.trust, *named), refused=(*refused, foreign.absolute()))
+    folders = [place for folder in command.config_dirs for place in (folder, folder.parent)]
+    return Trust(tuple(command.trust), (Path.cwd(), *folders), refused)
+
+
+def modules_named_in(folders: list[Path]) -> list[str]:
+    """The modules of the classes that the YAML files in `folders` name."""
+    texts = [path.read_text(encoding="utf-8") for f in folders for path in f.rglob("*.yaml")]
+    targets = [name for text in texts for name in NAMED.findall(text)]
+    return sorted({target.rpartition(".")[0] for target in targets} - {""})
+
+
+def settle_horizon(root: dict[str, Any], typed: list[str]) -> Iterator[str]:
+    """Leave one of steps, epochs and images; faults where the user gave several or none.
+
+    What was typed goes before what files say; in files, epochs and images go before steps, which
+    conf/train.yaml always gives.
+    """
+    given = [name for name in HORIZONS if root.get(name) is not None]
+    chosen = [name for name in given if name in typed]
+    chosen = chosen or [name for name in given if name != "steps"] or given
+    if len(chosen) > 1:
+        yield several(root, chosen)
+    elif not chosen:
+        yield NO_HORIZON
+    else:
+        root.update({name: None for name in HORIZONS if name not in chosen})
+
+
+def several(root: Mapping[str, Any], names: list[str]) -> str:
+    values = " and ".join(f"{name} = {show(root[name])}" for name in names)
+    return f"{values}: only one of steps, epochs and images can say how long to train"
+
+
+def absent_groups(root: Mapping[str, Any], folders: list[Path]) -> Iterator[tuple[str, str]]:
+    """Groups without a choice, and what to say of each."""
+    for name in groups.names():
+        if root.get(name) is None and name in Settings.model_fields:
+            options = ", ".join(groups.options(name, folders))
+            yield name, f"{name}: missing; choose one of {options} with {name}=..."
+
+
+def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the nodes that are to be built."""
+    from gan_cli.data.dataset import Dataset
+    from gan_cli.model import Model
+
+    kinds = {"data": Dataset, "model": Model}
+    given = {"model": ("data",)}
+    for name in NODES:
+        node = root.get(name)
+        if not isinstance(node, Mapping):
+            continue
+        if name == "optimizer":
+            yield from faults_of(node, trust)
+            continue
+        for key, value in node.items():
+            group = shared.get(key, {})
+            if isinstance(value, Mapping) and TARGET in group and TARGET not in value:
+                # `model.prior.dim=5` replaces what `prior: ${prior}` says.
+                typed = ", ".join(f"{key}.{inner}={show(v)}" for inner, v in value.items())
+                yield f"{name}.{key} = {show(value)}: is the group {key}; set {typed}"
+        faults = check(
+            node, name, trust, given=given.get(name, ()), shared=shared, kind=kinds.get(name)
+        )
+        yield from faults
+        if not faults and name in LIGHT:
+            try:
+                build(node, name, trust, shared)
+            except ConfigError as error:  # what only the class itself knows to be wrong
+                yield str(error)
+
+
+def once(faults: list[str]) -> list[str]:
+    """One fault for each key, the first that was found."""
+    found: dict[str, str] = {}
+    for fault in faults:
+        match = KEY.match(fault)
+        found.setdefault(match[1] if match else fault, fault)
+    return list(found.values())

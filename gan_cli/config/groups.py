@@ -1,0 +1,52 @@
+"""The folders of config files: which groups there are, and which options each has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+# A wheel carries conf/ inside the package; an editable install finds it beside the package.
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+)?(\w+)\s*:\s*(\S+)")
+
+
+def names(folders: Iterable[Path] = ()) -> list[str]:
+    """All groups of our own conf/ and of `folders`, ours first and in train.yaml's order."""
+    ours = list(defaults())
+    found = {
+        entry.name: None
+        for folder in (CONF, *folders)
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and next(entry.glob("*.yaml"), None)
+    }
+    return [*(name for name in ours if name in found), *(n for n in found if n not in ours)]
+
+
+def options(group: str, folders: Iterable[Path] = ()) -> dict[str, Path]:
+    """The options of `group` and their files; as in Hydra, our own conf/ goes first."""
+    files: dict[str, Path] = {}
+    for folder in (CONF, *folders):
+        for file in sorted((folder / group).glob("*.yaml")):
+            files.setdefault(file.stem, file)
+    return files
+
+
+def is_group(key: str, folders: Iterable[Path] = ()) -> bool:
+    """Whether `key` is a folder of config files, or one of train.yaml's groups."""
+    return key in defaults() or any((folder / key).is_dir() for folder in (CONF, *folders))
+
+
+def defaults() -> dict[str, str]:
+    """The group choices that conf/train.yaml makes, "null" for none."""
+    chosen: dict[str, str] = {}
+    inside = False
+    for line in (CONF / "train.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("defaults:"):
+            inside = True
+        elif inside and line and not line[0].isspace() and line[0] != "#":
+            break
+        elif inside and (match := DEFAULT.match(line)):
+            chosen[match[1]] = match[2]
+    return chosen

@@ -1,0 +1,171 @@
+"""The command line, before Hydra reads it.
+
+Hydra refuses a key that the config does not have, and its words are about structs. So every value
+override becomes `++key=value`, which Hydra takes as it is, and our own validation speaks about it.
+Imports neither Hydra nor torch.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_cli.config import groups, switches
+from gan_cli.config.explain import explain
+from gan_cli.config.groups import CONF
+from gan_cli.config.wording import hint
+from gan_cli.errors import ConfigError
+
+__all__ = ["CONF", "Command", "explain", "open_path", "prepare"]
+
+OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|)(?P<key>[^=~+][^=]*)=(?P<value>.*)", re.DOTALL)
+# Values that have a grammar of their own are left alone: quoted text, lists, sweeps, functions,
+# interpolations. Any other that holds a character outside of Hydra's alphabet is plain text.
+STRUCTURED = re.compile(r"""['"\[\]{},]|^\w+\s*\(.*\)$|\$\{""")
+ALPHABET = re.compile(r"[\w/\-+.$%*@?|: \t\\]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, taken apart."""
+
+    argv: list[str]  # for Hydra, without the program's name
+    overrides: list[str]  # the user's, as typed
+    config_dirs: list[Path]  # from --config-dir, absolute
+    trust: list[str]  # modules from --trust
+    multirun: bool
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys and groups that the user named, without signs."""
+        return [key for key, _ in map(split, self.overrides) if key]
+
+
+def split(override: str) -> tuple[str, str | None]:
+    """Key and value of an override as typed: `+a.b=c` is ("a.b", "c"), `~a` is ("a", None)."""
+    key, equals, value = override.partition("=")
+    return key.strip().lstrip("+~").strip(), value if equals else None
+
+
+def prepare(argv: list[str]) -> Command:
+    """Take `argv` (without the program's name) apart and rewrite it for Hydra.
+
+    Raises:
+        ConfigError: options, arguments or choices that do not exist; all of them, one on a line.
+    """
+    words = switches.read(argv)
+    faults = words.faults
+    folders = [Path(value).expanduser().absolute() for value in words.values("--config-dir")]
+    faults += [f"--config-dir = {path}: no such folder" for path in folders if not path.is_dir()]
+    if len(folders) > 1:
+        faults.append("--config-dir: can be given once; put the groups into one folder")
+
+    rewritten = list(words.rest)
+    if "--shell-completion" not in words:  # there the rest is a command to Hydra
+        known = [folder for folder in folders if folder.is_dir()]
+        rewritten = []
+        for override in words.rest:
+            kept, wrong = _rewrite(override, known)
+            rewritten += kept
+            faults += wrong
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+    # Options first: argparse gives up on `key=value --option key=value`.
+    passed = [
+        name if value is None else f"{name}={value}"
+        for name, value in words.options
+        if name not in ("--trust", "--config-dir")
+    ]
+    passed += [f"--config-dir={folder}" for folder in folders]
+    mode = ("hydra.mode", "MULTIRUN")
+    return Command(
+        argv=[*passed, *rewritten],
+        overrides=words.rest,
+        config_dirs=folders,
+        trust=words.values("--trust"),
+        multirun="--multirun" in words or mode in map(split, words.rest),
+    )
+
+
+def config_dirs(argv: list[str]) -> list[Path]:
+    """The folders that `argv` names with --config-dir and that exist; never raises."""
+    paths = [Path(v).expanduser().absolute() for v in switches.read(argv).values("--config-dir")]
+    return [path for path in paths if path.is_dir()]
+
+
+def open_path(command: Command) -> None:
+    """Let modules in the working directory and in --config-dir be imported, after all others."""
+    for folder in (Path.cwd(), *command.config_dirs):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
+    """What to give to Hydra instead of an override, and what is wrong with it."""
+    if override.startswith("~"):
+        return [override], []
+    match = OVERRIDE.fullmatch(override)
+    if match is None:
+        return [], [_no_assignment(override, folders)]
+    key, value = match["key"].strip(), match["value"]
+    group = key.partition("@")[0]
+    if group == "hydra" or group.startswith(("hydra.", "hydra/")):
+        return [override], []
+    if group == key and "/" not in key and not groups.is_group(group, folders):
+        return [f"++{key}={_quoted(value)}"], []
+    if value == "null" == groups.defaults().get(key):
+        return [], []  # it is so already, and Hydra knows no choice of nothing
+    faults = list(_missing_options(key, group, value, folders))
+    # Those in the defaults list must not be added a second time.
+    sign = "+" if match["sign"] and key not in groups.defaults() else ""
+    return [f"{sign}{key}={value}"], faults
+
+
+def _quoted(value: str) -> str:
+    if value.startswith("~/"):
+        value = str(Path(value).expanduser())
+    if STRUCTURED.search(value) or ALPHABET.fullmatch(value):
+        return value
+    # Backslashes count only before a quote, and here that is the closing one.
+    trailing = len(value) - len(value.rstrip("\\"))
+    return f"'{value}{chr(92) * trailing}'"
+
+
+def _no_assignment(word: str, folders: list[Path]) -> str:
+    if word.startswith(("=", "+=", "++=")):
+        return f"{word}: there is no key before the ="
+    holders = [group for group in groups.names(folders) if word in groups.options(group, folders)]
+    near = f" (did you mean {holders[0]}={word}?)" if holders else ""
+    if groups.is_group(word, folders):
+        near = f"; {word} has {', '.join(groups.options(word, folders))}"
+    return f"{word}: settings are written key=value{near}"
+
+
+def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> Iterator[str]:
+    """Faults of a group's value where it is one name, or several of a list or a sweep.
+
+    Hydra itself says nothing of a wrong option of an `optional` group.
+    """
+    if not groups.is_group(group, folders):
+        near = hint(group, groups.names(folders))
+        yield f"{group}: no such group{near}; there are {', '.join(groups.names(folders))}"
+        return
+    have = groups.options(group, folders)
+    if value.startswith("{"):
+        yield f"{key} = {value}: must be one of {', '.join(have)}; set a part with {key}.NAME=..."
+        return
+    listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    for name in (part.strip().strip("'\"") for part in listed.split(",")):
+        if not re.fullmatch(r"[\w\-/.]*", name) or _is_file(group, name, folders):
+            continue
+        there_are = ", ".join(have) or "none yet"
+        yield f"{key} = {name}: no such option; {group} has {there_are}{hint(name, have)}"
+
+
+def _is_file(group: str, name: str, folders: list[Path]) -> bool:
+    file = f"{name.removesuffix('.yaml')}.yaml"
+    return bool(name) and any((folder / group / file).is_file() for folder in (CONF, *folders))

@@ -1,0 +1,145 @@
+"""What a composed config must be: every root key of conf/train.yaml, its type and its range."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from gan_cli import duration
+
+NODES = ("loss", "penalty", "network", "prior", "optimizer", "data", "model")
+HORIZONS = ("steps", "epochs", "images")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _seconds(value: object) -> object:
+    """Text such as 10m as seconds."""
+    if value is None:
+        return value
+    try:
+        return duration.parse(value)  # type: ignore[arg-type] - it refuses other types itself
+    except ValueError:
+        raise PydanticCustomError("asked", "must be a time such as 90s, 10m, 2h or 1d") from None
+
+
+def _device(value: str) -> str:
+    if not DEVICE.fullmatch(value):
+        raise PydanticCustomError("asked", "must be auto, cpu, cuda, cuda:N or mps")
+    return value
+
+
+def _file_name(value: str) -> str:
+    if re.search(r"[/\\\0]", value) or value in (".", ".."):
+        raise PydanticCustomError("asked", "must be the name of a folder, without slashes")
+    return value
+
+
+def _home(value: str) -> str:
+    return str(Path(value).expanduser()) if value.startswith("~") else value
+
+
+# The largest step, which is a 64-bit number wherever it goes.
+Count = Annotated[int, Field(ge=1, lt=2**63)]
+Text = Annotated[str, Field(min_length=1)]
+Folder = Annotated[Text, AfterValidator(_home)]
+Node = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys and values of another type are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Checkpoint(Strict):
+    """When the state is saved, and how many states stay."""
+
+    every: Count
+    keep: Count
+
+
+class Ema(Strict):
+    """The averaged weights."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Run(Strict):
+    """Where the run folder is."""
+
+    root: Folder
+    dir: Folder | None
+    name: Annotated[Text, AfterValidator(_file_name)] | None
+
+
+class Runtime(Strict):
+    """Where and how to compute."""
+
+    device: Annotated[str, AfterValidator(_device)]
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    threads: Annotated[int, Field(ge=1, le=4096)] | None
+    compile: bool
+
+
+class Settings(Strict):
+    """A run, as composed, validated and saved. One of `steps`, `epochs` and `images` is set."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    steps: Count | None
+    epochs: Count | None
+    images: Count | None
+    max_time: Annotated[float | None, BeforeValidator(_seconds)]  # seconds
+    log_every: Count
+    sample_every: Count
+    checkpoint: Checkpoint
+    ema: Ema
+    run: Run
+    resume: Folder | None
+    force: bool
+    dry_run: bool
+    runtime: Runtime
+    loss: Node
+    penalty: Node
+    network: Node
+    prior: Node
+    optimizer: Node
+    data: Node
+    model: Node
+    choices: dict[str, str] = {}  # the option that was taken of each group
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """What is built from a `_target_`, by root key."""
+        return {name: getattr(self, name) for name in NODES}
+
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Schedule(Strict):
+    """What a player's settings hold beside the arguments of its optimizer."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    clip_norm: Positive | None = None
+
+
+class Rates(BaseModel):
+    """Ranges of the arguments that torch's optimizers share; others are theirs to judge."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
+
+    lr: Positive = 1.0
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.0, 0.0]
+    weight_decay: NotNegative = 0.0
+    momentum: Fraction = 0.0
+    alpha: Fraction = 0.0
+    dampening: Fraction = 0.0
+    eps: NotNegative = 0.0

@@ -1,0 +1,70 @@
+"""The endless sequence of batches: which samples a step sees is a pure function of (seed, k)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.errors import ConfigError
+from gan_cli.model import Batch
+from gan_cli.seeding import mix
+
+ORDER = 0x0D8E  # keeps these seeds apart from those of a step's noise
+
+
+class Stream:
+    """Batches of `dataset`, epoch after epoch, each epoch in its own order.
+
+    The samples' places form one endless row, one random permutation of the data set after the
+    other; batch k is its k-th piece of `batch_size`. So a batch may span epochs (and many of
+    them, where it is larger than the data set), no sample is dropped, and the row is the same on
+    every device.
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size = {batch_size}: at least 1 is needed")
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.device = torch.device(device)
+        self.size = dataset.spec.size
+        self._orders: dict[int, tuple[Tensor, Tensor]] = {}  # epoch -> (on the CPU, on the device)
+
+    def index(self, k: int) -> Tensor:
+        """The places of the samples of batch `k` = 0, 1, ..., int64 [batch_size] on the device."""
+        return self._slice(k, 1)
+
+    def batch(self, k: int) -> Batch:
+        """Batch `k`; its samples are gathered only when they are asked for."""
+        dataset = self.dataset
+        index = self._slice(k, 1)
+        if dataset.resident:
+            return Batch(index, dataset.real, dataset.labels)
+        # The table stayed behind: gather with the CPU's copy, as reading `index` back would
+        # stall the device.
+        return Batch(index, lambda _: dataset.real(self._slice(k, 0)), dataset.labels)
+
+    def _slice(self, k: int, where: int) -> Tensor:
+        epoch, start = divmod(k * self.batch_size, self.size)
+        end = start + self.batch_size
+        if end <= self.size:
+            return self._order(epoch)[where][start:end]
+        pieces = []
+        while end > 0:
+            pieces.append(self._order(epoch)[where][start : min(end, self.size)])
+            epoch, start, end = epoch + 1, 0, end - self.size
+        return torch.cat(pieces)
+
+    def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """The permutation of an epoch; the last two stay in memory."""
+        found = self._orders.get(epoch)
+        if found is None:
+            generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch))
+            host = torch.randperm(self.size, generator=generator)
+            found = (host, host.to(self.device))
+            while len(self._orders) >= 2:
+                del self._orders[next(iter(self._orders))]
+            self._orders[epoch] = found
+        return found

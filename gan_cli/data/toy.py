@@ -1,0 +1,90 @@
+"""Toy data whose true density is known, for learning what a GAN does and for testing that it does.
+
+Each set is a table of points drawn once from a fixed seed, so every run and every machine sees
+the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.errors import ConfigError
+
+SEED = 0x70
+
+
+class Mixture(Dataset):
+    """Equally likely Gaussians of one deviation around several modes; abstract.
+
+    Attributes:
+        modes: their means, float32 [M, D].
+        deviation: of every coordinate.
+    """
+
+    def __init__(
+        self, name: str, modes: Tensor, deviation: float, points: int, labelled: bool
+    ) -> None:
+        _require("deviation", deviation, deviation > 0, "a positive number")
+        _require("points", points, points >= 1, "at least 1")
+        generator = torch.Generator().manual_seed(SEED)
+        chosen = torch.randint(len(modes), (points,), generator=generator)
+        noise = torch.randn(points, modes.shape[1], generator=generator)
+        self.modes, self.deviation = modes, deviation
+        super().__init__(
+            name,
+            modes[chosen] + deviation * noise,
+            chosen if labelled else None,
+            tuple(str(mode) for mode in range(len(modes))) if labelled else (),
+        )
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """The exact log p(x) [n] in nats of points [n, D], in the precision of `x`."""
+        modes = self.modes.to(x)
+        squared = (x.unsqueeze(1) - modes).square().sum(-1)  # [n, M]
+        count, dim = modes.shape
+        normaliser = dim * math.log(self.deviation * math.sqrt(2 * math.pi)) + math.log(count)
+        return (squared / (-2 * self.deviation**2)).logsumexp(1) - normaliser
+
+
+class Gaussian1D(Mixture):
+    """Points of N(mean, deviation^2) on the line, without labels."""
+
+    def __init__(self, mean: float = 4.0, deviation: float = 0.5, points: int = 131072) -> None:
+        _require("mean", mean, True, "a number")
+        modes = torch.tensor([[float(mean)]])
+        super().__init__("gaussian_1d", modes, deviation, points, labelled=False)
+
+
+class Ring(Mixture):
+    """Gaussians evenly spaced on a circle, labelled by mode (Metz et al. 2017 use 8)."""
+
+    def __init__(
+        self, modes: int = 8, radius: float = 1.0, deviation: float = 0.01, points: int = 131072
+    ) -> None:
+        _require("modes", modes, modes >= 1, "at least 1")
+        _require("radius", radius, radius > 0, "a positive number")
+        angles = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
+        circle = radius * torch.stack([angles.cos(), angles.sin()], dim=1)
+        super().__init__("ring", circle.float(), deviation, points, labelled=True)
+
+
+class Grid(Mixture):
+    """Gaussians on a square lattice around 0, labelled by mode, row by row (25 as a rule)."""
+
+    def __init__(
+        self, side: int = 5, spacing: float = 2.0, deviation: float = 0.05, points: int = 131072
+    ) -> None:
+        _require("side", side, side >= 1, "at least 1")
+        _require("spacing", spacing, spacing > 0, "a positive number")
+        line = (torch.arange(side) - (side - 1) / 2) * spacing
+        lattice = torch.cartesian_prod(line, line).view(-1, 2)
+        super().__init__("grid", lattice, deviation, points, labelled=True)
+
+
+def _require(key: str, value: float, holds: bool, what: str) -> None:
+    if not (holds and math.isfinite(value)):
+        raise ConfigError(f"data.{key} = {value}: {what} is needed")

@@ -1,0 +1,108 @@
+"""Adversarial losses: one small class each, all minimised, all means over the batch of logits.
+
+`discriminator(real, fake)` and `generator(fake, real)` take the discriminator's raw outputs [n]
+(logits: before any sigmoid) and return a scalar. `real` is there for losses that compare.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+class AdversarialLoss(ABC):
+    """What the two players minimise."""
+
+    player = "discriminator"  # what the field calls the opponent of the generator
+    probabilistic = True  # sigmoid(output) estimates the probability of being real
+    boundary = 0.0  # outputs above it are taken for real
+    unbounded = False  # needs a constraint on the critic to have a finite value
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss on outputs [n] for real and fake samples."""
+
+    @abstractmethod
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The generator's loss on the discriminator's outputs [n] for fake samples."""
+
+
+def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log D(x)] - E[log(1 - D(G(z)))] with D = sigmoid (Goodfellow et al. 2014, Eq. 1)."""
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+class Minimax(AdversarialLoss):
+    """The zero-sum game: G minimises E[log(1 - D(G(z)))] (Goodfellow et al. 2014, Eq. 1)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return cross_entropy(real, fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -softplus(fake).mean()
+
+
+class NonSaturating(AdversarialLoss):
+    """G minimises -E[log D(G(z))], whose gradient does not vanish when D wins.
+
+    Goodfellow et al. 2014, section 3.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return cross_entropy(real, fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return softplus(-fake).mean()
+
+
+class LeastSquares(AdversarialLoss):
+    """Squared distances to the labels, halved (Mao et al. 2017, Eq. 2 and 9: a=0, b=1, c=1).
+
+    Args:
+        fake: what D should say of fakes (a in the paper).
+        real: what D should say of real samples (b).
+        wanted: what G wants D to say of fakes (c).
+    """
+
+    probabilistic = False
+
+    def __init__(self, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) -> None:
+        self.fake, self.real, self.wanted = fake, real, wanted
+        self.boundary = (fake + real) / 2
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * ((real - self.real).square().mean() + (fake - self.fake).square().mean())
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return 0.5 * (fake - self.wanted).square().mean()
+
+
+class Hinge(AdversarialLoss):
+    """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] against -E[D(G(z))].
+
+    Lim and Ye 2017; Miyato et al. 2018, Eq. 16 and 17.
+    """
+
+    probabilistic = False
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return relu(1 - real).mean() + relu(1 + fake).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake.mean()
+
+
+class Wasserstein(AdversarialLoss):
+    """E[f(G(z))] - E[f(x)] against -E[f(G(z))] (Arjovsky et al. 2017, Eq. 2 and Algorithm 1)."""
+
+    player = "critic"
+    probabilistic = False
+    unbounded = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake.mean()

@@ -1,0 +1,150 @@
+"""The contract: a model says who learns what, the trainer makes it happen.
+
+Every system, whether two players (GAN), one (VAE, energy model) or three, is a `Model` that
+declares its *phases*. A phase says: minimise this loss over these modules, this often. The
+trainer alone owns zero_grad, backward, step, precision, clipping, freezing, averaging and resume.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What networks need to know of the data they are built for."""
+
+    name: str
+    shape: tuple[int, ...]  # (channels, height, width) of an image, (dimension,) of a point
+    size: int  # number of samples
+    classes: int = 0  # 0 where there are no labels
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def is_image(self) -> bool:
+        """True for images [C, H, W], False for points [D]."""
+        return len(self.shape) == 3
+
+
+class Batch:
+    """What a phase sees of the data. Real samples are gathered only when a loss asks for them.
+
+    The i-th repetition of every player within one step shares the i-th batch of that step, so a
+    module left differentiable by one phase (`Phase.shares`) can be continued in `kept` by the
+    next. A batch lives no longer than its step.
+    """
+
+    def __init__(
+        self,
+        index: Tensor,
+        real: Callable[[Tensor], Tensor],
+        labels: Callable[[Tensor], Tensor | None],
+    ) -> None:
+        self.index = index  # [batch], int64: the samples' places in the data set
+        self.kept: dict[str, Tensor] = {}
+        self._real, self._labels = real, labels
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Real samples, [batch, *shape], float32; images lie in [-1, 1]."""
+        return self._real(self.index)
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """Their classes, [batch], int64; None where the data has none."""
+        return self._labels(self.index)
+
+
+class Loss(NamedTuple):
+    """What a phase returns."""
+
+    total: Tensor  # scalar, minimised
+    logs: Mapping[str, Tensor]  # scalars to plot, never read by the trainer
+    outputs: Mapping[str, Tensor] = {}  # vectors whose distribution is plotted
+
+
+def nothing() -> None:
+    """The `after` of a phase that needs none."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Minimise `loss` over `trains`, `repeat` times on every `every`-th step in [start, stop)."""
+
+    name: str  # "discriminator", "generator", "critic", "encoder" ...
+    loss: Callable[[Batch], Loss]  # a bound method of the model
+    trains: tuple[nn.Module, ...]  # everything else is a constant in this phase
+    repeat: int = 1  # times per step, each with a fresh batch (n_critic)
+    every: int = 1  # only on steps that are a multiple of this (lazy regularisation)
+    start: int = 0  # first step (pre-training schedules)
+    stop: int | None = None  # first step without it
+    optimizer: str = ""  # share another phase's optimizer; default: own
+    after: Callable[[], None] = nothing  # weight clipping, projection; runs after each update
+    shares: tuple[nn.Module, ...] = ()  # differentiable for a later phase of this step
+
+    @property
+    def player(self) -> str:
+        """The name of the optimizer that makes this phase's updates."""
+        return self.optimizer or self.name
+
+    def repeats(self, step: int) -> int:
+        """How many updates this phase makes at `step` (counted from 0)."""
+        active = step >= self.start and (self.stop is None or step < self.stop)
+        return self.repeat if active and step % self.every == 0 else 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Images to be drawn as a table, row by row."""
+
+    images: Tensor  # [rows * columns, channels, height, width], in [-1, 1]
+    columns: int
+    rows: tuple[str, ...] = field(default=())  # what each row shows, where that helps
+
+
+class Model(nn.Module, ABC):
+    """A system of networks and the game that they play."""
+
+    data: DataSpec
+    prior: Any = None  # the Prior of the latents that `generate` takes, where there is one
+    conditional: bool = False  # whether `generate` wants labels
+    second_order: bool = False  # whether a loss differentiates a gradient
+
+    @abstractmethod
+    def phases(self) -> list[Phase]:
+        """Who learns what, in the order of play."""
+
+    @abstractmethod
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """Draw `n` samples, [n, *shape]; `y` [n] picks classes where the model knows them."""
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Decode latents `z` [n, prior.dim] into samples [n, *shape]."""
+        raise NotImplementedError(f"{type(self).__name__} decodes no latents")
+
+    def score(self, x: Tensor) -> Tensor | None:
+        """The discriminator's, critic's or energy's output [n] on `x`; None where there is none."""
+        return None
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        """The modules whose weights are averaged over time for sampling (EMA)."""
+        return ()
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        """Image grids worth looking at, by name; `z` [n, prior.dim] stays the same all run long."""
+        return {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device

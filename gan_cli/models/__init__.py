@@ -1,0 +1,1 @@
+"""Games: who plays, what they see, what each minimises. One game per file."""

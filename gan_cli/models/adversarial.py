@@ -1,0 +1,150 @@
+"""What every game between a generator and a discriminator has in common."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, Loss, Phase
+from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
+from gan_cli.penalties import Penalty, Score
+
+
+def verdicts(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """Scalars that show who is winning, from the discriminator's outputs [n]."""
+    real, fake = real.detach().float(), fake.detach().float()
+    mean_real, mean_fake = real.mean(), fake.mean()
+    logs = {"output/real": mean_real, "output/fake": mean_fake}
+    if loss.unbounded:
+        # Up to the Lipschitz constant that the constraint allows.
+        return logs | {"wasserstein_estimate": mean_real - mean_fake}
+    hits_real = (real > loss.boundary).float().mean()
+    hits_fake = (fake < loss.boundary).float().mean()
+    logs |= {
+        "accuracy/real": hits_real,
+        "accuracy/fake": hits_fake,
+        "accuracy/all": (hits_real + hits_fake) / 2,
+    }
+    if loss.probabilistic:
+        logs |= {
+            "probability/real": real.sigmoid().mean(),
+            "probability/fake": fake.sigmoid().mean(),
+        }
+    return logs
+
+
+def judged(
+    loss: AdversarialLoss,
+    penalty: Penalty,
+    score: Score,
+    samples: tuple[Tensor, Tensor],
+    outputs: tuple[Tensor, Tensor],
+) -> Loss:
+    """The discriminator's loss with its penalty, where that is due at every step.
+
+    Args:
+        loss: the game.
+        penalty: the constraint on the discriminator.
+        score: the discriminator as a function of samples.
+        samples: real and fake, each [n, *shape].
+        outputs: the discriminator's on them, each [n].
+    """
+    real, fake = outputs
+    total = loss.discriminator(real, fake)
+    logs = verdicts(loss, real, fake)
+    if penalty.name and penalty.every == 1:
+        term = penalty(score, *samples)
+        logs[f"penalty/{penalty.name}"] = term.detach()
+        total = total + term
+    return Loss(total, logs, {"output/real": real.detach(), "output/fake": fake.detach()})
+
+
+def lazy(penalty: Penalty, term: Tensor) -> Loss:
+    """The loss of a phase that applies the penalty alone, on every n-th step, n times as strong."""
+    return Loss(penalty.every * term, {f"penalty/{penalty.name}": term.detach()})
+
+
+def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: NetworkFamily) -> None:
+    """Say what the theory forbids but the machine can do."""
+    if loss.unbounded and not penalty.lipschitz:
+        warnings.warn(
+            "loss = wasserstein with nothing that bounds the critic's slope: its loss has no "
+            "lower bound and diverges (Arjovsky et al. 2017, section 3); use penalty=weight_clip "
+            "or penalty=gradient_penalty",
+            stacklevel=2,
+        )
+    if penalty.per_sample and network.mixes_samples:
+        warnings.warn(
+            f"penalty = {penalty.name} looks at the gradient of each sample, and batch norm makes "
+            "a sample's output depend on the others (Gulrajani et al. 2017, section 4); use "
+            "network.discriminator_norm=layer or none",
+            stacklevel=2,
+        )
+
+
+class Game(Protocol):
+    """What a model needs to have for `phases_of`."""
+
+    loss: AdversarialLoss
+    penalty: Penalty
+    generator: Generator
+    discriminator: Discriminator
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """What the discriminator minimises."""
+        ...
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        ...
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """What the generator minimises."""
+        ...
+
+
+def phases_of(
+    game: Game,
+    trains: tuple[nn.Module, ...],
+    repeat: int = 1,
+    burst: int | None = None,
+    shares: tuple[nn.Module, ...] = (),
+) -> list[Phase]:
+    """The discriminator's updates, its lazy penalty where it has one, then the generator's.
+
+    The WGAN authors' code trains the critic 100 times (`burst`) in each of the first 25 generator
+    steps and in every 500th, so that the generator meets a critic near its optimum.
+
+    Args:
+        game: the model.
+        trains: what the discriminator's updates train.
+        repeat: updates of the discriminator in a step.
+        burst: as many instead at first, and now and then.
+        shares: as in `Phase`.
+    """
+    player, penalty = game.loss.player, game.penalty
+
+    def constrain() -> None:
+        penalty.constrain(game.discriminator)
+
+    play = Phase(
+        player, game.discriminator_loss, trains, repeat=repeat, after=constrain, shares=shares
+    )
+    phases = [play]
+    if burst:
+        phases.append(replace(play, repeat=burst - repeat, stop=25))
+        phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
+    if penalty.name and penalty.every > 1:
+        name, every = f"{player}_penalty", penalty.every
+        phases.append(Phase(name, game.penalty_loss, trains, every=every, optimizer=player))
+    return [*phases, Phase("generator", game.generator_loss, (game.generator,))]
+
+
+def fixed_labels(n: int, classes: int, device: torch.device) -> Tensor:
+    """Labels 0, 1, 2 ... over and over, [n]."""
+    return torch.arange(n, device=device) % classes

@@ -1,0 +1,173 @@
+"""A GAN whose codes can be read off its samples (InfoGAN, Chen et al. 2016)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from gan_cli.errors import ConfigError
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
+from gan_cli.models.adversarial import judged, lazy, phases_of, warn_of_contradictions
+from gan_cli.networks.family import NetworkFamily, dcgan_init
+from gan_cli.penalties import Penalty
+from gan_cli.priors import Categorical, Prior, Product, Uniform
+
+
+def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
+    """log N(x; mean, deviation^2) elementwise, in nats."""
+    scaled = (x - mean) * torch.exp(-log_deviation)
+    return -0.5 * scaled.square() - log_deviation - 0.5 * math.log(2 * math.pi)
+
+
+class InfoGAN(Model):
+    """A generator that must keep its codes legible to the discriminator's trunk.
+
+    Both players add -information * L_I to their loss, where L_I = H(c) + E[log Q(c | G(z, c))] is
+    a lower bound of the mutual information between codes and samples (Eq. 5 and 6). Q is a head on
+    the discriminator's trunk and learns with it, as in the authors' code. Each phase draws its own
+    latents, again as there, so fakes are not shared.
+
+    Args:
+        data: what is to be generated.
+        prior: of the incompressible noise, beside the codes.
+        network: builds the two players.
+        loss: what they minimise.
+        penalty: what constrains the discriminator.
+        categories: of the categorical code.
+        codes: number of continuous codes, uniform on [-1, 1].
+        information: weight of the bound (lambda in Eq. 6).
+        code_deviation: of Q's Gaussian over each continuous code, 1 in the authors' code; null to
+            let Q learn it, which makes the bound tight.
+    """
+
+    prior: Product
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        categories: int = 10,
+        codes: int = 2,
+        information: float = 1.0,
+        code_deviation: float | None = 1.0,
+    ) -> None:
+        super().__init__()
+        if categories < 2:
+            raise ConfigError(f"model.categories = {categories}: must be at least 2")
+        if codes < 1:
+            raise ConfigError(f"model.codes = {codes}: must be at least 1")
+        if information < 0:
+            raise ConfigError(f"model.information = {information}: must not be negative")
+        if code_deviation is not None and code_deviation <= 0:
+            raise ConfigError(f"model.code_deviation = {code_deviation}: must be greater than 0")
+        warn_of_contradictions(loss, penalty, network)
+        self.data, self.loss = data, loss
+        self.penalty, self.second_order = penalty, penalty.per_sample
+        self.categories, self.codes, self.information = categories, codes, information
+        self.log_deviation = None if code_deviation is None else math.log(code_deviation)
+        self.prior = Product(noise=prior, category=Categorical(categories), codes=Uniform(codes))
+        self.generator = network.generator(self.prior.dim, data)
+        self.discriminator = network.discriminator(data)
+        spread = codes if code_deviation is None else 0
+        self.recognition = nn.Sequential(
+            nn.Linear(self.discriminator.width, 128, bias=False),
+            nn.BatchNorm1d(128),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Linear(128, categories + codes + spread),
+        )
+        dcgan_init(self.recognition)
+
+    def phases(self) -> list[Phase]:
+        return phases_of(self, (self.discriminator, self.recognition))
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real from fake, and read the fakes' codes."""
+        z = self.prior.sample(len(batch), self.device)
+        fake = self.generate(z)
+        features = self.discriminator.features(fake)
+        outputs = self.discriminator(batch.real), self.discriminator.judge(features)
+        game = judged(self.loss, self.penalty, self.discriminator, (batch.real, fake), outputs)
+        bounds = self.bounds(features, z)
+        logs = {f"information/{name}": bound.detach() for name, bound in bounds.items()}
+        total = game.total - self.information * bounds["total"]
+        return Loss(total, {**game.logs, **logs}, game.outputs)
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        fake = self.generate(self.prior.sample(len(batch), self.device))
+        return lazy(self.penalty, self.penalty(self.discriminator, batch.real, fake))
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """Make the discriminator take fakes for real, and their codes legible."""
+        z = self.prior.sample(len(batch), self.device)
+        features = self.discriminator.features(self.generate(z))
+        adversarial = self.loss.generator(self.discriminator.judge(features))
+        bound = self.bounds(features, z)["total"]
+        return Loss(adversarial - self.information * bound, {})
+
+    def bounds(self, features: Tensor, z: Tensor) -> dict[str, Tensor]:
+        """L_I (Eq. 5) in nats: of the category, of the continuous codes together, and in total.
+
+        Args:
+            features: the discriminator's trunk on G(z), [n, width].
+            z: the latents that were decoded, [n, prior.dim].
+        """
+        parts = self.prior.split(z)
+        said = self.recognition(features).float()
+        logits, mean, spread = said.split(
+            [self.categories, self.codes, said.shape[1] - self.categories - self.codes], dim=1
+        )
+        chosen = parts["category"].argmax(1)
+        categorical = math.log(self.categories) - cross_entropy(logits, chosen)
+        log_deviation = (
+            spread if self.log_deviation is None else torch.full_like(mean, self.log_deviation)
+        )
+        likelihood = gaussian_log_likelihood(parts["codes"], mean, log_deviation).sum(1).mean()
+        continuous = self.codes * math.log(2) + likelihood
+        return {
+            "total": categorical + continuous,
+            "categorical": categorical,
+            "continuous": continuous,
+        }
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.generator(z)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n, self.device))
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return self.discriminator(x)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator,)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        """One row per category, and each continuous code swept from -2 to 2 (Fig. 2)."""
+        grids = {
+            "samples/fixed": Grid(self.generate(z), 8),
+            "samples/random": Grid(self.sample(len(z)), 8),
+        }
+        columns = 10
+        parts = self.prior.split(z[:columns])
+        rows = one_hot(torch.arange(self.categories, device=z.device), self.categories).float()
+        category = rows.repeat_interleave(columns, 0)
+        across = {name: part.repeat(self.categories, 1) for name, part in parts.items()}
+        varied = self.prior.join(**across | {"category": category})
+        grids["samples/categories"] = Grid(self.generate(varied), columns)
+
+        same = {name: part[:1].expand(len(category), -1) for name, part in parts.items()}
+        sweep = torch.linspace(-2, 2, columns, device=z.device).repeat(self.categories)
+        for i in range(self.codes):
+            codes = torch.zeros(len(category), self.codes, device=z.device)
+            codes[:, i] = sweep
+            swept = self.prior.join(**same | {"category": category, "codes": codes})
+            grids[f"samples/code_{i + 1}"] = Grid(self.generate(swept), columns)
+        return grids

@@ -1,0 +1,1 @@
+"""Network families: generators and discriminators built from the data, one family per file."""

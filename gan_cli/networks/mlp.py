@@ -1,0 +1,70 @@
+"""Fully connected networks, for points and small images.
+
+Layers keep torch's initial weights: their biases are spread out, without which every unit of a
+network on the line would bend at 0.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from gan_cli.model import DataSpec
+from gan_cli.networks.family import Discriminator, Generator, LabelBias, NetworkFamily, positive
+
+
+class MLPGenerator(Generator):
+    """ReLU layers; tanh at the end for images, nothing for points."""
+
+    def __init__(self, inputs: int, data: DataSpec, width: int, depth: int, classes: int) -> None:
+        super().__init__(classes)
+        self.shape = data.shape
+        sizes = [inputs + classes] + [width] * depth
+        layers: list[nn.Module] = []
+        for before, after in pairwise(sizes):
+            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+        layers.append(nn.Linear(width, math.prod(data.shape)))
+        self.layers = nn.Sequential(*layers, nn.Tanh() if data.is_image else nn.Identity())
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.layers(self.conditioned(z, y)).view(-1, *self.shape)
+
+
+class MLPDiscriminator(Discriminator):
+    """LeakyReLU .2 layers on the flattened sample; one linear output."""
+
+    def __init__(self, data: DataSpec, width: int, depth: int, classes: int) -> None:
+        super().__init__()
+        self.width = width
+        self.first = nn.Linear(math.prod(data.shape), width)
+        self.label = LabelBias(classes, width)
+        trunk: list[nn.Module] = []
+        for _ in range(depth - 1):
+            trunk += [nn.Linear(width, width), nn.LeakyReLU(0.2, inplace=True)]
+        self.trunk = nn.Sequential(*trunk)
+        self.head = nn.Linear(width, 1)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        first = self.label(self.first(x.flatten(1)), y)
+        return self.trunk(leaky_relu(first, 0.2, inplace=True))
+
+
+class MLP(NetworkFamily):
+    """Multilayer perceptrons.
+
+    Args:
+        width: units of each hidden layer.
+        depth: hidden layers.
+    """
+
+    def __init__(self, width: int = 512, depth: int = 3) -> None:
+        self.width, self.depth = positive("width", width), positive("depth", depth)
+
+    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
+        return MLPGenerator(inputs, data, self.width, self.depth, classes)
+
+    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
+        return MLPDiscriminator(data, self.width, self.depth, classes)

@@ -1,0 +1,241 @@
+"""Checkpoints: one file holds a run's whole state, and is there whole or not at all.
+
+A checkpoint is a dict of plain values and tensors, written by `torch.save`:
+
+    format      int, the layout of this dict
+    step        int, completed steps
+    config      str, the run's resolved configuration as YAML
+    data        dict, what the networks were built for: the fields of DataSpec
+    model       the model's state_dict
+    averages    averaged weights by entry, see averaging.py
+    optimizers  each player's optimizer's state_dict
+    window      the curves' half-filled next point
+    versions    of gan-cli, torch and Python that wrote it
+
+Files lie in `<run>/checkpoints/`: `last.pt`, and `step_00010000.pt` for those that are kept (links
+to the same bytes where the file system can). Nothing but `torch.load(weights_only=True)` ever
+reads them, so a file from somebody else can fail to load but runs no code.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gan_cli
+from gan_cli import atomic
+from gan_cli.errors import CheckpointError
+from gan_cli.runs.folder import RunFolder
+
+FORMAT = 1
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a format to the next
+
+State = dict[str, Any]
+REQUIRED = {"step": int, "config": str, "model": dict}
+PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
+LAST, BEST = "last.pt", "best.pt"
+STEP = re.compile(r"step_(\d{8,})\.pt")
+
+
+class DamagedError(CheckpointError):
+    """The file is no whole checkpoint; an older one may be."""
+
+
+def save(folder: Path, state: State, step: int, keep_step: bool, keep: int) -> Path:
+    """Write `state` to `last.pt`; with `keep_step` also as this step's, and drop the older ones.
+
+    The caller holds the run's lock: what killed writers left here is removed.
+
+    Args:
+        folder: the run's checkpoints folder; made where missing.
+        state: see above; `format`, `step` and `versions` are filled in here.
+        step: completed steps.
+        keep_step: whether this step's checkpoint is one to keep.
+        keep: how many kept checkpoints stay, this one included.
+
+    Returns:
+        The path of `last.pt`.
+
+    Raises:
+        CheckpointError: the disk is full or read-only, or the state holds what cannot be loaded
+            safely; the old `last.pt` is untouched.
+    """
+    versions = {"gan_cli": gan_cli.__version__, "torch": str(torch.__version__)}
+    versions["python"] = platform.python_version()
+    state = {"format": FORMAT, **state, "step": step, "versions": versions}
+    _check(state, "checkpoint")
+    last = folder / LAST
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic.remove_leftovers(folder)
+        with atomic.replacing(last, CheckpointError) as file:
+            _write(state, file)
+        if keep_step:
+            atomic.link(last, folder / f"step_{step:08d}.pt", CheckpointError)
+            # Later steps are another future of this run, from before it was set back: not counted.
+            old = [path for path in _kept(folder) if _step(path) <= step][: -keep or None]
+            for path in old:
+                path.unlink(missing_ok=True)
+    except OSError as cause:
+        raise atomic.cannot_write(folder, cause, CheckpointError) from cause
+    return last
+
+
+def _write(state: State, file: Any) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        # Torch's zip writer hides the operating system's reason behind an own one.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _check(value: Any, place: str) -> None:
+    """Find at saving what could not be loaded: weights_only knows tensors and plain values."""
+    if isinstance(value, torch.Tensor) or type(value) in PLAIN:
+        return
+    if type(value) in (dict, OrderedDict):
+        for key, item in value.items():
+            _check(key, f"{place} (a key)")
+            _check(item, f"{place}.{key}")
+    elif type(value) in (list, tuple):
+        for i, item in enumerate(value):
+            _check(item, f"{place}.{i}")
+    else:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise CheckpointError(
+            f"{place}: a {kind} cannot be loaded safely; keep it as a tensor or a plain value"
+        )
+
+
+def load(path: Path) -> State:
+    """Read one checkpoint, on the CPU, in today's format.
+
+    Raises:
+        CheckpointError: it is missing, damaged, foreign, unsafe, or newer than this program; the
+            message names another one of the folder that is whole.
+    """
+    try:
+        return _load(path)
+    except DamagedError as error:
+        for other in _newest_first(path.parent):
+            if other.name != path.name and _is_whole(other):
+                raise CheckpointError(f"{error}; {other.name} beside it is whole") from error
+        raise
+
+
+def _load(path: Path) -> State:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Torch does not check the sums that it writes.
+            if bad := archive.testzip():
+                raise DamagedError(f"{path}: damaged (wrong sum of {bad})")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what is refused below anyway
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedError:
+        raise
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: no such checkpoint") from error
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # foreign bytes can fail in any way
+        raise DamagedError(f"{path}: {_reason(error)}") from error
+    return _current(state, path)
+
+
+def _reason(error: Exception) -> str:
+    if found := re.search(r"GLOBAL (\S+)", str(error)):
+        return f"refused: it would run or build {found[1]}, and only tensors and plain values may"
+    return "damaged, or no checkpoint of gan-train"
+
+
+def _current(state: Any, path: Path) -> State:
+    number = state.get("format") if isinstance(state, dict) else None
+    if type(number) is not int:
+        raise DamagedError(f"{path}: no checkpoint of gan-train")
+    if number > FORMAT:
+        raise CheckpointError(
+            f"{path}: its format {number} is newer than this program's {FORMAT}; update gan-cli"
+        )
+    while number < FORMAT:
+        if number not in MIGRATIONS:
+            raise CheckpointError(f"{path}: its format {number} is no longer read")
+        state = MIGRATIONS[number](state)
+        number += 1
+    for key, kind in REQUIRED.items():
+        if not isinstance(state.get(key), kind):
+            raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is missing)")
+    return {**state, "format": FORMAT}
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _load(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _kept(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.glob("step_*.pt") if STEP.fullmatch(p.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    found = STEP.fullmatch(path.name)
+    assert found
+    return int(found[1])
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    last = [folder / LAST] if (folder / LAST).exists() else []
+    return [*last, *reversed(_kept(folder))]
+
+
+def find(run: RunFolder, which: str | int = "last") -> Path:
+    """The checkpoint "last", "best", or of a step, as a path.
+
+    Raises:
+        CheckpointError: there is none; the message lists what there is.
+    """
+    folder = run.checkpoints
+    text = str(which)
+    name = {"last": LAST, "best": BEST}.get(text)
+    if name is None:
+        name = f"step_{int(text):08d}.pt" if re.fullmatch(r"[0-9]{1,18}", text) else ""
+    path = folder / name
+    if name and path.is_file():
+        return path
+    names = [p.stem for p in (folder / LAST, folder / BEST) if p.is_file()]
+    names += [str(_step(p)) for p in _kept(folder)]
+    there = f"there are {', '.join(names)}" if names else "the run has saved none yet"
+    raise CheckpointError(f"checkpoint {text}: not in {folder}; {there}")
+
+
+def newest_whole(run: RunFolder) -> tuple[State, str]:
+    """The newest checkpoint that can be read, and a warning where it is not `last`, else "".
+
+    Raises:
+        CheckpointError: none can be read; or the newest is of a newer program.
+    """
+    if not (paths := _newest_first(run.checkpoints)):
+        find(run)
+    last = run.checkpoints / LAST
+    problem = "" if last.exists() else f"{last}: no such checkpoint"
+    for path in paths:
+        try:
+            state = _load(path)
+        except DamagedError as error:
+            problem = problem or str(error)
+            continue
+        return state, f"{problem}; going on from {path.name}" if problem else ""
+    raise CheckpointError(f"{problem}; no other checkpoint is whole")

@@ -1,0 +1,259 @@
+"""The run folder: where everything that came of a run lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gan_cli import atomic
+from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.runs import finding
+
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+KILLED = "killed"  # read where a run says that it runs and nobody is in its folder
+UNKNOWN = "unknown"  # read where there is no status.json
+
+
+class RunFolder:
+    """Paths, status and lock of one run; making and finding are `create` and `find`."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.status = self.path / "status.json"
+        self.log = self.path / "train.log"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self._lock = self.path / ".lock"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def write_config(self, text: str) -> None:
+        """Keep the resolved configuration.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        atomic.write(self.config, text)
+
+    def read_config(self) -> str | None:
+        """The text of config.yaml, or None where it is missing."""
+        try:
+            return self.config.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as cause:
+            raise CheckpointError(f"{self.config}: cannot be read: {cause}") from cause
+
+    def write_status(self, status: str, step: int, **more: Any) -> None:
+        """Say how the run stands: `status` at `step`, and `steps`, `error`, `best` ... in `more`.
+
+        What is not given stays as it was, the error aside.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = {"steps": None, "best": None, "started": now, **(self._read() or {})}
+        record = {
+            "status": status,
+            "step": step,
+            **{key: value for key, value in before.items() if key not in ("status", "step")},
+            "updated": now,
+            "pid": os.getpid(),
+            "hostname": socket.gethostname(),
+            "error": None,
+            **more,
+        }
+        atomic.write(self.status, json.dumps(record, indent=2) + "\n")
+
+    def read_status(self) -> dict[str, Any]:
+        """How the run stands: at least `status` and `step`.
+
+        The status is "killed" where the file says "running" and nobody holds the lock, "unknown"
+        where there is no such file.
+
+        Raises:
+            CheckpointError: status.json is damaged.
+        """
+        record = self._read()
+        if record is None:
+            return {"status": UNKNOWN, "step": None}
+        if record["status"] == RUNNING and not self.in_use():
+            record["status"] = KILLED
+        return record
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            record = json.loads(self.status.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as cause:
+            raise CheckpointError(
+                f"{self.status}: cannot be read ({cause}); remove it to go on without"
+            ) from cause
+        if not isinstance(record, dict) or not {"status", "step"} <= record.keys():
+            raise CheckpointError(f"{self.status}: is no run's status; remove it to go on without")
+        return record
+
+    def in_use(self) -> bool:
+        """Whether somebody is in the folder; a reader that may not try the lock says yes."""
+        from filelock import FileLock, Timeout
+
+        if not self._lock.exists():
+            return False
+        try:
+            with FileLock(self._lock, timeout=0):
+                return False
+        except (Timeout, OSError):
+            return True
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only one in the folder; the operating system frees it even after kill -9.
+
+        Raises:
+            CheckpointError: somebody else is in it.
+            UserError: the folder cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            # Not 0: someone who only looks (`in_use`) holds the lock for some microseconds.
+            held = FileLock(self._lock).acquire(timeout=0.3, poll_interval=0.02)
+        except Timeout as cause:
+            raise CheckpointError(
+                f"{self.path}: is in use{self._by_whom()}; wait or stop it"
+            ) from (cause)
+        except OSError as cause:
+            raise atomic.cannot_write(self._lock, cause) from cause
+        with held:
+            yield
+
+    def _by_whom(self) -> str:
+        try:
+            record = self._read() or {}
+        except CheckpointError:
+            record = {}
+        if not {"pid", "hostname"} <= record.keys():
+            return ""
+        return f" by process {record['pid']} on {record['hostname']}"
+
+
+def create(
+    config: str,
+    *,
+    model: str,
+    data: str,
+    root: Path | str = finding.DEFAULT_ROOT,
+    folder: Path | str | None = None,
+    name: str | None = None,
+    now: datetime | None = None,
+) -> RunFolder:
+    """Make a new run folder and put the `config` text into it.
+
+    It is `folder` (run.dir) where given, else `<root>/<name>` (run.name) where given, else
+    `<root>/<model>-<data>/<yyyymmdd-hhmmss>-<8 hex of the config>`, in local time, with -2, -3
+    ... behind it where runs start in the same second.
+
+    Raises:
+        ConfigError: `folder` or `name` holds a run or another program's files already.
+        UserError: the folder cannot be made.
+    """
+    if folder is not None:
+        run = RunFolder(folder)
+        key = f"run.dir = {folder}"
+    elif name is not None:
+        if not name.strip() or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ConfigError(f"run.name = {name!r}: a name below {root} is required; see run.dir")
+        run = RunFolder(Path(root) / name)
+        key = f"run.name = {name}"
+    else:
+        when = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+        short = hashlib.sha256(config.encode()).hexdigest()[:8]
+        run = _mkdir(Path(root) / f"{_plain(model)}-{_plain(data)}", f"{when}-{short}")
+        try:
+            _fill(run, config)
+        except UserError:
+            shutil.rmtree(run.path, ignore_errors=True)  # ours, and nothing in it
+            raise
+        return run
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise atomic.cannot_write(run.path, cause) from cause
+    with run.lock():  # two may come at once
+        _refuse_taken(run, key)
+        _fill(run, config)
+    return run
+
+
+def _mkdir(parent: Path, name: str) -> RunFolder:
+    path, number = parent / name, 1
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                path.mkdir()
+            except FileExistsError:
+                number += 1
+                path = parent / f"{name}-{number}"
+            else:
+                return RunFolder(path)
+    except OSError as cause:
+        raise atomic.cannot_write(path, cause) from cause
+
+
+def _refuse_taken(run: RunFolder, key: str) -> None:
+    if finding.is_run(run.path):
+        raise ConfigError(
+            f"{key}: holds a run already; resume={run.path} goes on with it, another name starts "
+            "a new one"
+        )
+    if runs := finding.below(run.path):
+        raise ConfigError(f"{key}: holds other runs, such as {runs[-1]}; choose another name")
+    for path in (run.config, run.metrics, run.checkpoints, run.samples):
+        if path.exists():
+            raise ConfigError(f"{key}: holds {path.name} but no run; choose another folder")
+
+
+def _fill(run: RunFolder, config: str) -> None:
+    # The status makes the folder a run, so it comes first: a run killed here is seen as one.
+    run.write_status(RUNNING, 0)
+    run.write_config(config)
+    try:
+        run.checkpoints.mkdir()
+        run.samples.mkdir()
+    except OSError as cause:
+        raise atomic.cannot_write(run.path, cause) from cause
+
+
+def _plain(name: str) -> str:
+    """`name` as a part of a folder name: no separators, not too long."""
+    return re.sub(r"[^\w.=+-]+", "-", name).strip("-.")[:60] or "unnamed"
+
+
+def find(path: Path | str) -> RunFolder:
+    """The run at `path`: its folder, its checkpoints folder, or a file inside either.
+
+    Raises:
+        CheckpointError: there is none; the message names the nearest ones.
+    """
+    return RunFolder(finding.locate(path))
+
+
+def latest(root: Path | str = finding.DEFAULT_ROOT) -> RunFolder | None:
+    """The run below `root` that was started last."""
+    runs = finding.below(Path(root))
+    return RunFolder(runs[-1]) if runs else None

@@ -1,0 +1,102 @@
+"""A trained model back from its run folder, without its data set."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from gan_cli.config.build import Trust, build
+from gan_cli.config.reading import from_yaml
+from gan_cli.config.schema import Settings
+from gan_cli.errors import CheckpointError
+from gan_cli.model import DataSpec, Model
+from gan_cli.runs import checkpoint
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training import runtime
+from gan_cli.training.averaging import load_averages
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in eval mode on its device."""
+
+    model: Model
+    settings: Settings
+    step: int  # completed steps
+    weights: str  # "ema" or "raw"
+
+
+def load_model(
+    run: RunFolder,
+    which: str | int = "last",
+    weights: str = "ema",
+    trust: Trust | None = None,
+    device: str = "auto",
+) -> Loaded:
+    """Rebuild the model of `run` as it was at a checkpoint.
+
+    The checkpoint's own config counts: config.yaml is that of the last start, which may have
+    changed settings by force. Only what `trust` allows is built.
+
+    Args:
+        run: the run folder.
+        which: "last", "best" or a step.
+        weights: "ema" for the averaged ones, where the run has any, or "raw".
+        trust: the user's modules that may be built; by default none but the package's own.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or does not fit its own config.
+        ConfigError: the config names what is not trusted or does not exist, or there is no such
+            device.
+    """
+    target = runtime.choose_device(device)
+    path = checkpoint.find(run, which)
+    state = checkpoint.load(path)
+    settings = from_yaml(state["config"])
+    spec = data_spec(state.get("data"), str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # they were said when training began
+        model: Model = build(
+            settings.model, "model", trust or Trust(), shared=settings.nodes, data=spec
+        )
+    averages = state.get("averages") if weights == "ema" else None
+    try:
+        model.load_state_dict(state["model"])
+        if averages:
+            load_averages(model, averages)
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path}: its weights are not those of the model in its config: {reason}"
+        ) from error
+    runtime.place(model, target)
+    return Loaded(model.eval(), settings, state["step"], "ema" if averages else "raw")
+
+
+def describe_data(spec: DataSpec, fingerprint: str = "") -> dict[str, Any]:
+    """What a checkpoint keeps of the data, as plain values; the fingerprint is the samples' own."""
+    described = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return {**described, "fingerprint": fingerprint}
+
+
+def data_spec(kept: Any, path: str) -> DataSpec:
+    """The inverse of `describe_data`; `path` is named where it fails.
+
+    Raises:
+        CheckpointError: nothing usable was kept.
+    """
+    try:
+        if not isinstance(kept, Mapping):
+            raise TypeError("no description")
+        return DataSpec(
+            name=str(kept["name"]),
+            shape=tuple(int(length) for length in kept["shape"]),
+            size=int(kept["size"]),
+            classes=int(kept.get("classes", 0)),
+            class_names=tuple(str(name) for name in kept.get("class_names", ())),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: says nothing of the data it was trained on") from error

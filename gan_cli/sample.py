@@ -1,0 +1,85 @@
+"""`gan-sample RUN`: pictures from a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+EXAMPLES = """\
+examples:
+  gan-sample runs/dcgan-mnist/20250601-120000-6a5a163c     a grid of 64 samples, into its samples/
+  gan-sample RUN -n 1000 --out DIR                         DIR/000000.png to DIR/000999.png
+  gan-sample RUN --class 3 --out three.png                 of a conditional model
+  gan-sample RUN --code category=3,code1=-1.5,code2=0.5    of InfoGAN
+  gan-sample RUN --interpolate slerp -n 6                  six paths between latents, PNG and GIF
+
+Sample i depends on the checkpoint and the seed alone: not on -n, --batch-size or the output.
+Conditional models draw sample i of class i modulo the number of classes, unless --class is given.
+Points (toy data) become a plot, and with -n or an --out that ends in .csv a table.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="gan-sample",
+        description="Draw samples from a run.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it")
+    add("-n", "--number", type=_count, metavar="N", help="how many samples, or pairs of latents")
+    add("--out", metavar="PATH", help="a file, or a folder (with -n for numbered PNGs)")
+    add("--grid", action="store_true", help="one grid, even where -n and a folder are given")
+    add("--columns", type=_count, metavar="N", help="of the grid")
+    add("--zoom", type=_count, metavar="N", help="magnify pixels in grids (default: small images)")
+    add("--seed", type=int, default=0, metavar="N", help="other samples (default: 0)")
+    add("--class", dest="label", metavar="CLASS", help="the number or name of a class")
+    add(
+        "--code",
+        metavar="NAME=VALUE,...",
+        help="fix latent codes: category=K, code1=X, code2=X ... (InfoGAN)",
+    )
+    add("--interpolate", choices=("lerp", "slerp"), help="go from latent to latent, rows of ten")
+    add("--checkpoint", default="last", metavar="last|best|STEP", help="default: last")
+    add("--weights", choices=("ema", "raw"), default="ema", help="averaged (default) or not")
+    add("--batch-size", type=_count, default=256, metavar="N", help="computed before writing")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    add(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module of yours that the run may use; may be given again",
+    )
+    return made
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 on is required")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
+    options = parser().parse_args(arguments)
+    from gan_cli.exits import guarded
+
+    sys.exit(guarded(lambda: draw(options)))
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Write what was asked for, and print where it is."""
+    from gan_cli.sampling.command import run
+
+    for path in run(options):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Samples from a trained run."""

@@ -1,0 +1,265 @@
+"""What `gan-sample` does: asks a run's model for samples and writes them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from gan_cli import atomic, imaging
+from gan_cli.config.build import Trust, build
+from gan_cli.config.wording import hint
+from gan_cli.console import console, on_terminal
+from gan_cli.errors import ConfigError, DataError
+from gan_cli.runs import folder as runs
+from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.load import Loaded, load_model
+from gan_cli.sampling import drawing as sampling
+from gan_cli.sampling.codes import Codes
+from gan_cli.sampling.drawing import Wish
+
+GRID = 64  # samples in a grid
+MOST_IN_GRID = 10_000
+LEGIBLE = 56  # pixels; smaller images are magnified in grids
+POINTS = 2000  # in a plot
+PAIRS, STEPS = 8, 10  # rows and columns of an interpolation
+FRAMES, FRAME_SECONDS = 24, 0.06  # of its film, one way
+FILES = {".png", ".gif", ".csv"}
+OTHER_FILES = {".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".txt", ".npy", ".npz", ".pt"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where to write: a file or a folder, or neither for the run's own."""
+
+    file: Path | None = None
+    folder: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self:
+        """Tell a file from a folder, which need not exist, by its ending.
+
+        Raises:
+            ConfigError: a file of a kind that is not written here.
+        """
+        if text is None:
+            return cls()
+        path = Path(text)
+        suffix = "" if path.is_dir() else path.suffix.lower()
+        if suffix in OTHER_FILES:
+            raise ConfigError(f"--out {path}: a folder, or a file that ends in .png, is required")
+        return cls(file=path) if suffix in FILES else cls(folder=path)
+
+
+def run(options: argparse.Namespace) -> list[Path]:
+    """Write what was asked for; returns the files, or the folder of numbered ones.
+
+    Raises:
+        UserError: it cannot be had; one line says why.
+    """
+    if len(options.run) > 1:
+        raise ConfigError(f"{len(options.run)} runs are given; one is drawn from at a time")
+    if not options.run:
+        newest = runs.latest()
+        which = f"the newest is {newest.path}" if newest else "runs/ holds none"
+        raise ConfigError(f"RUN is required: a run folder; {which}")
+    output = Output.parse(options.out)
+    folder = runs.find(options.run[0])
+    # Pictures shall come out the same again, on the same GPU at least.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
+    if options.trust:
+        sys.path.append(str(Path.cwd()))  # where a console script would not look
+    loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
+    if options.weights == "ema" and loaded.weights == "raw":
+        _note("the run has no averaged weights (ema.decay=0); these are the raw ones")
+    wish = Wish(
+        options.seed,
+        None if options.label is None else _label(options.label, loaded),
+        Codes() if options.code is None else Codes.parse(options.code, loaded.model.prior),
+    )
+    task = _Task(options, output, folder, loaded, wish, trust)
+    if options.interpolate:
+        return task.interpolation()
+    if not loaded.model.data.is_image:
+        return task.points()
+    if options.number and output.folder and not options.grid:
+        return task.numbered(output.folder)
+    return task.grid()
+
+
+def _label(text: str, loaded: Loaded) -> int:
+    data = loaded.model.data
+    if not loaded.model.conditional:
+        raise ConfigError(f"--class {text}: this model knows no classes; model=cgan does")
+    names = [name.lower() for name in data.class_names]
+    if text.lower() in names:
+        return names.index(text.lower())
+    if text.isascii() and text.isdigit() and int(text) < data.classes:
+        return int(text)
+    known = f": {', '.join(data.class_names[:20])}" if data.class_names else ""
+    near = hint(text, data.class_names)
+    raise ConfigError(
+        f"--class {text}: no such class{near}; there are 0 to {data.classes - 1}{known}"
+    )
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One command, with what it needs."""
+
+    options: argparse.Namespace
+    output: Output
+    folder: RunFolder
+    loaded: Loaded
+    wish: Wish
+    trust: Trust
+
+    def grid(self) -> list[Path]:
+        """One picture with all samples."""
+        model = self.loaded.model
+        by_class = model.conditional and 2 <= model.data.classes <= 20 and self.wish.label is None
+        n = self.options.number or (8 * model.data.classes if by_class else GRID)
+        if n > MOST_IN_GRID:
+            raise ConfigError(
+                f"-n {n}: too many for one picture; --out DIR writes each to a file of its own"
+            )
+        columns = self.options.columns or (
+            model.data.classes if by_class else math.ceil(math.sqrt(n))
+        )
+        path = self._file("grid", ".png")
+        imaging.write_png(path, self._table(self._all(n), min(columns, n)))
+        return [path]
+
+    def numbered(self, folder: Path) -> list[Path]:
+        """Each sample as a file of its own."""
+        n = self.options.number
+        _make(folder)
+        digits = max(6, len(str(n - 1)))
+        old = [path.stem for path in folder.glob("*.png") if re.fullmatch("[0-9]+", path.stem)]
+        if any(int(stem) >= n or len(stem) != digits for stem in old):
+            raise ConfigError(
+                f"--out {folder}: holds other numbered images, which would stay among the new; "
+                "remove them or choose another folder"
+            )
+        number = 0
+        with _progress(n) as advance:
+            for images in self._batches(n):
+                for picture in imaging.to_uint8(images):
+                    imaging.write_png(folder / f"{number:0{digits}}.png", picture, durable=False)
+                    number += 1
+                    advance()
+        return [folder]
+
+    def interpolation(self) -> list[Path]:
+        """Rows from latent to latent, and all rows at once as a film there and back."""
+        model, pairs, path = (
+            self.loaded.model,
+            self.options.number or PAIRS,
+            self.options.interpolate,
+        )
+        if not model.data.is_image:
+            raise ConfigError("--interpolate: this model makes points, not images")
+        columns = max(self.options.columns or STEPS, 2)
+        rows = sampling.interpolate(model, pairs, columns, path, self.wish)
+        self._look(rows)
+        still, film = self._file(path, ".png"), self._file(path, ".gif")
+        imaging.write_png(still, self._table(rows.flatten(0, 1), columns))
+        moments = sampling.interpolate(model, pairs, FRAMES, path, self.wish)
+        across = math.ceil(math.sqrt(pairs))
+        frames = [self._table(moments[:, k], across) for k in range(FRAMES)]
+        imaging.write_gif(film, frames + frames[-2:0:-1], FRAME_SECONDS)
+        return [still, film]
+
+    def points(self) -> list[Path]:
+        """A plot of points, or a table where a number or a .csv is asked for."""
+        samples = self._all(self.options.number or POINTS)
+        suffix = self.output.file.suffix.lower() if self.output.file else ""
+        if suffix == ".csv" or (self.options.number and not self.options.grid and suffix != ".png"):
+            path = self._file("points", ".csv")
+            head = ",".join(f"x{i + 1}" for i in range(samples.shape[1]))
+            lines = (",".join(f"{x:.9g}" for x in row) for row in samples.tolist())
+            atomic.write(path, "\n".join([head, *lines]) + "\n")
+            return [path]
+        from gan_cli.callbacks import points
+
+        try:  # the truth beside the samples; toy data are made, not read
+            data = build(self.loaded.settings.data, path="data", trust=self.trust)
+        except DataError as error:
+            raise DataError(f"{error}; a plot needs the data, --out points.csv not") from error
+        real = data.real(torch.arange(min(POINTS, data.spec.size)))
+        model = self.loaded.model
+        picture = points.draw(real, samples.to(model.device), model.score, data.log_density)
+        path = self._file("points", ".png")
+        imaging.write_png(path, picture)
+        return [path]
+
+    def _batches(self, n: int) -> Iterator[Tensor]:
+        finite = True
+        for images in sampling.draw(self.loaded.model, n, self.wish, self.options.batch_size):
+            finite = finite and self._look(images)
+            yield images
+
+    def _all(self, n: int) -> Tensor:
+        return torch.cat(list(self._batches(n)))
+
+    def _look(self, samples: Tensor) -> bool:
+        finite = bool(samples.isfinite().all())
+        if not finite:
+            _note(f"the model's samples are not all finite at step {self.loaded.step}")
+        return finite
+
+    def _table(self, images: Tensor, columns: int) -> ndarray:
+        zoom = self.options.zoom or max(1, LEGIBLE // max(images.shape[2:]))
+        return imaging.tile(images, columns, zoom=zoom)
+
+    def _file(self, kind: str, suffix: str) -> Path:
+        """Where to write one file of that kind; makes its folder."""
+        if file := self.output.file:
+            fits = {".gif", ".png"} if self.options.interpolate else {suffix}
+            if file.suffix.lower() not in fits:
+                raise ConfigError(f"--out {file}: a file that ends in {suffix} is required")
+            _make(file.parent)
+            return file if file.suffix.lower() == suffix else file.with_suffix(suffix)
+        folder = self.output.folder or self.folder.samples
+        _make(folder)
+        parts = [kind, f"{self.loaded.step:08d}", f"seed{self.wish.seed}"]
+        parts += [f"class{self.wish.label}"] if self.wish.label is not None else []
+        parts += [re.sub(r"[^\w.=+-]+", "_", self.options.code)] if self.options.code else []
+        parts += ["raw"] if self.options.weights == "raw" else []
+        return folder / f"{'-'.join(parts)[:200]}{suffix}"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise atomic.cannot_write(folder, cause) from cause
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], object]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not on_terminal():
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(), transient=True) as bar:
+        task = bar.add_task("images", total=total)
+        yield lambda: bar.advance(task)

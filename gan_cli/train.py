@@ -1,0 +1,96 @@
+"""`gan-train`: the entry point that trains."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gan_cli.exits import DONE, INTERRUPTED
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from gan_cli.config.overrides import Command
+
+
+def main() -> None:
+    """Train what the command line describes; exits with a status."""
+    arguments = sys.argv[1:]
+    if "--version" in arguments:
+        import gan_cli
+
+        print(f"gan-train {gan_cli.__version__}")
+        return
+    if {"-h", "--help"} & set(arguments):
+        from gan_cli.config.help import show
+
+        show(arguments)
+        return
+    import signal
+
+    from gan_cli.exits import guarded
+
+    # Until the loop takes over, SIGTERM ends the program as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(guarded(lambda: compose(arguments)))
+
+
+def compose(arguments: list[str]) -> int:
+    """Have Hydra compose the configuration, and train it, or each of several; the exit status."""
+    from gan_cli.config import overrides
+    from gan_cli.errors import ConfigError
+    from gan_cli.exits import guarded
+
+    line = overrides.prepare(arguments)
+    if line.multirun:
+        refuse_one_folder_for_all(line)
+    overrides.open_path(line)
+    import hydra
+
+    statuses = []
+
+    def task(config: DictConfig) -> None:
+        from gan_cli.training.run import train
+
+        # Handled here and not by Hydra, which would print the overrides, and of several jobs
+        # tell only the first one's error, at the end.
+        statuses.append(guarded(lambda: train(config, line)))
+        if statuses[-1] == INTERRUPTED:
+            raise KeyboardInterrupt
+
+    sys.argv[1:] = line.argv
+    # Hydra then raises what it would otherwise print before it exits.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    run = hydra.main(config_path=str(overrides.CONF), config_name="train", version_base="1.3")
+    try:
+        run(task)()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        message = overrides.explain(error)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
+    return max(statuses, default=DONE)
+
+
+def refuse_one_folder_for_all(line: Command) -> None:
+    """Several runs cannot share a folder.
+
+    Raises:
+        ConfigError: run.dir or run.name is given, and the same for all.
+    """
+    from gan_cli.config.overrides import split
+    from gan_cli.errors import ConfigError
+
+    for key, value in map(split, line.overrides):
+        if key in ("run.dir", "run.name") and value and not set(value) & set(",$("):
+            raise ConfigError(
+                f"{key} = {value}: all runs of -m would share it; use run.root, or give each its "
+                f"own, such as {key}={value}-${{seed}}"
+            )
+
+
+if __name__ == "__main__":
+    main()

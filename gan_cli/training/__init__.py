@@ -1,0 +1,1 @@
+"""Training: the trainer that plays phases, the loop around it, and all that a run needs."""

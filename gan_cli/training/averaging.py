@@ -1,0 +1,78 @@
+"""Exponential moving averages of weights, for sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from gan_cli.model import Model
+
+
+def entries(modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
+    """The floating-point weights and buffers of `modules` themselves, as "<place>.<name>"."""
+    return {
+        f"{place}.{name}": value
+        for place, module in enumerate(modules)
+        for name, value in module.state_dict(keep_vars=True).items()
+        if value.is_floating_point()
+    }
+
+
+@torch.no_grad()
+def load_averages(model: Model, averages: Mapping[str, Tensor]) -> None:
+    """Copy averaged weights, as `Average.state_dict` gives them, into the model's own."""
+    for name, value in entries(model.averaged()).items():
+        value.copy_(averages[name])
+
+
+class Average:
+    """The average of a model's `averaged()` modules over its steps.
+
+    avg <- d avg + (1 - d) weights, with d = min(decay, (1 + step) / (10 + step)), so that the
+    first steps, where weights change most, are soon forgotten. Statistics of batch norm are
+    averaged too, since they belong to the weights.
+
+    Args:
+        model: whose modules are averaged.
+        decay: d in the long run, in [0, 1); 0 makes the average the weights themselves.
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        self.decay = decay
+        self.weights = entries(model.averaged()) if decay else {}
+        self.values = {name: value.detach().clone() for name, value in self.weights.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after `step` completed steps."""
+        if self.values:
+            decay = min(self.decay, (1 + step) / (10 + step))
+            merge = get_ema_multi_avg_fn(decay)
+            merge(list(self.values.values()), list(self.weights.values()), step)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within it, the model has the averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, value in self.weights.items():
+            value.data, self.values[name].data = self.values[name].data, value.data
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averages, by entry."""
+        return dict(self.values)
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take averages up again; a run without any starts from its weights."""
+        for name, value in self.values.items():
+            value.copy_(state.get(name, self.weights[name]))

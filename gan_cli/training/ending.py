@@ -1,0 +1,82 @@
+"""How a run ends: its status, its log, and what the user can do next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gan_cli.callbacks.health import DivergenceError
+from gan_cli.config.build import foreign_modules
+from gan_cli.exits import RunFailedError, one_line
+from gan_cli.runs import folder
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training.loop import Outcome
+from gan_cli.training.session import Session
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def recorded(run: RunFolder, session: Session, save: Callable[[bool], None]) -> Iterator[None]:
+    """Within it, whatever ends the run is written to its status and its log.
+
+    Raises:
+        RunFailedError: instead of any error.
+    """
+    trainer, steps = session.trainer, session.total
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.write_status(folder.INTERRUPTED, trainer.step, steps=steps)
+        raise
+    except Exception as error:
+        reason = one_line(error)
+        # What has diverged is not worth saving.
+        saved = "" if isinstance(error, DivergenceError) else rescue(trainer.whole, save, reason)
+        log.error(f"{reason}{saved}", exc_info=error)
+        try:
+            run.write_status(folder.FAILED, trainer.step, steps=steps, error=reason)
+        except Exception as second:
+            if one_line(second) != reason:
+                log.error(one_line(second))
+        raise RunFailedError(reason) from error
+
+
+def rescue(whole: bool, save: Callable[[bool], None], reason: str) -> str:
+    """Save the state after a failure, where it is one between two steps; says how that went."""
+    if not whole:
+        return "; it broke off within a step, so the last checkpoint stands"
+    try:
+        save(False)
+    except Exception as error:
+        again = one_line(error)
+        return f"; the state could not be saved{'' if again == reason else f': {again}'}"
+    return "; the state is saved"
+
+
+def close(run: RunFolder, session: Session, outcome: Outcome) -> None:
+    """Write how the run ended, and tell the user what can be done with it."""
+    run.write_status(outcome.state, outcome.step, steps=session.total)
+    log.info(f"{outcome.state} at step {outcome.step:,} of {session.total:,}: {outcome.reason}")
+    for name, command in hints(run, session).items():
+        log.info(f"  {name:9} {command}")
+
+
+def hints(run: RunFolder, session: Session) -> dict[str, str]:
+    """Commands that work as they stand."""
+    settings = session.settings
+    path, root = run.path, Path(settings.run.root)
+    below = path.absolute().is_relative_to(root.absolute())
+    trust = "".join(f" --trust {module}" for module in foreign_modules(settings.nodes))
+    commands = {
+        "run": str(path),
+        "watch": f"tensorboard --logdir {root if below else path}",
+        "sample": f"gan-sample {path}{trust}",
+    }
+    if session.trainer.step < session.total:
+        commands["go on"] = f"gan-train resume={path}{trust}"
+    elif all(player.schedule == "constant" for player in session.players.values()):
+        commands["go on"] = f"gan-train resume={path} steps={2 * session.total}{trust}"
+    return commands

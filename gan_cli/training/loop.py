@@ -1,0 +1,190 @@
+"""The course of a run: when to log, draw, save and stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from numpy import ndarray
+
+from gan_cli.callbacks.callback import Callback
+from gan_cli.training.trainer import Trainer
+
+
+class StopRequest:
+    """Set by the first Ctrl-C or SIGTERM; a second one no longer waits for the step to end."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Within it, signals only ask. Outside the main thread they cannot be caught."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.receive) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run goes on, and what happens every so many steps."""
+
+    total: int  # steps
+    log_every: int
+    sample_every: int
+    save_every: int
+    batch_size: int
+    max_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: str  # "finished", or "interrupted" by a signal
+    reason: str  # in words
+    step: int
+
+
+class Loop:
+    """Drives a trainer and tells the callbacks.
+
+    Args:
+        trainer: at step 0, or at the step to go on from.
+        plan: when to do what.
+        callbacks: told in this order.
+        draw: makes the pictures of a step.
+        save: writes a checkpoint; its argument says whether it is one to keep.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        plan: Plan,
+        callbacks: Sequence[Callback],
+        draw: Callable[[int], Mapping[str, ndarray]],
+        save: Callable[[bool], None],
+    ) -> None:
+        self.trainer, self.plan, self.callbacks = trainer, plan, callbacks
+        self._draw, self._save_to = draw, save
+        self._stop = StopRequest()
+        self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
+
+    def run(self) -> Outcome:
+        """Train to the end of the plan, or until a signal asks to stop; the state is then saved.
+
+        Raises:
+            KeyboardInterrupt: a second signal; nothing more is saved.
+        """
+        status = "failed"
+        try:
+            with self._stop.installed():
+                outcome = self._run()
+            status = outcome.state
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            with ExitStack() as ends:  # each is told, whatever another one's end raises
+                for callback in reversed(self.callbacks):
+                    ends.callback(callback.end, self.trainer.step, status)
+        return outcome
+
+    def _run(self) -> Outcome:
+        trainer, plan = self.trainer, self.plan
+        begun = self._mark()
+        for callback in self.callbacks:
+            callback.start(trainer.step)
+        if trainer.step == 0:
+            self._show()
+        while trainer.step < plan.total:
+            step = trainer.step + 1
+            due = step % plan.log_every == 0
+            trainer.advance(measure=due or step == plan.total)
+            for callback in self.callbacks:
+                callback.stepped(step)
+            if due:
+                self._log(ends_window=True)
+            if step % plan.sample_every == 0:
+                self._show()
+            if step % plan.save_every == 0:
+                self._save(keep=True)
+            if self._stop.signal is not None and step < plan.total:
+                self._save(keep=False)
+                return Outcome("interrupted", f"stopped by {self._stop.signal.name}", step)
+            if plan.max_seconds and time.monotonic() - begun >= plan.max_seconds:
+                self._finish()
+                return Outcome("finished", "stopped by max_time", step)
+        self._finish()
+        return Outcome("finished", "all steps done", trainer.step)
+
+    def _finish(self) -> None:
+        """What the last step leaves behind, where its turn had not come anyway.
+
+        The last point of the curves is only a look: the window goes on filling if the run is
+        resumed, and the point is replaced.
+        """
+        step = self.trainer.step
+        if step % self.plan.log_every and step > self._read_step:
+            self._log(ends_window=False)
+        if step % self.plan.sample_every:
+            self._show()
+        self._save(keep=False)
+
+    def _mark(self) -> float:
+        self._read_at = time.monotonic()
+        self._read_step, self._read_drawn = self.trainer.step, self.trainer.drawn
+        return self._read_at
+
+    def _log(self, ends_window: bool) -> None:
+        trainer = self.trainer
+        scalars = trainer.read()  # waits for the device, so the clock is read afterwards
+        before, step, drawn = self._read_at, self._read_step, self._read_drawn
+        seconds = max(self._mark() - before, 1e-9)
+        steps, images = trainer.step - step, (trainer.drawn - drawn) * self.plan.batch_size
+        speed = {
+            "speed/images_per_second": images / seconds,
+            "speed/seconds_per_step": seconds / max(steps, 1),
+        }
+        outputs = dict(trainer.window.outputs)
+        if ends_window:  # before anyone is told, so that a callback's failure loses no point
+            trainer.clear()
+        for callback in self.callbacks:
+            callback.logged(trainer.step, scalars | speed, outputs)
+
+    def _show(self) -> None:
+        with self._off_the_clock():
+            pictures = self._draw(self.trainer.step)
+            for callback in self.callbacks:
+                callback.drawn(self.trainer.step, pictures)
+
+    def _save(self, keep: bool) -> None:
+        with self._off_the_clock():
+            self._save_to(keep)
+            for callback in self.callbacks:
+                callback.saved(self.trainer.step)
+
+    @contextmanager
+    def _off_the_clock(self) -> Iterator[None]:
+        """What happens within does not count as training time in the curves of speed."""
+        begun = time.monotonic()
+        yield
+        self._read_at += time.monotonic() - begun

@@ -1,0 +1,126 @@
+"""The optimizers of a model's players: who updates what, at which rate."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gan_cli.errors import ConfigError
+from gan_cli.model import Model, Phase
+
+RIVALS = {"fused", "foreach", "capturable", "differentiable"}  # arguments that exclude each other
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+
+
+@dataclass
+class Player:
+    """One optimizer, its parameters, and its learning rate as a function of the step."""
+
+    name: str
+    optimizer: Optimizer
+    parameters: list[nn.Parameter]
+    rate: float
+    schedule: str = "constant"
+    warmup: int = 0
+    clip_norm: float | None = None
+    total: int = 1  # steps of the whole run, over which the schedule goes
+
+    def learning_rate(self, step: int) -> float:
+        """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        progress = min(step / self.total, 1.0)
+        return self.rate * rise * SCHEDULES[self.schedule](progress)
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the optimizer's moments; its settings stay those of today.
+
+        Raises:
+            ValueError: the moments are those of another kind of optimizer.
+        """
+        settings = [
+            {key: value for key, value in group.items() if key != "params"}
+            for group in self.optimizer.param_groups
+        ]
+        fresh = self.optimizer.state_dict()
+        kept = [set(group) for group in state["param_groups"]]
+        if kept != [set(group) for group in fresh["param_groups"]]:
+            raise ValueError(f"the optimizer of {self.name} was no {type(self.optimizer).__name__}")
+        self.optimizer.load_state_dict(dict(state))
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
+
+    def set_rate(self, step: int) -> None:
+        """Give the optimizer the rate of `step`."""
+        rate = self.learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+
+def parameters_of(phase: Phase) -> list[nn.Parameter]:
+    """What a phase trains, each parameter once."""
+    seen = {id(p): p for module in phase.trains for p in module.parameters()}
+    return list(seen.values())
+
+
+def players_of(phases: list[Phase]) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each optimizer that the phases name.
+
+    Raises:
+        ConfigError: phases that share an optimizer train different parameters, or share one that
+            no phase owns.
+    """
+    players: dict[str, list[nn.Parameter]] = {}
+    for phase in phases:
+        parameters = parameters_of(phase)
+        mine = players.setdefault(phase.player, parameters)
+        if {id(p) for p in mine} != {id(p) for p in parameters}:
+            raise ConfigError(
+                f"phase {phase.name}: shares the optimizer {phase.player} and trains other "
+                "parameters than its owner; give it an optimizer of its own"
+            )
+    return players
+
+
+def build_players(
+    model: Model,
+    settings: Mapping[str, Mapping[str, Any]],
+    construct: Callable[[Mapping[str, Any], list[nn.Parameter]], Optimizer],
+    total: int,
+) -> dict[str, Player]:
+    """An optimizer for each player of the model.
+
+    Args:
+        model: whose phases name the players.
+        settings: for each player, the optimizer's `_target_` and arguments, `schedule`, `warmup`
+            and `clip_norm`.
+        construct: builds an optimizer from its `_target_` and arguments.
+        total: steps of the whole run.
+    """
+    players = {}
+    for name, parameters in players_of(model.phases()).items():
+        node = dict(settings[name])
+        own = {key: node.pop(key) for key in ("schedule", "warmup", "clip_norm") if key in node}
+        optimizer = construct(node, parameters)
+        rate = optimizer.defaults["lr"]
+        players[name] = Player(name, optimizer, parameters, float(rate), **own, total=total)
+    return players
+
+
+def fused(target: type, device: torch.device, given: Collection[str] = ()) -> dict[str, bool]:
+    """The argument that makes an optimizer update all parameters in one kernel, where it can.
+
+    Nothing where one of the `given` arguments decides that already.
+    """
+    able = device.type in ("cpu", "cuda", "mps") and not RIVALS & set(given)
+    return {"fused": True} if able and "fused" in inspect.signature(target).parameters else {}

@@ -1,0 +1,119 @@
+"""Going on with an earlier run: its settings, its state, its curves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan_cli.config import groups
+from gan_cli.config.overrides import Command
+from gan_cli.config.reading import from_yaml, to_yaml
+from gan_cli.config.schema import Settings
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.exits import one_line
+from gan_cli.runs import checkpoint, finding, folder, resume
+from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.load import describe_data
+from gan_cli.training.session import Session
+
+log = logging.getLogger(__name__)
+LONGEST = 200  # characters of torch's words about weights that do not fit
+
+
+@dataclass(frozen=True)
+class Past:
+    """What an earlier start of a run left."""
+
+    run: RunFolder
+    state: Mapping[str, Any] | None  # its newest whole checkpoint; None where it had saved none
+    last_point: int  # of its curves, that stays; -1 for none
+
+
+def earlier_run(settings: Settings, line: Command) -> RunFolder | None:
+    """The run that the user wants to go on with, by `resume` or by `run.dir`.
+
+    Raises:
+        ConfigError: both are named.
+        CheckpointError: there is no such run.
+    """
+    if settings.resume is not None:
+        typed = [key for key in line.keys if key in ("run.dir", "run.name", "run.root")]
+        if typed:
+            raise ConfigError(
+                f"resume = {settings.resume}: goes on in that folder, so {typed[0]} cannot be "
+                "chosen; leave it away"
+            )
+        return folder.find(settings.resume)
+    if settings.run.dir is not None and finding.is_run(Path(settings.run.dir)):
+        return RunFolder(settings.run.dir)
+    return None
+
+
+def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings, Past]:
+    """Settings and state to go on with. A run that had saved nothing yet begins anew.
+
+    Raises:
+        ConfigError: settings differ from the run's in what is learned, without `force`.
+        CheckpointError: no checkpoint is whole, or none says what the run was.
+    """
+    if any(run.checkpoints.glob("*.pt")):
+        state, warning = checkpoint.newest_whole(run)
+        text = state["config"]
+    else:
+        state, text = None, run.read_config()
+        warning = f"{run.path}: had saved nothing yet, so it begins anew"
+        if text is None:
+            raise CheckpointError(f"{run.path}: holds neither a checkpoint nor a config.yaml")
+    if warning:
+        log.warning(warning)
+    saved, now = yaml.safe_load(text), yaml.safe_load(to_yaml(settings))
+    if settings.resume is not None:
+        now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
+        now["run"] = saved["run"]
+    done = 0 if state is None else state["step"]
+    found = resume.differences(saved, now, done=done)
+    if not settings.force:
+        resume.require_safe(found, run.path)
+    for difference in found:
+        if not difference.safe:
+            log.warning("going on with %s", difference)
+    last_point = done if done % saved["log_every"] == 0 else done - 1
+    past = Past(run, state, -1 if state is None else last_point)
+    return from_yaml(yaml.safe_dump(now)), past
+
+
+def restore(session: Session, past: Past) -> None:
+    """Put the earlier state back.
+
+    Raises:
+        CheckpointError: the state is of other networks.
+        ConfigError: the data is not what it was, without `force`.
+    """
+    if past.state is None:
+        return
+    then, now = (
+        past.state.get("data"),
+        describe_data(session.dataset.spec, session.dataset.fingerprint),
+    )
+    if then != now and not session.settings.force:
+        changed = [
+            f"{key} was {then.get(key)}, is {now[key]}"
+            for key in now
+            if isinstance(then, Mapping) and then.get(key) != now[key]
+        ]
+        raise ConfigError(
+            f"resume = {past.run.path}: the data is not what the run began with: "
+            f"{'; '.join(changed)}; force=true goes on all the same"
+        )
+    try:
+        session.trainer.load_state_dict(past.state)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{past.run.path}: its weights do not fit these settings, and no force can make them: "
+            f"{one_line(error)[:LONGEST]}"
+        ) from error

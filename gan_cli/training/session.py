@@ -1,0 +1,149 @@
+"""From settings to everything that a run needs: data, model, optimizers, trainer."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gan_cli.config.build import Trust, build, resolve
+from gan_cli.config.reading import optimizer_settings
+from gan_cli.config.schema import Settings
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.stream import Stream
+from gan_cli.errors import ConfigError
+from gan_cli.model import Model
+from gan_cli.seeding import mix
+from gan_cli.training import runtime
+from gan_cli.training.averaging import Average
+from gan_cli.training.optimizers import Player, build_players, fused, players_of
+from gan_cli.training.trainer import Trainer, batches_per_step
+
+log = logging.getLogger(__name__)
+WEIGHTS = 1  # the random stream of the initial weights
+
+
+@dataclass
+class Session:
+    """A run, ready to begin or to go on."""
+
+    settings: Settings
+    device: torch.device
+    precision: str
+    dataset: Dataset
+    model: Model
+    stream: Stream
+    players: Mapping[str, Player]
+    trainer: Trainer
+    total: int  # steps
+    warnings: Sequence[str]  # about the user's choices
+
+
+def assemble(settings: Settings, trust: Trust) -> Session:
+    """Build everything that `settings` describe.
+
+    Raises:
+        ConfigError: the parts cannot work together, or not on this machine.
+        DataError: the data cannot be had.
+    """
+    device = runtime.choose_device(settings.runtime.device)
+    precision = runtime.choose_precision(settings.runtime.precision, device)
+    runtime.prepare(device, precision, settings.runtime.threads)
+
+    dataset: Dataset = build(settings.data, "data", trust)
+    dataset.to(device)
+    stream = Stream(dataset, settings.batch_size, settings.seed, device)
+
+    torch.manual_seed(mix(settings.seed, WEIGHTS))
+    with warnings_in_the_log() as said:
+        model: Model = build(
+            settings.model, "model", trust, shared=settings.nodes, data=dataset.spec
+        )
+    if not isinstance(model, Model):
+        raise ConfigError(
+            f"model._target_ = {settings.model['_target_']}: must be a gan_cli.model.Model"
+        )
+    runtime.place(model, device)
+    model.train()
+    if settings.runtime.compile:
+        if model.second_order:
+            raise ConfigError(
+                "runtime.compile = true: torch cannot compile a penalty on gradients, which needs "
+                "their derivatives; set runtime.compile=false, or another penalty"
+            )
+        for child in model.children():
+            child.compile()
+
+    total = steps(settings, model, dataset)
+    names = list(players_of(model.phases()))
+    options = optimizer_settings(settings.optimizer, names)
+    players = build_players(model, options, constructor(trust, device), total)
+    trainer = Trainer(
+        model,
+        players,
+        stream.batch,
+        settings.seed,
+        Average(model, settings.ema.decay),
+        autocast=precision == "bf16",
+    )
+    return Session(
+        settings, device, precision, dataset, model, stream, players, trainer, total, said
+    )
+
+
+def steps(settings: Settings, model: Model, dataset: Dataset) -> int:
+    """The length of the run in steps, whether it was given in steps, epochs or images."""
+    if settings.steps is not None:
+        return settings.steps
+    images = settings.images
+    if images is None:
+        assert settings.epochs is not None, "validation leaves one of the three"
+        images = settings.epochs * dataset.spec.size
+    wanted, step, seen = images / settings.batch_size, 0, 0
+    if all((p.every, p.start, p.stop) == (1, 0, None) for p in model.phases()):
+        return math.ceil(wanted / next(batches_per_step(model.phases())))
+    for used in batches_per_step(model.phases()):
+        if seen >= wanted:
+            return step
+        seen, step = seen + used, step + 1
+    raise AssertionError("batches_per_step never ends")
+
+
+def constructor(
+    trust: Trust, device: torch.device
+) -> Callable[[Mapping[str, Any], list[nn.Parameter]], Optimizer]:
+    """Builds optimizers through the gate, fused where the device can do it."""
+
+    def construct(node: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
+        target = resolve(node["_target_"], trust, path="optimizer")
+        if target is torch.optim.LBFGS:
+            raise ConfigError(
+                "optimizer._target_ = torch.optim.LBFGS: evaluates the loss several times a step, "
+                "which a game does not offer; use torch.optim.Adam or another"
+            )
+        faster = fused(target, device, node)
+        return build({**node, **faster}, path="optimizer", trust=trust, params=parameters)
+
+    return construct
+
+
+@contextmanager
+def warnings_in_the_log() -> Iterator[list[str]]:
+    """Within it, warnings about the user's choices become lines of the log, and of this list."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield lines
+        finally:
+            lines += [str(warning.message) for warning in heard]
+            for line in lines:
+                log.warning(line)

@@ -1,0 +1,186 @@
+"""The trainer: runs a model's phases, step by step, and can stop and go on exactly.
+
+A step is a pure function of (weights, optimizer state, seed, step): its random stream is seeded
+from (seed, step), and the images it sees are a function of (seed, step). So the whole state of a
+run is its weights, averaged weights, optimizers and step counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.model import Batch, Model, Phase
+from gan_cli.seeding import mix, seed_streams
+from gan_cli.training.averaging import Average
+from gan_cli.training.freezing import Focus
+from gan_cli.training.optimizers import Player
+from gan_cli.training.window import Window
+
+
+class Trainer:
+    """Plays a model's phases in their order.
+
+    Args:
+        model: on its device.
+        players: an optimizer for each name in the phases' `player`.
+        batch: gives the k-th batch of the run; a pure function of k.
+        seed: of the steps' random streams.
+        average: of the weights, for sampling.
+        autocast: bf16 within the losses.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        players: Mapping[str, Player],
+        batch: Callable[[int], Batch],
+        seed: int,
+        average: Average,
+        autocast: bool = False,
+    ) -> None:
+        self.model, self.players, self.average = model, players, average
+        self.step = 0  # completed steps
+        self.whole = True  # false while a step is under way, or after one that broke off
+        self.window = Window()
+        self._batch, self._seed, self._device = batch, seed, model.device
+        self._phases = model.phases()
+        self._focus = [Focus(model, phase) for phase in self._phases]
+        self.drawn = 0  # batches that the completed steps have used
+        self._precision = (
+            (lambda: torch.autocast(self._device.type, dtype=torch.bfloat16))
+            if autocast
+            else nullcontext
+        )
+        self._norms: dict[str, Tensor] = {}
+
+    def advance(self, measure: bool = False) -> None:
+        """One step: every phase that is due, in order.
+
+        Args:
+            measure: also note the norms of gradients, for `read`.
+        """
+        self.whole = False
+        seed_streams(mix(self._seed, self.step), self._device)
+        for player in self.players.values():
+            player.set_rate(self.step)
+        batches: list[Batch] = []
+        used = dict.fromkeys(self.players, 0)
+        for phase, focus in zip(self._phases, self._focus, strict=True):
+            repeats = phase.repeats(self.step)
+            if not repeats:
+                continue
+            focus.apply()
+            for _ in range(repeats):
+                place = used[phase.player]
+                used[phase.player] += 1
+                if place == len(batches):
+                    batches.append(self._batch(self.drawn + place))
+                self._update(phase, batches[place], measure)
+        self.drawn += len(batches)
+        self.step += 1
+        self.average.update(self.step)
+        self.whole = True
+
+    def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:
+        player = self.players[phase.player]
+        player.optimizer.zero_grad(set_to_none=True)
+        with self._precision():
+            loss = phase.loss(batch)
+        if phase.shares:
+            # Backward must leave the graph of what is shared alone: a later phase goes on from it.
+            loss.total.backward(inputs=player.parameters)
+        else:
+            loss.total.backward()
+        if measure and phase.name == phase.player:  # not what a lazy penalty adds on its own
+            self._norms |= gradient_norms(self.model, phase)
+        if player.clip_norm is not None:
+            nn.utils.clip_grad_norm_(player.parameters, player.clip_norm)
+        player.optimizer.step()
+        phase.after()
+        self.window.add(phase.name, loss)
+
+    def read(self) -> dict[str, float]:
+        """The curves' next point: means since the last `window.clear`, norms, learning rates."""
+        norms = self._norms | weight_norms(self.model)
+        values = torch.stack(list(norms.values())).tolist()
+        rates = {
+            f"learning_rate/{name}": player.learning_rate(self.step - 1)
+            for name, player in self.players.items()
+        }
+        return self.window.means() | dict(zip(norms, values, strict=True)) | rates
+
+    def clear(self) -> None:
+        """Begin the next stretch of the curves."""
+        self.window.clear()
+        self._norms = {}
+
+    def is_finite(self) -> bool:
+        """Whether no weight is NaN or infinite; reads the device."""
+        total = nn.utils.get_total_norm([p.detach() for p in self.model.parameters()])
+        return bool(total.isfinite())
+
+    @contextmanager
+    def sampling(self) -> Iterator[Model]:
+        """Within it, the model has its averaged weights, is in eval mode and builds no graph."""
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.average.applied():
+                yield self.model
+        finally:
+            self.model.train()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The run's whole state."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "averages": self.average.state_dict(),
+            "optimizers": {n: p.optimizer.state_dict() for n, p in self.players.items()},
+            "window": self.window.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`, exactly."""
+        self.step = state["step"]
+        self.drawn = sum(islice(batches_per_step(self._phases), self.step))
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["averages"])
+        for name, player in self.players.items():
+            player.load_state(state["optimizers"][name])
+        self.window.load_state_dict(state["window"], self.model.device)
+
+
+def batches_per_step(phases: list[Phase]) -> Iterator[int]:
+    """How many batches each step uses, from step 0 on: as many as its hungriest player."""
+    step = 0
+    while True:
+        used: dict[str, int] = {}
+        for phase in phases:
+            used[phase.player] = used.get(phase.player, 0) + phase.repeats(step)
+        yield max(used.values())
+        step += 1
+
+
+def gradient_norms(model: Model, phase: Phase) -> dict[str, Tensor]:
+    """The norm of the gradient of each network that the phase trains."""
+    gradients = {
+        name: [p.grad for p in child.parameters() if p.grad is not None]
+        for name, child in model.named_children()
+        if any(child is module for module in phase.trains)
+    }
+    return {f"gradient_norm/{n}": nn.utils.get_total_norm(g) for n, g in gradients.items() if g}
+
+
+def weight_norms(model: Model) -> dict[str, Tensor]:
+    """The norm of each network's weights."""
+    return {
+        f"weight_norm/{name}": nn.utils.get_total_norm([p.detach() for p in child.parameters()])
+        for name, child in model.named_children()
+        if any(True for _ in child.parameters())
+    }

@@ -1,0 +1,117 @@
+"""Messages and log files, run after run in one process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gan_cli.console import FILE_ONLY, FileHandler, ScreenHandler, setup_logging
+from gan_cli.errors import UserError
+
+log = logging.getLogger("gan_cli.tests.console")
+
+
+def ours() -> list[logging.Handler]:
+    handlers = logging.getLogger().handlers
+    return [h for h in handlers if isinstance(h, ScreenHandler | FileHandler)]
+
+
+def test_each_run_has_its_own_file_and_each_message_is_shown_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        setup_logging(tmp_path / name)
+        log.info("run %s", name)
+    setup_logging(None)
+    log.info("between runs")
+    for name in "abc":
+        (line,) = (tmp_path / name).read_text().splitlines()
+        assert line.endswith(f"INFO    run {name}")
+    assert capsys.readouterr().err.splitlines() == ["run a", "run b", "run c", "between runs"]
+    assert len(ours()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    def still_open() -> list[str]:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        return [name for name in map(os.readlink, links) if name.startswith(str(tmp_path))]
+
+    for number in range(5):
+        setup_logging(tmp_path / str(number))
+        assert still_open() == [str(tmp_path / str(number))]
+    setup_logging(None)
+    assert still_open() == []
+
+
+def test_a_resumed_run_goes_on_in_its_file(tmp_path: Path) -> None:
+    for part in ("first", "second"):
+        setup_logging(tmp_path / "train.log")
+        log.info(part)
+    setup_logging(None)
+    assert len((tmp_path / "train.log").read_text().splitlines()) == 2
+
+
+def test_the_screen_gets_one_line_and_the_file_the_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logging(tmp_path / "train.log")
+    try:
+        raise ValueError("deep inside")
+    except ValueError:
+        log.exception("it failed: %s", "why")
+    log.warning("odd")
+    log.info("for later", extra=FILE_ONLY)
+    log.debug("never")
+    setup_logging(None)
+    assert capsys.readouterr().err.splitlines() == ["error: it failed: why", "warning: odd"]
+    written = (tmp_path / "train.log").read_text()
+    assert "Traceback (most recent call last)" in written
+    assert "ValueError: deep inside" in written
+    assert "for later" in written
+    assert "never" not in written
+
+
+def test_hydra_setting_up_its_own_logging_between_runs_does_no_harm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from logging.config import dictConfig
+
+    before = list(logging.getLogger().handlers)
+    for name in "ab":
+        setup_logging(tmp_path / name)
+        dictConfig({"version": 1, "disable_existing_loggers": False})  # closes all handlers
+        log.info("run %s", name)
+    setup_logging(None)
+    assert [h for h in before if h not in logging.getLogger().handlers] == []
+    assert capsys.readouterr().err.splitlines() == ["run a", "run b"]
+    assert (tmp_path / "a").read_text().count("run") == 1
+
+
+def test_a_log_that_cannot_be_opened_is_a_message(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no/train\.log: cannot be written"):
+        setup_logging(tmp_path / "no" / "train.log")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_is_told_once_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging(Path("/dev/full"))
+    log.info("one")
+    log.info("two")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:1] == ["one"]
+    assert lines[1].startswith("warning: /dev/full: cannot be written: No space left")
+    assert lines[2:] == ["two"]
+    setup_logging(None)
+
+
+def test_nothing_heavy_is_imported_for_it() -> None:
+    import subprocess
+
+    code = "import sys, gan_cli.console as c; c.setup_logging(None); print('rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,164 @@
+"""Pictures of toy data, looked at pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from gan_cli.callbacks.plotting import Canvas, Span, number
+from gan_cli.callbacks.points import BROKEN, CRITIC, FAKE, REAL, SURFACE, draw
+
+SIZE = 512
+
+
+def nothing(x: Tensor) -> None:
+    return None
+
+
+def close_to(picture: ndarray, color: tuple[int, int, int], within: float = 40) -> ndarray:
+    """Where [h, w] a picture has about a colour."""
+    return np.linalg.norm(picture.astype(float) - np.array(color), axis=-1) < within
+
+
+def centre_of(mask: ndarray) -> tuple[float, float]:
+    """Mean (x, y) of the set pixels, y growing upwards, as shares of the picture."""
+    rows, columns = np.nonzero(mask)
+    assert len(rows), "no such pixel"
+    return columns.mean() / mask.shape[1], 1 - rows.mean() / mask.shape[0]
+
+
+def ring(n: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    angle = torch.randint(8, (n,), generator=generator) * math.pi / 4
+    modes = torch.stack([angle.cos(), angle.sin()], dim=1)
+    return modes + 0.01 * torch.randn(n, 2, generator=generator)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [128, 511])
+def test_any_dimension_and_size(dimensions: int, size: int) -> None:
+    picture = draw(torch.randn(50, dimensions), torch.randn(20, dimensions), nothing, nothing, size)
+    assert picture.shape == (size, size, 3)
+    assert picture.dtype == np.uint8
+
+
+def test_points_are_where_they_belong() -> None:
+    """Real points right, samples above: x grows to the right and y upwards."""
+    corners = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    real = torch.cat([corners.repeat(5, 1), torch.full((300, 2), 0.9) * torch.tensor([1.0, 0.0])])
+    fake = torch.full((300, 2), 0.8) * torch.tensor([0.0, 1.0])
+    picture = draw(real, fake, nothing, nothing)
+    plot = picture[40:460]  # without the legend and the axis
+    x, y = centre_of(close_to(plot, FAKE))
+    assert abs(x - 0.5) < 0.08
+    assert y > 0.6
+    x, _ = centre_of((plot[..., 2].astype(int) - plot[..., 0] > 60) & ~close_to(plot, FAKE))
+    assert x > 0.6
+
+
+def test_the_surface_is_green_where_d_believes_and_purple_where_not() -> None:
+    picture = draw(ring(500), torch.randn(100, 2) * 0.05, lambda x: x[:, 0], nothing)
+    low, high = picture[200:300, 62].mean(0), picture[200:300, 430].mean(0)
+    assert low[1] < min(low[0], low[2])  # purple: least green
+    assert high[1] > max(high[0], high[2])
+
+
+def test_a_critic_with_any_offset_has_the_same_picture() -> None:
+    """The critic's zero means nothing; only the numbers beside the colours differ."""
+    fake = torch.randn(100, 2, generator=torch.Generator().manual_seed(1)) * 0.1
+    plain, shifted = (
+        draw(ring(500), fake, lambda x, c=c: x.norm(dim=1) + c, nothing)[:, :440] for c in (0, 64)
+    )
+    assert np.abs(plain.astype(int) - shifted).max() <= 12  # float32 rounds the larger numbers
+
+
+def test_noise_of_a_flat_discriminator_is_not_blown_up() -> None:
+    picture = draw(ring(500), ring(50, 1), lambda x: 1e-6 * torch.sin(40 * x[:, 0]), nothing)
+    assert close_to(picture[50:450, 60:430], SURFACE[3], within=12).mean() > 0.75
+
+
+def test_not_a_number_is_seen() -> None:
+    def score(x: Tensor) -> Tensor:
+        return torch.where(x[:, 0] > 0, math.nan, x[:, 1])
+
+    picture = draw(ring(500), ring(50, 1), score, nothing)
+    dark = close_to(picture[50:450], BROKEN, within=12)
+    assert 0.3 < dark[:, 60:430].mean() < 0.6
+    assert not dark[:, 60:230].any()
+
+
+def test_samples_that_are_not_finite_or_far_off_do_not_break_it() -> None:
+    fake = torch.tensor([[math.nan, 0.0], [math.inf, 0.0], [1e30, -1e30], [0.0, 0.0]])
+    for columns in (1, 2):
+        picture = draw(ring(100)[:, :columns], fake[:, :columns], lambda x: x[:, 0], nothing)
+        assert close_to(picture, FAKE).any()
+
+
+def test_the_view_depends_on_the_truth_alone_and_not_on_its_draw() -> None:
+    """Frames of a film must match: same axes for other samples and for another real batch."""
+    pictures = [
+        draw(ring(1000, seed), fake, nothing, nothing)
+        for seed, fake in enumerate([torch.zeros(1, 2), torch.randn(500, 2), ring(100) * 3])
+    ]
+    for picture in pictures[1:]:
+        np.testing.assert_array_equal(picture[472:], pictures[0][472:])  # the x axis
+        np.testing.assert_array_equal(picture[40:470, :50], pictures[0][40:470, :50])
+
+
+def log_normal(x: Tensor) -> Tensor:
+    return -0.5 * ((x[:, 0] - 4) / 0.5) ** 2 - math.log(0.5 * math.sqrt(2 * math.pi))
+
+
+def test_one_dimension_shows_density_samples_and_critic() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real = 4 + 0.5 * torch.randn(2000, 1, generator=generator)
+    fake = 1 + 0.5 * torch.randn(2000, 1, generator=generator)
+    picture = draw(real, fake, lambda x: x[:, 0], log_normal)
+    plot = picture[45:460, 55:450]
+    blue = centre_of(close_to(plot, REAL))
+    orange = centre_of(close_to(plot, (238, 190, 152), within=30))
+    assert orange[0] < blue[0] - 0.3, "the samples' histogram lies left of the true density"
+    columns = np.nonzero(close_to(plot, CRITIC).any(axis=0))[0]
+    assert len(columns) > 0.9 * plot.shape[1], "the critic's curve goes all the way"
+    first, last = (np.nonzero(close_to(plot, CRITIC)[:, c])[0].mean() for c in columns[[5, -5]])
+    assert first > last, "and rises"
+
+
+def test_the_true_density_is_drawn_to_scale() -> None:
+    """N(4, .5) peaks at .798 while the axis ends at 1.45 times that."""
+    real = 4 + 0.5 * torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
+    picture = draw(real, torch.zeros(10, 1), nothing, log_normal)
+    rows = np.nonzero(close_to(picture[40:, 60:470], REAL).any(axis=1))[0]
+    top, bottom = 34, 512 - 46
+    assert 1 - (rows.min() + 40 - top) / (bottom - top) == pytest.approx(1 / 1.45, abs=0.02)
+
+
+def test_ticks_are_round_numbers_within() -> None:
+    assert Span(-1.6, 1.6).ticks() == [-1.5, -1, -0.5, 0, 0.5, 1, 1.5]
+    assert Span(0, 1).ticks() == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    assert Span(0.1, 0.3).ticks(2) == [0.1, 0.2, 0.3]
+    for low, high in [(0, 7), (-3e-5, 1e-5), (1e6, 1e6 + 3), (-17, 123456)]:
+        ticks = Span(low, high).ticks()
+        assert 2 <= len(ticks) <= 8
+        assert low <= min(ticks)
+        assert max(ticks) <= high
+
+
+def test_labels_are_short() -> None:
+    labels = [number(v) for v in (-0.5, 0.0, 1e-7, 2e9, 8000.0)]
+    assert labels == ["-0.5", "0", "1e-7", "2e9", "8000"]
+
+
+def test_nothing_is_painted_outside_the_frame() -> None:
+    canvas = Canvas(128, Span(0, 1), Span(0, 1), left=40, right=40, top=40, bottom=40)
+    far = np.array([-3.0, 4.0])
+    canvas.curve(canvas.at(far, far), (0, 0, 0), width=20)
+    canvas.points(canvas.at(far / 100, far / 100), 30, (0, 0, 0), 1.0)
+    picture = canvas.finished()
+    picture[10:118, 10:118] = 255
+    assert picture.min() == 255

@@ -1,0 +1,435 @@
+"""Every wrong setting has its message; right ones survive, also as text."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from composing import settings_of
+from hydra import compose, initialize_config_dir
+
+from gan_cli.config.overrides import CONF, prepare
+from gan_cli.config.reading import from_yaml, optimizer_settings, read, to_yaml, trusted
+from gan_cli.config.schema import Settings
+from gan_cli.errors import ConfigError
+
+ADAM = (
+    "it has lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, "
+    "fused, decoupled_weight_decay"
+)
+GAN = "it has prior, network, loss, penalty, conditional, d_steps, d_burst, share_fakes"
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(*overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        # Unknown keys.
+        ("stesp=5", "stesp: unknown key (did you mean steps?)"),
+        ("+bogus=1", "bogus: unknown key"),
+        ("modle=wgan", "modle: unknown key (did you mean model?)"),
+        ("batch-size=8", "batch-size: unknown key (did you mean batch_size?)"),
+        ("lr=1e-3", "lr: unknown key (did you mean optimizer.lr?)"),
+        ("device=cuda", "device: unknown key (did you mean runtime.device?)"),
+        ("width=3", "width: unknown key (did you mean network.width or model.network.width?)"),
+        ("checkpoint.evry=5", "checkpoint.evry: unknown key (did you mean checkpoint.every?)"),
+        ("+run.folder=x", "run.folder: unknown key"),
+        ("runtime.gpu=1", "runtime.gpu: unknown key"),
+        ("prior.dmi=3", "prior.dmi: Gaussian has no such setting; it has dim (did you mean dim?)"),
+        ("+optimizer.lrr=1", f"optimizer.lrr: Adam has no such setting; {ADAM} (did you mean lr?)"),
+        (
+            "optimizer.discriminator.lrr=1",
+            f"optimizer.discriminator.lrr: Adam has no such setting; {ADAM} (did you mean lr?)",
+        ),
+        (
+            "model.conditonal=true",
+            f"model.conditonal: GAN has no such setting; {GAN} (did you mean conditional?)",
+        ),
+        ("loss.weight=1", "loss.weight: NonSaturating has no such setting; it has none at all"),
+        ("prior._partial_=true", "prior._partial_: Gaussian has no such setting; it has dim"),
+        # Numbers.
+        ("seed=-1", "seed = -1: must be at least 0"),
+        ("seed=1.5", "seed = 1.5: must be a whole number"),
+        ("seed=true", "seed = true: must be a whole number"),
+        ("seed=null", "seed = null: must be a whole number"),
+        ("seed='3'", 'seed = "3": must be a whole number'),
+        ("seed=abc", "seed = abc: must be a whole number"),
+        (
+            "seed=9223372036854775808",
+            "seed = 9223372036854775808: must be less than 9223372036854775808",
+        ),
+        (f"seed={10**30}", f"seed = {10**30}: must be less than 9223372036854775808"),
+        ("batch_size=0", "batch_size = 0: must be at least 1"),
+        ("batch_size=[8]", "batch_size = [8]: must be a whole number"),
+        ("batch_size={a:8}", "batch_size = {a:8}: must be a whole number"),
+        ("batch_size.x=8", "batch_size = {x:8}: must be a whole number"),
+        ("steps=0", "steps = 0: must be at least 1"),
+        ("steps=1e5", "steps = 100000: must be a whole number; write 100000"),
+        ("epochs=1.5", "epochs = 1.5: must be a whole number"),
+        ("images=inf", "images = inf: must be a whole number"),
+        ("log_every=nan", "log_every = nan: must be a whole number"),
+        ("sample_every=-3", "sample_every = -3: must be at least 1"),
+        ("checkpoint.every=0", "checkpoint.every = 0: must be at least 1"),
+        ("checkpoint.keep=null", "checkpoint.keep = null: must be a whole number"),
+        ("checkpoint=3", "checkpoint = 3: must be a mapping with every, keep"),
+        ("ema.decay=1", "ema.decay = 1: must be less than 1"),
+        ("ema.decay=-.1", "ema.decay = -0.1: must be at least 0"),
+        ("ema.decay=nan", "ema.decay = nan: must be finite"),
+        ("prior.dim=abc", "prior.dim = abc: must be a whole number"),
+        ("prior.dim=1e2", "prior.dim = 100: must be a whole number; write 100"),
+        ("model.d_steps=true", "model.d_steps = true: must be a whole number"),
+        ("model.d_burst=x", "model.d_burst = x: must be a whole number or null"),
+        # Time and length.
+        ("max_time=abc", "max_time = abc: must be a time such as 90s, 10m, 2h or 1d"),
+        ("max_time=0", "max_time = 0: must be a time such as 90s, 10m, 2h or 1d"),
+        ("max_time=-5m", "max_time = -5m: must be a time such as 90s, 10m, 2h or 1d"),
+        ("max_time=inf", "max_time = inf: must be a time such as 90s, 10m, 2h or 1d"),
+        ("max_time=true", "max_time = true: must be a time such as 90s, 10m, 2h or 1d"),
+        ("max_time=[1]", "max_time = [1]: must be a time such as 90s, 10m, 2h or 1d"),
+        (
+            "steps=null",
+            "steps = null: steps, epochs or images must say how long to train",
+        ),
+        # Switches and words.
+        ("force=yes", "force = yes: must be true or false"),
+        ("dry_run=1", "dry_run = 1: must be true or false"),
+        ("runtime.compile=null", "runtime.compile = null: must be true or false"),
+        ("runtime.device=gpu", "runtime.device = gpu: must be auto, cpu, cuda, cuda:N or mps"),
+        ("runtime.device=cuda:x", "runtime.device = cuda:x: must be auto, cpu, cuda, cuda:N or "),
+        (
+            "runtime.precision=fp23",
+            "runtime.precision = fp23: must be auto, fp32, tf32 or bf16 (did you mean fp32?)",
+        ),
+        (
+            "runtime.precision=16",
+            "runtime.precision = 16: must be auto, fp32, tf32 or bf16 (did you mean bf16?)",
+        ),
+        ("runtime.threads=0", "runtime.threads = 0: must be at least 1"),
+        ("run=foo", "run = foo: must be a mapping with root, dir, name"),
+        ("run.root=", 'run.root = "": must not be empty'),
+        ("run.root=null", "run.root = null: must be text"),
+        ("run.dir=3", "run.dir = 3: must be text"),
+        ("run.name=a/b", "run.name = a/b: must be the name of a folder, without slashes"),
+        ("run.name=..", "run.name = ..: must be the name of a folder, without slashes"),
+        ("resume=true", "resume = true: must be text"),
+        # Optimizers.
+        ("optimizer.lr=-1", "optimizer.lr = -1: must be greater than 0"),
+        ("optimizer.lr=0", "optimizer.lr = 0: must be greater than 0"),
+        ("optimizer.lr=nan", "optimizer.lr = nan: must be finite"),
+        ("optimizer.lr=inf", "optimizer.lr = inf: must be finite"),
+        ("optimizer.lr=abc", "optimizer.lr = abc: must be a number"),
+        ("optimizer.lr=null", "optimizer.lr = null: must be a number"),
+        ("optimizer.lr=true", "optimizer.lr = true: must be a number"),
+        ("optimizer.betas=[.5]", "optimizer.betas = [0.5]: must be a list of 2 numbers"),
+        ("optimizer.betas=.5", "optimizer.betas = 0.5: must be a list"),
+        ("optimizer.betas=[.5,1]", "optimizer.betas[1] = 1: must be less than 1"),
+        ("optimizer.eps=-1", "optimizer.eps = -1: must be at least 0"),
+        ("optimizer.weight_decay=-1", "optimizer.weight_decay = -1: must be at least 0"),
+        ("optimizer.amsgrad=1", "optimizer.amsgrad = 1: must be true or false"),
+        (
+            "optimizer.schedule=cosin",
+            "optimizer.schedule = cosin: must be constant, linear or cosine (did you mean cosine?)",
+        ),
+        ("optimizer.warmup=-1", "optimizer.warmup = -1: must be at least 0"),
+        ("optimizer.warmup=1.5", "optimizer.warmup = 1.5: must be a whole number"),
+        ("optimizer.clip_norm=0", "optimizer.clip_norm = 0: must be greater than 0"),
+        ("optimizer.generator.lr=-1", "optimizer.generator.lr = -1: must be greater than 0"),
+        (
+            "optimizer.generator.schedule=x",
+            "optimizer.generator.schedule = x: must be constant, linear or cosine",
+        ),
+        ("optimizer.generator.lr=x", "optimizer.generator.lr = x: must be a number"),
+        (
+            "optimizer._target_=torch.optim.Adma",
+            "optimizer._target_ = torch.optim.Adma: torch.optim has no such optimizer "
+            "(did you mean torch.optim.Adamax?)",
+        ),
+        (
+            "optimizer._target_=gan_cli.priors.Gaussian",
+            "optimizer.lr: Gaussian has no such setting; it has dim",
+        ),
+        # What is built.
+        (
+            "data._target_=os.system",
+            "data._target_ = os.system: no class of gan_cli or of yours; a config cannot name it",
+        ),
+        (
+            "loss._target_=gan_cli.losses.Hnge",
+            "loss._target_ = gan_cli.losses.Hnge: gan_cli.losses has no Hnge (did you mean Hinge?)",
+        ),
+        ("prior.dim=???", "prior.dim: must be given, with prior.dim=..."),
+        ("data=folder", "data.root: must be given, with data.root=..."),
+        ("~prior", "prior: missing; choose one of gaussian, uniform with prior=..."),
+        ("~seed", "seed: missing; give it a value with seed=..."),
+        ("~prior._target_", "prior = {dim:100}: must be a mapping with _target_, the full name of"),
+        (
+            "model.prior.dim=5",
+            "model.prior = {dim:5}: is the group prior; set prior.dim=5",
+        ),
+        (
+            "model.prior=gaussian",
+            "model.prior = gaussian: must be a Prior (a mapping with _target_)",
+        ),
+        (
+            "model.prior=${loss}",
+            "model.prior._target_ = gan_cli.losses.NonSaturating: must be a Prior, and "
+            "NonSaturating is none",
+        ),
+        (
+            "model._target_=gan_cli.priors.Gaussian",
+            "model.prior: Gaussian has no such setting; it has dim",
+        ),
+        # Interpolations.
+        (
+            "prior.dim=${sed}",
+            "prior.dim = ${sed}: there is no sed in the config (did you mean ${seed}?)",
+        ),
+        (
+            "prior.dim=${oc.env:NO_SUCH_VARIABLE}",
+            "prior.dim = ${oc.env:NO_SUCH_VARIABLE}: Environment variable 'NO_SUCH_VARIABLE' not "
+            "found",
+        ),
+        ("seed=${seed}", "seed = ${seed}: Recursive interpolation detected"),
+        ("model.prior=${model}", "model.prior = ${model}: Interpolation to parent node detected"),
+        ("seed=${nope:1}", "seed = ${nope:1}: Unsupported interpolation type nope"),
+    ],
+)
+def test_every_wrong_setting_has_its_message(override: str, message: str) -> None:
+    said = refusal(override)
+    assert said.splitlines()[0].startswith(message)
+    if not message.endswith(("or ", "of", "has dim")):  # these go on, or more is wrong
+        assert said == message
+
+
+def test_all_faults_are_in_one_message() -> None:
+    wrong = ["stesp=5", "optimizer.lr=-1", "prior.dim=x", "run.name=a/b", "loss._target_=os.system"]
+    assert set(refusal(*wrong, "data=folder").splitlines()) == {
+        "stesp: unknown key (did you mean steps?)",
+        "optimizer.lr = -1: must be greater than 0",
+        "prior.dim = x: must be a whole number",  # once, and not of model.prior again
+        "run.name = a/b: must be the name of a folder, without slashes",
+        "loss._target_ = os.system: no class of gan_cli or of yours; a config cannot name it",
+        "data.root: must be given, with data.root=...",
+    }
+
+
+def test_a_circle_of_references_ends() -> None:
+    said = refusal("prior.dim=${model}").splitlines()
+    assert "prior.dim.prior = ${prior}: refers to what holds it" in said
+    assert "model.prior.dim = ${model}: refers to what holds it" in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], ("steps", 20000)),
+        (["steps=5"], ("steps", 5)),
+        (["epochs=5"], ("epochs", 5)),
+        (["images=5"], ("images", 5)),
+        (["+epochs=5", "steps=null"], ("epochs", 5)),
+        (["experiment=gaussian_1d", "images=7"], ("images", 7)),
+    ],
+)
+def test_what_the_user_says_of_the_length_wins(
+    overrides: list[str], expected: tuple[str, int]
+) -> None:
+    settings = settings_of(*overrides)
+    given = {name: getattr(settings, name) for name in ("steps", "epochs", "images")}
+    assert {name: value for name, value in given.items() if value is not None} == dict([expected])
+
+
+@pytest.mark.parametrize(
+    ("in_file", "typed", "expected"),
+    [
+        ("epochs: 3", [], "epochs"),
+        ("images: 3", [], "images"),
+        ("epochs: 3", ["steps=9"], "steps"),
+        ("epochs: 3", ["images=9"], "images"),
+    ],
+)
+def test_a_presets_length_goes_before_the_defaults(
+    tmp_path: Path, in_file: str, typed: list[str], expected: str
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = f"# @package _global_\n{in_file}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    settings = own(tmp_path, "experiment=mine", *typed)
+    given = [n for n in ("steps", "epochs", "images") if getattr(settings, n) is not None]
+    assert given == [expected]
+
+
+def test_two_lengths_are_refused(tmp_path: Path) -> None:
+    assert refusal("epochs=5", "steps=7") == (
+        "steps = 7 and epochs = 5: only one of steps, epochs and images can say how long to train"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("max_time=1h30m", "max_time", 5400.0),
+        ("max_time=90", "max_time", 90.0),
+        ("max_time=null", "max_time", None),
+        ("ema.decay=0", "ema", 0.0),
+        ("resume=~/runs/x", "resume", str(Path("~/runs/x").expanduser())),
+    ],
+)
+def test_settings_are_taken(override: str, key: str, value: object) -> None:
+    found = getattr(settings_of(override), key)
+    assert getattr(found, "decay", found) == value
+
+
+def test_settings_are_frozen() -> None:
+    settings = settings_of()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.seed = 3  # type: ignore[misc]
+
+
+def test_choices_are_noted() -> None:
+    choices = settings_of("model=wgan", "prior=uniform").choices
+    expected = {"model": "wgan", "loss": "wasserstein", "penalty": "weight_clip"}
+    expected |= {"prior": "uniform", "optimizer": "rmsprop", "data": "mnist", "network": "dcgan"}
+    assert choices == expected | {"runtime": "auto"}
+
+
+def own(folder: Path, *overrides: str) -> Settings:
+    """Settings composed with the groups in `folder`, through Hydra's search path."""
+    command = prepare([f"--config-dir={folder}", *overrides])
+    searched = f"hydra.searchpath=['file://{folder}']"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return read(compose("train", [*command.argv[1:], searched]), command)
+
+
+def test_an_own_group_may_be_taken_by_interpolation(tmp_path: Path) -> None:
+    for group, text in {
+        "noise": "_target_: gan_cli.priors.Gaussian\ndim: 3",
+        "model": "defaults: [/noise: small, _self_]\nprior: ${noise}",
+    }.items():
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "small.yaml").write_text(text)
+    (tmp_path / "model" / "small.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - gan@_global_\n  - /noise@noise: small\n  - _self_\n"
+        "model:\n  prior: ${noise}\n"
+    )
+    settings = own(tmp_path, "model=small", "noise.dim=4")
+    assert settings.model["prior"] == {"_target_": "gan_cli.priors.Gaussian", "dim": 4}
+    assert not hasattr(settings, "noise")
+    with pytest.raises(ConfigError) as caught:
+        own(tmp_path, "model=small", "noise.dmi=4")
+    assert str(caught.value) == (
+        "noise.dmi: Gaussian has no such setting; it has dim (did you mean dim?)"
+    )
+
+
+def test_text_and_back() -> None:
+    for overrides in ([], ["model=infogan", "max_time=10m"], ["experiment=gaussian_1d"]):
+        settings = settings_of(*overrides)
+        text = to_yaml(settings)
+        assert from_yaml(text) == settings
+        assert to_yaml(from_yaml(text)) == text
+        assert list(yaml.safe_load(text)) == list(Settings.model_fields)
+        assert "${" not in text
+        assert "&" not in text
+
+
+def test_text_keeps_odd_values() -> None:
+    typed = ["run.name='1e5'", "optimizer.lr=1e-5", "run.root='null'", "data.root=é"]
+    settings = settings_of(*typed[:3])
+    assert (settings.run.name, settings.run.root, settings.optimizer["lr"]) == ("1e5", "null", 1e-5)
+    assert from_yaml(to_yaml(settings)) == settings
+
+
+def edited(**changes: object) -> str:
+    root = yaml.safe_load(to_yaml(settings_of()))
+    return yaml.safe_dump(root | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "the run's config is not YAML: "),
+        ("!!python/object/apply:os.system ['x']", "the run's config is not YAML: "),
+        ("", "the run's config is no mapping of settings"),
+        ("[1]", "the run's config is no mapping of settings"),
+        ("a: 1", "the run's config cannot be used:\nseed: missing; give it a value with seed=..."),
+    ],
+)
+def test_texts_that_are_no_config(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_yaml(text)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "seed = -1: must be at least 0"),
+        ({"steps": None}, "steps = null: steps, epochs or images must say how long to train"),
+        (
+            {"epochs": 3},
+            "steps = 20000 and epochs = 3: only one of steps, epochs and images can say how long "
+            "to train",
+        ),
+        (
+            {"optimizer": {"_target_": "x", "lr": math.inf, "critic": {"lr": 0}}},
+            "optimizer.lr = inf: must be finite\noptimizer.critic.lr = 0: must be greater than 0",
+        ),
+        ({"evil": 1}, "evil: unknown key"),
+        (
+            {"model": None},
+            "model = null: must be a mapping with _target_, the full name of a class",
+        ),
+    ],
+)
+def test_a_runs_config_is_validated(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_yaml(edited(**changes))
+    assert str(caught.value) == f"the run's config cannot be used:\n{message}"
+
+
+def test_reading_a_runs_config_imports_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = from_yaml(edited(model={"_target_": "evil.Evil", "x": "${oc.env:HOME}"}))
+    assert settings.model == {"_target_": "evil.Evil", "x": "${oc.env:HOME}"}
+
+
+def test_optimizer_settings_are_merged_phase_by_phase() -> None:
+    node = {"_target_": "torch.optim.Adam", "lr": 1.0, "warmup": 5, "critic": {"lr": 2.0}}
+    common = {"_target_": "torch.optim.Adam", "schedule": "constant", "warmup": 5}
+    common["clip_norm"] = None
+    assert optimizer_settings(node, ["critic", "generator"]) == {
+        "critic": common | {"lr": 2.0},
+        "generator": common | {"lr": 1.0},
+    }
+
+
+def test_settings_of_unknown_phases_are_refused() -> None:
+    node = {"_target_": "torch.optim.Adam", "critc": {"lr": 1.0}, "encoder": {"lr": 1.0}}
+    with pytest.raises(ConfigError) as caught:
+        optimizer_settings(node, ["critic", "generator"])
+    assert str(caught.value) == (
+        "optimizer.critc: no phase of that name; this model has critic, generator "
+        "(did you mean critic?)\n"
+        "optimizer.encoder: no phase of that name; this model has critic, generator"
+    )
+
+
+def test_a_user_vouches_for_the_working_directory_and_the_config_dir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_conf").mkdir()
+    monkeypatch.chdir(tmp_path)
+    trust = trusted(prepare(["--config-dir=my_conf", "--trust", "a.b"]), "runs")
+    assert trust.modules == ("a.b",)
+    assert trust.folders == (tmp_path, tmp_path / "my_conf", tmp_path)
+    assert trust.refused == (tmp_path / "runs",)

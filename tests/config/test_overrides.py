@@ -1,0 +1,286 @@
+"""The command line before Hydra: what is rewritten, what is refused, what Hydra's words become."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from gan_cli.config.overrides import CONF, explain, open_path, prepare
+from gan_cli.errors import ConfigError
+
+MODELS = "cgan, dcgan, gan, infogan, wgan, wgan_gp"
+
+
+def composed(*argv: str) -> DictConfig:
+    command = prepare(list(argv))
+    given = [word for word in command.argv if not word.startswith("--")]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", given)
+
+
+def refusal(*argv: str) -> str:
+    """The message for a wrong command line, be it ours or Hydra's explained."""
+    try:
+        composed(*argv)
+    except ConfigError as error:
+        return str(error)
+    except Exception as error:
+        return explain(error) or f"not explained: {error!r}"
+    raise AssertionError(f"{argv} was accepted")
+
+
+@pytest.mark.parametrize(
+    ("typed", "for_hydra"),
+    [
+        ("seed=3", "++seed=3"),
+        ("+bogus=1", "++bogus=1"),
+        ("++bogus=1", "++bogus=1"),
+        ("optimizer.discriminator.lr=4e-4", "++optimizer.discriminator.lr=4e-4"),
+        ("seed=1,2,3", "++seed=1,2,3"),
+        ("seed=choice(1,2)", "++seed=choice(1,2)"),
+        ("seed=range(16)", "++seed=range(16)"),
+        ("data.size=[28,32]", "++data.size=[28,32]"),
+        ("prior.dim=${seed}", "++prior.dim=${seed}"),
+        ("run.name='a, b'", "++run.name='a, b'"),
+        ("run.name=a=b", "++run.name='a=b'"),
+        ("run.name='a=b'", "++run.name='a=b'"),
+        ("run.name=", "++run.name="),
+        ("data.root=/a/b (1)/c", "++data.root='/a/b (1)/c'"),
+        ("data.root=/home/josé", "++data.root='/home/josé'"),
+        ("data.root=é\\", "++data.root='é\\\\'"),
+        ("model=wgan", "model=wgan"),
+        ("+loss=hinge", "loss=hinge"),  # in the defaults list already
+        ("model=wgan,dcgan", "model=wgan,dcgan"),
+        ("model=choice(wgan,dcgan)", "model=choice(wgan,dcgan)"),
+        ("+loss@model.extra=hinge", "+loss@model.extra=hinge"),
+        ("~prior.dim", "~prior.dim"),
+        ("hydra.job.chdir=true", "hydra.job.chdir=true"),
+        ("hydra/launcher=basic", "hydra/launcher=basic"),
+        ("+hydra.job.num=3", "+hydra.job.num=3"),
+    ],
+)
+def test_values_are_forced_and_groups_are_not(typed: str, for_hydra: str) -> None:
+    command = prepare([typed])
+    assert command.argv == [for_hydra]
+    assert command.overrides == [typed]
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        ("run.name=a=b", "run.name", "a=b"),
+        ("data.root=/a/b (1)/c#d;e", "data.root", "/a/b (1)/c#d;e"),
+        ("data.root=/home/josé", "data.root", "/home/josé"),
+        ("data.root=é\\", "data.root", "é\\"),
+        ("data.root=~/x", "data.root", str(Path("~/x").expanduser())),
+        ("run.name='a, b'", "run.name", "a, b"),
+        ('run.name="a=b"', "run.name", "a=b"),
+        ("data.size=[28,32]", "data.size", [28, 32]),
+        ("data.mean=1e-3", "data.mean", 1e-3),
+        ("resume=null", "resume", None),
+    ],
+)
+def test_values_survive_hydra(typed: str, key: str, value: object) -> None:
+    assert OmegaConf.select(composed(typed), key) == value
+
+
+def test_nothing_is_chosen_by_experiment_null() -> None:
+    assert prepare(["experiment=null"]).argv == []
+    assert composed("experiment=null").prior.dim == 100
+
+
+def test_options_are_sorted_out(tmp_path: Path) -> None:
+    typed = ["seed=1", "-m", "--trust", "a", "--cfg", "job", "steps=2", "--trust=b.c", "--info"]
+    command = prepare([*typed, "-cd", str(tmp_path), "-i", "defaults"])
+    options = ["--multirun", "--cfg=job", "--info=all", "--info=defaults"]
+    assert command.argv == [*options, f"--config-dir={tmp_path}", "++seed=1", "++steps=2"]
+    assert command.trust == ["a", "b.c"]
+    assert command.config_dirs == [tmp_path]
+    assert command.multirun
+    assert command.keys == ["seed", "steps"]
+
+
+def test_config_dir_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "mygan.yaml").write_text("x: 1")
+    monkeypatch.chdir(tmp_path)
+    command = prepare(["--config-dir=mine", "model=mygan", "-r"])
+    assert command.argv == ["--run", f"--config-dir={tmp_path / 'mine'}", "model=mygan"]
+    assert not command.multirun
+
+
+def test_multirun_by_hydra_mode() -> None:
+    assert prepare(["hydra.mode=MULTIRUN"]).multirun
+
+
+def test_own_group_is_no_value(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "conv.yaml").write_text("width: 1")
+    command = prepare([f"--config-dir={tmp_path}", "+encoder=conv", "encoder.width=3"])
+    assert command.argv[1:] == ["+encoder=conv", "++encoder.width=3"]
+
+
+def test_words_for_the_shell_completion_stay() -> None:
+    assert prepare(["-sc", "install=bash"]).argv == ["--shell-completion", "install=bash"]
+
+
+def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, mine = tmp_path / "work", tmp_path / "mine"
+    work.mkdir()
+    mine.mkdir()
+    monkeypatch.chdir(work)
+    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(before))
+    command = prepare([f"--config-dir={mine}"])
+    open_path(command)
+    open_path(command)
+    assert sys.path == [*before, str(work), str(mine)]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["model=wgna"],
+            f"model = wgna: no such option; model has {MODELS} (did you mean wgan?)",
+        ),
+        (["model=WGAN"], f"model = WGAN: no such option; model has {MODELS} (did you mean wgan?)"),
+        (
+            ["model=wgan,wgna", "-m"],
+            f"model = wgna: no such option; model has {MODELS} (did you mean wgan?)",
+        ),
+        (["prior=null"], "prior = null: no such option; prior has gaussian, uniform"),
+        (["prior="], "prior = : no such option; prior has gaussian, uniform"),
+        (
+            ["loss@model.x=hing"],
+            "loss@model.x = hing: no such option; loss has hinge, least_squares, minimax, "
+            "non_saturating, wasserstein (did you mean hinge?)",
+        ),
+        (
+            ["prior={dim:3}"],
+            "prior = {dim:3}: must be one of gaussian, uniform; set a part with prior.NAME=...",
+        ),
+        (
+            ["prio/x=1"],
+            "prio/x: no such group (did you mean prior?); there are loss, penalty, network, "
+            "prior, optimizer, runtime, data, model, experiment",
+        ),
+        (["wgan"], "wgan: settings are written key=value (did you mean model=wgan?)"),
+        (["prior"], "prior: settings are written key=value; prior has gaussian, uniform"),
+        (["=3"], "=3: there is no key before the ="),
+        (["--steps=5"], "--steps: no such option; settings are written without dashes: steps=5"),
+        (
+            ["--batch-size", "5"],
+            "--batch-size: no such option; settings are written without dashes: batch_size=5",
+        ),
+        (["--confg-dir=x"], "--confg-dir: no such option (did you mean --config-dir?)"),
+        (["--trust"], "--trust: needs a value"),
+        (["--config-dir=/no/such"], "--config-dir = /no/such: no such folder"),
+        (
+            ["--config-dir=/", "-cd", "/"],
+            "--config-dir: can be given once; put the groups into one folder",
+        ),
+        (
+            ["prior.dim=[1,"],
+            "prior.dim = [1,: cannot be read; lists are written [a,b], and text with special "
+            """characters in two kinds of quotes: prior.dim='"..."'""",
+        ),
+        (
+            ["seed=1,2,3"],
+            "seed = 1,2,3: several values; add -m to run one job per value; as one list they are "
+            "written seed=[1,2,3]",
+        ),
+        (
+            ["seed=range(3)"],
+            "seed = range(3): several values; add -m to run one job per value",
+        ),
+        (
+            ["loss=hinge,minimax"],
+            "loss = hinge,minimax: several values; add -m to run one job per value",
+        ),
+        (
+            ["loss@model.x=hinge"],
+            "loss@model.x: nothing in the config takes this group; add it with a +, or choose its "
+            "option with loss=...",
+        ),
+        (["~stesp"], "~stesp: there is nothing of that name to delete"),
+        (["hydra.foo=3"], "hydra.foo: Hydra has no such setting"),
+        (
+            ["hydra.job.chdir=x"],
+            "hydra.job.chdir = x: Value 'x' is not a valid bool (type str)",
+        ),
+        (
+            ["hydra/launcher=foo"],
+            "hydra/launcher = foo: no such option; hydra/launcher has basic",
+        ),
+        (
+            ["--steps=5", "wgan", "model=x", "prior=y"],
+            "--steps: no such option; settings are written without dashes: steps=5\n"
+            "wgan: settings are written key=value (did you mean model=wgan?)\n"
+            f"model = x: no such option; model has {MODELS}\n"
+            "prior = y: no such option; prior has gaussian, uniform",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(argv: list[str], message: str) -> None:
+    assert refusal(*argv) == message
+
+
+def failing_config(folder: Path, text: str) -> Exception:
+    """The error of composing a config with this text in model/a.yaml."""
+    (folder / "model").mkdir()
+    (folder / "train.yaml").write_text("defaults: [{model: a}]")
+    (folder / "model" / "a.yaml").write_text(text)
+    with (
+        pytest.raises(Exception) as caught,  # noqa: PT011 - any: it is to be explained
+        initialize_config_dir(str(folder), version_base="1.3"),
+    ):
+        compose("train")
+    assert isinstance(caught.value, Exception)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("defaults: [nope]", "model = nope: no such option, which model/a.yaml asks for"),
+        ("x: [1", "model/a.yaml, line 1, column 6: not YAML: expected ',' or ']', but got"),
+        ("x: 1\nx: 2", "found duplicate key x"),
+        ("defaults: [{/data: x}]", "data = x: no such option, which model/a.yaml asks for"),
+        ("x: ${a", "no viable alternative at input '${a'"),
+    ],
+)
+def test_faults_in_config_files_are_told_with_the_file(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    said = explain(failing_config(tmp_path, text))
+    assert said is not None
+    assert message in said
+    assert "\n" not in said
+
+
+def test_a_missing_primary_config_is_explained() -> None:
+    with (
+        pytest.raises(Exception) as caught,  # noqa: PT011 - any: it is to be explained
+        initialize_config_dir(str(CONF), version_base="1.3"),
+    ):
+        compose("trian")
+    assert explain(caught.value) == (
+        "--config-name = trian: no such file in the folders of config files"
+    )
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), RuntimeError("x"), KeyError("y")])
+def test_other_errors_are_not_explained(error: Exception) -> None:
+    assert explain(error) is None
+
+
+def test_conf_is_the_folder_of_the_config() -> None:
+    assert yaml.safe_load((CONF / "train.yaml").read_text())["seed"] == 0

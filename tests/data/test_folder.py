@@ -1,0 +1,349 @@
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from pictures import encoded, halves, noise, save
+from PIL import Image
+
+from gan_cli.data import decode, folder_maker
+from gan_cli.data.folder import Folder
+from gan_cli.errors import ConfigError, DataError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch) -> Path:
+    home = tmp_path / "cache"
+    monkeypatch.setenv("GAN_CLI_CACHE", str(home))
+    return home
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes of three colour images each."""
+    for number in range(6):
+        name = "cat" if number < 3 else "dog"
+        save(tmp_path / "my pets" / name / f"{number}.png", noise(9, 7, 3, seed=number))
+    return tmp_path / "my pets"
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list[Path]:
+    """The files that are decoded in this process, in order."""
+    paths: list[Path] = []
+    really = decode.decode
+
+    def recording(jobs, size, channels):
+        paths.extend(path for path, _ in jobs)
+        return really(jobs, size, channels)
+
+    monkeypatch.setattr(folder_maker, "decode", recording)
+    return paths
+
+
+def leftovers(cache: Path) -> list[Path]:
+    return [path for path in cache.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_images_labels_and_names(root: Path) -> None:
+    data = Folder(str(root), size=[9, 7])
+    expected = np.stack([noise(9, 7, 3, seed=n).transpose(2, 0, 1) for n in range(6)])
+    assert torch.equal(data.values, torch.from_numpy(expected))
+    assert data.targets is not None
+    assert data.targets.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.spec.class_names == ("cat", "dog")
+    assert data.spec.name == "my_pets"
+    assert data.spec.shape == (3, 9, 7)
+    real = data.real(torch.tensor([5, 0]))
+    torch.testing.assert_close(real, torch.from_numpy(expected[[5, 0]] / 127.5 - 1).float())
+
+
+def test_classes_can_be_left_out(root: Path) -> None:
+    data = Folder(str(root), size=8, classes="none")
+    assert data.targets is None
+    assert data.spec.classes == 0
+
+
+def test_the_table_is_mapped_and_the_cache_safe_from_writes(root: Path) -> None:
+    data = Folder(str(root), size=8)
+    before = data.values.clone()
+    data.values.zero_()
+    assert torch.equal(Folder(str(root), size=8).values, before)
+
+
+def test_auto_channels_are_1_only_where_all_files_are_grey(tmp_path: Path) -> None:
+    grey = tmp_path / "grey"
+    save(grey / "a.png", noise(5, 5, 1))
+    save(grey / "b.png", (noise(5, 5, 1) > 99))
+    assert Folder(str(grey), size=5).spec.shape == (1, 5, 5)
+    assert Folder(str(grey), size=5, channels=3).spec.shape == (3, 5, 5)
+    save(grey / "c.png", noise(5, 5, 3))
+    assert Folder(str(grey), size=5).spec.shape == (3, 5, 5)
+    assert Folder(str(grey), size=5, channels=1).spec.shape == (1, 5, 5)
+
+
+def test_the_second_time_nothing_is_read(root: Path, decoded: list[Path], monkeypatch) -> None:
+    first = Folder(str(root), size=8)
+    assert len(decoded) == 6
+    monkeypatch.setattr(folder_maker, "inspect", None)
+    second = Folder(str(root), size=8)
+    assert len(decoded) == 6
+    assert torch.equal(first.values, second.values)
+    assert first.fingerprint == second.fingerprint
+
+
+def test_touched_and_copied_folders_find_their_cache(
+    root: Path, tmp_path: Path, decoded: list[Path]
+) -> None:
+    first = Folder(str(root), size=8)
+    os.utime(root / "cat" / "0.png", (1, 1))
+    assert Folder(str(root), size=8).key == first.key
+    copy = shutil.copytree(root, tmp_path / "copy")
+    assert Folder(str(copy), size=8).key == first.key
+    assert len(decoded) == 6
+
+
+def test_changed_content_and_settings_make_another_cache(root: Path) -> None:
+    keys = {Folder(str(root), size=8).key, Folder(str(root), size=9).key}
+    keys.add(Folder(str(root), size=8, channels=1).key)
+    stat = (root / "cat" / "0.png").stat()
+    save(root / "cat" / "0.png", noise(9, 7, 3, seed=100))
+    os.utime(root / "cat" / "0.png", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    changed = Folder(str(root), size=8)
+    keys.add(changed.key)
+    (root / "cat" / "0.png").rename(root / "cat" / "9.png")
+    keys.add(Folder(str(root), size=8).key)
+    assert len(keys) == 5
+
+
+@pytest.mark.parametrize("damage", ["short pixels", "no index", "half an index", "wrong index"])
+def test_a_damaged_cache_is_built_anew(root: Path, cache: Path, damage: str) -> None:
+    first = Folder(str(root), size=8)
+    before, place = first.values.clone(), cache / "folders" / first.key
+    match damage:
+        case "short pixels":
+            (place / "pixels").write_bytes(b"short")
+        case "no index":
+            (place / "index.json").unlink()
+        case "half an index":
+            (place / "index.json").write_text((place / "index.json").read_text()[:20])
+        case "wrong index":
+            (place / "index.json").write_text(json.dumps({"shape": [1]}))
+    assert torch.equal(Folder(str(root), size=8).values, before)
+    assert (place / "pixels").stat().st_size == before.numel()
+
+
+def test_broken_files_are_all_listed_and_nothing_goes_on(root: Path) -> None:
+    (root / "cat" / "broken.png").write_bytes(b"nothing")
+    (root / "dog" / "a.gif").write_bytes(encoded(halves(4, 4), "GIF"))
+    (root / "dog" / "gone.jpg").symlink_to(root / "nowhere")
+    with pytest.raises(DataError) as caught:
+        Folder(str(root), size=8)
+    assert str(caught.value).splitlines() == [
+        f"data.root = {root}: 3 of 9 images cannot be read; mend or remove them, or leave them "
+        "out with data.skip_broken=true:",
+        "  cat/broken.png: not a PNG, JPEG, WebP or BMP image",
+        "  dog/a.gif: GIF is not supported; convert it to PNG or JPEG",
+        "  dog/gone.jpg: cannot be read: No such file or directory",
+    ]
+
+
+def test_skip_broken_goes_on_and_says_so(root: Path, caplog, decoded: list[Path]) -> None:
+    (root / "cat" / "1.png").write_bytes(b"nothing")
+    for _ in range(2):
+        with pytest.raises(DataError, match="1 of 6 images"):
+            Folder(str(root), size=8)
+    data = Folder(str(root), size=8, skip_broken=True)
+    assert data.targets is not None
+    assert data.targets.tolist() == [0, 0, 1, 1, 1]
+    assert "going on without broken images (1 of 6)" in caplog.text
+    assert "cat/1.png: not a PNG" in caplog.text
+    assert len(decoded) == 5  # once, although it was asked for three times
+
+
+def test_a_class_without_readable_images_is_none(root: Path) -> None:
+    for path in (root / "dog").iterdir():
+        path.write_bytes(b"nothing")
+    save(root / "fox" / "a.png", noise(4, 4, 3))
+    assert Folder(str(root), size=8, skip_broken=True).spec.class_names == ("cat", "fox")
+
+
+def test_many_broken_files_are_capped(tmp_path: Path) -> None:
+    root = tmp_path / "bad"
+    root.mkdir()
+    for number in range(25):
+        (root / f"{number:02}.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        Folder(str(root), size=8, skip_broken=True)
+    lines = str(caught.value).splitlines()
+    assert "25 of 25 images cannot be read; there is no other image" in lines[0]
+    assert len(lines) == 22
+    assert lines[-2:] == ["  19.png: empty file", "  ... and 5 more"]
+
+
+def test_names_that_are_no_text_can_be_listed(tmp_path: Path) -> None:
+    root = tmp_path / "names"
+    root.mkdir()
+    (root / os.fsdecode(b"bad\xff.png")).write_bytes(b"")
+    save(root / os.fsdecode(b"good\xfe.png"), noise(4, 4, 1))
+    with pytest.raises(DataError) as caught:
+        Folder(str(root), size=8)
+    str(caught.value).encode()  # can be printed
+    assert r"bad\xff.png: empty file" in str(caught.value)
+    assert len(Folder(str(root), size=8, skip_broken=True)) == 1
+
+
+def test_a_file_that_became_readable_is_taken(root: Path) -> None:
+    link = root / "cat" / "late.png"
+    link.symlink_to(root.parent / "late")
+    assert len(Folder(str(root), size=8, skip_broken=True)) == 6
+    save(root.parent / "x.png", noise(4, 4, 3)).rename(root.parent / "late")
+    assert len(Folder(str(root), size=8)) == 7
+
+
+def test_a_file_that_changes_meanwhile_stops_the_work(root: Path, cache: Path, monkeypatch) -> None:
+    really = decode.inspect
+
+    def inspect(paths):
+        looks = really(paths)
+        (root / "dog" / "4.png").write_bytes(b"other")
+        return looks
+
+    monkeypatch.setattr(folder_maker, "inspect", inspect)
+    with pytest.raises(DataError, match=r"dog/4.png: changed while it was read; start again"):
+        Folder(str(root), size=8)
+    assert not leftovers(cache)
+
+
+def test_processes_give_what_one_process_gives(root: Path, cache: Path) -> None:
+    alone = Folder(str(root), size=8, workers=1).values.clone()
+    shutil.rmtree(cache)
+    assert torch.equal(Folder(str(root), size=8, workers=2).values, alone)
+
+
+def test_a_file_that_kills_its_worker_is_broken_only_until_the_next_run(
+    root: Path, cache: Path, monkeypatch
+) -> None:
+    class DeadlyPool(folder_maker.Pool):
+        def map(self, function, items, chunk, died):
+            for piece in super().map(function, items, 1, died):
+                yield [died(items[0])] if piece and function is not decode.inspect else piece
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_maker, "Pool", DeadlyPool)
+        with pytest.raises(DataError, match=r"cat/0.png: ended the process that decoded it"):
+            Folder(str(root), size=8)
+    assert len(Folder(str(root), size=8)) == 6
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(root: Path, cache: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file may become larger
+    try:
+        with pytest.raises(DataError, match=r"pixels: cannot be written: File too large"):
+            Folder(str(root), size=64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not leftovers(cache)
+    assert len(Folder(str(root), size=64)) == 6
+
+
+def test_a_cache_that_cannot_be_written_is_named(root: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot be written: .*GAN_CLI_CACHE"):
+        Folder(str(root), size=8)
+
+
+SCRIPT = """
+import logging, sys
+from gan_cli.data.folder import Folder
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
+    data = Folder(sys.argv[1], size=8, workers=int(sys.argv[2]))
+    print(data.values.long().sum().item(), data.fingerprint)
+"""
+
+
+def start(tmp_path: Path, root: Path, workers: int) -> subprocess.Popen:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(root), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_at_once_make_one_cache(root: Path, tmp_path: Path, cache: Path) -> None:
+    jobs = [start(tmp_path, root, workers) for workers in (1, 2)]
+    outputs = [job.communicate(timeout=60) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], outputs
+    last = {output.splitlines()[-1] for output, _ in outputs}
+    assert len(last) == 1
+    data = Folder(str(root), size=8)
+    assert last == {f"{data.values.long().sum().item()} {data.fingerprint}"}
+    assert not leftovers(cache)
+
+
+def test_who_waited_for_the_lock_takes_what_the_other_made(
+    root: Path, tmp_path: Path, cache: Path
+) -> None:
+    made = Folder(str(root), size=8)
+    shutil.move(cache, tmp_path / "aside")
+    (cache / "folders").mkdir(parents=True)
+    with FileLock(cache / "folders" / f"{made.key}.lock"):
+        job = start(tmp_path, root, 1)
+        assert job.stdout is not None
+        assert (
+            job.stdout.readline() == "waiting for another process, which decodes the same images\n"
+        )
+        shutil.copytree(tmp_path / "aside" / "folders" / made.key, cache / "folders" / made.key)
+    output, errors = job.communicate(timeout=60)
+    assert job.returncode == 0, errors
+    assert "decoding" not in output
+    assert made.fingerprint in output
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": None}, "data.size = null: a number or [height,width] is needed for folders"),
+        ({"size": 0}, "data.size = 0: a positive number or [height,width] is needed"),
+        ({"channels": 2}, "data.channels = 2: 1, 3 or auto is needed"),
+        ({"channels": True}, "data.channels = True: 1, 3 or auto is needed"),
+        ({"classes": "some"}, "data.classes = some: auto or none is needed"),
+        ({"workers": 0}, "data.workers = 0: at least 1, or null, is needed"),
+    ],
+)
+def test_impossible_settings_are_named(root: Path, settings, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Folder(str(root), **settings)
+
+
+def test_an_empty_root_is_not_the_working_directory() -> None:
+    with pytest.raises(ConfigError, match=r"data.root = '': the folder of images is needed"):
+        Folder("")
+
+
+def test_fingerprints_tell_classes_apart(root: Path) -> None:
+    with_classes, without = Folder(str(root), size=8), Folder(str(root), size=8, classes="none")
+    assert with_classes.key == without.key
+    assert with_classes.fingerprint != without.fingerprint
+
+
+def test_mixed_formats_together(tmp_path: Path) -> None:
+    root = tmp_path / "mixed"
+    save(root / "a.jpg", noise(20, 30, 3))
+    save(root / "b.webp", noise(30, 20, 3))
+    save(root / "c.bmp", noise(5, 5, 1))
+    save(root / "d.png", noise(5, 5, 4))
+    Image.fromarray(np.full((6, 6), 65535, np.uint16)).save(root / "e.png")
+    data = Folder(str(root), size=[6, 4])
+    assert data.values.shape == (5, 3, 6, 4)
+    assert (data.values[4] == 255).all()

@@ -1,0 +1,310 @@
+"""Run folders: made without collision, found again, entered by one, honest about how they stand."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.runs import folder as runs
+from gan_cli.runs.folder import RunFolder
+
+NOON = datetime(2025, 6, 1, 12, 0, 0)  # local time, as in folder names
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def make(config: str = "seed: 0\n", **more) -> RunFolder:
+    return runs.create(config, **{"model": "dcgan", "data": "mnist", "now": NOON, **more})
+
+
+def test_name_says_model_data_time_and_config():
+    run = make()
+    assert run.path == Path("runs/dcgan-mnist/20250601-120000-6a5a163c")
+    assert run.read_config() == "seed: 0\n"
+    assert run.checkpoints.is_dir()
+    assert run.samples.is_dir()
+    assert make("seed: 1\n").path.name[:16] == run.path.name[:16]
+    assert make("seed: 1\n").path.name[16:] != run.path.name[16:]
+
+
+def test_same_second_same_config_gives_separate_folders():
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: make().path.name, range(24)))
+    name = "20250601-120000-6a5a163c"
+    assert sorted(made) == sorted([name, *(f"{name}-{i}" for i in range(2, 25))])
+
+
+def test_two_processes_in_the_same_second_do_not_collide():
+    code = (
+        "import sys; from datetime import datetime; from gan_cli.runs import folder\n"
+        "sys.stdin.read(1)\n"
+        "for _ in range(20): print(folder.create('a', model='m', data='d',"
+        " now=datetime(2025, 6, 1)).path)"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdin
+        process.stdin.write("go")
+        process.stdin.flush()
+    lines = "".join(process.communicate()[0] for process in both).split()
+    assert len(lines) == len(set(lines)) == 40
+
+
+def test_odd_names_stay_one_folder():
+    run = make(model="../my/gan", data="a b" + "x" * 300)
+    assert run.path.parent.parent == Path("runs")
+    assert run.path.parent.name.startswith("my-gan-a-bxxx")
+
+
+def test_given_folder_and_given_name():
+    assert make(folder="here/now").path == Path("here/now")
+    assert make(name="first").path == Path("runs/first")
+    assert make(name="a/b", root="elsewhere").path == Path("elsewhere/a/b")
+
+
+@pytest.mark.parametrize("name", ["", " ", "/abs", "../up", "a/../../b"])
+def test_name_must_stay_below_the_root(name):
+    with pytest.raises(ConfigError, match=r"^run\.name = .*a name below runs is required"):
+        make(name=name)
+
+
+@pytest.mark.parametrize("where", [{"name": "first"}, {"folder": "runs/first"}])
+def test_taken_folder_is_refused_and_says_how_to_resume(where):
+    make("old", **where)
+    with pytest.raises(ConfigError, match=r"holds a run already; resume=runs/first goes on"):
+        make("new", **where)
+    assert RunFolder("runs/first").read_config() == "old"
+
+
+def test_a_folder_of_other_runs_or_files_is_refused():
+    run = make()
+    with pytest.raises(ConfigError, match=r"run\.name = dcgan-mnist: holds other runs, such as "):
+        make(name="dcgan-mnist")
+    Path("mine").mkdir()
+    Path("mine/config.yaml").write_text("precious")
+    with pytest.raises(ConfigError, match=r"run\.dir = mine: holds config\.yaml but no run"):
+        make(folder="mine")
+    assert Path("mine/config.yaml").read_text() == "precious"
+    assert run.read_config() == "seed: 0\n"
+
+
+def test_existing_folder_with_unrelated_files_is_used():
+    Path("job").mkdir()
+    Path("job/slurm.out").write_text("hello")
+    assert make(folder="job").read_config() == "seed: 0\n"
+
+
+def test_status_keeps_what_is_not_given_and_dates_are_utc():
+    run = make()
+    with run.lock():
+        run.write_status("running", 0, steps=100)
+        first = run.read_status()
+        run.write_status("failed", 7, error="disk full", best={"fid": 3.0})
+        assert run.read_status()["error"] == "disk full"
+        run.write_status("running", 8)
+        status = run.read_status()
+    assert (first["best"], first["error"]) == (None, None)
+    assert (status["status"], status["step"], status["steps"]) == ("running", 8, 100)
+    assert (status["best"], status["error"]) == ({"fid": 3.0}, None)
+    assert (status["pid"], status["started"]) == (os.getpid(), first["started"])
+    age = datetime.now(UTC) - datetime.fromisoformat(status["updated"])
+    assert abs(age.total_seconds()) < 60
+
+
+def test_running_without_anybody_inside_reads_as_killed():
+    run = make()
+    assert run.read_status()["status"] == "killed"
+    with run.lock():
+        assert run.read_status()["status"] == "running"
+    run.write_status("finished", 5)
+    assert run.read_status()["status"] == "finished"
+
+
+def test_missing_and_damaged_status():
+    run = make()
+    run.status.write_text('{"status": "runn')
+    with pytest.raises(CheckpointError, match=r"status\.json: cannot be read .*; remove it"):
+        run.read_status()
+    run.status.write_text("[]")
+    with pytest.raises(CheckpointError, match=r"is no run's status"):
+        run.read_status()
+    run.status.unlink()
+    assert run.read_status() == {"status": "unknown", "step": None}
+
+
+HOLD = (
+    "import sys, time; from gan_cli.runs.folder import RunFolder\n"
+    "run = RunFolder(sys.argv[1])\n"
+    "with run.lock():\n"
+    "    run.write_status('running', 3)\n"
+    "    print('in', flush=True); time.sleep(60)"
+)
+
+
+def test_a_folder_in_use_is_not_entered_and_kill_9_frees_it():
+    run = make()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout
+    try:
+        assert holder.stdout.readline() == "in\n"
+        assert run.read_status()["status"] == "running"
+        with (
+            pytest.raises(CheckpointError, match=rf"is in use by process {holder.pid} on .*; wait"),
+            run.lock(),
+        ):
+            pytest.fail("two are in one folder")
+        assert run.in_use()
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+    assert run.read_status()["status"] == "killed"
+    with run.lock():
+        assert run.in_use()
+    assert not run.in_use()
+
+
+def test_one_of_two_fighting_processes_wins():
+    run = make()
+    code = (
+        "import sys, time\n"
+        "from gan_cli.runs.folder import RunFolder; from gan_cli.errors import *\n"
+        "print('up', flush=True); sys.stdin.read(1)\n"
+        "try:\n"
+        "    with RunFolder(sys.argv[1]).lock(): print('won'); time.sleep(1)\n"
+        "except CheckpointError: print('lost')"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(run.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:  # the winner still holds when the other comes
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+    for process in both:
+        assert process.stdin
+        process.stdin.write("g")
+        process.stdin.flush()
+    outputs = sorted(process.communicate()[0].strip() for process in both)
+    assert outputs == ["lost", "won"]
+
+
+def test_a_look_does_not_keep_a_run_from_starting():
+    run = make()
+    with ThreadPoolExecutor(1) as pool:
+        looks = pool.submit(lambda: [run.in_use() for _ in range(300)])
+        for _ in range(30):
+            with run.lock():
+                pass
+        assert len(looks.result()) == 300
+
+
+def refuse(number: int):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_read_only_root_is_one_line(monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", refuse(errno.EROFS))
+    for where in ({}, {"name": "a"}):
+        with pytest.raises(UserError, match=r"runs/.*: cannot be written: Read-only file system"):
+            make(**where)
+
+
+def test_full_disk_keeps_the_old_status(monkeypatch):
+    run = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse(errno.ENOSPC))
+        with pytest.raises(UserError, match=r"status\.json: cannot be written: No space left"):
+            run.write_status("running", 9)
+        with pytest.raises(UserError, match=r"status\.json: cannot be written: No space left"):
+            make("another")
+    assert run.read_status()["step"] == 0
+    assert not list(run.path.glob(".*.tmp"))
+    assert list(run.path.parent.iterdir()) == [run.path]  # no half-made run beside it
+
+
+def test_root_that_is_a_file_is_one_line():
+    Path("runs").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        make()
+
+
+def test_found_by_folder_checkpoints_or_file_inside():
+    run = make()
+    (run.checkpoints / "last.pt").write_bytes(b"")
+    inside = (run.path, run.checkpoints, run.checkpoints / "last.pt", run.config)
+    for path in inside:
+        assert runs.find(path).path.samefile(run.path)
+        assert runs.find(path.absolute()).path.samefile(run.path)
+        assert runs.find(str(path)).path.samefile(run.path)
+
+
+def test_found_from_within(monkeypatch):
+    run = make()
+    home = run.path.absolute()
+    monkeypatch.chdir(run.checkpoints)
+    assert runs.find(".").path.samefile(home)
+
+
+def test_a_run_of_checkpoints_alone_is_a_run():
+    Path("copied/checkpoints").mkdir(parents=True)
+    Path("copied/checkpoints/step_00000100.pt").write_bytes(b"")
+    run = runs.find("copied")
+    assert run.read_config() is None
+    assert run.read_status()["status"] == "unknown"
+
+
+def test_no_run_there_names_the_nearest():
+    run = make()
+    with pytest.raises(CheckpointError, match=rf"no such folder \(did you mean {run.path}\?\)"):
+        runs.find(str(run.path).replace("dcgan", "dcgn"))
+    with pytest.raises(CheckpointError, match=rf"did you mean {run.path}\?"):
+        runs.find(run.path.name[:-1])
+    with pytest.raises(CheckpointError, match=rf"no such folder; the newest run is {run.path}"):
+        runs.find("zzz")
+    with pytest.raises(CheckpointError, match=rf"the newest below it is {run.path}"):
+        runs.find("runs")
+    Path("empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"a run folder holds config\.yaml, status\.json and"):
+        runs.find("empty")
+
+
+def test_latest_goes_by_start_whatever_the_name_or_depth():
+    assert runs.latest() is None
+    made = [make(name="z"), make(), make(name="multirun/today/a")]
+    for hour, run in enumerate(made):
+        status = json.loads(run.status.read_text())
+        run.status.write_text(json.dumps({**status, "started": f"2025-06-01T0{hour}:00:00+00:00"}))
+    newest = runs.latest()
+    assert newest
+    assert newest.path == made[-1].path
+    made[1].status.write_text(json.dumps({"status": "finished", "step": 1, "started": "2026"}))
+    newest = runs.latest()
+    assert newest
+    assert newest.path == made[1].path

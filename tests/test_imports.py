@@ -1,0 +1,112 @@
+"""Who may import whom: the house's rules, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import gan_cli
+
+PACKAGE = Path(gan_cli.__file__).parent
+MODULES = {
+    ".".join(("gan_cli", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in PACKAGE.rglob("*.py")
+}
+CONTRACT = {"gan_cli.model", "gan_cli.errors"}
+PLAIN = {"gan_cli.losses", "gan_cli.penalties", "gan_cli.priors"}
+
+
+def imported(path: Path, everywhere: bool = True) -> set[str]:
+    """The modules of ours that a file imports; with `everywhere`, also inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in inside}
+    return found
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.partition(".")[0] == "gan_cli"}
+
+
+def room(name: str) -> set[str]:
+    return {module for module in MODULES if module.startswith(f"gan_cli.{name}.")}
+
+
+@pytest.mark.parametrize("module", sorted(PLAIN))
+def test_losses_penalties_and_priors_import_torch_alone(module: str) -> None:
+    assert ours(imported(MODULES[module])) == set()
+
+
+@pytest.mark.parametrize("module", sorted(room("networks")))
+def test_networks_know_the_contract_and_each_other(module: str) -> None:
+    assert ours(imported(MODULES[module])) <= CONTRACT | room("networks")
+
+
+@pytest.mark.parametrize("module", sorted(room("models")))
+def test_games_know_the_contract_networks_losses_penalties_and_priors(module: str) -> None:
+    helpers = {"gan_cli.models.adversarial"}
+    assert ours(imported(MODULES[module])) <= CONTRACT | PLAIN | room("networks") | helpers
+
+
+def test_the_contract_imports_torch_alone() -> None:
+    assert ours(imported(MODULES["gan_cli.model"])) == set()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_gate_reaches_a_concrete_model_or_network(module: str) -> None:
+    if module.split(".")[1:2] in (["models"], ["networks"]):
+        return
+    assert not ours(imported(MODULES[module])) & (room("models") | room("networks"))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_nothing_imports_an_entry_point(module: str) -> None:
+    assert not ours(imported(MODULES[module])) & {"gan_cli.train", "gan_cli.sample"}
+
+
+KNOW_HYDRA = room("config") | {"gan_cli.train", "gan_cli.training.run"}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - KNOW_HYDRA))
+def test_few_know_hydra(module: str) -> None:
+    tops = {name.partition(".")[0] for name in imported(MODULES[module])}
+    assert not tops & {"hydra", "omegaconf"}
+
+
+@pytest.mark.parametrize("module", sorted(room("callbacks")))
+def test_callbacks_never_touch_the_training(module: str) -> None:
+    assert not ours(imported(MODULES[module])) & room("training")
+
+
+def test_there_are_no_circles() -> None:
+    graph = {
+        module: {n for n in ours(imported(path, everywhere=False)) if n in MODULES and n != module}
+        for module, path in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail[trail.index(module) :], module))
+        if module not in done:
+            for following in graph[module]:
+                visit(following, (*trail, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_no_model_calls_backward() -> None:
+    for module in room("models") | room("networks"):
+        text = MODULES[module].read_text(encoding="utf-8")
+        assert ".backward(" not in text
+        assert ".step()" not in text

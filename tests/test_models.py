@@ -1,0 +1,308 @@
+"""Every conf/model/*.yaml through the same checks."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from composing import session_of
+from torch import Tensor
+
+from gan_cli.config.overrides import CONF
+from gan_cli.errors import ConfigError
+from gan_cli.models.gan import GAN
+from gan_cli.models.infogan import InfoGAN, gaussian_log_likelihood
+from gan_cli.penalties import GradientPenalty, WeightClip
+from gan_cli.training.session import Session
+from gan_cli.training.trainer import Trainer
+
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+
+def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.equal(a, b)
+    return a == b
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_phase_moves_only_what_it_trains_or_shares(model: str) -> None:
+    session = session_of(f"model={model}", "data.split=test")
+    trainer: Trainer = session.trainer
+    trainer.advance()
+    batch = session.stream.batch(5)
+    for phase, focus in zip(trainer._phases, trainer._focus, strict=True):
+        before = snapshot(session.model)
+        focus.apply()
+        trainer._update(phase, batch, measure=False)
+        names = {id(child): name for name, child in session.model.named_children()}
+        trained = tuple(f"{names[id(module)]}." for module in phase.trains)
+        shared = tuple(f"{names[id(module)]}." for module in phase.shares)
+        for name, value in snapshot(session.model).items():
+            if name.startswith(trained):
+                continue
+            if name.startswith(shared) and ("running_" in name or "num_batches" in name):
+                continue  # it was run as for its own update
+            assert torch.equal(value, before[name]), f"{phase.name} moved {name}"
+        moved = [n for n, v in snapshot(session.model).items() if not torch.equal(v, before[n])]
+        assert any(name.startswith(trained) for name in moved)
+
+
+def advance(session: Session, steps: int) -> None:
+    for _ in range(steps):
+        session.trainer.advance()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_20_and_20_steps_are_40_steps_bit_for_bit(model: str) -> None:
+    overrides = (f"model={model}", "data.split=test")
+    straight = session_of(*overrides)
+    advance(straight, 40)
+
+    first = session_of(*overrides)
+    advance(first, 20)
+    state = copy.deepcopy(first.trainer.state_dict())
+    torch.rand(7)  # another process has another random state
+    second = session_of(*overrides)
+    second.trainer.load_state_dict(state)
+    advance(second, 20)
+    assert same(straight.trainer.state_dict(), second.trainer.state_dict())
+    assert straight.trainer.window.means() == second.trainer.window.means()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_samples_and_pictures(model: str) -> None:
+    session = session_of(f"model={model}", "data.split=test")
+    advance(session, 2)
+    latents = session.model.prior.sample(64)
+    with session.trainer.sampling() as sampler:
+        samples = sampler.sample(5)
+        pictures = sampler.pictures(latents)
+        again = sampler.pictures(latents)
+    assert samples.shape == (5, 1, 28, 28)
+    assert samples.abs().max() <= 1
+    assert {"samples/fixed", "samples/random"} <= pictures.keys()
+    for name, grid in pictures.items():
+        assert grid.images.shape[1:] == (1, 28, 28)
+        assert len(grid.images) % grid.columns == 0
+        assert torch.equal(grid.images, again[name].images) == (name != "samples/random")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("data", ["gaussian_1d", "ring", "grid"])
+def test_points_with_perceptrons(model: str, data: str) -> None:
+    if (model, data) == ("cgan", "gaussian_1d"):
+        with pytest.raises(ConfigError, match="data=gaussian_1d has no labels"):
+            session_of("model=cgan", "data=gaussian_1d", "network=mlp", "data.points=100")
+        return
+    session = session_of(f"model={model}", f"data={data}", "network=mlp", "data.points=100")
+    advance(session, 2)
+    with session.trainer.sampling() as sampler:
+        assert sampler.sample(3).shape == (3, 1 if data == "gaussian_1d" else 2)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=wgan", "network=mlp"),
+        ("model=dcgan", "loss=hinge", "penalty=r1", "network.discriminator_norm=layer"),
+        ("model=dcgan", "penalty=r1", "penalty.every=2", "network=dcgan_gp"),
+        ("model=infogan", "prior=uniform"),
+        ("model=infogan", "network=mlp", "loss=wasserstein", "penalty=gradient_penalty"),
+        ("model=infogan", "network=dcgan", "penalty=r1", "penalty.every=2", "loss=least_squares"),
+        ("model=cgan", "network=infogan"),
+        ("model=wgan", "model.d_burst=7"),
+        ("model=dcgan", "data.size=[20,33]"),
+        ("model=dcgan", "runtime.precision=bf16"),
+        ("model=gan", "optimizer=sgd"),
+        ("model=gan", "optimizer=adamw"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:penalty = r1 looks at")
+def test_combinations_train(overrides: tuple[str, ...]) -> None:
+    session = session_of(*overrides, "data.split=test")
+    advance(session, 3)
+    session.trainer.advance(measure=True)
+    scalars = session.trainer.read()
+    assert all(math.isfinite(value) for value in scalars.values()), scalars
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "lr", "settings", "d_steps", "loss", "penalty"),
+    [
+        # Radford et al. 2016, section 4; Chen et al. 2016, appendix C (1e-3 for G, see below);
+        # Arjovsky et al. 2017, Algorithm 1; Gulrajani et al. 2017, Algorithm 1.
+        ("dcgan", "Adam", 2e-4, {"betas": (0.5, 0.999)}, 1, "NonSaturating", "NoPenalty"),
+        ("cgan", "Adam", 2e-4, {"betas": (0.5, 0.999)}, 1, "NonSaturating", "NoPenalty"),
+        ("infogan", "Adam", 2e-4, {"betas": (0.5, 0.999)}, 1, "NonSaturating", "NoPenalty"),
+        ("wgan", "RMSprop", 5e-5, {}, 5, "Wasserstein", "WeightClip"),
+        ("wgan_gp", "Adam", 1e-4, {"betas": (0.0, 0.9)}, 5, "Wasserstein", "GradientPenalty"),
+    ],
+)
+def test_each_model_brings_its_paper_s_settings(
+    model: str,
+    optimizer: str,
+    lr: float,
+    settings: dict,
+    d_steps: int,
+    loss: str,
+    penalty: str,
+) -> None:
+    session = session_of(f"model={model}", "data.split=test")
+    game = session.model
+    assert isinstance(game, GAN | InfoGAN)
+    player = session.players[game.loss.player]
+    assert type(player.optimizer).__name__ == optimizer
+    assert player.rate == lr
+    for key, value in settings.items():
+        assert tuple(player.optimizer.defaults[key]) == value
+    assert game.phases()[0].repeat == d_steps
+    assert (type(game.loss).__name__, type(game.penalty).__name__) == (loss, penalty)
+    assert game.prior.sample(1).shape[1] == (112 if model == "infogan" else 100)
+    if isinstance(game.penalty, GradientPenalty):
+        assert (game.penalty.weight, game.penalty.target) == (10.0, 1.0)
+    if isinstance(game.penalty, WeightClip):
+        assert game.penalty.limit == 0.01
+
+
+def test_settings_of_one_player() -> None:
+    session = session_of("model=dcgan", "optimizer.discriminator.lr=4e-4", "data.split=test")
+    assert session.players["discriminator"].rate == 4e-4
+    assert session.players["generator"].rate == 2e-4
+    infogan = session_of("model=infogan", "data.split=test")
+    assert infogan.players["discriminator"].rate == 2e-4
+    assert infogan.players["generator"].rate == 1e-3
+
+
+def test_the_wgan_authors_schedule() -> None:
+    model = session_of("model=wgan", "model.d_burst=100", "data.split=test").model
+    updates = {
+        step: sum(p.repeats(step) for p in model.phases() if p.player == "critic")
+        for step in (0, 24, 25, 26, 499, 500, 501, 1000)
+    }
+    assert updates == {0: 100, 24: 100, 25: 5, 26: 5, 499: 5, 500: 100, 501: 5, 1000: 100}
+
+
+def test_the_critic_of_a_wgan_stays_clipped() -> None:
+    session = session_of("model=wgan", "data.split=test")
+    advance(session, 2)
+    assert isinstance(session.model, GAN)
+    largest = max(p.abs().max().item() for p in session.model.discriminator.parameters())
+    assert largest == pytest.approx(0.01)
+
+
+def test_a_conditional_generator_draws_the_class_it_is_given() -> None:
+    session = session_of("model=cgan", "data.split=test")
+    grid = session.model.pictures(session.model.prior.sample(64))["samples/classes"]
+    assert grid.columns == 10
+    assert len(grid.images) == 100
+    assert grid.rows == session.dataset.spec.class_names
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("model=dcgan", "model.d_steps=2"), "model.share_fakes = true: fakes can be shared only"),
+        (("model=wgan", "model.d_burst=3"), "model.d_burst = 3: must exceed model.d_steps = 5"),
+        (("model=gan", "model.d_steps=0"), "model.d_steps = 0: must be at least 1"),
+        (("model=infogan", "model.categories=1"), "model.categories = 1: must be at least 2"),
+        (("model=infogan", "model.codes=0"), "model.codes = 0: must be at least 1"),
+        (("model=dcgan", "data.size=4"), r"data.size = \[4,4\]: network=dcgan needs at least 6"),
+        (("model=wgan_gp", "runtime.compile=true"), "torch cannot compile a penalty on gradients"),
+        (("model=dcgan", "data=ring"), "ring holds points of dimension 2; use network=mlp"),
+    ],
+)
+def test_what_cannot_run_is_refused(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        session_of(*overrides)
+
+
+def test_what_contradicts_the_theory_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    session_of("model=dcgan", "loss=wasserstein", "data.split=test")
+    assert "nothing that bounds the critic's slope" in caplog.text
+    caplog.clear()
+    session_of("model=dcgan", "penalty=r1", "data.split=test")
+    assert "batch norm makes a sample's output depend on the others" in caplog.text
+    caplog.clear()
+    session_of("model=wgan_gp", "data.split=test")
+    assert caplog.text == ""
+
+
+class TestInfoGAN:
+    """The bound of the mutual information (Chen et al. 2016, Eq. 5)."""
+
+    def model(self, *overrides: str) -> InfoGAN:
+        model = session_of("model=infogan", "data.split=test", *overrides).model
+        assert isinstance(model, InfoGAN)
+        return model.eval()
+
+    def test_a_perfect_q_gives_the_entropy(self) -> None:
+        model = self.model("model.code_deviation=0.001")
+        z = model.prior.sample(50)
+        parts = model.prior.split(z)
+        model.recognition = torch.nn.Identity()  # type: ignore[assignment]
+        said = torch.cat([1000 * parts["category"], parts["codes"]], dim=1)
+        bounds = model.bounds(said, z)
+        assert bounds["categorical"].item() == pytest.approx(math.log(10), abs=1e-5)
+        # A Gaussian of deviation s around the truth: log 2 - log(s sqrt(2 pi)) for each code.
+        code = math.log(2) - math.log(0.001 * math.sqrt(2 * math.pi))
+        assert bounds["continuous"].item() == pytest.approx(2 * code, rel=1e-5)
+        assert bounds["total"].item() == pytest.approx(math.log(10) + 2 * code, rel=1e-5)
+
+    def test_a_q_that_knows_nothing_gives_0_for_the_category(self) -> None:
+        model = self.model()
+        z = model.prior.sample(50)
+        model.recognition = torch.nn.Identity()  # type: ignore[assignment]
+        bounds = model.bounds(torch.zeros(50, 12), z)
+        assert bounds["categorical"].item() == pytest.approx(0.0, abs=1e-6)
+
+    def test_a_learned_deviation(self) -> None:
+        model = self.model("model.code_deviation=null")
+        z = model.prior.sample(50)
+        codes = model.prior.split(z)["codes"]
+        model.recognition = torch.nn.Identity()  # type: ignore[assignment]
+        said = torch.cat([torch.zeros(50, 10), codes, torch.full((50, 2), math.log(0.1))], dim=1)
+        code = math.log(2) - math.log(0.1 * math.sqrt(2 * math.pi))
+        assert model.bounds(said, z)["continuous"].item() == pytest.approx(2 * code, rel=1e-5)
+
+    def test_gaussian_likelihood(self) -> None:
+        x, mean = torch.randn(2, 20).double()
+        deviation = torch.rand(20).double() + 0.1
+        expected = torch.distributions.Normal(mean, deviation).log_prob(x)
+        got = gaussian_log_likelihood(x, mean, deviation.log())
+        torch.testing.assert_close(got, expected)
+
+    def test_both_players_want_the_bound(self) -> None:
+        """The term stands in both losses, with its weight."""
+        model = self.model("model.information=3")
+        session = session_of("model=infogan", "data.split=test", "model.information=3")
+        batch = session.stream.batch(0)
+        for loss in (model.discriminator_loss, model.generator_loss):
+            totals = []
+            for weight in (0.0, 3.0):
+                model.information = weight
+                torch.manual_seed(0)
+                totals.append(loss(batch).total)
+            torch.manual_seed(0)
+            z = model.prior.sample(len(batch))
+            bound = model.bounds(model.discriminator.features(model.generate(z)), z)["total"]
+            torch.testing.assert_close(totals[0] - totals[1], 3 * bound, rtol=1e-4, atol=1e-4)
+
+    def test_rows_and_sweeps(self) -> None:
+        model = self.model("data=mnist")
+        pictures = model.pictures(model.prior.sample(64))
+        assert {"samples/categories", "samples/code_1", "samples/code_2"} <= pictures.keys()
+        assert all(
+            pictures[name].columns == 10 for name in ("samples/categories", "samples/code_1")
+        )
+        assert len(pictures["samples/code_2"].images) == 100

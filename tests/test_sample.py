@@ -1,0 +1,408 @@
+"""gan-sample: pictures from run folders, in every form; one line where there are none."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+from gan_cli import imaging, sample
+from gan_cli.config.build import Trust, build
+from gan_cli.config.reading import from_yaml
+from gan_cli.errors import CheckpointError
+from gan_cli.model import DataSpec
+from gan_cli.runs import checkpoint, load
+from gan_cli.runs.folder import RunFolder, create
+from gan_cli.sampling import drawing as sampling
+from gan_cli.sampling.drawing import Wish
+from gan_cli.training.averaging import entries
+
+CONF = str(Path(__file__).parent.parent / "conf")
+MNIST = DataSpec("mnist", (1, 28, 28), 60_000, 10, tuple("0123456789"))
+COLOUR = DataSpec("animals", (3, 20, 12), 50, 3, ("cat", "dog", "2"))
+POINTS = DataSpec("ring", (2,), 1000)
+NETWORK = ("network=mlp", "network.width=8")
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def config(*overrides: str) -> str:
+    with initialize_config_dir(CONF, version_base="1.3"):
+        return OmegaConf.to_yaml(compose("train", list(overrides)), resolve=True)
+
+
+def make(*overrides: str, spec: DataSpec = MNIST, name: str = "r", averages: bool = True):
+    """A run of untrained weights whose average is something else."""
+    text = config(*overrides)
+    torch.manual_seed(0)
+    model = build(from_yaml(text).model, path="model", trust=Trust(), data=spec)
+    average = {key: value.detach() * 0.9 + 0.01 for key, value in entries(model.averaged()).items()}
+    run = create(text, model="m", data="d", name=name)
+    state = {
+        "config": text,
+        "model": model.state_dict(),
+        "averages": average if averages else {},
+        "data": load.describe_data(spec),
+    }
+    checkpoint.save(run.checkpoints, state, 20, keep_step=True, keep=3)
+    checkpoint.save(run.checkpoints, state, 30, keep_step=False, keep=3)
+    run.write_status("finished", 30)
+    return run
+
+
+@pytest.fixture
+def run() -> RunFolder:
+    return make("model=gan", *NETWORK)
+
+
+@pytest.fixture
+def cgan() -> RunFolder:
+    return make("model=cgan", *NETWORK, spec=COLOUR)
+
+
+@pytest.fixture
+def infogan() -> RunFolder:
+    return make("model=infogan", "network.width=4", name="info")
+
+
+def call(capsys, *arguments: object, status: int = 0) -> str:
+    """What the command prints: on stdout for status 0, else on stderr."""
+    with pytest.raises(SystemExit) as exit_:
+        sample.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == status, err
+    if status:
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        return err
+    return out.strip()
+
+
+def pixels(path: Path | str) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def expected(
+    run: RunFolder, n: int, wish: Wish | None = None, weights: str = "ema"
+) -> torch.Tensor:
+    model = load.load_model(run, weights=weights, device="cpu").model
+    return torch.cat(list(sampling.draw(model, n, wish)))
+
+
+def test_grid_by_default(run, capsys):
+    path = call(capsys, run.path)
+    assert path == str(run.samples / "grid-00000030-seed0.png")
+    table = imaging.tile(expected(run, 64), 8, zoom=2)[:, :, 0]
+    assert np.array_equal(pixels(path), table)
+
+
+def test_any_way_to_name_the_run(run, capsys):
+    for path in (run.checkpoints, run.checkpoints / "last.pt", run.path.absolute()):
+        assert call(capsys, path).endswith("grid-00000030-seed0.png")
+
+
+def test_averaged_or_raw_weights(run, capsys):
+    ema, raw = call(capsys, run.path), call(capsys, run.path, "--weights", "raw")
+    assert raw == str(run.samples / "grid-00000030-seed0-raw.png")
+    assert np.array_equal(
+        pixels(raw), imaging.tile(expected(run, 64, None, "raw"), 8, zoom=2)[..., 0]
+    )
+    assert not np.array_equal(pixels(ema), pixels(raw))
+
+
+def test_a_run_without_averages_says_so(capsys):
+    run = make("model=gan", *NETWORK, averages=False)
+    with pytest.raises(SystemExit) as exit_:
+        sample.main([str(run.path)])
+    assert exit_.value.code == 0
+    assert "note: the run has no averaged weights" in capsys.readouterr().err
+
+
+def test_checkpoints(run, capsys):
+    assert call(capsys, run.path, "--checkpoint", 20).endswith("grid-00000020-seed0.png")
+    message = call(capsys, run.path, "--checkpoint", 25, status=2)
+    assert "checkpoint 25: not in r/checkpoints; there are last, 20" in message.replace("runs/", "")
+    assert "best" in call(capsys, run.path, "--checkpoint", "best", status=2)
+
+
+def test_config_inside_the_checkpoint_is_enough(run, capsys):
+    before = pixels(call(capsys, run.path))
+    run.config.unlink()
+    run.status.unlink()
+    assert np.array_equal(pixels(call(capsys, run.path)), before)
+
+
+def test_numbered_files_are_the_grid_s_images_at_any_batch_size(run, capsys):
+    out = call(capsys, run.path, "-n", 130, "--out", "a")
+    assert out == "a"
+    names = sorted(path.name for path in Path("a").iterdir())
+    assert names == [f"{i:06d}.png" for i in range(130)]
+    call(capsys, run.path, "-n", 70, "--out", "b", "--batch-size", 7)
+    images = imaging.to_uint8(expected(run, 130))[..., 0]
+    for i in range(130):
+        assert np.array_equal(pixels(f"a/{i:06d}.png"), images[i])
+    for i in range(70):
+        assert Path(f"b/{i:06d}.png").read_bytes() == Path(f"a/{i:06d}.png").read_bytes()
+
+
+def test_seed(run, capsys):
+    first, second = call(capsys, run.path), call(capsys, run.path, "--seed", 1)
+    assert second == str(run.samples / "grid-00000030-seed1.png")
+    assert not np.array_equal(pixels(first), pixels(second))
+    bytes_ = Path(second).read_bytes()
+    call(capsys, run.path, "--seed", 1, "--out", "again.png")
+    assert Path("again.png").read_bytes() == bytes_
+
+
+def test_numbered_files_do_not_mix_with_older_ones(run, capsys):
+    call(capsys, run.path, "-n", 5, "--out", "a")
+    call(capsys, run.path, "-n", 5, "--out", "a", "--seed", 1)
+    assert "holds other numbered images" in call(capsys, run.path, "-n", 3, "--out", "a", status=2)
+
+
+def test_grid_into_files_and_folders(run, capsys):
+    assert (
+        call(capsys, run.path, "-n", 6, "--out", "x/y.png", "--columns", 3, "--zoom", 1)
+        == "x/y.png"
+    )
+    assert pixels("x/y.png").shape == (2 * 30 + 2, 3 * 30 + 2)
+    assert call(capsys, run.path, "--grid", "-n", 6, "--out", "x") == "x/grid-00000030-seed0.png"
+    assert call(capsys, run.path, "--out", "z") == "z/grid-00000030-seed0.png"
+    Path("dir.png").mkdir()
+    assert call(capsys, run.path, "--out", "dir.png") == "dir.png/grid-00000030-seed0.png"
+    for bad in ("a.jpg", "a.gif", "a.csv"):
+        assert f"--out {bad}: " in call(capsys, run.path, "--out", bad, status=2)
+
+
+def test_classes(cgan, capsys):
+    table = pixels(call(capsys, cgan.path))
+    assert np.array_equal(table, imaging.tile(expected(cgan, 24), 3, zoom=2))
+    for text, label in (("1", 1), ("dog", 1), ("CAT", 0), ("2", 2)):
+        path = call(capsys, cgan.path, "--class", text, "-n", 4)
+        assert path.endswith(f"grid-00000030-seed0-class{label}.png")
+        wanted = imaging.tile(expected(cgan, 4, Wish(label=label)), 2, zoom=2)
+        assert np.array_equal(pixels(path), wanted)
+    for bad in ("3", "-1", "bird", "²"):
+        message = call(capsys, cgan.path, f"--class={bad}", status=2)
+        assert f"--class {bad}: no such class" in message
+        assert "there are 0 to 2: cat, dog, 2" in message
+    assert "did you mean dog?" in call(capsys, cgan.path, "--class", "dogg", status=2)
+
+
+def test_class_of_a_model_without(run, capsys):
+    message = call(capsys, run.path, "--class", 3, status=2)
+    assert "--class 3: this model knows no classes; model=cgan does" in message
+
+
+def test_codes(infogan, run, capsys):
+    path = call(capsys, infogan.path, "--code", "category=3,code1=-1.5", "-n", 4)
+    assert path.endswith("grid-00000030-seed0-category=3_code1=-1.5.png")
+    plain = pixels(call(capsys, infogan.path, "-n", 4))
+    assert not np.array_equal(pixels(path), plain)
+    assert "category from 0 to 9" in call(capsys, infogan.path, "--code", "category=10", status=2)
+    assert "no codes; model=infogan" in call(capsys, run.path, "--code", "code1=1", status=2)
+
+
+@pytest.mark.parametrize("path", ["lerp", "slerp"])
+def test_interpolation(run, capsys, path):
+    out = call(capsys, run.path, "--interpolate", path, "-n", 3, "--zoom", 1).split("\n")
+    assert out == [str(run.samples / f"{path}-00000030-seed0{end}") for end in (".png", ".gif")]
+    table = pixels(out[0])
+    assert table.shape == (3 * 30 + 2, 10 * 30 + 2)
+    ends = imaging.to_uint8(expected(run, 6))[..., 0]
+    for row in range(3):
+        band = table[2 + 30 * row :][:28]
+        assert np.array_equal(band[:, 2:30], ends[2 * row])
+        assert np.array_equal(band[:, -30:-2], ends[2 * row + 1])
+    with Image.open(out[1]) as film:
+        frames = []
+        for k in range(getattr(film, "n_frames", 1)):
+            film.seek(k)
+            frames.append(np.asarray(film.convert("L")).copy())
+        assert film.info["loop"] == 0
+    assert len(frames) == 46
+    assert np.array_equal(frames[0][2:30, 2:30], ends[0])
+    assert np.array_equal(frames[23][2:30, 2:30], ends[1])
+    for k in range(1, 23):
+        assert np.array_equal(frames[k], frames[-k])
+
+
+def test_interpolation_into_files(cgan, capsys):
+    out = call(capsys, cgan.path, "--interpolate", "lerp", "--class", "cat", "--out", "a.gif")
+    assert out.split("\n") == ["a.png", "a.gif"]
+    assert pixels("a.png").shape == (8 * (40 + 2) + 2, 10 * (24 + 2) + 2, 3)
+
+
+def test_points(capsys):
+    run = make("model=gan", *NETWORK, "data=ring", spec=POINTS)
+    path = call(capsys, run.path, "-n", 100)
+    assert path == str(run.samples / "points-00000030-seed0.csv")
+    lines = Path(path).read_text().split()
+    assert lines[0] == "x1,x2"
+    values = torch.tensor([[float(x) for x in line.split(",")] for line in lines[1:]])
+    assert torch.allclose(values, expected(run, 100), rtol=1e-7, atol=0)
+    assert call(capsys, run.path, "--out", "p.csv") == "p.csv"
+    assert len(Path("p.csv").read_text().split()) == 2001
+    picture = pixels(call(capsys, run.path))
+    assert picture.shape[2] == 3
+    assert len(np.unique(picture)) > 10
+    assert "makes points" in call(capsys, run.path, "--interpolate", "lerp", status=2)
+
+
+def test_a_diverged_model_says_so_and_still_draws(run, capsys):
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    state["averages"] = {key: value * torch.nan for key, value in state["averages"].items()}
+    checkpoint.save(run.checkpoints, state, 30, keep_step=False, keep=3)
+    with pytest.raises(SystemExit) as exit_:
+        sample.main([str(run.path), "-n", "200", "--grid"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().err.count("note: the model's samples are not all finite") == 1
+
+
+def test_wrong_runs_are_one_line(run, tmp_path, capsys):
+    newest = re.escape(str(run.path))
+    assert re.search(f"RUN is required.*newest is {newest}", call(capsys, status=2))
+    assert re.search(f"did you mean .*{newest}", call(capsys, f"{run.path}x", status=2))
+    (run.checkpoints / "last.pt").write_bytes(b"PK")
+    message = call(capsys, run.path, status=2)
+    assert "last.pt: damaged" in message
+    assert "step_00000020.pt beside it is whole" in message
+    (tmp_path / "empty").mkdir()
+    assert "holds config.yaml" in call(capsys, "empty", status=2)
+
+
+def edited(run: RunFolder, **changes) -> RunFolder:
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    checkpoint.save(run.checkpoints, state | changes, 30, keep_step=False, keep=3)
+    return run
+
+
+def test_checkpoints_that_do_not_fit_are_one_line(run, capsys):
+    text = checkpoint.load(run.checkpoints / "last.pt")["config"]
+    edited(run, config=text.replace("width: 8", "width: 9"))
+    message = call(capsys, run.path, status=2)
+    assert "its weights are not those of the model in its config" in message
+    edited(run, config=text, averages={"0.x": torch.zeros(1)})
+    assert "its weights are not those of the model" in call(capsys, run.path, status=2)
+    for data in (None, {"name": "x"}, {"name": "x", "shape": 3, "size": 1}):
+        edited(run, data=data)
+        assert "says nothing of the data" in call(capsys, run.path, status=2)
+
+
+ATTACKS = ["os.system", "builtins.exec", "torch.load", "gan_cli.networks.torch.save"]
+
+
+@pytest.mark.parametrize("target", ATTACKS)
+def test_a_run_that_names_code_is_refused(run, capsys, target):
+    text = config("model=gan", *NETWORK)
+    node = OmegaConf.create(text)
+    node.model = {"_target_": target, "command": "touch executed", "f": "executed"}
+    edited(run, config=OmegaConf.to_yaml(node))
+    assert "error: " in call(capsys, run.path, status=2)
+    assert not Path("executed").exists()
+
+
+OWN = """
+from gan_cli.models.gan import GAN
+import torch
+class Mine(torch.nn.Module):
+    def __init__(self, data): raise RuntimeError("built")
+"""
+
+
+def test_own_modules_only_when_the_user_trusts_them(run, capsys, monkeypatch):
+    Path("my_own_gan.py").write_text(OWN)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    node = OmegaConf.create(config("model=gan", *NETWORK))
+    node.model = {"_target_": "my_own_gan.Mine"}
+    edited(run, config=OmegaConf.to_yaml(node))
+    assert "my_own_gan" in call(capsys, run.path, status=2)
+    assert "my_own_gan" not in sys.modules
+    with pytest.raises(SystemExit):
+        sample.main([str(run.path), "--trust", "my_own_gan"])
+    assert "built" in capsys.readouterr().err
+
+
+def test_full_disk_is_status_1(run, capsys, monkeypatch):
+    def full(_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "cannot be written: No space left on device" in call(capsys, run.path, status=1)
+    assert not list(run.samples.iterdir())
+
+
+def test_output_folder_that_cannot_be_made_is_status_1(run, capsys):
+    Path("file").write_text("")
+    assert "cannot be written" in call(capsys, run.path, "--out", "file/x", status=1)
+
+
+def test_interrupt_is_130_and_surprises_are_1(run, capsys, monkeypatch):
+    def raising(error: BaseException):
+        def fail(*_, **__):
+            raise error
+
+        return fail
+
+    monkeypatch.setattr(sampling, "draw", raising(KeyboardInterrupt()))
+    with pytest.raises(SystemExit) as exit_:
+        sample.main([str(run.path)])
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    monkeypatch.setattr(sampling, "draw", raising(ZeroDivisionError("two\nlines")))
+    assert call(capsys, run.path, status=1) == "error: ZeroDivisionError: two lines\n"
+
+
+@pytest.mark.parametrize(
+    "wrong", [["-n", "0"], ["-n", "x"], ["--zoom", "-1"], ["--weights", "best"], ["--nope"]]
+)
+def test_wrong_options_are_2(run, capsys, wrong):
+    with pytest.raises(SystemExit) as exit_:
+        sample.main([str(run.path), *wrong])
+    assert exit_.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_missing_device_is_one_line(run, capsys):
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    assert "no such device" in call(capsys, run.path, "--device", missing, status=2)
+
+
+def test_help_is_fast_and_says_the_syntax():
+    code = (
+        "import sys; from gan_cli.sample import main\n"
+        "heavy = {'torch', 'hydra', 'numpy', 'PIL', 'pydantic', 'rich'}\n"
+        "try: main(['--help'])\n"
+        "finally: print(heavy & set(sys.modules), file=sys.stderr)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stderr == "set()\n"
+    assert "category=3,code1=-1.5,code2=0.5" in shown.stdout
+    assert isinstance(sample.parser(), argparse.ArgumentParser)
+
+
+def test_loading_does_not_touch_the_data(run, monkeypatch):
+    import gan_cli.data.mnist
+
+    def gone(*_, **__):
+        raise AssertionError("the data set was loaded")
+
+    monkeypatch.setattr(gan_cli.data.mnist.MNIST, "__init__", gone)
+    loaded = load.load_model(run, device="cpu")
+    assert (loaded.step, loaded.weights, loaded.model.training) == (30, "ema", False)
+    assert loaded.model.data == MNIST
+    with pytest.raises(CheckpointError, match="checkpoint 7"):
+        load.load_model(run, 7)

@@ -1,0 +1,66 @@
+"""Players: their parameters, rates over time, and what is refused."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gan_cli.errors import ConfigError
+from gan_cli.model import Batch, Loss, Phase
+from gan_cli.training.optimizers import Player, fused, players_of
+
+
+def player(**more) -> Player:
+    weight = nn.Parameter(torch.zeros(1))
+    return Player("g", torch.optim.SGD([weight], lr=0.1), [weight], 0.1, total=100, **more)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", {0: 0.1, 50: 0.1, 99: 0.1}),
+        ("linear", {0: 0.1, 50: 0.05, 75: 0.025, 100: 0.0, 150: 0.0}),
+        ("cosine", {0: 0.1, 50: 0.05, 25: 0.05 * (1 + math.sqrt(0.5)), 100: 0.0}),
+    ],
+)
+def test_schedules(schedule: str, rates: dict[int, float]) -> None:
+    for step, rate in rates.items():
+        assert player(schedule=schedule).learning_rate(step) == pytest.approx(rate, abs=1e-12)
+
+
+def test_warm_up_rises_to_the_rate() -> None:
+    warm = player(warmup=4)
+    assert [warm.learning_rate(step) for step in range(6)] == pytest.approx(
+        [0.025, 0.05, 0.075, 0.1, 0.1, 0.1]
+    )
+
+
+def test_the_optimizer_gets_the_rate() -> None:
+    linear = player(schedule="linear")
+    linear.set_rate(50)
+    assert linear.optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+def loss(_batch: Batch) -> Loss:
+    raise AssertionError("never called")
+
+
+def test_phases_share_an_optimizer_only_over_the_same_parameters() -> None:
+    a, b = nn.Linear(1, 1), nn.Linear(1, 1)
+    shared = [Phase("d", loss, (a,)), Phase("d_penalty", loss, (a,), optimizer="d")]
+    assert list(players_of(shared)) == ["d"]
+    with pytest.raises(ConfigError, match="phase r1: shares the optimizer d and trains other"):
+        players_of([Phase("d", loss, (a,)), Phase("r1", loss, (a, b), optimizer="d")])
+
+
+def test_a_module_named_twice_is_trained_once() -> None:
+    a = nn.Linear(1, 1)
+    assert len(players_of([Phase("d", loss, (a, nn.Sequential(a)))])["d"]) == 2
+
+
+def test_fused_where_the_optimizer_can() -> None:
+    cpu = torch.device("cpu")
+    assert fused(torch.optim.Adam, cpu) == {"fused": True}
+    assert fused(torch.optim.RMSprop, cpu) == {}
+    assert fused(torch.optim.Adam, cpu, ["lr", "foreach"]) == {}
