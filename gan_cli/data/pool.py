@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Barrier
 from types import TracebackType
 from typing import TypeVar
 
@@ -134,13 +135,11 @@ class Pool:
     ) -> Future[list[Result]]:
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self.workers, context, initializer=_begin)
-        try:
-            return self._executor.submit(function, piece)
-        except BrokenProcessPool as cause:  # it broke since the last result was looked at
-            failed: Future[list[Result]] = Future()
-            failed.set_exception(cause)
-            return failed
+            together = (context.Barrier(self.workers),)
+            self._executor = ProcessPoolExecutor(self.workers, context, _begin, together)
+            for _ in range(self.workers):  # none begins before all are there: see `_begin`
+                _submit(self._executor, cores)
+        return _submit(self._executor, function, piece)
 
     def _count_death(self) -> None:
         self._stop()
@@ -158,10 +157,31 @@ class Pool:
             self._executor = None
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers in order; but do not outlive it."""
+def _submit(
+    executor: ProcessPoolExecutor, function: Callable[..., Result], *arguments: object
+) -> Future[Result]:
+    try:
+        try:
+            return executor.submit(function, *arguments)
+        except OSError:
+            # A worker that dies while another starts has the queues closed under the newcomer.
+            # A broken pool says so when asked again; any other fault shows itself again.
+            return executor.submit(function, *arguments)
+    except BrokenProcessPool as cause:  # it broke since the last result was looked at
+        failed: Future[Result] = Future()
+        failed.set_exception(cause)
+        return failed
+
+
+def _begin(together: Barrier) -> None:
+    """Leave Ctrl-C to the parent, which ends its workers in order; but do not outlive it.
+
+    The workers wait for one another, so that the pool starts them all with its first items: one
+    that started another while a third dies would find its queues closed, or hang.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    together.wait()
 
 
 def _end_with_parent() -> None:
