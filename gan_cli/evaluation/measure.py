@@ -1,0 +1,161 @@
+"""What a measure is, what it is given, and what it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.model import DataSpec, Model
+
+LOWER, HIGHER, NEITHER = "lower", "higher", ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, and all that must be known to trust it."""
+
+    name: str  # "fid_inception"; its curve is metrics/<name>
+    value: float
+    better: str = NEITHER  # LOWER, HIGHER or NEITHER
+    floor: float | None = None  # the same metric between real data and real data
+    error: float | None = None  # standard error of `value`, where the metric knows it
+    protocol: Mapping[str, str | int | float] = field(default_factory=dict)
+    note: str = ""  # a caution, in a sentence
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that belongs to a measure, such as nearest neighbours."""
+
+    name: str
+    image: ndarray  # uint8 [height, width, 1 or 3]
+
+
+class Finding(NamedTuple):
+    """What a measure returns."""
+
+    figures: list[Figure]
+    pictures: Sequence[Picture] = ()
+
+
+class Drawn(NamedTuple):
+    """Some generated samples, on the CPU."""
+
+    samples: Tensor  # float32 [n, *shape]; images in [-1, 1]
+    labels: Tensor | None  # int64 [n]: the classes that were asked for, of a conditional model
+
+
+class Extractor(ABC):
+    """A fixed network that turns images into features; its sameness makes figures comparable."""
+
+    name: str  # "inception", "classifier"
+    width: int  # of the features
+    classes: int = 0  # of `logits`; 0 where it classifies nothing
+    identity: str  # sha256 of its weights, hexadecimal
+    resize: str  # the rule for the images' size, in words
+
+    @abstractmethod
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features float32 [n, width] and logits [n, classes] (or None) of uint8 [n, C, H, W].
+
+        Whatever the number of images in a call, each one's result is the same up to rounding.
+        """
+
+
+@dataclass
+class Features:
+    """What one pass of an extractor over samples leaves. It does not grow with their number."""
+
+    count: int
+    mean: Tensor  # float64 [width], of all
+    covariance: Tensor  # float64 [width, width], of all, divided by count - 1
+    kept: Tensor  # float32 [at most MOST_KEPT, width], of the first
+    kept_labels: Tensor | None = None  # int64: the classes that those have or were asked for
+    histogram: Tensor | None = None  # int64 [classes]: how often each class was seen, of all
+    mean_probability: Tensor | None = None  # float64 [classes], of all
+    mean_entropy: float | None = None  # of the class probabilities, in nats, over all
+    hits: int | None = None  # how often the class seen was the one asked for, of all
+
+
+MOST_KEPT = 10_000  # features kept for metrics that compare samples with each other
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose."""
+
+    samples: int = 10_000
+    seed: int = 0
+    split: str = "train"  # of the real data that figures compare with
+    batch_size: int = 256  # computed at once; changes no figure
+    inception: str | None = None  # path of the weights' file
+
+
+class Subject(Protocol):
+    """A trained model beside its real data. Samples and features are made once and shared."""
+
+    model: Model  # in eval mode, with the weights that are judged
+    data: DataSpec
+    options: Options
+    device: torch.device
+    weights: str  # "ema" or "raw"
+    step: int
+
+    def real(self, split: str) -> Dataset:
+        """Real data: "train", "test", or "all". DataError where there is no such part."""
+        ...
+
+    @property
+    def has_test(self) -> bool:
+        """Whether the data has a part that training never sees."""
+        ...
+
+    def draw(self, n: int, seed: int | None = None) -> Iterator[Drawn]:
+        """Samples 0 ... n-1, in pieces; sample i depends on the model, the seed and i alone."""
+        ...
+
+    def inception(self) -> Extractor:
+        """The Inception network of 2015-12-05. UserError where its weights cannot be had."""
+        ...
+
+    def classifier(self) -> Extractor:
+        """The data set's own classifier, trained on its train split, or loaded from the cache."""
+        ...
+
+    def generated(self, extractor: Extractor) -> Features:
+        """Of `options.samples` generated samples."""
+        ...
+
+    def reference(self, extractor: Extractor) -> Features:
+        """Of all real samples of `options.split`; cached by the data's fingerprint."""
+        ...
+
+    def halves(self, extractor: Extractor) -> tuple[Features, Features]:
+        """Of two disjoint random halves of `options.split`; cached too. For floors."""
+        ...
+
+    def protocol(self, extractor: Extractor | None = None) -> dict[str, str | int | float]:
+        """Samples, split, weights, seed, step; the extractor's name, hash and resize rule."""
+        ...
+
+
+class Measure(ABC):
+    """One kind of figures. Abstract or final; found by `name` in evaluation/measures/."""
+
+    name: str  # what --metrics takes, such as "fid"
+    dear: bool = False  # takes minutes, so not part of "auto"
+
+    @abstractmethod
+    def unfit(self, subject: Subject) -> str:
+        """Why it says nothing of this model and data, as half a sentence; empty where it does."""
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> Finding:
+        """The figures, on a subject for which `unfit` is empty."""

@@ -1,0 +1,1 @@
+"""Metrics: plain functions of features, samples and labels, one family per file."""
