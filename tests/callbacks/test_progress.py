@@ -282,7 +282,7 @@ def test_in_tmux_the_bar_stays_below_the_messages_and_goes_in_the_end(tmp_path: 
     script = tmp_path / "run.sh"
     python, _, code, log, _ = arguments(tmp_path / "log")
     (tmp_path / "driver.py").write_text(code)
-    script.write_text(f"{python} {tmp_path / 'driver.py'} {log} 1.5; exec sleep 100\n")
+    script.write_text(f"{python} {tmp_path / 'driver.py'} {log} 4; exec sleep 100\n")
     tmux("new-session", "-d", "-x", "80", "-y", "20", f"sh {script}")
     try:
         shown = screen_with(r"a \[message\](.|\n)*step \d+/100 ━")

@@ -185,12 +185,12 @@ def test_a_folder_in_use_is_not_entered_and_kill_9_frees_it():
 def test_one_of_two_fighting_processes_wins():
     run = make()
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from gan_cli.runs.folder import RunFolder; from gan_cli.errors import *\n"
         "print('up', flush=True); sys.stdin.read(1)\n"
         "try:\n"
-        "    with RunFolder(sys.argv[1]).lock(): print('won'); time.sleep(1)\n"
-        "except CheckpointError: print('lost')"
+        "    with RunFolder(sys.argv[1]).lock(): print('won', flush=True); sys.stdin.read(1)\n"
+        "except CheckpointError: print('lost', flush=True)"
     )
     both = [
         subprocess.Popen(
@@ -201,15 +201,20 @@ def test_one_of_two_fighting_processes_wins():
         )
         for _ in range(2)
     ]
-    for process in both:  # the winner still holds when the other comes
-        assert process.stdout
-        assert process.stdout.readline() == "up\n"
-    for process in both:
-        assert process.stdin
-        process.stdin.write("g")
-        process.stdin.flush()
-    outputs = sorted(process.communicate()[0].strip() for process in both)
-    assert outputs == ["lost", "won"]
+    try:
+        for process in both:
+            assert process.stdout
+            assert process.stdout.readline() == "up\n"
+        for process in both:
+            assert process.stdin
+            process.stdin.write("g")
+            process.stdin.flush()
+        # The winner holds until it is told to go, so however slow the other is, it finds it there.
+        said = sorted(p.stdout.readline().strip() for p in both if p.stdout)
+        assert said == ["lost", "won"]
+    finally:
+        for process in both:
+            process.communicate("g")
 
 
 def test_a_look_does_not_keep_a_run_from_starting():
