@@ -67,7 +67,7 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         if self.resident:
             return self.values.index_select(0, index)
         # From pinned memory the copy runs beside the device's work.
-        shape, dtype = (len(index), *self.spec.shape), self.values.dtype
+        shape, dtype = (len(index), *self.values.shape[1:]), self.values.dtype
         batch = torch.empty(shape, dtype=dtype, pin_memory=self.device.type == "cuda")
         torch.index_select(self.values, 0, index, out=batch)
         return batch.to(self.device, non_blocking=self.device.type == "cuda")
@@ -84,10 +84,13 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
     def fingerprint(self) -> str:
         """A sha256 of the samples, their labels and their description, as hexadecimal text."""
         digest = hashlib.sha256(repr(self.spec).encode())
-        for table in (self.values, self.targets):
-            if table is not None:
-                digest.update(table.cpu().contiguous().numpy().data)
+        for table in self._tables():
+            digest.update(table.cpu().contiguous().numpy().data)
         return digest.hexdigest()
+
+    def _tables(self) -> list[Tensor]:
+        """All that the samples and labels are made of."""
+        return [self.values] if self.targets is None else [self.values, self.targets]
 
 
 def _room(device: torch.device) -> int:

@@ -21,6 +21,7 @@ def test_every_source_has_its_file() -> None:
         "kmnist",
         "mnist",
         "ring",
+        "stacked_mnist",
     ]
 
 
