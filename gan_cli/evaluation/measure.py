@@ -102,11 +102,19 @@ class Subject(Protocol):
     """A trained model beside its real data. Samples and features are made once and shared."""
 
     model: Model  # in eval mode, with the weights that are judged
-    data: DataSpec
     options: Options
-    device: torch.device
     weights: str  # "ema" or "raw"
     step: int
+
+    @property
+    def data(self) -> DataSpec:
+        """What the model was built for."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and where to compute."""
+        ...
 
     def real(self, split: str) -> Dataset:
         """Real data: "train", "test", or "all". DataError where there is no such part."""

@@ -1,0 +1,81 @@
+"""Small stand-ins: an extractor without training, a generator of two layers, a subject of both."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.evaluation.measure import Extractor, Options
+from gan_cli.evaluation.reference import Real
+from gan_cli.evaluation.subject import Extractors, TrainedModel
+from gan_cli.model import DataSpec, Model, Phase
+from gan_cli.priors import Gaussian
+
+SPEC = DataSpec("pictures", (1, 4, 4), 300, 3, ("a", "b", "c"))
+
+
+class Pictures(Dataset):
+    """300 images of noise, in order of their brightness, which is their class as well."""
+
+    def __init__(self, split: str = "train") -> None:
+        generator = torch.Generator().manual_seed(len(split))
+        labels = torch.arange(300) // 100
+        noise = torch.randint(0, 80, (300, 1, 4, 4), generator=generator)
+        images = (noise + 80 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+        super().__init__("pictures", images, labels, ("a", "b", "c"))
+
+
+class Painter(Model):
+    """Images from latents and classes."""
+
+    def __init__(self, conditional: bool = True) -> None:
+        super().__init__()
+        self.data, self.prior, self.conditional = SPEC, Gaussian(3), conditional
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(3, 16), nn.Tanh())
+
+    def phases(self) -> list[Phase]:
+        return []
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        images = self.net(z).view(-1, 1, 4, 4)
+        return images if y is None else images + (y.view(-1, 1, 1, 1) - 1) / 2
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n), y)
+
+
+class Random(Extractor):
+    """A random projection, and the brightness as a class; counts its calls."""
+
+    name, width, classes = "random", 5, 3
+    identity, resize = "ab" * 32, "none"
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.table = torch.randn(16, 5, generator=torch.Generator().manual_seed(1))
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        assert images.dtype == torch.uint8
+        self.seen += len(images)
+        x = images.float() / 255
+        bright = x.mean((1, 2, 3)) * 3
+        logits = -(bright[:, None] - torch.tensor([0.5, 1.5, 2.5])).square()
+        return x.flatten(1) @ self.table, logits
+
+
+def subject(
+    extractor: Extractor | None = None,
+    model: Model | None = None,
+    node: dict | None = None,
+    known: Dataset | None = None,
+    **options,
+) -> TrainedModel:
+    """A `Subject` of the package's own kind, of fakes."""
+    chosen = Options(**{"samples": 200, **options})
+    random = extractor or Random()
+    node = node or {"_target_": "gan_cli.data.mnist.MNIST"}
+    real = Real(node, chosen.split, known=known or Pictures())
+    extractors = Extractors(lambda: random, lambda: random)
+    return TrainedModel((model or Painter()).eval(), 7, "ema", chosen, real, extractors)
