@@ -58,13 +58,18 @@ def resolve(target: object, trust: Trust, path: str) -> type:
     if not inspect.isclass(found):
         raise ConfigError(f"{key}: must be a class; this is {_article(found)}")
     name = f"{found.__module__}.{found.__qualname__}"
-    if name != target:
+    home = target.rpartition(".")[0]
+    # A package of ours may offer a class that one of its own modules defines.
+    offered = (
+        own and found.__module__.startswith(f"{home}.") and target == f"{home}.{found.__name__}"
+    )
+    if name != target and not offered:
         top = target.split(".", 1)[0]
         if name.startswith(f"{top}."):
             raise ConfigError(f"{key}: must be the class's own name, {name}")
         raise ConfigError(f"{key}: comes from {found.__module__}, which is not part of {top}")
     if inspect.isabstract(found) or ABC in found.__bases__:
-        concrete = [name for name in _concrete(found) if name]
+        concrete = [name for name in _concrete(found, home) if name]
         listed = f"; take one of {', '.join(concrete)}" if concrete else "; take one built on it"
         raise ConfigError(f"{key}: an abstract class, which cannot be built{listed}")
     return found
@@ -116,9 +121,9 @@ def _article(found: object) -> str:
     return "a function" if callable(found) else f"a value ({type(found).__name__})"
 
 
-def _concrete(base: type) -> list[str]:
-    """The classes in the module of `base` that can be built instead."""
-    inside = vars(sys.modules[base.__module__]).values()
+def _concrete(base: type, home: str) -> list[str]:
+    """The classes in the module `home`, or else in that of `base`, that can be built instead."""
+    inside = vars(sys.modules.get(home, sys.modules[base.__module__])).values()
     classes = [c for c in inside if inspect.isclass(c) and issubclass(c, base)]
     return [c.__name__ for c in classes if not inspect.isabstract(c) and ABC not in c.__bases__]
 

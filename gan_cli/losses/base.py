@@ -1,0 +1,28 @@
+"""What every adversarial loss is: small, minimised, a mean over the batch of logits.
+
+`discriminator(real, fake)` and `generator(fake, real)` take the discriminator's raw outputs [n]
+(logits: before any sigmoid) and return a scalar. `real` is there for losses that compare.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+
+class AdversarialLoss(ABC):
+    """What the two players minimise."""
+
+    player = "discriminator"  # what the field calls the opponent of the generator
+    probabilistic = True  # sigmoid(output) estimates the probability of being real
+    boundary = 0.0  # outputs above it are taken for real
+    unbounded = False  # needs a constraint on the critic to have a finite value
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss on outputs [n] for real and fake samples."""
+
+    @abstractmethod
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The generator's loss on the discriminator's outputs [n] for fake samples."""

@@ -1,0 +1,53 @@
+"""What keeps a discriminator smooth: penalties on its gradient, limits on its weights.
+
+A penalty is called with the discriminator as a function of samples and returns a scalar to be
+added to its loss; `constrain` runs after each of its updates.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+Score = Callable[[Tensor], Tensor]
+
+
+class Penalty(ABC):
+    """A constraint on the discriminator.
+
+    Args:
+        weight: factor of the term in the loss.
+        every: only on every n-th step, then n times as strong (lazy regularisation,
+            Karras et al. 2020, section 4.1, appendix B).
+    """
+
+    name = ""  # of the term, for its curve; empty where there is no term
+    lipschitz = False  # whether it bounds the critic's slope, as the Wasserstein loss requires
+    per_sample = False  # whether it looks at one sample's gradient, which batch norm mixes
+
+    def __init__(self, weight: float = 0.0, every: int = 1) -> None:
+        if weight < 0:
+            raise ValueError(f"weight = {weight}: must not be negative")
+        if every < 1:
+            raise ValueError(f"every = {every}: must be at least 1")
+        self.weight, self.every = weight, every
+
+    @abstractmethod
+    def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
+        """The weighted term, a scalar; `real` and `fake` are samples [n, *shape]."""
+
+    def constrain(self, discriminator: nn.Module) -> None:
+        """Project the weights, after an update."""
+        return
+
+
+class NoPenalty(Penalty):
+    """No constraint at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
+        return real.new_zeros(())
