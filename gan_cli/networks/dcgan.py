@@ -11,14 +11,14 @@ from gan_cli.model import DataSpec
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
-    LabelBias,
     NetworkFamily,
+    conditioning_of,
     dcgan_init,
-    norm,
     positive,
     pyramid,
     upsample,
 )
+from gan_cli.networks.normalising import norm, normalise_spectrum
 
 MOST = 8  # channels grow from `width` to at most this many times as much, as in the paper
 
@@ -50,24 +50,35 @@ class DCGANGenerator(Generator):
 class DCGANDiscriminator(Discriminator):
     """Convolutions 4x4 with stride 2, LeakyReLU .2, no norm on the first; one linear output."""
 
-    def __init__(self, data: DataSpec, width: int, classes: int, kind: str) -> None:
+    def __init__(
+        self,
+        data: DataSpec,
+        width: int,
+        classes: int,
+        kind: str,
+        spectral_norm: bool = False,
+        conditioning: str = "label_bias",
+    ) -> None:
         super().__init__()
         sizes = pyramid(data, "dcgan")
         channels = [width * min(2**i, MOST) for i in range(len(sizes) - 1)]
-        self.first = nn.Conv2d(data.shape[0], channels[0], 4, 2, 1, bias=False)
-        self.label = LabelBias(classes, channels[0])
+        self.width = channels[-1] * sizes[-1][0] * sizes[-1][1]
+        bias = kind == "none"  # a norm has one of its own
+        self.first = nn.Conv2d(data.shape[0], channels[0], 4, 2, 1, bias=bias)
+        self.label = self.condition(conditioning, classes, channels[0])
         trunk: list[nn.Module] = []
         for before, after in pairwise(channels):
             trunk += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=False),
+                nn.Conv2d(before, after, 4, 2, 1, bias=bias),
                 norm(kind, after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.trunk = nn.Sequential(*trunk)
-        self.width = channels[-1] * sizes[-1][0] * sizes[-1][1]
         # On the last map, the paper's final convolution is this linear layer.
-        self.head = nn.Linear(self.width, 1, bias=False)
+        self.head = nn.Linear(self.width, 1, bias=bias)
         dcgan_init(self)
+        if spectral_norm:
+            normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first = leaky_relu(self.label(self.first(x), y), 0.2, inplace=True)
@@ -79,16 +90,30 @@ class DCGAN(NetworkFamily):
 
     Args:
         width: channels of the widest map's layer, 64 in the paper.
-        discriminator_norm: "batch" as in the paper, "layer" or "none".
+        discriminator_norm: "batch" as in the paper, "layer" or "none", where biases take its place.
+        spectral_norm: of the discriminator's weights (Miyato et al. 2018); best with
+            `discriminator_norm` "none", as there.
+        conditioning: how the discriminator takes labels: "label_bias" (Mirza and Osindero 2014) or
+            "projection" (Miyato and Koyama 2018).
     """
 
-    def __init__(self, width: int = 64, discriminator_norm: str = "batch") -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        discriminator_norm: str = "batch",
+        spectral_norm: bool = False,
+        conditioning: str = "label_bias",
+    ) -> None:
         self.width, self.kind = positive("width", width), discriminator_norm
         norm(discriminator_norm, 1)
+        self.spectral_norm, self.conditioning = spectral_norm, conditioning_of(conditioning)
         self.mixes_samples = discriminator_norm == "batch"
+        self.lipschitz = spectral_norm and discriminator_norm == "none"
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return DCGANGenerator(inputs, data, self.width, classes)
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return DCGANDiscriminator(data, self.width, classes, self.kind)
+        return DCGANDiscriminator(
+            data, self.width, classes, self.kind, self.spectral_norm, self.conditioning
+        )

@@ -38,17 +38,45 @@ class Discriminator(nn.Module, ABC):
     width: int  # of the features
     head: nn.Linear
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection: nn.Embedding | None = None
+
     @abstractmethod
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the trunk makes of samples: [n, width]."""
 
-    def judge(self, features: Tensor) -> Tensor:
-        """The output [n] on features [n, width]; in fp32, whatever the networks compute in."""
-        return self.head(features).squeeze(1).float()
+    def judge(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """The output [n] on features [n, width]; in fp32, whatever the networks compute in.
+
+        With a projection V of the labels it is <V_y, features> + psi(features)
+        (Miyato and Koyama 2018, Eq. 3), where psi is the linear head.
+        """
+        output = self.head(features).squeeze(1).float()
+        if self.projection is None:
+            return output
+        if y is None:
+            raise ValueError("a conditional discriminator needs labels")
+        return output + (self.projection(y) * features).sum(1).float()
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The output [n]: a logit, or a critic's value."""
-        return self.judge(self.features(x, y))
+        return self.judge(self.features(x, y), y)
+
+    def condition(self, conditioning: str, classes: int, width: int) -> LabelBias:
+        """Let labels in, by "projection" on the features or by the returned "label_bias".
+
+        Args:
+            conditioning: which of the two.
+            classes: number of them; 0 for none, where there is nothing to do.
+            width: channels of the layer that the bias is for.
+        """
+        if classes and conditioning == "projection":
+            self.projection = nn.Embedding(classes, self.width)
+            bound = self.width**-0.5  # as torch begins the linear layer beside it
+            nn.init.uniform_(self.projection.weight, -bound, bound)
+            return LabelBias(0, width)
+        return LabelBias(classes, width)
 
 
 class LabelBias(nn.Module):
@@ -76,7 +104,8 @@ class LabelBias(nn.Module):
 class NetworkFamily(ABC):
     """Builds the two players for a data set."""
 
-    mixes_samples = False  # whether the discriminator normalises over the batch
+    mixes_samples = False  # whether the discriminator's output on a sample depends on the others
+    lipschitz = False  # whether the discriminator's slope is bounded whatever its weights
 
     @abstractmethod
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
@@ -87,22 +116,24 @@ class NetworkFamily(ABC):
         """A network from samples of `data` to one output each."""
 
 
+def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """`value` where it is one of `choices`."""
+    if value not in choices:
+        words = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise ConfigError(f"network.{name} = {value}: must be {words}")
+    return value
+
+
+def conditioning_of(value: str) -> str:
+    """The setting `network.conditioning`, checked."""
+    return one_of("conditioning", value, ("label_bias", "projection"))
+
+
 def positive(name: str, value: int) -> int:
     """`value` where it is at least 1."""
     if value < 1:
         raise ConfigError(f"network.{name} = {value}: must be at least 1")
     return value
-
-
-def norm(kind: str, channels: int) -> nn.Module:
-    """Normalisation of [n, channels, ...]: "batch", "layer" (over all but the batch) or "none"."""
-    if kind == "batch":
-        return nn.BatchNorm2d(channels)
-    if kind == "layer":
-        return nn.GroupNorm(1, channels)
-    if kind == "none":
-        return nn.Identity()
-    raise ConfigError(f"network.discriminator_norm = {kind}: must be batch, layer or none")
 
 
 def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, int]]:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.family import Discriminator, Generator, LabelBias, NetworkFamily, positive
+from gan_cli.networks.family import (
+    Discriminator,
+    Generator,
+    NetworkFamily,
+    conditioning_of,
+    positive,
+)
+from gan_cli.networks.normalising import normalise_spectrum
 
 
 class MLPGenerator(Generator):
@@ -36,16 +43,26 @@ class MLPGenerator(Generator):
 class MLPDiscriminator(Discriminator):
     """LeakyReLU .2 layers on the flattened sample; one linear output."""
 
-    def __init__(self, data: DataSpec, width: int, depth: int, classes: int) -> None:
+    def __init__(
+        self,
+        data: DataSpec,
+        width: int,
+        depth: int,
+        classes: int,
+        spectral_norm: bool = False,
+        conditioning: str = "label_bias",
+    ) -> None:
         super().__init__()
         self.width = width
         self.first = nn.Linear(math.prod(data.shape), width)
-        self.label = LabelBias(classes, width)
+        self.label = self.condition(conditioning, classes, width)
         trunk: list[nn.Module] = []
         for _ in range(depth - 1):
             trunk += [nn.Linear(width, width), nn.LeakyReLU(0.2, inplace=True)]
         self.trunk = nn.Sequential(*trunk)
         self.head = nn.Linear(width, 1)
+        if spectral_norm:
+            normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first = self.label(self.first(x.flatten(1)), y)
@@ -58,13 +75,26 @@ class MLP(NetworkFamily):
     Args:
         width: units of each hidden layer.
         depth: hidden layers.
+        spectral_norm: of the discriminator's weights (Miyato et al. 2018).
+        conditioning: how the discriminator takes labels: "label_bias" (Mirza and Osindero 2014) or
+            "projection" (Miyato and Koyama 2018).
     """
 
-    def __init__(self, width: int = 512, depth: int = 3) -> None:
+    def __init__(
+        self,
+        width: int = 512,
+        depth: int = 3,
+        spectral_norm: bool = False,
+        conditioning: str = "label_bias",
+    ) -> None:
         self.width, self.depth = positive("width", width), positive("depth", depth)
+        self.spectral_norm = self.lipschitz = spectral_norm
+        self.conditioning = conditioning_of(conditioning)
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return MLPGenerator(inputs, data, self.width, self.depth, classes)
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return MLPDiscriminator(data, self.width, self.depth, classes)
+        return MLPDiscriminator(
+            data, self.width, self.depth, classes, self.spectral_norm, self.conditioning
+        )

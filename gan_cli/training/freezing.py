@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from gan_cli.model import Model, Phase
 
@@ -11,7 +12,8 @@ class Focus:
     """Freezes all that a phase neither trains nor shares, and frees the rest.
 
     A frozen module builds no graph for its own weights, and its batch norm uses the batch's
-    statistics without recording them, so a phase moves nothing outside `trains` and `shares`.
+    statistics without recording them and its spectral norm stops iterating, so a phase moves
+    nothing outside `trains` and `shares`.
     """
 
     def __init__(self, model: Model, phase: Phase) -> None:
@@ -24,6 +26,9 @@ class Focus:
             for m in model.modules()
             if isinstance(m, nn.modules.batchnorm._NormBase) and m.running_mean is not None
         ]
+        self._spectra = [
+            (m, id(m) in modules) for m in model.modules() if isinstance(m, _SpectralNorm)
+        ]
 
     def apply(self) -> None:
         """Make it so."""
@@ -32,3 +37,5 @@ class Focus:
                 parameter.requires_grad_(active)
         for layer, active in self._norms:
             layer.track_running_stats = active
+        for layer, active in self._spectra:
+            layer.training = active
