@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 BLOCK = 1 << 24  # distances that are held at once
+MANIFOLD_K = 3  # neighbours for precision and recall, as in their paper's figures
+DENSITY_K = 5  # for density and coverage, likewise
 ROWS = 1024  # samples that are looked up at once
 
 
@@ -54,7 +56,7 @@ class Neighbourhoods(NamedTuple):
 
 
 def neighbourhoods(
-    real: Tensor, fake: Tensor, manifold_k: int = 3, density_k: int = 5
+    real: Tensor, fake: Tensor, manifold_k: int = MANIFOLD_K, density_k: int = DENSITY_K
 ) -> Neighbourhoods:
     """Improved precision and recall, density and coverage.
 

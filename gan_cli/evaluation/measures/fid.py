@@ -1,0 +1,75 @@
+"""Fréchet distance of an extractor's features: FID, where the extractor is Inception."""
+
+from __future__ import annotations
+
+import torch
+
+from gan_cli.evaluation.floors import floor
+from gan_cli.evaluation.measure import (
+    LOWER,
+    Extractor,
+    Features,
+    Figure,
+    Finding,
+    Measure,
+    Subject,
+)
+from gan_cli.metrics.frechet import frechet_distance
+
+
+class FID(Measure):
+    """fid_inception: FID with the Inception network of 2015-12-05 (Heusel et al. 2017)."""
+
+    name = "fid"
+
+    def __init__(self) -> None:
+        self.dear = not torch.cuda.is_available()
+
+    def unfit(self, subject: Subject) -> str:
+        """See `Measure`."""
+        return no_picture(subject)
+
+    def measure(self, subject: Subject) -> Finding:
+        """See `Measure`."""
+        return Finding([frechet_figure(subject, subject.inception())])
+
+
+def no_picture(subject: Subject) -> str:
+    """Why Inception cannot look at this data; empty where it can."""
+    if not subject.data.is_image:
+        return "the data are points, and Inception looks at pictures"
+    channels = subject.data.shape[0]
+    if channels not in (1, 3):
+        return f"the data has {channels} channels, and Inception looks at one or three"
+    return ""
+
+
+def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
+    """fid_<extractor's name>: between generated and real features."""
+    generated, real = subject.generated(extractor), subject.reference(extractor)
+    first, second = subject.halves(extractor)
+    return Figure(
+        name=f"fid_{extractor.name}",
+        value=_distance(generated, real),
+        better=LOWER,
+        floor=floor("fid", subject, extractor, _distance),
+        protocol={
+            **subject.protocol(extractor),
+            "width": extractor.width,
+            "floor_samples": min(first.count, second.count),
+        },
+        note=_caution(min(generated.count, real.count), extractor),
+    )
+
+
+def _distance(first: Features, second: Features) -> float:
+    return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)
+
+
+def _caution(count: int, extractor: Extractor) -> str:
+    if count > extractor.width:
+        return ""
+    return (
+        f"{count:,} samples are too few: the covariance of {extractor.width:,} features is "
+        f"singular and the distance far too large; kid_{extractor.name} has no such bias"
+    )
