@@ -18,6 +18,7 @@ class AdversarialLoss(ABC):
     probabilistic = True  # sigmoid(output) estimates the probability of being real
     boundary = 0.0  # outputs above it are taken for real
     unbounded = False  # needs a constraint on the critic to have a finite value
+    compares = False  # whether the generator's loss needs the outputs on real samples
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
