@@ -48,6 +48,7 @@ class Batch:
         labels: Callable[[Tensor], Tensor | None],
     ) -> None:
         self.index = index  # [batch], int64: the samples' places in the data set
+        self.step = 0  # of the run, counted from 0; set by the trainer
         self.kept: dict[str, Tensor] = {}
         self._real, self._labels = real, labels
 
@@ -119,6 +120,7 @@ class Model(nn.Module, ABC):
     prior: Any = None  # the Prior of the latents that `generate` takes, where there is one
     conditional: bool = False  # whether `generate` wants labels
     second_order: bool = False  # whether a loss differentiates a gradient
+    pack: int = 1  # samples judged together; batch_size must be a multiple of it
 
     @abstractmethod
     def phases(self) -> list[Phase]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, Loss, Phase
+from gan_cli.model import Batch, Loss, Phase, nothing
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
 from gan_cli.penalties import Penalty, Score
 
@@ -71,7 +72,7 @@ def lazy(penalty: Penalty, term: Tensor) -> Loss:
 
 def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: NetworkFamily) -> None:
     """Say what the theory forbids but the machine can do."""
-    if loss.unbounded and not penalty.lipschitz:
+    if loss.unbounded and not (penalty.lipschitz or network.lipschitz):
         warnings.warn(
             "loss = wasserstein with nothing that bounds the critic's slope: its loss has no "
             "lower bound and diverges (Arjovsky et al. 2017, section 3); use penalty=weight_clip "
@@ -108,10 +109,19 @@ class Game(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Side:
+    """One player's part of a step."""
+
+    trains: tuple[nn.Module, ...]
+    steps: int = 1  # updates, each with a fresh batch
+    after: Callable[[], None] = nothing  # runs after each of them
+
+
 def phases_of(
     game: Game,
-    trains: tuple[nn.Module, ...],
-    repeat: int = 1,
+    discriminator: Side,
+    generator: Side,
     burst: int | None = None,
     shares: tuple[nn.Module, ...] = (),
 ) -> list[Phase]:
@@ -122,16 +132,18 @@ def phases_of(
 
     Args:
         game: the model.
-        trains: what the discriminator's updates train.
-        repeat: updates of the discriminator in a step.
-        burst: as many instead at first, and now and then.
-        shares: as in `Phase`.
+        discriminator: what its updates train and how many it makes.
+        generator: the same.
+        burst: as many updates of the discriminator instead at first, and now and then.
+        shares: as in `Phase`, by the discriminator's.
     """
-    player, penalty = game.loss.player, game.penalty
+    player, penalty, trains = game.loss.player, game.penalty, discriminator.trains
 
     def constrain() -> None:
         penalty.constrain(game.discriminator)
+        discriminator.after()
 
+    repeat = discriminator.steps
     play = Phase(
         player, game.discriminator_loss, trains, repeat=repeat, after=constrain, shares=shares
     )
@@ -142,9 +154,38 @@ def phases_of(
     if penalty.name and penalty.every > 1:
         name, every = f"{player}_penalty", penalty.every
         phases.append(Phase(name, game.penalty_loss, trains, every=every, optimizer=player))
-    return [*phases, Phase("generator", game.generator_loss, (game.generator,))]
+    reply = Phase(
+        "generator",
+        game.generator_loss,
+        generator.trains,
+        repeat=generator.steps,
+        after=generator.after,
+    )
+    return [*phases, reply]
 
 
-def fixed_labels(n: int, classes: int, device: torch.device) -> Tensor:
-    """Labels 0, 1, 2 ... over and over, [n]."""
-    return torch.arange(n, device=device) % classes
+def feature_gap(real: Tensor, fake: Tensor) -> Tensor:
+    """|E f(x) - E f(G(z))|^2 of a discriminator's features, each [n, width]; a scalar.
+
+    Salimans et al. 2016, section 3.1.
+    """
+    return (real.float().mean(0) - fake.float().mean(0)).square().sum()
+
+
+def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
+    """What is wrong with those of the model's settings that are less than `least` (0 or 1)."""
+    words = "must not be negative" if least == 0 else f"must be at least {least}"
+    for name, value in settings.items():
+        if value < least:
+            yield f"model.{name} = {value}: {words}"
+
+
+def refuse(faults: Iterator[str]) -> None:
+    """Say all that is wrong with a model's settings.
+
+    Raises:
+        ConfigError: there is any fault, one on a line.
+    """
+    found = list(faults)
+    if found:
+        raise ConfigError("\n".join(found))

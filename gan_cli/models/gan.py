@@ -1,28 +1,33 @@
 """The game of two networks (Goodfellow et al. 2014), with labels or without.
 
-DCGAN, cGAN, WGAN, WGAN-GP and least-squares or hinge GANs are settings of it: see conf/model.
+DCGAN, cGAN, WGAN, WGAN-GP, PacGAN, projection, least-squares and hinge GANs are settings of it: see
+conf/model and conf/experiment.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator, Sequence
 
-from gan_cli.errors import ConfigError
+from torch import Tensor, nn
+
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
-    fixed_labels,
+    Side,
+    below,
+    feature_gap,
     judged,
     lazy,
     phases_of,
+    refuse,
     warn_of_contradictions,
 )
+from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.history import History, looking_back
+from gan_cli.models.view import View
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
-
-ROWS = 20  # classes shown in the grid of classes
 
 
 class GAN(Model):
@@ -35,11 +40,23 @@ class GAN(Model):
         loss: what they minimise.
         penalty: what constrains the discriminator.
         conditional: labels into both networks (Mirza and Osindero 2014, Eq. 2).
-        d_steps: discriminator updates for each of the generator's, with fresh batches.
-        d_burst: as many instead in the first 25 steps and in every 500th (the WGAN authors' code).
+        d_steps: discriminator updates in a step, each with a fresh batch.
+        g_steps: generator updates in a step, each with fresh latents.
+        d_burst: as many of the discriminator's instead in the first 25 steps and in every 500th
+            (the WGAN authors' code).
         share_fakes: the generator learns from the very fakes that the discriminator has just seen,
-            judged anew, and is run once a step instead of twice (the DCGAN authors' code). Needs
-            one discriminator update a step.
+            judged anew, and is run once less a step (the DCGAN authors' code); its further updates
+            have fakes of their own. Needs one discriminator update a step.
+        packing: samples that the discriminator judges together (PacGAN, Lin et al. 2018). A batch
+            is cut into batch_size / packing packs; the authors count a batch in packs.
+        instance_noise: deviation of the noise on all that the discriminator sees.
+        instance_noise_steps: steps over which it falls linearly to 0; null: it never falls.
+        augment: policies of differentiable augmentation (Zhao et al. 2020).
+        adversarial: weight of the adversarial term in the generator's loss.
+        feature_matching: weight of the distance between the mean features of real and fake samples
+            in the generator's loss (Salimans et al. 2016, section 3.1).
+        historical_averaging: weight, in both losses, of the squared distance of a player's
+            parameters from the mean of their past (section 3.3 there).
     """
 
     def __init__(
@@ -51,32 +68,74 @@ class GAN(Model):
         penalty: Penalty,
         conditional: bool = False,
         d_steps: int = 1,
+        g_steps: int = 1,
         d_burst: int | None = None,
         share_fakes: bool = False,
+        packing: int = 1,
+        instance_noise: float = 0.0,
+        instance_noise_steps: int | None = None,
+        augment: Sequence[str] = (),
+        adversarial: float = 1.0,
+        feature_matching: float = 0.0,
+        historical_averaging: float = 0.0,
     ) -> None:
         super().__init__()
-        if conditional and not data.classes:
-            raise ConfigError(f"model.conditional = true: data={data.name} has no labels")
-        if d_steps < 1:
-            raise ConfigError(f"model.d_steps = {d_steps}: must be at least 1")
-        if d_burst is not None and d_burst <= d_steps:
-            raise ConfigError(f"model.d_burst = {d_burst}: must exceed model.d_steps = {d_steps}")
-        if share_fakes and (d_steps > 1 or d_burst):
-            raise ConfigError(
+        self.data, self.prior, self.conditional = data, prior, conditional
+        self.loss, self.penalty, self.second_order = loss, penalty, penalty.per_sample
+        self.d_steps, self.g_steps, self.d_burst = d_steps, g_steps, d_burst
+        self.share_fakes, self.pack = share_fakes, packing
+        self.adversarial, self.feature_matching = adversarial, feature_matching
+        self.historical_averaging = historical_averaging
+        refuse(self._faults())
+        self.view = View(data, packing, instance_noise, instance_noise_steps, augment)
+        warn_of_contradictions(loss, penalty, network)
+        classes = data.classes if conditional else 0
+        self.generator = network.generator(prior.dim, data, classes)
+        self.discriminator = network.discriminator(self.view.data, classes)
+        self.generator_history = self._history(self.generator)
+        self.discriminator_history = self._history(self.discriminator)
+
+    def _faults(self) -> Iterator[str]:
+        if self.conditional and not self.data.classes:
+            yield f"model.conditional = true: data={self.data.name} has no labels"
+        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
+        if self.d_burst is not None and self.d_burst <= self.d_steps:
+            yield f"model.d_burst = {self.d_burst}: must exceed model.d_steps = {self.d_steps}"
+        if self.share_fakes and (self.d_steps > 1 or self.d_burst):
+            yield (
                 "model.share_fakes = true: fakes can be shared only where the discriminator makes "
                 "one update per step; set model.share_fakes=false, or d_steps=1 and d_burst=null"
             )
-        warn_of_contradictions(loss, penalty, network)
-        self.data, self.prior, self.conditional = data, prior, conditional
-        self.loss, self.penalty, self.second_order = loss, penalty, penalty.per_sample
-        self.d_steps, self.d_burst, self.share_fakes = d_steps, d_burst, share_fakes
-        classes = data.classes if conditional else 0
-        self.generator = network.generator(prior.dim, data, classes)
-        self.discriminator = network.discriminator(data, classes)
+        if self.conditional and self.pack > 1:
+            yield (
+                f"model.packing = {self.pack}: a pack has no one label; "
+                "set model.conditional=false or packing=1"
+            )
+        weights = ("adversarial", "feature_matching", "historical_averaging")
+        yield from below({name: getattr(self, name) for name in weights}, 0)
+        if not self.adversarial and not self.feature_matching:
+            yield (
+                "model.adversarial = 0: the generator has nothing else to learn from; "
+                "set model.feature_matching=1, or adversarial=1"
+            )
+
+    def _history(self, network: nn.Module) -> History | None:
+        weight = self.historical_averaging
+        return History(network, weight) if weight else None
 
     def phases(self) -> list[Phase]:
-        shares = (self.generator,) if self.share_fakes else ()
-        return phases_of(self, (self.discriminator,), self.d_steps, self.d_burst, shares)
+        def side(network: nn.Module, history: History | None, steps: int) -> Side:
+            if history is None:
+                return Side((network,), steps)
+            return Side((network, history), steps, lambda: history.record(network))
+
+        return phases_of(
+            self,
+            side(self.discriminator, self.discriminator_history, self.d_steps),
+            side(self.generator, self.generator_history, self.g_steps),
+            self.d_burst,
+            (self.generator,) if self.share_fakes else (),
+        )
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake."""
@@ -84,56 +143,63 @@ class GAN(Model):
         fake = self._fakes(batch, y)
         if self.share_fakes:
             batch.kept["fake"] = fake
-        outputs = self.discriminator(batch.real, y), self.discriminator(fake, y)
-        samples = batch.real, fake
-        return judged(self.loss, self.penalty, lambda x: self.discriminator(x, y), samples, outputs)
+        samples = self.view(batch.real, batch.step), self.view(fake, batch.step)
+        outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], y)
+        game = judged(self.loss, self.penalty, lambda x: self.discriminator(x, y), samples, outputs)
+        return looking_back(game, self.loss.player, self.discriminator, self.discriminator_history)
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
         y = self._labels(batch)
-        term = self.penalty(lambda x: self.discriminator(x, y), batch.real, self._fakes(batch, y))
-        return lazy(self.penalty, term)
+        real = self.view(batch.real, batch.step)
+        fake = self.view(self._fakes(batch, y), batch.step)
+        return lazy(self.penalty, self.penalty(lambda x: self.discriminator(x, y), real, fake))
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
         y = self._labels(batch)
         fake = batch.kept.pop("fake", None)
-        fake = self._fakes(batch, y) if fake is None else fake
-        return Loss(self.loss.generator(self.discriminator(fake, y)), {})
+        fake = self.view(self._fakes(batch, y) if fake is None else fake, batch.step)
+        if self.feature_matching:
+            game = self._matched(self.view(batch.real, batch.step), fake, y)
+        else:
+            real = self.view(batch.real, batch.step) if self.loss.compares else None
+            against = None if real is None else self.discriminator(real, y)
+            total = self.loss.generator(self.discriminator(fake, y), against)
+            game = Loss(self.adversarial * total, {})
+        return looking_back(game, "generator", self.generator, self.generator_history)
+
+    def _matched(self, real: Tensor, fake: Tensor, y: Tensor | None) -> Loss:
+        """The generator's loss where it also matches features, on what the discriminator sees."""
+        theirs = self.discriminator.features(real, y)
+        mine = self.discriminator.features(fake, y)
+        gap = feature_gap(theirs, mine)
+        total = self.feature_matching * gap
+        if self.adversarial:
+            against = self.discriminator.judge(theirs, y) if self.loss.compares else None
+            game = self.loss.generator(self.discriminator.judge(mine, y), against)
+            total = total + self.adversarial * game
+        return Loss(total, {"feature_matching": gap.detach()})
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z, y)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        if self.conditional and y is None:
-            y = torch.randint(self.data.classes, (n,), device=self.device)
+        y = random_labels(self, n) if y is None else y
         return self.generate(self.prior.sample(n, self.device), y)
 
     def score(self, x: Tensor) -> Tensor | None:
-        return None if self.conditional else self.discriminator(x)
+        """The discriminator's output [n]; None with labels or packing, which need more than x.
 
-    def averaged(self) -> tuple[torch.nn.Module, ...]:
+        A pack of copies would be no answer: such packs are what a packing discriminator rejects.
+        """
+        return None if self.conditional or self.pack > 1 else self.discriminator(x)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator,)
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
-        if not self.conditional:
-            return {
-                "samples/fixed": Grid(self.generate(z), 8),
-                "samples/random": Grid(self.sample(len(z)), 8),
-            }
-        rows = min(self.data.classes, ROWS)
-        columns = z[:10]
-        y = torch.arange(rows, device=z.device).repeat_interleave(len(columns))
-        names = self.data.class_names[:rows]
-        return {
-            "samples/classes": Grid(
-                self.generate(columns.repeat(rows, 1), y), len(columns), rows=names
-            ),
-            "samples/fixed": Grid(
-                self.generate(z, fixed_labels(len(z), self.data.classes, z.device)), 8
-            ),
-            "samples/random": Grid(self.sample(len(z)), 8),
-        }
+        return grids(self, z)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.conditional else None

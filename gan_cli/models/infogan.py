@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import judged, lazy, phases_of, warn_of_contradictions
+from gan_cli.models.adversarial import Side, judged, lazy, phases_of, warn_of_contradictions
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Categorical, Prior, Product, Uniform
@@ -85,7 +85,9 @@ class InfoGAN(Model):
         dcgan_init(self.recognition)
 
     def phases(self) -> list[Phase]:
-        return phases_of(self, (self.discriminator, self.recognition))
+        return phases_of(
+            self, Side((self.discriminator, self.recognition)), Side((self.generator,))
+        )
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake, and read the fakes' codes."""
@@ -108,7 +110,8 @@ class InfoGAN(Model):
         """Make the discriminator take fakes for real, and their codes legible."""
         z = self.prior.sample(len(batch), self.device)
         features = self.discriminator.features(self.generate(z))
-        adversarial = self.loss.generator(self.discriminator.judge(features))
+        against = self.discriminator(batch.real) if self.loss.compares else None
+        adversarial = self.loss.generator(self.discriminator.judge(features), against)
         bound = self.bounds(features, z)["total"]
         return Loss(adversarial - self.information * bound, {})
 

@@ -71,6 +71,12 @@ def assemble(settings: Settings, trust: Trust) -> Session:
         raise ConfigError(
             f"model._target_ = {settings.model['_target_']}: must be a gan_cli.model.Model"
         )
+    if settings.batch_size % model.pack:
+        whole = (settings.batch_size // model.pack + 1) * model.pack
+        raise ConfigError(
+            f"batch_size = {settings.batch_size}: must be a multiple of model.packing = "
+            f"{model.pack}; set batch_size={whole}"
+        )
     runtime.place(model, device)
     model.train()
     if settings.runtime.compile:

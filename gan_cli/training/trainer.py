@@ -81,6 +81,7 @@ class Trainer:
                 used[phase.player] += 1
                 if place == len(batches):
                     batches.append(self._batch(self.drawn + place))
+                    batches[place].step = self.step
                 self._update(phase, batches[place], measure)
         self.drawn += len(batches)
         self.step += 1
