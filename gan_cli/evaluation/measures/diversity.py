@@ -1,0 +1,119 @@
+"""Diversity: how unlike each other generated images are, beside real ones."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.evaluation import taking
+from gan_cli.evaluation.collecting import quantised
+from gan_cli.evaluation.measure import LOWER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.metrics.diversity import mean_pairwise_distance
+from gan_cli.metrics.sliced import DIRECTIONS, sliced_wasserstein
+
+Protocol = dict[str, str | int | float]
+SAMPLES = 2000
+PER_CLASS = 50
+MOST_CLASSES = 100
+DISTANCE = {"distance": "root mean square over pixels, in levels of 255"}
+VALUES = 1 << 25  # pixel values of one kind at once: fewer samples of large images
+
+
+class Diversity(Measure):
+    """Pairwise distances in pixels, within classes too, and sliced Wasserstein distance."""
+
+    name = "diversity"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it is for images."""
+        return "" if subject.data.is_image else "it looks at images, and this data is points"
+
+    def measure(self, subject: Subject) -> Finding:
+        """How diverse samples are, and how far from real ones."""
+        data = subject.real(subject.options.split)
+        n = min(SAMPLES, subject.options.samples, data.spec.size // 2)
+        n = max(2, min(n, VALUES // math.prod(data.spec.shape)))
+        places = taking.shuffled(data)
+        first, second = (_levels(taking.real(data, places[k * n : (k + 1) * n])) for k in range(2))
+        made = _levels(taking.generated(subject, n).samples)
+        protocol = subject.protocol() | {
+            "samples": n,
+            "real_samples": n,
+            "floor": f"of {n} and {n} other real samples",
+        }
+        figures = _pairwise(made, first, second, protocol | DISTANCE)
+        if subject.model.conditional and 1 < data.spec.classes <= MOST_CLASSES:
+            figures += _within_classes(subject, data, places, protocol | DISTANCE)
+        sliced = Figure(
+            "sliced_wasserstein",
+            sliced_wasserstein(made / 255, first / 255),
+            LOWER,
+            sliced_wasserstein(second / 255, first / 255),
+            None,
+            protocol | {"order": 2, "directions": DIRECTIONS, "values": "pixels from 0 to 1"},
+        )
+        return Finding([*figures, sliced])
+
+
+def _pairwise(made: Tensor, real: Tensor, other: Tensor, protocol: Protocol) -> list[Figure]:
+    ours, theirs, again = (_spread(x) for x in (made, real, other))
+    figures = [Figure("pairwise_distance", ours, NEITHER, theirs, None, protocol)]
+    if theirs > 0:
+        note = "1 is as diverse as real images; noise makes it larger too"
+        ratio = Figure(
+            "diversity_ratio", ours / theirs, NEITHER, again / theirs, None, protocol, note
+        )
+        figures.append(ratio)
+    return figures
+
+
+def _within_classes(
+    subject: Subject, data: Dataset, places: Tensor, protocol: Protocol
+) -> list[Figure]:
+    """The ratio within each class that was asked for: its mean and its least."""
+    classes = data.spec.classes
+    drawn = taking.generated(subject, PER_CLASS * classes)
+    labels = data.labels(places.to(data.device))
+    if drawn.labels is None or labels is None:
+        return []
+    labels = labels.cpu()
+    ratios: dict[int, float] = {}
+    floors: list[float] = []
+    for label in range(classes):
+        of_class = places[labels == label][: 2 * PER_CLASS]
+        if len(of_class) < 4:
+            continue
+        first, second = of_class.tensor_split(2)
+        real, other = (_spread(_levels(taking.real(data, some))) for some in (first, second))
+        if real > 0:
+            ratios[label] = _spread(_levels(drawn.samples[drawn.labels == label])) / real
+            floors.append(other / real)
+    if not ratios:
+        return []
+    least = min(ratios, key=lambda label: ratios[label])
+    protocol = protocol | {"samples": PER_CLASS * classes, "per_class": PER_CLASS}
+    mean, floor = sum(ratios.values()) / len(ratios), sum(floors) / len(floors)
+    return [
+        Figure("class_diversity_ratio", mean, NEITHER, floor, None, protocol, "mean over classes"),
+        Figure(
+            "class_diversity_least",
+            ratios[least],
+            NEITHER,
+            min(floors),
+            None,
+            protocol,
+            f"of the least diverse class, {data.spec.class_names[least]}",
+        ),
+    ]
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as they would be saved, float32 in levels of 255."""
+    return quantised(images).float()
+
+
+def _spread(levels: Tensor) -> float:
+    """Mean distance of pairs, root mean square over pixels."""
+    return mean_pairwise_distance(levels) / math.sqrt(levels[0].numel())

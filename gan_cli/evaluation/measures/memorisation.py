@@ -1,0 +1,143 @@
+"""Memorisation: how close generated images come to training images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.evaluation import taking
+from gan_cli.evaluation.collecting import quantised
+from gan_cli.evaluation.measure import (
+    LOWER,
+    NEITHER,
+    Figure,
+    Finding,
+    Measure,
+    Picture,
+    Subject,
+)
+from gan_cli.imaging import tile
+from gan_cli.metrics.neighbours import nearest
+
+MOST, LEAST = 512, 64  # images that are looked up
+WORK = 60_000_000_000  # multiplications that a look-up takes, if `LEAST` allows; a few seconds
+PIECE = 1 << 24  # pixel values of training images that are read at once
+SHOWN, COLUMNS = 32, 8
+NEAR = 0.01  # share of unseen real images that are as close as near-copies
+
+
+class Memorisation(Measure):
+    """Nearest training images, in pixels, beside those of real images that were not trained on."""
+
+    name = "memorisation"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it is for images."""
+        return "" if subject.data.is_image else "it looks at images, and this data is points"
+
+    def measure(self, subject: Subject) -> Finding:
+        """Distances to the nearest training image, and pictures of the pairs."""
+        train = subject.real("train" if subject.has_test else "all")
+        n = lookups(train)
+        made = quantised(taking.generated(subject, n).samples)
+        device = subject.device if subject.device.type == "cuda" else torch.device("cpu")
+        distance, places = nearest_in(train, made, device)
+        key = ("memorisation", train.fingerprint, subject.has_test, n)
+        floor = taking.once(key, lambda: _floor(subject, train, n, device))
+        # Per pixel value, of 255 levels.
+        distance, floor = (x / math.sqrt(made[0].numel()) for x in (distance, floor))
+        theirs = quantised(taking.real(train, places))
+        closest = distance.argsort()[:SHOWN]
+        return Finding(
+            _figures(subject, train, distance, floor),
+            [
+                Picture("nearest_training_images", pairs(made[:SHOWN], theirs[:SHOWN])),
+                Picture("closest_training_images", pairs(made[closest], theirs[closest])),
+            ],
+        )
+
+
+def lookups(train: Dataset) -> int:
+    """How many images are looked up: fewer where training images are many or large."""
+    affordable = WORK // (train.spec.size * math.prod(train.spec.shape))
+    return max(1, min(max(LEAST, min(MOST, affordable)), train.spec.size // 4))
+
+
+def _floor(subject: Subject, train: Dataset, n: int, device: torch.device) -> Tensor:
+    """Distances [n] of real images that the look-up does not hold.
+
+    They are of the test part; where there is none, training images left out of the look-up.
+    """
+    if subject.has_test:
+        test = subject.real("test")
+        unseen = quantised(taking.real(test, taking.shuffled(test)[:n]))
+        return nearest_in(train, unseen, device)[0]
+    left_out = taking.shuffled(train)[:n]
+    return nearest_in(train, quantised(taking.real(train, left_out)), device, left_out)[0]
+
+
+def nearest_in(
+    data: Dataset, queries: Tensor, device: torch.device, without: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Distance float64 [n] and place int64 [n] of each query's nearest image in all of `data`.
+
+    Args:
+        data: read piece by piece.
+        queries: uint8 [n, C, H, W].
+        device: where to compute.
+        without: places [m] that are passed over.
+    """
+    kept = torch.ones(data.spec.size, dtype=torch.bool)
+    if without is not None:
+        kept[without] = False
+    queries = queries.to(device)
+    best = torch.full((len(queries),), torch.inf, dtype=torch.float64)
+    where = torch.zeros(len(queries), dtype=torch.int64)
+    for places in kept.nonzero()[:, 0].split(max(1, PIECE // queries[0].numel())):
+        bank = quantised(data.real(places.to(data.device))).to(device)
+        distance, index = (x.cpu() for x in nearest(queries, bank))
+        closer = distance < best
+        best, where = torch.where(closer, distance, best), torch.where(closer, places[index], where)
+    return best, where
+
+
+def _figures(subject: Subject, train: Dataset, distance: Tensor, floor: Tensor) -> list[Figure]:
+    """Of distances [n] of generated and [m] of unseen real images."""
+    kind = "test images" if subject.has_test else "training images to all others"
+    protocol = subject.protocol() | {
+        "samples": len(distance),
+        "looked_up_in": f"{train.spec.size} training images",
+        "distance": "root mean square over pixels, in levels of 255",
+        "floor": f"of {len(floor)} {kind}",
+    }
+    ours, real = distance.median().item(), floor.median().item()
+    near = floor.quantile(NEAR)
+    blur = "below 1 it is copying, or blur, as smooth images are close to everything"
+    figures = [
+        Figure("nearest_training_distance", ours, NEITHER, real, None, protocol, "median"),
+        Figure(
+            "near_copy_share",
+            (distance < near).double().mean().item(),
+            LOWER,
+            (floor < near).double().mean().item(),
+            None,
+            protocol,
+            f"closer to a training image than {1 - NEAR:.0%} of real images not trained on",
+        ),
+    ]
+    if real > 0:
+        ratio = Figure("nearest_training_ratio", ours / real, NEITHER, 1.0, None, protocol, blur)
+        figures.insert(1, ratio)
+    return figures
+
+
+def pairs(above: Tensor, below: Tensor) -> ndarray:
+    """A table of images uint8 [n, C, H, W]: a row of `above`, then the row of their `below`."""
+    columns = min(COLUMNS, len(above))
+    whole = len(above) // columns * columns
+    rows = zip(above[:whole].split(columns), below[:whole].split(columns), strict=True)
+    return tile(torch.cat([x for pair in rows for x in pair]).float() / 127.5 - 1, columns)

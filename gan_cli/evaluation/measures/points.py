@@ -1,0 +1,84 @@
+"""Distances between generated and true points, exact ones where the truth is known."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.toy import Mixture
+from gan_cli.evaluation import taking
+from gan_cli.evaluation.measure import LOWER, Figure, Finding, Measure, Subject
+from gan_cli.metrics.divergence import (
+    Gaussians,
+    divergences,
+    energy_distance,
+    wasserstein_1_to,
+)
+from gan_cli.metrics.sliced import DIRECTIONS, sliced_wasserstein
+
+PAIRS = 4096  # samples of each kind for what compares all with all
+
+
+class Points(Measure):
+    """Energy and sliced Wasserstein distance; on the line also Wasserstein-1, KL and JS."""
+
+    name = "points"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it is for points."""
+        return "it compares points, and this data is images" if subject.data.is_image else ""
+
+    def measure(self, subject: Subject) -> Finding:
+        """All distances that this data allows."""
+        data = subject.real(subject.options.split)
+        made = taking.generated(subject, subject.options.samples).samples
+        figures: list[Figure] = []
+        if data.spec.shape == (1,) and isinstance(data, Mixture):
+            figures += _from_truth(subject, data, made)
+        return Finding([*figures, *_from_samples(subject, data, made)])
+
+
+def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[Figure]:
+    truth = Gaussians(data.modes[:, 0].cpu().double(), data.deviation)
+    true = taking.real(data, taking.shuffled(data)[: len(made)])
+    protocol = subject.protocol() | {"floor": f"of {len(true)} real samples from the true density"}
+    cells = {"estimator": "cells of sqrt(n) sample spacings, the truth's mass exact, in nats"}
+    kl = cells | {"bias": "0 for a perfect sampler, whose value may be below 0"}
+    ours, floor = divergences(made, truth), divergences(true, truth)
+    w, w_floor = wasserstein_1_to(made, truth), wasserstein_1_to(true, truth)
+    tail = "large values are too low: where nothing is generated, few samples cannot show more"
+    return [
+        Figure("wasserstein_1", w, LOWER, w_floor, None, protocol | {"against": "true density"}),
+        Figure("forward_kl", ours.forward_kl, LOWER, floor.forward_kl, None, protocol | kl, tail),
+        Figure("reverse_kl", ours.reverse_kl, LOWER, floor.reverse_kl, None, protocol | kl),
+        Figure("js", ours.js, LOWER, floor.js, None, protocol | cells),
+    ]
+
+
+def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[Figure]:
+    n = min(len(made), PAIRS, data.spec.size // 2)
+    places = taking.shuffled(data)
+    first, second = (taking.real(data, places[k * n : (k + 1) * n]) for k in range(2))
+    made = made[:n]
+    protocol = subject.protocol() | {
+        "samples": n,
+        "real_samples": n,
+        "floor": f"between {n} and {n} other real samples",
+    }
+    energy = Figure(
+        "energy_distance",
+        energy_distance(made, first),
+        LOWER,
+        energy_distance(second, first),
+        None,
+        protocol | {"estimator": "unbiased, without a root"},
+    )
+    sliced = Figure(
+        "sliced_wasserstein",
+        sliced_wasserstein(made, first),
+        LOWER,
+        sliced_wasserstein(second, first),
+        None,
+        protocol | {"order": 2, "directions": DIRECTIONS},
+    )
+    return [energy] if data.spec.shape == (1,) else [energy, sliced]
