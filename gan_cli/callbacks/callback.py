@@ -28,6 +28,11 @@ class Callback:
     def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
         """Pictures by name, each uint8 [height, width, channels] with 1 or 3 channels."""
 
+    def evaluated(
+        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+    ) -> None:
+        """What an evaluation found; figures by their curve's name, such as "metrics/kid"."""
+
     def saved(self, step: int) -> None:
         """A checkpoint is on disk."""
 

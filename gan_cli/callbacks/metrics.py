@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.callbacks.appending import AppendedFile
@@ -18,7 +19,8 @@ class Metrics(Callback):
     """Appends `{"step": 50, "time": <seconds since 1970>, "loss/generator": 0.7, ...}`.
 
     JSON knows no NaN and no infinity; they are the strings "nan", "inf" and "-inf", which Python's
-    `float` and JavaScript's `Number` (but for "inf") read back.
+    `float` and JavaScript's `Number` (but for "inf") read back. What an evaluation found has lines
+    of its own.
 
     Raises:
         UserError: (from any hook) the file cannot be written, or was deleted meanwhile.
@@ -34,6 +36,14 @@ class Metrics(Callback):
     def logged(
         self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
     ) -> None:
+        self._write(step, scalars)
+
+    def evaluated(
+        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+    ) -> None:
+        self._write(step, figures)
+
+    def _write(self, step: int, scalars: Mapping[str, float]) -> None:
         assert self._file is not None, "start comes first"
         values = {name: v if math.isfinite(v) else str(v) for name, v in scalars.items()}
         point = {"step": step, "time": round(time.time(), 3), **values}

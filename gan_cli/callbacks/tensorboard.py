@@ -49,6 +49,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     " (Chen et al. 2016, Eq. 5); ten categories hold at most ln 10 = 2.30.",
     "wasserstein_estimate": "Critic's mean on real minus mean on fake: the Wasserstein-1 distance"
     " up to a factor, the critic's Lipschitz constant (Arjovsky et al. 2017, Eq. 2).",
+    "metrics/": "Of samples drawn with averaged weights; its protocol and floor are in the run's"
+    " evaluations/.",
     "speed/images_per_second": "Real images seen, counting those of every update.",
     "speed/seconds_per_step": "Of one generator step with all that belongs to it.",
 }
@@ -81,6 +83,7 @@ class TensorBoard(Callback):
         self._last_point = last_point
         self._file: EventFile | None = None
         self._seen: set[str] = set()
+        self._laid_out = False
 
     def start(self, step: int) -> None:
         """Begin at 0, or go on behind the last point that stays."""
@@ -94,7 +97,8 @@ class TensorBoard(Callback):
         self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
     ) -> None:
         """One event with everything of this point."""
-        if not self._seen:
+        if not self._laid_out:
+            self._laid_out = True
             self._add(0, [summaries.layout(_charts(scalars))])
         values = [summaries.scalar(tag, v, self._first(tag)) for tag, v in scalars.items()]
         for tag, vector in outputs.items():
@@ -107,6 +111,13 @@ class TensorBoard(Callback):
         # TensorBoard groups by what stands before the slash.
         tags = {name if "/" in name else f"images/{name}": name for name in pictures}
         self._add(step, [summaries.picture(tag, pictures[name]) for tag, name in tags.items()])
+
+    def evaluated(
+        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+    ) -> None:
+        values = [summaries.scalar(tag, v, self._first(tag)) for tag, v in figures.items()]
+        values += [summaries.picture(tag, picture) for tag, picture in pictures.items()]
+        self._add(step, values)
 
     def end(self, step: int, status: str) -> None:
         """Only a finished run's row is marked as final: marks stay, and others may be resumed."""

@@ -62,6 +62,19 @@ class Checkpoint(Strict):
     keep: Count
 
 
+class Evaluation(Strict):
+    """When and how the model is judged during training."""
+
+    every: Count | None = None  # steps
+    metrics: Text | Annotated[list[Text], Field(min_length=1)] = "auto"
+    samples: Annotated[int, Field(ge=2, le=10_000_000)] = 10_000
+    split: Literal["train", "test"] = "train"
+    best: Text | None = None
+    patience: Count | None = None  # evaluations
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    inception: Folder | None = None
+
+
 class Ema(Strict):
     """The averaged weights."""
 
@@ -97,6 +110,7 @@ class Settings(Strict):
     log_every: Count
     sample_every: Count
     checkpoint: Checkpoint
+    evaluation: Evaluation = Evaluation()  # earlier runs have none
     ema: Ema
     run: Run
     resume: Folder | None

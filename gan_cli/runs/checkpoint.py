@@ -10,11 +10,13 @@ A checkpoint is a dict of plain values and tensors, written by `torch.save`:
     averages    averaged weights by entry, see averaging.py
     optimizers  each player's optimizer's state_dict
     window      the curves' half-filled next point
+    evaluation  the best figure so far, and what the last evaluation found
     versions    of gan-cli, torch and Python that wrote it
 
-Files lie in `<run>/checkpoints/`: `last.pt`, and `step_00010000.pt` for those that are kept (links
-to the same bytes where the file system can). Nothing but `torch.load(weights_only=True)` ever
-reads them, so a file from somebody else can fail to load but runs no code.
+Files lie in `<run>/checkpoints/`: `last.pt`, `best.pt` where the run is evaluated, and
+`step_00010000.pt` for those that are kept (links to the same bytes where the file system can).
+Nothing but `torch.load(weights_only=True)` ever reads them, so a file from somebody else can fail
+to load but runs no code.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class DamagedError(CheckpointError):
     """The file is no whole checkpoint; an older one may be."""
 
 
-def save(folder: Path, state: State, step: int, keep_step: bool, keep: int) -> Path:
+def save(
+    folder: Path, state: State, step: int, keep_step: bool, keep: int, best: bool = False
+) -> Path:
     """Write `state` to `last.pt`; with `keep_step` also as this step's, and drop the older ones.
 
     The caller holds the run's lock: what killed writers left here is removed.
@@ -60,6 +64,7 @@ def save(folder: Path, state: State, step: int, keep_step: bool, keep: int) -> P
         step: completed steps.
         keep_step: whether this step's checkpoint is one to keep.
         keep: how many kept checkpoints stay, this one included.
+        best: whether it also takes the place of `best.pt`.
 
     Returns:
         The path of `last.pt`.
@@ -78,6 +83,8 @@ def save(folder: Path, state: State, step: int, keep_step: bool, keep: int) -> P
         atomic.remove_leftovers(folder)
         with atomic.replacing(last, CheckpointError) as file:
             _write(state, file)
+        if best:
+            atomic.link(last, folder / BEST, CheckpointError)
         if keep_step:
             atomic.link(last, folder / f"step_{step:08d}.pt", CheckpointError)
             # Later steps are another future of this run, from before it was set back: not counted.

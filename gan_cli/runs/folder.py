@@ -34,6 +34,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
+        self.evaluations = self.path / "evaluations"
         self._lock = self.path / ".lock"
 
     def __repr__(self) -> str:

@@ -26,6 +26,7 @@ class Loaded:
     settings: Settings
     step: int  # completed steps
     weights: str  # "ema" or "raw"
+    fingerprint: str = ""  # of the data that it was trained on; empty where that was not kept
 
 
 def load_model(
@@ -73,7 +74,8 @@ def load_model(
             f"{path}: its weights are not those of the model in its config: {reason}"
         ) from error
     runtime.place(model, target)
-    return Loaded(model.eval(), settings, state["step"], "ema" if averages else "raw")
+    fingerprint = str(state["data"].get("fingerprint", ""))
+    return Loaded(model.eval(), settings, state["step"], "ema" if averages else "raw", fingerprint)
 
 
 def describe_data(spec: DataSpec, fingerprint: str = "") -> dict[str, Any]:

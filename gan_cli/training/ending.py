@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gan_cli.callbacks.health import DivergenceError
 from gan_cli.config.build import foreign_modules
+from gan_cli.evaluation.best import Best
 from gan_cli.exits import RunFailedError, one_line
 from gan_cli.runs import folder
 from gan_cli.runs.folder import RunFolder
@@ -56,15 +57,17 @@ def rescue(whole: bool, save: Callable[[bool], None], reason: str) -> str:
     return "; the state is saved"
 
 
-def close(run: RunFolder, session: Session, outcome: Outcome) -> None:
+def close(run: RunFolder, session: Session, outcome: Outcome, best: Best | None = None) -> None:
     """Write how the run ended, and tell the user what can be done with it."""
     run.write_status(outcome.state, outcome.step, steps=session.total)
     log.info(f"{outcome.state} at step {outcome.step:,} of {session.total:,}: {outcome.reason}")
-    for name, command in hints(run, session).items():
+    if best is not None:
+        log.info(f"best: {best}")
+    for name, command in hints(run, session, best).items():
         log.info(f"  {name:9} {command}")
 
 
-def hints(run: RunFolder, session: Session) -> dict[str, str]:
+def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[str, str]:
     """Commands that work as they stand."""
     settings = session.settings
     path, root = run.path, Path(settings.run.root)
@@ -74,9 +77,15 @@ def hints(run: RunFolder, session: Session) -> dict[str, str]:
         "run": str(path),
         "watch": f"tensorboard --logdir {root if below else path}",
         "sample": f"gan-sample {path}{trust}",
+        "evaluate": f"gan-eval {path}{trust}",
     }
+    if best is not None and best.value is not None:
+        commands["sample"] = f"gan-sample {path} --checkpoint best{trust}"
+    patience = settings.evaluation.patience
     if session.trainer.step < session.total:
-        commands["go on"] = f"gan-train resume={path}{trust}"
+        given_up = best is not None and patience is not None and best.misses >= patience
+        more = " evaluation.patience=null" if given_up else ""
+        commands["go on"] = f"gan-train resume={path}{more}{trust}"
     elif all(player.schedule == "constant" for player in session.players.values()):
         commands["go on"] = f"gan-train resume={path} steps={2 * session.total}{trust}"
     return commands

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import NamedTuple, Protocol
 
 from numpy import ndarray
 
@@ -43,6 +44,10 @@ class StopRequest:
                 signal.signal(number, handler)
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asks to stop, so an evaluation under way is given up."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long a run goes on, and what happens every so many steps."""
@@ -53,6 +58,33 @@ class Plan:
     save_every: int
     batch_size: int
     max_seconds: float | None = None
+    evaluate_every: int | None = None
+
+
+class Judge(Protocol):
+    """Evaluates the model of a run; see `training.evaluating`."""
+
+    @property
+    def evaluated(self) -> int | None:
+        """The last step that was evaluated; None before the first."""
+        ...
+
+    def __call__(self, step: int, pause: Callable[[], None]) -> Verdict:
+        """Evaluate. `pause` is called now and then, and raises `Stopped` to break off."""
+        ...
+
+    def again(self) -> Verdict:
+        """What the evaluation of step `evaluated` found, as far as it was kept."""
+        ...
+
+
+class Verdict(NamedTuple):
+    """What an evaluation found."""
+
+    figures: Mapping[str, float]  # by their curve's name
+    pictures: Mapping[str, ndarray]
+    improved: bool = False  # the best so far, so it is saved
+    give_up: str = ""  # why training shall end here; empty where it goes on
 
 
 @dataclass(frozen=True)
@@ -73,6 +105,8 @@ class Loop:
         callbacks: told in this order.
         draw: makes the pictures of a step.
         save: writes a checkpoint; its argument says whether it is one to keep.
+        judge: evaluates the model, where the plan says so.
+        last_point: of the curves, of an earlier start, that stays; what follows is told anew.
     """
 
     def __init__(
@@ -82,9 +116,12 @@ class Loop:
         callbacks: Sequence[Callback],
         draw: Callable[[int], Mapping[str, ndarray]],
         save: Callable[[bool], None],
+        judge: Judge | None = None,
+        last_point: int | None = None,
     ) -> None:
         self.trainer, self.plan, self.callbacks = trainer, plan, callbacks
-        self._draw, self._save_to = draw, save
+        self._draw, self._save_to, self._judge = draw, save, judge
+        self._last_point = trainer.step if last_point is None else last_point
         self._stop = StopRequest()
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
 
@@ -115,7 +152,8 @@ class Loop:
             callback.start(trainer.step)
         if trainer.step == 0:
             self._show()
-        while trainer.step < plan.total:
+        give_up = self._catch_up()
+        while trainer.step < plan.total and not give_up:
             step = trainer.step + 1
             due = step % plan.log_every == 0
             trainer.advance(measure=due or step == plan.total)
@@ -125,6 +163,8 @@ class Loop:
                 self._log(ends_window=True)
             if step % plan.sample_every == 0:
                 self._show()
+            if plan.evaluate_every and step % plan.evaluate_every == 0:
+                give_up = self._evaluate()
             if step % plan.save_every == 0:
                 self._save(keep=True)
             if self._stop.signal is not None and step < plan.total:
@@ -134,7 +174,7 @@ class Loop:
                 self._finish()
                 return Outcome("finished", "stopped by max_time", step)
         self._finish()
-        return Outcome("finished", "all steps done", trainer.step)
+        return Outcome("finished", give_up or "all steps done", trainer.step)
 
     def _finish(self) -> None:
         """What the last step leaves behind, where its turn had not come anyway.
@@ -175,6 +215,38 @@ class Loop:
             pictures = self._draw(self.trainer.step)
             for callback in self.callbacks:
                 callback.drawn(self.trainer.step, pictures)
+
+    def _evaluate(self) -> str:
+        """Why training shall end here, or nothing."""
+        assert self._judge is not None, "a plan with evaluations comes with a judge"
+        with self._off_the_clock():
+            try:
+                verdict = self._judge(self.trainer.step, self._pause)
+            except Stopped:
+                return ""  # what was asked is looked at in its turn
+            self._tell(verdict)
+        if verdict.improved:
+            self._save(keep=False)
+        return verdict.give_up
+
+    def _catch_up(self) -> str:
+        """What an earlier start did not come to, or whose point is no longer in the curves."""
+        step, every = self.trainer.step, self.plan.evaluate_every
+        if self._judge is None or not every or step % every:
+            return ""
+        if self._judge.evaluated != step:
+            return self._evaluate()
+        if step > self._last_point:
+            self._tell(self._judge.again())
+        return ""
+
+    def _tell(self, verdict: Verdict) -> None:
+        for callback in self.callbacks:
+            callback.evaluated(self.trainer.step, verdict.figures, verdict.pictures)
+
+    def _pause(self) -> None:
+        if self._stop.signal is not None:
+            raise Stopped
 
     def _save(self, keep: bool) -> None:
         with self._off_the_clock():

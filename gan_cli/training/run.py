@@ -23,6 +23,7 @@ from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
 from gan_cli.training import runtime
 from gan_cli.training.ending import close, recorded
+from gan_cli.training.evaluating import Watch, watch_of
 from gan_cli.training.loop import Loop, Plan
 from gan_cli.training.past import Past, earlier_run, pick_up, restore
 from gan_cli.training.pictures import Draw
@@ -46,9 +47,13 @@ def train(config: DictConfig, line: Command) -> int:
     settings = at_home(read(config, line))
     run = earlier_run(settings, line)
     if run is None:
-        session = assemble(settings, trusted(line, settings.run.root))
+        trust = trusted(line, settings.run.root)
+        session = assemble(settings, trust)
+        watch = watch_of(session, trust)
         if settings.dry_run:
-            return show(session)
+            return show(session, watch)
+        if watch is not None:
+            watch.prepare()
         run = runs.create(
             to_yaml(settings),
             model=settings.choices.get("model", "model"),
@@ -58,15 +63,16 @@ def train(config: DictConfig, line: Command) -> int:
             name=settings.run.name,
         )
         with run.lock():
-            return course(session, run, None)
+            return course(session, run, None, watch)
     with run.lock():
         foreign = run.path if settings.resume is not None else None
         trust = trusted(line, settings.run.root, foreign)
         settings, past = pick_up(run, settings, line)
         session = assemble(settings, trust)
+        watch = watch_of(session, trust)
         if settings.dry_run:
-            return show(session)
-        return course(session, run, past)
+            return show(session, watch)
+        return course(session, run, past, watch)
 
 
 def at_home(settings: Settings) -> Settings:
@@ -78,7 +84,7 @@ def at_home(settings: Settings) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
-def course(session: Session, run: RunFolder, past: Past | None) -> int:
+def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | None) -> int:
     """Train in the run's folder, which is locked; the exit status."""
     settings, trainer = session.settings, session.trainer
     text = to_yaml(settings)
@@ -92,8 +98,15 @@ def course(session: Session, run: RunFolder, past: Past | None) -> int:
                     f"steps={2 * session.total} would go on"
                 )
                 return DONE
+            if watch is not None:
+                watch.prepare((past.state or {}).get("evaluation"))
+                if reason := watch.exhausted():
+                    log.info(f"{run.path} {reason}; evaluation.patience=null would go on")
+                    return DONE
             resume.trim(run.metrics, past.last_point)
             run.write_config(text)
+        if watch is not None:
+            watch.run = run
         run.write_status(runs.RUNNING, trainer.step, steps=session.total)
         for warning in session.warnings:
             log.warning(warning, extra=FILE_ONLY)  # the screen has it already
@@ -107,15 +120,21 @@ def course(session: Session, run: RunFolder, past: Past | None) -> int:
                     "has diverged. Try a lower optimizer.lr, or optimizer.clip_norm=1"
                 )
             data = describe_data(session.dataset.spec, session.dataset.fingerprint)
-            state = {"config": text, "data": data}
+            state = trainer.state_dict() | {"config": text, "data": data}
+            best = None
+            if watch is not None:
+                state["evaluation"] = watch.state_dict()
+                best = watch.best
             checkpoint.save(
                 run.checkpoints,
-                trainer.state_dict() | state,
+                state,
                 trainer.step,
                 keep,
                 settings.checkpoint.keep,
+                best=best is not None and best.value is not None and best.step == trainer.step,
             )
-            run.write_status(runs.RUNNING, trainer.step, steps=session.total)
+            told = {} if best is None or best.value is None else {"best": best.told()}
+            run.write_status(runs.RUNNING, trainer.step, steps=session.total, **told)
 
         plan = Plan(
             session.total,
@@ -124,12 +143,15 @@ def course(session: Session, run: RunFolder, past: Past | None) -> int:
             settings.checkpoint.every,
             settings.batch_size,
             settings.max_time,
+            settings.evaluation.every,
         )
         draw = Draw(trainer, session.dataset, settings.seed)
-        loop = Loop(trainer, plan, watchers(session, run, past, text), draw, save)
+        callbacks = watchers(session, run, past, text)
+        last_point = past.last_point if past else None
+        loop = Loop(trainer, plan, callbacks, draw, save, watch, last_point)
         with recorded(run, session, save):
             outcome = loop.run()
-        close(run, session, outcome)
+        close(run, session, outcome, watch.best if watch else None)
         return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
     finally:
         setup_logging(None)
@@ -171,10 +193,12 @@ def begin_text(session: Session) -> str:
     return f"{steps} on {spec.size:,} samples of {spec.name} ({shape})"
 
 
-def show(session: Session) -> int:
+def show(session: Session, watch: Watch | None) -> int:
     """What `dry_run=true` prints; 0."""
     from rich.console import Console
 
+    if watch is not None:
+        watch.check()
     from gan_cli.training import summary
 
     screen = Console()

@@ -1,0 +1,91 @@
+"""Which measures there are, and which of them are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gan_cli.config.wording import hint
+from gan_cli.errors import ConfigError, UserError
+from gan_cli.evaluation.measure import Measure, Subject
+
+AUTO, ALL = "auto", "all"
+
+
+def measures() -> list[Measure]:
+    """One of each, in the order in which figures are shown."""
+    from gan_cli.evaluation.measures.diversity import Diversity
+    from gan_cli.evaluation.measures.fid import FID
+    from gan_cli.evaluation.measures.kid import KID
+    from gan_cli.evaluation.measures.memorisation import Memorisation
+    from gan_cli.evaluation.measures.modes import Modes
+    from gan_cli.evaluation.measures.points import Points
+    from gan_cli.evaluation.measures.prdc import PRDC
+
+    return [FID(), KID(), PRDC(), Modes(), Points(), Memorisation(), Diversity()]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be measured.
+
+    Attributes:
+        taken: these, in this order.
+        named: the names that were asked for one by one; none for "auto" and "all".
+        unfit: why others are not, by name.
+    """
+
+    taken: Sequence[Measure]
+    named: Sequence[str]
+    unfit: dict[str, str]
+
+
+def parse(text: str) -> list[str] | str:
+    """`auto`, `all`, or a list of names with commas between them."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return names[0] if len(names) == 1 and names[0] in (AUTO, ALL) else names
+
+
+def known(names: Sequence[str] | str, key: str = "--metrics") -> None:
+    """Check that there are measures of these names.
+
+    Raises:
+        ConfigError: there are not; `key` is where the user wrote them.
+    """
+    have = [measure.name for measure in measures()]
+    if not names:
+        raise ConfigError(f"{key}: must be auto, all or some of {', '.join(have)}")
+    for name in [] if isinstance(names, str) and names in (AUTO, ALL) else names:
+        if name in (AUTO, ALL):
+            raise ConfigError(f"{key} = {name}: stands alone; leave the other names away")
+        if name not in have:
+            near = hint(name, have)
+            raise ConfigError(f"{key} = {name}: no such measure{near}; there are {', '.join(have)}")
+
+
+def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics") -> Choice:
+    """The measures that `names` ask for, as far as they say something of `subject`.
+
+    "auto" takes all that fit and do not take minutes, "all" all that fit.
+
+    Raises:
+        ConfigError: there is no measure of some name.
+    """
+    known(names, key)
+    by_name = [] if isinstance(names, str) else list(dict.fromkeys(names))
+    unfit: dict[str, str] = {}
+    taken: list[Measure] = []
+    for measure in measures():
+        if by_name and measure.name not in by_name:
+            continue
+        try:
+            reason = measure.unfit(subject)
+        except UserError as error:  # such as data that is not there to be looked at
+            reason = str(error)
+        if reason:
+            unfit[measure.name] = reason
+        elif measure.dear and names == AUTO:
+            unfit[measure.name] = "takes minutes, so it must be asked for by name"
+        else:
+            taken.append(measure)
+    return Choice(taken, by_name, unfit)

@@ -1,0 +1,168 @@
+"""What `gan-eval` does: loads runs, measures them, shows and keeps what it found."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gan_cli import atomic
+from gan_cli.config.build import Trust, resolve
+from gan_cli.console import setup_logging
+from gan_cli.errors import ConfigError, DataError
+from gan_cli.evaluation import table
+from gan_cli.evaluation.choosing import choose, known, measures, parse
+from gan_cli.evaluation.extracting import extractors
+from gan_cli.evaluation.judging import judge, missed
+from gan_cli.evaluation.measure import Options
+from gan_cli.evaluation.reference import Real
+from gan_cli.evaluation.report import Json, Report, dumped, write
+from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
+from gan_cli.runs import folder as runs
+from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.load import Loaded, load_model
+from gan_cli.training.runtime import choose_device
+
+log = logging.getLogger(__name__)
+SAMPLES = 10_000
+PIPED_WIDTH = 110  # columns of tables that go into a file or a pipe
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate every run that is given; the exit status is that of the worst.
+
+    Raises:
+        UserError: nothing was evaluated, and the message says why.
+    """
+    setup_logging(None)
+    screen = Console(stderr=options.json == "-")
+    if not screen.is_terminal:
+        screen.width = PIPED_WIDTH
+    if options.metrics == "list":
+        listed(screen)
+        return DONE
+    if options.self_check is not None:
+        return check_itself(options, screen)
+    known(parse(options.metrics))
+    if not options.run:
+        newest = runs.latest()
+        which = f"the newest is {newest.path}" if newest else "runs/ holds none"
+        raise ConfigError(f"RUN is required: a run folder; {which}")
+    folders = [runs.find(path) for path in options.run]  # all of them, before any work is done
+    if options.trust:
+        sys.path.append(str(Path.cwd()))  # where a console script would not look
+    told: list[Json] = []
+    if len(folders) == 1:
+        statuses = [_one(options, folders[0], screen, told)]
+        _give(options.json, told[0])
+        return statuses[0]
+    statuses = []
+    for folder in folders:
+        statuses.append(guarded(lambda f=folder: _one(options, f, screen, told)))
+        if statuses[-1] == INTERRUPTED:
+            break
+    _give(options.json, told)
+    return max(statuses)
+
+
+def _give(place: str | None, content: object) -> None:
+    """Write JSON to where the user wants it."""
+    if place == "-":
+        print(dumped(content), end="")
+    elif place is not None:
+        atomic.write(Path(place), dumped(content))
+
+
+def check_itself(options: argparse.Namespace, screen: Console) -> int:
+    """What `--self-check` does; the exit status."""
+    from gan_cli.evaluation.inception import load
+    from gan_cli.evaluation.self_check import self_check
+
+    extractor = load(options.inception, choose_device(options.device))
+    report = Report("self-check", 0, "", self_check(options.self_check, options.samples, extractor))
+    table.show(screen, report)
+    _give(options.json, report.to_json())
+    return DONE
+
+
+def _one(options: argparse.Namespace, folder: RunFolder, screen: Console, told: list[Json]) -> int:
+    """Evaluate one run; its report goes to the screen, into its folder, and behind `told`."""
+    trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
+    loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
+    if options.weights == "ema" and loaded.weights == "raw":
+        log.warning("the run has no averaged weights (ema.decay=0); these are the raw ones")
+    subject = subject_of(loaded, options, trust)
+    choice = choose(parse(options.metrics), subject)
+    report = judge(subject, choice, str(folder.path), lambda name: log.debug("measuring %s", name))
+    path = write(report, folder)
+    told.append(report.to_json())
+    if options.json != "-":
+        table.show(screen, report, choice.named)
+        screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
+    return FAILED if missed(report, choice) or not report.figures else DONE
+
+
+def subject_of(loaded: Loaded, options: argparse.Namespace, trust: Trust) -> TrainedModel:
+    """A loaded model beside its data.
+
+    Raises:
+        UserError: the data cannot be had, or is not of the shape that the model makes.
+    """
+    chosen = Options(
+        options.samples or SAMPLES,
+        options.seed,
+        options.split,
+        options.batch_size,
+        options.inception,
+    )
+    node = moved(loaded.settings.data, options.data_root, trust)
+    real = Real(node, chosen.split, trust)
+    spec, made = real.part(chosen.split).spec, loaded.model.data
+    if spec.shape != made.shape or spec.classes != made.classes:
+        raise DataError(
+            f"{spec.name}: its samples of shape {list(spec.shape)} in {spec.classes} classes are "
+            f"not those that the run was trained on, {list(made.shape)} in {made.classes}"
+        )
+    if loaded.fingerprint and real.part(real.trained_on).fingerprint != loaded.fingerprint:
+        log.warning(f"{spec.name}: is not quite the data that the run was trained on")
+    device = loaded.model.device
+    return TrainedModel(
+        loaded.model,
+        loaded.step,
+        loaded.weights,
+        chosen,
+        real,
+        extractors(real, device, chosen.inception),
+    )
+
+
+def moved(node: Mapping[str, Any], root: str | None, trust: Trust) -> Mapping[str, Any]:
+    """The settings of data that lies somewhere else now.
+
+    Raises:
+        ConfigError: this data lies nowhere.
+    """
+    if root is None:
+        return node
+    target = resolve(node.get("_target_"), trust, "data")
+    if "root" not in inspect.signature(target).parameters:
+        raise ConfigError(f"--data-root {root}: {target.__name__} is read from no folder")
+    return {**node, "root": str(Path(root).expanduser().absolute())}
+
+
+def listed(screen: Console) -> None:
+    """Print the measures' names and what they are."""
+    from rich.table import Table
+
+    shown = Table("name", "what", "in auto")
+    for measure in measures():
+        first = (inspect.getdoc(type(measure)) or "").partition("\n")[0]
+        shown.add_row(measure.name, first, "" if measure.dear else "where it fits")
+    screen.print(shown)

@@ -1,0 +1,90 @@
+"""Figures on the screen: a table, and below it in plain words how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gan_cli.evaluation.measure import HIGHER, LOWER
+from gan_cli.evaluation.report import Report
+
+ARROWS = {LOWER: "[green]↓[/]", HIGHER: "[green]↑[/]"}
+WEIGHTS = {"ema": "averaged weights", "raw": "raw weights"}
+
+
+def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
+    """Print a report.
+
+    Args:
+        console: where to.
+        report: what.
+        named: measures that were asked for by name: if they say nothing, the reason is told.
+    """
+    title = f"[bold]{escape(report.run)}[/]"
+    if report.weights:
+        title += f" at step {report.step:,}, {WEIGHTS[report.weights]}"
+    if report.figures:
+        console.print(_table(report, title))
+        for line in told(report):
+            console.print(f"  {escape(line)}", style="dim", highlight=False)
+    else:
+        console.print(f"{title}: no figures", highlight=False)
+    for name, reason in report.failed.items():
+        console.print(f"  [bold red]{name} failed:[/] {escape(reason)}", highlight=False)
+    for name in named:
+        if name in report.unfit:
+            reason = escape(report.unfit[name])
+            console.print(f"  [yellow]{name} was not taken:[/] {reason}", highlight=False)
+
+
+def _table(report: Report, title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("better")
+    table.add_column("floor", justify="right", no_wrap=True)
+    table.add_column("note", ratio=1)
+    floors = any(figure.floor is not None for figure in report.figures)
+    for figure in report.figures:
+        value = f"[bold]{number(figure.value)}[/]"
+        if figure.error is not None:
+            value += f" ± {number(figure.error)}"
+        floor = "" if figure.floor is None else number(figure.floor)
+        arrow = ARROWS.get(figure.better, "")
+        table.add_row(escape(figure.name), value, arrow, floor, escape(figure.note))
+    if floors:
+        table.caption = "floor: the same figure between real data and real data"
+        table.caption_justify = "left"
+    return table
+
+
+def number(value: float) -> str:
+    """Four digits that matter, and no power of ten between 0.0001 and a million."""
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
+    return f"{value:,.{digits}f}"
+
+
+def told(report: Report) -> Iterator[str]:
+    """The protocol in sentences: once where all figures share it."""
+    protocols = [figure.protocol for figure in report.figures]
+    yield from dict.fromkeys(line for protocol in protocols for line in _lines(protocol))
+
+
+def _lines(protocol: Mapping[str, str | int | float]) -> Iterator[str]:
+    if {"samples", "seed", "data", "split", "real_samples"} <= protocol.keys():
+        yield (
+            f"{protocol['samples']:,} samples of seed {protocol['seed']} against "
+            f"{protocol['real_samples']:,} real ones: {protocol['data']}, {protocol['split']}"
+        )
+    if "extractor" in protocol:
+        sha = str(protocol.get("extractor_sha256", ""))[:8]
+        yield f"{protocol['extractor']} {sha}: images {protocol.get('resize', 'as they are')}"

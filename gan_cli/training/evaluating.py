@@ -1,0 +1,224 @@
+"""Evaluation while a model is trained: figures, the best step, and when to give up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from numpy import ndarray
+
+from gan_cli.config.build import Trust
+from gan_cli.errors import ConfigError
+from gan_cli.evaluation.best import Best, judged_by
+from gan_cli.evaluation.choosing import Choice, choose, parse
+from gan_cli.evaluation.extracting import extractors
+from gan_cli.evaluation.judging import judge, missed
+from gan_cli.evaluation.measure import Options
+from gan_cli.evaluation.reference import Real, nothing
+from gan_cli.evaluation.report import Report, write
+from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.evaluation.table import number
+from gan_cli.model import Model
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training.loop import Verdict
+from gan_cli.training.session import Session
+
+log = logging.getLogger(__name__)
+Pause = Callable[[], None]
+COMPARABLE = ("samples", "split", "seed", "inception")  # figures of others are others
+
+
+def watch_of(session: Session, trust: Trust) -> Watch | None:
+    """The watch of a session that is to be evaluated; None for others.
+
+    Raises:
+        ConfigError: `evaluation` asks for what there is not, or for what needs `every`.
+    """
+    chosen = session.settings.evaluation
+    if chosen.every is not None:
+        return Watch(session, trust)
+    for key in ("best", "patience"):
+        if (value := getattr(chosen, key)) is not None:
+            raise ConfigError(
+                f"evaluation.{key} = {value}: needs evaluations; set evaluation.every to a number "
+                "of steps"
+            )
+    return None
+
+
+class Watch:
+    """Evaluates a session's model, and is a part of the run's state.
+
+    Args:
+        session: as assembled.
+        trust: whose classes may be built.
+
+    Raises:
+        ConfigError: the settings ask for what there is not.
+        UserError: a measure that is asked for by name cannot be had.
+    """
+
+    def __init__(self, session: Session, trust: Trust) -> None:
+        self.settings = session.settings.evaluation
+        self.trainer = session.trainer
+        self.run: RunFolder | None = None  # where reports are written
+        self.best: Best | None = None
+        self.evaluated: int | None = None
+        self._figures: dict[str, float] = {}  # of the last evaluation
+        self._first: Report | None = None  # of the model as it came into being
+        self._said: set[str] = set()
+        self._choice: Choice | None = None
+        chosen = self.settings
+        self._options = Options(
+            chosen.samples, chosen.seed, chosen.split, inception=chosen.inception
+        )
+        node, data = session.settings.data, session.dataset
+        self._real = Real(node, chosen.split, trust, data)
+        self._extractors = extractors(self._real, session.device, chosen.inception)
+
+    def check(self) -> None:
+        """See that there are such measures and that they say something of this model.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        with self._sampling() as model:
+            names = asked(self.settings.metrics)
+            self._choice = choose(names, self._subject(model), "evaluation.metrics")
+        for name in self._choice.named:
+            if reason := self._choice.unfit.get(name):
+                raise ConfigError(f"evaluation.metrics = {name}: {reason}")
+
+    def prepare(self, past: Mapping[str, Any] | None = None) -> None:
+        """See that all can be measured, before any time is spent on training.
+
+        A run that begins is evaluated, which is the first point of its curves, and trains the
+        classifier, fetches weights and computes statistics of real data where none are in the
+        cache. So is one that goes on with other settings of its evaluation.
+
+        Args:
+            past: the state of the earlier start that is gone on with.
+
+        Raises:
+            ConfigError: no such measure, or no such figure to tell the best step by.
+            UserError: a measure that is asked for by name fails.
+        """
+        self.check()
+        assert self._choice is not None
+        chosen = self.settings
+        if past is not None and past["settings"] == chosen.model_dump():
+            self.load_state_dict(past)
+            return
+        log.info("evaluating once before training, so that all that it takes is there")
+        report = self._report(nothing)
+        for name in missed(report, self._choice):
+            raise ConfigError(f"evaluation.metrics = {name}: {report.failed[name]}")
+        self._warn(report)
+        by = judged_by(chosen.best, report.figures)
+        if by is None and chosen.patience is not None:
+            raise ConfigError(
+                f"evaluation.patience = {chosen.patience}: no figure says which step is best; "
+                "leave it away, or choose other evaluation.metrics"
+            )
+        self.best = None if by is None else Best(by.name, by.better)
+        if self.trainer.step == 0:
+            self._first = report
+        elif past is not None:
+            self._keep_best(past)
+
+    def _keep_best(self, past: Mapping[str, Any]) -> None:
+        """Go on with the best step of earlier settings, where their figures are the same ones."""
+        now = self.settings.model_dump()
+        same = all(past["settings"][key] == now[key] for key in COMPARABLE)
+        old = past["best"]
+        if same and old and self.best and old["figure"] == self.best.figure:
+            self.best = Best(**old)
+        self.evaluated, self._figures = past["evaluated"], dict(past["figures"])
+
+    def __call__(self, step: int, pause: Pause) -> Verdict:
+        """Evaluate the model as it is now."""
+        assert self._choice is not None, "prepare comes first"
+        report = self._first if step == 0 and self._first else self._report(pause)
+        self._first = None
+        if self.run is not None:
+            write(replace(report, run=str(self.run.path)), self.run)
+        self._warn(report)
+        self._figures = {f"metrics/{f.name}": f.value for f in report.figures}
+        self.evaluated = step
+        pictures = {f"metrics/{p.name}": p.image for p in report.pictures}
+        # As it came into being, a model is no candidate.
+        improved = step > 0 and self._improved(step)
+        return Verdict(self._figures, pictures, improved, self.exhausted())
+
+    def _improved(self, step: int) -> bool:
+        if self.best is None:
+            return False
+        value = self._figures.get(f"metrics/{self.best.figure}")
+        improved = self.best.take(value, step)
+        shown = "failed" if value is None else number(value)
+        rest = "the best so far" if improved else f"best: {self.best}"
+        log.info(f"step {step:,}: {self.best.figure} {shown}, {rest}")
+        return improved
+
+    def again(self) -> Verdict:
+        """The figures of the last evaluation; its pictures are in the run folder only."""
+        return Verdict(self._figures, no_pictures())
+
+    def exhausted(self) -> str:
+        """Why training shall not go on, or nothing."""
+        patience, best = self.settings.patience, self.best
+        if patience is None or best is None or best.misses < patience:
+            return ""
+        return f"stopped early, {best.misses} evaluations without a better one than {best}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What makes a resumed run the same as one that never stopped."""
+        return {
+            "settings": self.settings.model_dump(),
+            "evaluated": self.evaluated,
+            "figures": self._figures,
+            "best": None if self.best is None else self.best.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.evaluated, self._figures = state["evaluated"], dict(state["figures"])
+        self.best = None if state["best"] is None else Best(**state["best"])
+
+    def _subject(self, model: Model) -> TrainedModel:
+        weights = "ema" if self.trainer.average.values else "raw"
+        return TrainedModel(
+            model, self.trainer.step, weights, self._options, self._real, self._extractors
+        )
+
+    def _report(self, pause: Pause) -> Report:
+        assert self._choice is not None, "prepare comes first"
+        self._real.pause = pause
+        with self._sampling() as model:
+            return judge(self._subject(model), self._choice)
+
+    @contextmanager
+    def _sampling(self) -> Iterator[Model]:
+        # Drawing samples builds no graph, but a measure may train a classifier.
+        with self.trainer.sampling() as model, torch.enable_grad():
+            yield model
+
+    def _warn(self, report: Report) -> None:
+        for name, reason in report.failed.items():
+            if f"{name}: {reason}" not in self._said:
+                self._said.add(f"{name}: {reason}")
+                log.warning(f"{name} could not be measured: {reason}")
+
+
+def asked(metrics: str | list[str]) -> str | list[str]:
+    """evaluation.metrics as names."""
+    return parse(metrics) if isinstance(metrics, str) else list(metrics)
+
+
+def no_pictures() -> dict[str, ndarray]:
+    """An evaluation without pictures."""
+    return {}
