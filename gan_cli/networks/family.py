@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +12,48 @@ from torch.nn.functional import one_hot
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
+from gan_cli.networks.minibatch import MinibatchDiscrimination
+from gan_cli.networks.normalising import REFERENCES, VirtualBatchNorm
 
 
 class Generator(nn.Module, ABC):
-    """Latents [n, inputs] and, where `classes` > 0, labels [n] to samples [n, *shape]."""
+    """Latents [n, inputs] and, where `classes` > 0, labels [n] to samples [n, *shape].
 
-    def __init__(self, classes: int = 0) -> None:
+    Args:
+        inputs: size of the latents.
+        classes: number of labels; 0 for none.
+        norm: of its layers; with "virtual_batch" it has reference latents.
+    """
+
+    reference: Tensor | None  # [REFERENCES, inputs + classes]
+
+    def __init__(self, inputs: int, classes: int = 0, norm: str = "batch") -> None:
         super().__init__()
         self.classes = classes
+        virtual = norm == "virtual_batch"
+        self.register_buffer(
+            "reference", torch.zeros(REFERENCES, inputs + classes) if virtual else None
+        )
+        self.refer_to(lambda n: torch.randn(n, inputs))
+
+    @torch.no_grad()
+    def refer_to(self, sample: Callable[[int], Tensor]) -> None:
+        """Choose the latents of virtual batch norm once and for all, and labels in equal shares.
+
+        Args:
+            sample: draws that many latents from the prior, [n, inputs]. Standard normals hold the
+                place until this is called.
+        """
+        if self.reference is not None:
+            labels = torch.arange(REFERENCES) % max(self.classes, 1)
+            self.reference.copy_(self.conditioned(sample(REFERENCES), labels))
+
+    def run(self, layers: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        """`layers` on the conditioned latents `z` [n, ...], beside the reference where one is."""
+        if self.reference is None:
+            return layers(z)
+        reference = self.reference.view(-1, *z.shape[1:])
+        return layers(torch.cat([reference.to(z.dtype), z]))[REFERENCES:]
 
     def conditioned(self, z: Tensor, y: Tensor | None) -> Tensor:
         """The latent with the one-hot label beside it (Mirza and Osindero 2014, Eq. 2)."""
@@ -32,15 +68,58 @@ class Generator(nn.Module, ABC):
         """Decode."""
 
 
+@dataclass(frozen=True)
+class Traits:
+    """Settings that the discriminators of several families share.
+
+    Args:
+        discriminator_norm: of its layers: "batch", "layer" or "none", where biases take its place.
+        spectral_norm: of its weights (Miyato et al. 2018).
+        conditioning: how it takes labels: "label_bias" (Mirza and Osindero 2014) or "projection"
+            (Miyato and Koyama 2018).
+        minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); None for none.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    discriminator_norm: str = "batch"
+    spectral_norm: bool = False
+    conditioning: str = "label_bias"
+    minibatch_discrimination: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        one_of("discriminator_norm", self.discriminator_norm, ("batch", "layer", "none"))
+        one_of("conditioning", self.conditioning, ("label_bias", "projection"))
+        if self.minibatch_discrimination and min(self.minibatch_discrimination) < 1:
+            shown = "[{},{}]".format(*self.minibatch_discrimination)
+            raise ConfigError(
+                f"network.minibatch_discrimination = {shown}: kernels and their dimension must "
+                "both be at least 1"
+            )
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether the output on a sample depends on the others of the batch."""
+        return self.discriminator_norm == "batch" or self.minibatch_discrimination is not None
+
+    @property
+    def lipschitz(self) -> bool:
+        """Whether the slope is bounded whatever the weights."""
+        return self.spectral_norm and self.discriminator_norm == "none" and not self.mixes_samples
+
+
 class Discriminator(nn.Module, ABC):
     """Samples [n, *shape] and, where it was built for classes, labels [n] to outputs [n]."""
 
     width: int  # of the features
     head: nn.Linear
 
-    def __init__(self) -> None:
+    def __init__(self, traits: Traits | None = None) -> None:
         super().__init__()
+        self.traits = traits or Traits()
         self.projection: nn.Embedding | None = None
+        self.crowd: MinibatchDiscrimination | None = None
 
     @abstractmethod
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -63,20 +142,25 @@ class Discriminator(nn.Module, ABC):
         """The output [n]: a logit, or a critic's value."""
         return self.judge(self.features(x, y), y)
 
-    def condition(self, conditioning: str, classes: int, width: int) -> LabelBias:
-        """Let labels in, by "projection" on the features or by the returned "label_bias".
+    def label_bias(self, classes: int, channels: int) -> LabelBias:
+        """That of a layer with so many channels; empty where labels come in by projection."""
+        return LabelBias(0 if self.traits.conditioning == "projection" else classes, channels)
 
-        Args:
-            conditioning: which of the two.
-            classes: number of them; 0 for none, where there is nothing to do.
-            width: channels of the layer that the bias is for.
-        """
-        if classes and conditioning == "projection":
+    def top(self, trunk: int, classes: int, bias: bool = True) -> None:
+        """Make what follows the trunk, whose output is [n, trunk]: crowd, projection and head."""
+        self.width = trunk
+        if self.traits.minibatch_discrimination is not None:
+            self.crowd = MinibatchDiscrimination(trunk, *self.traits.minibatch_discrimination)
+            self.width += self.crowd.kernels
+        if classes and self.traits.conditioning == "projection":
             self.projection = nn.Embedding(classes, self.width)
             bound = self.width**-0.5  # as torch begins the linear layer beside it
             nn.init.uniform_(self.projection.weight, -bound, bound)
-            return LabelBias(0, width)
-        return LabelBias(classes, width)
+        self.head = nn.Linear(self.width, 1, bias=bias)
+
+    def crowded(self, features: Tensor) -> Tensor:
+        """The trunk's output [n, trunk] with what minibatch discrimination says, where it is on."""
+        return features if self.crowd is None else self.crowd(features)
 
 
 class LabelBias(nn.Module):
@@ -124,11 +208,6 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def conditioning_of(value: str) -> str:
-    """The setting `network.conditioning`, checked."""
-    return one_of("conditioning", value, ("label_bias", "projection"))
-
-
 def positive(name: str, value: int) -> int:
     """`value` where it is at least 1."""
     if value < 1:
@@ -136,49 +215,12 @@ def positive(name: str, value: int) -> int:
     return value
 
 
-def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, int]]:
-    """Sizes (height, width) from the image down to the coarsest map, each half of the last.
-
-    Halving rounds down and goes on while both sides of the next map are at least `smallest`, so
-    64 gives 64, 32, 16, 8, 4 and 28 gives 28, 14, 7, 3. A transposed convolution with the matching
-    output padding goes the same way back, whatever the parity.
-
-    Raises:
-        ConfigError: points instead of images, or a side too small to be halved once.
-    """
-    if not data.is_image:
-        raise ConfigError(
-            f"network = {family}: works on images, and {data.name} holds points of dimension "
-            f"{data.shape[0]}; use network=mlp"
-        )
-    height, width = data.shape[1:]
-    least = 2 * smallest
-    if min(height, width) < least:
-        near = f"[{max(height, least)},{max(width, least)}]"
-        raise ConfigError(
-            f"data.size = [{height},{width}]: network={family} needs at least {least} pixels a "
-            f"side; the nearest size that works is {near}, or use network=mlp"
-        )
-    sizes = [(height, width)]
-    while min(sizes[-1]) // 2 >= smallest:
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    return sizes
-
-
-def upsample(
-    before: int, after: int, small: tuple[int, int], big: tuple[int, int], bias: bool = False
-) -> nn.ConvTranspose2d:
-    """The transposed convolution 4x4 from a map of size `small` to one of size `big`."""
-    odd = (big[0] - 2 * small[0], big[1] - 2 * small[1])
-    return nn.ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)
-
-
 def dcgan_init(module: nn.Module) -> None:
     """Weights from N(0, .02), norms' gains from N(1, .02), biases 0 (Radford et al. 2016, s. 4)."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
             nn.init.normal_(layer.weight, 0.0, 0.02)
-        elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d | nn.GroupNorm):
+        elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d | nn.GroupNorm | VirtualBatchNorm):
             nn.init.normal_(layer.weight, 1.0, 0.02)
         else:
             continue

@@ -12,13 +12,13 @@ from gan_cli.networks.family import (
     Discriminator,
     Generator,
     NetworkFamily,
-    conditioning_of,
+    Traits,
     dcgan_init,
+    one_of,
     positive,
-    pyramid,
-    upsample,
 )
-from gan_cli.networks.normalising import norm, normalise_spectrum
+from gan_cli.networks.normalising import NORMS, norm, normalise_spectrum
+from gan_cli.networks.pyramid import pyramid, upsample
 
 COARSEST = 5  # halving stops at 7x7 for MNIST, as in the table
 DENSE = 16  # the dense layer has this many times `width` units: 1024
@@ -28,55 +28,50 @@ MOST = 8
 class InfoGANGenerator(Generator):
     """Two dense layers, then transposed convolutions 4x4 with stride 2; batch norm and ReLU."""
 
-    def __init__(self, inputs: int, data: DataSpec, width: int, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(
+        self, inputs: int, data: DataSpec, width: int, classes: int, kind: str = "batch"
+    ) -> None:
+        super().__init__(inputs, classes, kind)
         sizes = pyramid(data, "infogan", COARSEST)[::-1]
         channels = [width * min(2**i, MOST) for i in range(len(sizes) - 1)][::-1]
         first = channels[0]
         cells = first * sizes[0][0] * sizes[0][1]
+        bias = kind == "none"  # a norm has one of its own
         self.dense = nn.Sequential(
-            nn.Linear(inputs + classes, DENSE * width, bias=False),
-            nn.BatchNorm1d(DENSE * width),
+            nn.Linear(inputs + classes, DENSE * width, bias=bias),
+            norm(kind, DENSE * width, flat=True),
             nn.ReLU(inplace=True),
-            nn.Linear(DENSE * width, cells, bias=False),
-            nn.BatchNorm1d(cells),
+            nn.Linear(DENSE * width, cells, bias=bias),
+            norm(kind, cells, flat=True),
             nn.ReLU(inplace=True),
             nn.Unflatten(1, (first, *sizes[0])),
         )
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(pairwise(channels)):
             layers += [
-                upsample(before, after, sizes[i], sizes[i + 1]),
-                nn.BatchNorm2d(after),
+                upsample(before, after, sizes[i], sizes[i + 1], bias),
+                norm(kind, after),
                 nn.ReLU(inplace=True),
             ]
-        layers.append(upsample(channels[-1], data.shape[0], sizes[-2], sizes[-1]))
+        layers.append(upsample(channels[-1], data.shape[0], sizes[-2], sizes[-1], bias))
         self.layers = nn.Sequential(*layers, nn.Tanh())
         dcgan_init(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.layers(self.dense(self.conditioned(z, y)))
+        return self.run(lambda z: self.layers(self.dense(z)), self.conditioned(z, y))
 
 
 class InfoGANDiscriminator(Discriminator):
     """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU .1, batch norm but at first."""
 
-    def __init__(
-        self,
-        data: DataSpec,
-        width: int,
-        classes: int,
-        kind: str = "batch",
-        spectral_norm: bool = False,
-        conditioning: str = "label_bias",
-    ) -> None:
-        super().__init__()
+    def __init__(self, data: DataSpec, width: int, classes: int, traits: Traits) -> None:
+        super().__init__(traits)
+        kind = traits.discriminator_norm
         sizes = pyramid(data, "infogan", COARSEST)
         channels = [width * min(2**i, MOST) for i in range(len(sizes) - 1)]
-        self.width = DENSE * width
         bias = kind == "none"  # a norm has one of its own
         self.first = nn.Conv2d(data.shape[0], channels[0], 4, 2, 1)
-        self.label = self.condition(conditioning, classes, channels[0])
+        self.label = self.label_bias(classes, channels[0])
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [
@@ -84,20 +79,22 @@ class InfoGANDiscriminator(Discriminator):
                 norm(kind, after),
                 nn.LeakyReLU(0.1, inplace=True),
             ]
+        dense = DENSE * width
         self.trunk = nn.Sequential(
             *layers,
             nn.Flatten(),
-            nn.Linear(channels[-1] * sizes[-1][0] * sizes[-1][1], self.width, bias=bias),
-            norm(kind, self.width, flat=True),
+            nn.Linear(channels[-1] * sizes[-1][0] * sizes[-1][1], dense, bias=bias),
+            norm(kind, dense, flat=True),
             nn.LeakyReLU(0.1, inplace=True),
         )
-        self.head = nn.Linear(self.width, 1)
+        self.top(dense, classes)
         dcgan_init(self)
-        if spectral_norm:
+        if traits.spectral_norm:
             normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.trunk(leaky_relu(self.label(self.first(x), y), 0.1, inplace=True))
+        first = leaky_relu(self.label(self.first(x), y), 0.1, inplace=True)
+        return self.crowded(self.trunk(first))
 
 
 class InfoGANNetworks(NetworkFamily):
@@ -110,6 +107,9 @@ class InfoGANNetworks(NetworkFamily):
         spectral_norm: of the discriminator's weights (Miyato et al. 2018).
         conditioning: how the discriminator takes labels: "label_bias" (Mirza and Osindero 2014) or
             "projection" (Miyato and Koyama 2018).
+        minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); null for none.
+        generator_norm: "batch" as in the paper, "virtual_batch" (Salimans et al. 2016), "layer" or
+            "none", where biases take its place.
     """
 
     def __init__(
@@ -118,17 +118,18 @@ class InfoGANNetworks(NetworkFamily):
         discriminator_norm: str = "batch",
         spectral_norm: bool = False,
         conditioning: str = "label_bias",
+        minibatch_discrimination: tuple[int, int] | None = None,
+        generator_norm: str = "batch",
     ) -> None:
-        self.width, self.kind = positive("width", width), discriminator_norm
-        norm(discriminator_norm, 1)
-        self.spectral_norm, self.conditioning = spectral_norm, conditioning_of(conditioning)
-        self.mixes_samples = discriminator_norm == "batch"
-        self.lipschitz = spectral_norm and discriminator_norm == "none"
+        self.width = positive("width", width)
+        self.traits = Traits(
+            discriminator_norm, spectral_norm, conditioning, minibatch_discrimination
+        )
+        self.mixes_samples, self.lipschitz = self.traits.mixes_samples, self.traits.lipschitz
+        self.generator_norm = one_of("generator_norm", generator_norm, NORMS)
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
-        return InfoGANGenerator(inputs, data, self.width, classes)
+        return InfoGANGenerator(inputs, data, self.width, classes, self.generator_norm)
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return InfoGANDiscriminator(
-            data, self.width, classes, self.kind, self.spectral_norm, self.conditioning
-        )
+        return InfoGANDiscriminator(data, self.width, classes, self.traits)

@@ -17,56 +17,61 @@ from gan_cli.networks.family import (
     Discriminator,
     Generator,
     NetworkFamily,
-    conditioning_of,
+    Traits,
+    one_of,
     positive,
 )
-from gan_cli.networks.normalising import normalise_spectrum
+from gan_cli.networks.normalising import NORMS, norm, normalise_spectrum
 
 
 class MLPGenerator(Generator):
     """ReLU layers; tanh at the end for images, nothing for points."""
 
-    def __init__(self, inputs: int, data: DataSpec, width: int, depth: int, classes: int) -> None:
-        super().__init__(classes)
+    def __init__(
+        self,
+        inputs: int,
+        data: DataSpec,
+        width: int,
+        depth: int,
+        classes: int,
+        kind: str = "none",
+    ) -> None:
+        super().__init__(inputs, classes, kind)
         self.shape = data.shape
         sizes = [inputs + classes] + [width] * depth
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+            layers.append(nn.Linear(before, after))
+            if kind != "none":
+                layers.append(norm(kind, after, flat=True))
+            layers.append(nn.ReLU(inplace=True))
         layers.append(nn.Linear(width, math.prod(data.shape)))
         self.layers = nn.Sequential(*layers, nn.Tanh() if data.is_image else nn.Identity())
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.layers(self.conditioned(z, y)).view(-1, *self.shape)
+        return self.run(self.layers, self.conditioned(z, y)).view(-1, *self.shape)
 
 
 class MLPDiscriminator(Discriminator):
     """LeakyReLU .2 layers on the flattened sample; one linear output."""
 
     def __init__(
-        self,
-        data: DataSpec,
-        width: int,
-        depth: int,
-        classes: int,
-        spectral_norm: bool = False,
-        conditioning: str = "label_bias",
+        self, data: DataSpec, width: int, depth: int, classes: int, traits: Traits
     ) -> None:
-        super().__init__()
-        self.width = width
+        super().__init__(traits)
         self.first = nn.Linear(math.prod(data.shape), width)
-        self.label = self.condition(conditioning, classes, width)
+        self.label = self.label_bias(classes, width)
         trunk: list[nn.Module] = []
         for _ in range(depth - 1):
             trunk += [nn.Linear(width, width), nn.LeakyReLU(0.2, inplace=True)]
         self.trunk = nn.Sequential(*trunk)
-        self.head = nn.Linear(width, 1)
-        if spectral_norm:
+        self.top(width, classes)
+        if traits.spectral_norm:
             normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first = self.label(self.first(x.flatten(1)), y)
-        return self.trunk(leaky_relu(first, 0.2, inplace=True))
+        return self.crowded(self.trunk(leaky_relu(first, 0.2, inplace=True)))
 
 
 class MLP(NetworkFamily):
@@ -78,6 +83,8 @@ class MLP(NetworkFamily):
         spectral_norm: of the discriminator's weights (Miyato et al. 2018).
         conditioning: how the discriminator takes labels: "label_bias" (Mirza and Osindero 2014) or
             "projection" (Miyato and Koyama 2018).
+        minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); null for none.
+        generator_norm: "none", "batch", "virtual_batch" (Salimans et al. 2016) or "layer".
     """
 
     def __init__(
@@ -86,15 +93,17 @@ class MLP(NetworkFamily):
         depth: int = 3,
         spectral_norm: bool = False,
         conditioning: str = "label_bias",
+        minibatch_discrimination: tuple[int, int] | None = None,
+        generator_norm: str = "none",
     ) -> None:
         self.width, self.depth = positive("width", width), positive("depth", depth)
-        self.spectral_norm = self.lipschitz = spectral_norm
-        self.conditioning = conditioning_of(conditioning)
+        self.traits = Traits("none", spectral_norm, conditioning, minibatch_discrimination)
+        self.mixes_samples, self.lipschitz = self.traits.mixes_samples, self.traits.lipschitz
+        self.generator_norm = one_of("generator_norm", generator_norm, NORMS)
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
-        return MLPGenerator(inputs, data, self.width, self.depth, classes)
+        shape = (self.width, self.depth, classes)
+        return MLPGenerator(inputs, data, *shape, self.generator_norm)
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return MLPDiscriminator(
-            data, self.width, self.depth, classes, self.spectral_norm, self.conditioning
-        )
+        return MLPDiscriminator(data, self.width, self.depth, classes, self.traits)

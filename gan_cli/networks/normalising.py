@@ -7,30 +7,65 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from gan_cli.errors import ConfigError
+REFERENCES = 64  # samples in the reference batch of virtual batch norm
+NORMS = ("batch", "virtual_batch", "layer", "none")
 
 
-def norm(
-    kind: str, channels: int, setting: str = "discriminator_norm", flat: bool = False
-) -> nn.Module:
-    """Normalisation of [n, channels, ...]: "batch", "layer" (over all but the batch) or "none".
+def norm(kind: str, channels: int, flat: bool = False) -> nn.Module:
+    """One of `NORMS` for [n, channels, ...]; "layer" is over all but the batch.
 
     Args:
         kind: which.
         channels: of what is normalised.
-        setting: the key of `network` that `kind` comes from.
         flat: whether there are channels alone, and no map.
-
-    Raises:
-        ConfigError: another `kind`.
     """
     if kind == "batch":
         return nn.BatchNorm1d(channels) if flat else nn.BatchNorm2d(channels)
-    if kind == "layer":
-        return nn.GroupNorm(1, channels)
-    if kind == "none":
-        return nn.Identity()
-    raise ConfigError(f"network.{setting} = {kind}: must be batch, layer or none")
+    if kind == "virtual_batch":
+        return VirtualBatchNorm(channels)
+    return nn.GroupNorm(1, channels) if kind == "layer" else nn.Identity()
+
+
+class VirtualBatchNorm(nn.Module):
+    """Normalisation by a reference batch and the sample itself (Salimans et al. 2016, section 3.4).
+
+    The first `REFERENCES` samples of a batch are the reference. They are normalised by their own
+    mean and variance in each channel, and each sample after them by those of the reference with
+    that one sample added, so that what comes out depends on no other sample. In fp32.
+
+    Args:
+        channels: of [n, channels, ...].
+    """
+
+    eps = 1e-5  # as batch norm's
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.float().flatten(2) if x.dim() > 2 else x.float()[:, :, None]
+        means = flat.mean(2, keepdim=True)  # [n, channels, 1], as all that follows
+        variances = flat.var(2, keepdim=True, correction=0)
+        mean, variance = merged(means[:REFERENCES], variances[:REFERENCES])
+        own = 1 / (REFERENCES + 1)  # the weight of a sample beside the reference
+        gap = means[REFERENCES:] - mean
+        each_mean = mean + own * gap
+        # Of two groups: what is within each, and what is between them.
+        each_variance = own * variances[REFERENCES:] + (1 - own) * (variance + own * gap.square())
+        every = (REFERENCES, -1, -1)
+        centre = torch.cat([mean.expand(every), each_mean])
+        spread = torch.cat([variance.expand(every), each_variance])
+        shown = (flat - centre) * (spread + self.eps).rsqrt()
+        shown = shown * self.weight[:, None] + self.bias[:, None]
+        return shown.view_as(x).to(x.dtype)
+
+
+def merged(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of equally large groups together, [1, ...], from each group's, [n, ...]."""
+    mean = means.mean(0, keepdim=True)
+    return mean, (variances + (means - mean).square()).mean(0, keepdim=True)
 
 
 class SpectralNorm(_SpectralNorm):

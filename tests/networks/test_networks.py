@@ -7,9 +7,10 @@ from torch import nn
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN, DCGANDiscriminator
-from gan_cli.networks.family import NetworkFamily, pyramid
+from gan_cli.networks.family import NetworkFamily, Traits
 from gan_cli.networks.infogan import InfoGANNetworks
 from gan_cli.networks.mlp import MLP
+from gan_cli.networks.pyramid import pyramid
 
 
 def images(channels: int, height: int, width: int, classes: int = 0) -> DataSpec:
@@ -109,7 +110,7 @@ def test_labels_matter_to_both(family: NetworkFamily) -> None:
 def test_the_label_bias_is_a_one_hot_plane_beside_the_image() -> None:
     """Away from the border, where padding cuts the planes."""
     data = images(1, 16, 16, 3)
-    discriminator = DCGANDiscriminator(data, 8, 3, "batch")
+    discriminator = DCGANDiscriminator(data, 8, 3, Traits())
     first, table = discriminator.first, discriminator.label.table
     assert table is not None
     beside = nn.Conv2d(1 + 3, 8, 4, 2, 1, bias=False)

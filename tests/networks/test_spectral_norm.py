@@ -38,7 +38,11 @@ def weights(network: nn.Module) -> list[Tensor]:
 
 def vectors(network: nn.Module) -> dict[str, Tensor]:
     """The singular vectors."""
-    return {name: value.clone() for name, value in network.named_buffers() if name.endswith(("._u", "._v"))}
+    return {
+        name: value.clone()
+        for name, value in network.named_buffers()
+        if name.endswith(("._u", "._v"))
+    }
 
 
 @pytest.mark.parametrize("name", FAMILIES)
