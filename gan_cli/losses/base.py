@@ -16,8 +16,9 @@ class AdversarialLoss(ABC):
 
     player = "discriminator"  # what the field calls the opponent of the generator
     probabilistic = True  # sigmoid(output) estimates the probability of being real
-    boundary = 0.0  # outputs above it are taken for real
+    boundary: float | None = 0.0  # outputs above it are taken for real; None: they only compare
     unbounded = False  # needs a constraint on the critic to have a finite value
+    compares = False  # whether the generator's loss needs the outputs for real samples too
     compares = False  # whether the generator's loss needs the outputs on real samples
 
     @abstractmethod
@@ -26,4 +27,31 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """The generator's loss on the discriminator's outputs [n] for fake samples."""
+        """The generator's loss on the discriminator's outputs [n] for fake samples.
+
+        Raises:
+            ValueError: the loss compares, and there are no outputs for real samples.
+        """
+
+
+class Comparing(AdversarialLoss, ABC):
+    """A loss of outputs for real and fake samples against each other.
+
+    An output has no meaning by itself: the same constant added to all changes nothing.
+    """
+
+    probabilistic = False
+    boundary = None
+    compares = True
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        if real is None:
+            raise ValueError(
+                f"the {type(self).__name__} loss compares: generator(fake, real) needs the "
+                "discriminator's outputs for real samples, and real is None"
+            )
+        return self.against(fake, real)
+
+    @abstractmethod
+    def against(self, fake: Tensor, real: Tensor) -> Tensor:
+        """The generator's loss on outputs [n] for fake and real samples."""

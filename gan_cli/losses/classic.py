@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC
+
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from gan_cli.losses.base import AdversarialLoss
 
 
-def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
-    """-E[log D(x)] - E[log(1 - D(G(z)))] with D = sigmoid (Goodfellow et al. 2014, Eq. 1)."""
-    return softplus(-real).mean() + softplus(fake).mean()
+def cross_entropy(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+    """-E[log D(x)] - E[log(1 - D(G(z)))] with D = sigmoid (Goodfellow et al. 2014, Eq. 1).
+
+    With `smoothing` s the target of real samples is 1 - s and that of fakes stays 0 (one-sided
+    label smoothing, Salimans et al. 2016, section 3.4).
+    """
+    # -(1 - s) log D(x) - s log(1 - D(x)), since -log(1 - D) is -log D plus the logit.
+    return softplus(-real).mean() + smoothing * real.mean() + softplus(fake).mean()
 
 
-class Minimax(AdversarialLoss):
-    """The zero-sum game: G minimises E[log(1 - D(G(z)))] (Goodfellow et al. 2014, Eq. 1)."""
+class CrossEntropy(AdversarialLoss, ABC):
+    """The discriminator of the original game.
+
+    Args:
+        smoothing: how much the target of real samples falls short of 1.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing = {smoothing}: must be at least 0 and less than 1")
+        self.smoothing = smoothing
+        # Where p = q, the best D is (1 - s) / 2 (Salimans et al. 2016, section 3.4).
+        self.boundary = math.log1p(-smoothing) - math.log1p(smoothing)
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        return cross_entropy(real, fake)
+        return cross_entropy(real, fake, self.smoothing)
+
+
+class Minimax(CrossEntropy):
+    """The zero-sum game: G minimises E[log(1 - D(G(z)))] (Goodfellow et al. 2014, Eq. 1)."""
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -softplus(fake).mean()
 
 
-class NonSaturating(AdversarialLoss):
+class NonSaturating(CrossEntropy):
     """G minimises -E[log D(G(z))], whose gradient does not vanish when D wins.
 
-    Goodfellow et al. 2014, section 3.
+    Goodfellow et al. 2014, section 3. Karras et al. 2019 call it logistic.
     """
-
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        return cross_entropy(real, fake)
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return softplus(-fake).mean()

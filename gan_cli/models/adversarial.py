@@ -24,6 +24,8 @@ def verdicts(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> dict[str, Ten
     if loss.unbounded:
         # Up to the Lipschitz constant that the constraint allows.
         return logs | {"wasserstein_estimate": mean_real - mean_fake}
+    if loss.boundary is None:  # share of the pairs of a real and a fake sample in the right order
+        return logs | {"accuracy/all": (real[:, None] > fake).float().mean()}
     hits_real = (real > loss.boundary).float().mean()
     hits_fake = (fake < loss.boundary).float().mean()
     logs |= {
@@ -68,6 +70,20 @@ def judged(
 def lazy(penalty: Penalty, term: Tensor) -> Loss:
     """The loss of a phase that applies the penalty alone, on every n-th step, n times as strong."""
     return Loss(penalty.every * term, {f"penalty/{penalty.name}": term.detach()})
+
+
+def regularised(game: Game, play: Callable[[Batch], Loss]) -> Callable[[Batch], Loss]:
+    """A loss of the discriminator's with the penalty on its weights, where it has such a one."""
+    penalty = game.penalty
+    if not penalty.on_weights:
+        return play
+
+    def loss(batch: Batch) -> Loss:
+        played, term = play(batch), penalty.regularise(game.discriminator)
+        logs = {**played.logs, f"penalty/{penalty.name}": term.detach()}
+        return played._replace(total=played.total + penalty.every * term, logs=logs)
+
+    return loss
 
 
 def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: NetworkFamily) -> None:
@@ -143,17 +159,17 @@ def phases_of(
         penalty.constrain(game.discriminator)
         discriminator.after()
 
-    repeat = discriminator.steps
-    play = Phase(
-        player, game.discriminator_loss, trains, repeat=repeat, after=constrain, shares=shares
-    )
+    repeat, loss = discriminator.steps, game.discriminator_loss
+    if penalty.every == 1:
+        loss = regularised(game, loss)
+    play = Phase(player, loss, trains, repeat=repeat, after=constrain, shares=shares)
     phases = [play]
     if burst:
         phases.append(replace(play, repeat=burst - repeat, stop=25))
         phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
     if penalty.name and penalty.every > 1:
-        name, every = f"{player}_penalty", penalty.every
-        phases.append(Phase(name, game.penalty_loss, trains, every=every, optimizer=player))
+        name, every, loss = f"{player}_penalty", penalty.every, regularised(game, game.penalty_loss)
+        phases.append(Phase(name, loss, trains, every=every, optimizer=player))
     reply = Phase(
         "generator",
         game.generator_loss,

@@ -1,7 +1,8 @@
 """What keeps a discriminator smooth: penalties on its gradient, limits on its weights.
 
 A penalty is called with the discriminator as a function of samples and returns a scalar to be
-added to its loss; `constrain` runs after each of its updates.
+added to its loss, and so is what `regularise` makes of its weights; `constrain` runs after each of
+its updates.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Penalty(ABC):
     name = ""  # of the term, for its curve; empty where there is no term
     lipschitz = False  # whether it bounds the critic's slope, as the Wasserstein loss requires
     per_sample = False  # whether it looks at one sample's gradient, which batch norm mixes
+    on_weights = False  # whether it has a term of the weights themselves
 
     def __init__(self, weight: float = 0.0, every: int = 1) -> None:
         if weight < 0:
@@ -38,16 +40,24 @@ class Penalty(ABC):
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         """The weighted term, a scalar; `real` and `fake` are samples [n, *shape]."""
 
+    def regularise(self, discriminator: nn.Module) -> Tensor:
+        """The weighted term of the weights, a scalar; only where `on_weights`."""
+        raise NotImplementedError(f"{type(self).__name__} has no term of the weights")
+
     def constrain(self, discriminator: nn.Module) -> None:
         """Project the weights, after an update."""
         return
 
 
-class NoPenalty(Penalty):
+class WeightPenalty(Penalty, ABC):
+    """A constraint that looks at no sample."""
+
+    def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
+        return real.new_zeros(())
+
+
+class NoPenalty(WeightPenalty):
     """No constraint at all."""
 
     def __init__(self) -> None:
         super().__init__()
-
-    def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
-        return real.new_zeros(())

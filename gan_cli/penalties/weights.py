@@ -1,14 +1,14 @@
-"""Limits on the discriminator's weights."""
+"""Limits and penalties on the discriminator's weights."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from gan_cli.penalties.base import Penalty, Score
+from gan_cli.penalties.base import WeightPenalty
 
 
-class WeightClip(Penalty):
+class WeightClip(WeightPenalty):
     """Every parameter is kept in [-limit, limit] (Arjovsky et al. 2017, Algorithm 1, line 7)."""
 
     lipschitz = True
@@ -19,10 +19,41 @@ class WeightClip(Penalty):
             raise ValueError(f"limit = {limit}: must be greater than 0")
         self.limit = limit
 
-    def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
-        return real.new_zeros(())
-
     @torch.no_grad()
     def constrain(self, discriminator: nn.Module) -> None:
         for parameter in discriminator.parameters():
             parameter.clamp_(-self.limit, self.limit)
+
+
+class Orthogonal(WeightPenalty):
+    """weight * sum over layers of |W W^T o (1 - I)|_F^2 (Brock et al. 2019, Eq. 3).
+
+    The rows of W are a layer's filters, flattened: different ones are to be orthogonal, and their
+    norms stay free. Every parameter of two dimensions or more counts. The authors' code adds half
+    of this term's gradient.
+
+    Args:
+        weight: beta in the paper.
+        diagonal: I instead of its mask, |W W^T - I|_F^2, so that norms are to be 1 (Brock et al.
+            2017; Eq. 2 in the paper of 2019).
+        every: as in `Penalty`.
+    """
+
+    name = "orthogonal"
+    on_weights = True
+
+    def __init__(self, weight: float = 1e-4, diagonal: bool = False, every: int = 1) -> None:
+        super().__init__(weight, every)
+        self.diagonal = diagonal
+
+    def regularise(self, discriminator: nn.Module) -> Tensor:
+        tables = [p.flatten(1) for p in discriminator.parameters() if p.dim() > 1]
+        if not tables:
+            raise ValueError("penalty = orthogonal: the discriminator has no weight matrices")
+        return self.weight * torch.stack([self._skewness(table) for table in tables]).sum()
+
+    def _skewness(self, table: Tensor) -> Tensor:
+        with torch.autocast(table.device.type, enabled=False):
+            products = table @ table.T
+            wanted = torch.ones_like(table[:, 0]) if self.diagonal else products.diag()
+            return (products - wanted.diag()).square().sum()
