@@ -1,0 +1,187 @@
+"""How a classifier learns: a fixed recipe, with random numbers of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.errors import DataError
+from gan_cli.evaluation.classifier_network import ClassifierNetwork
+from gan_cli.evaluation.collecting import exactly
+from gan_cli.seeding import mix, seed_streams
+
+LEARNING = 0xC1A5  # keeps this random stream apart from all others
+LOOK = 1 << 25  # pixel values over which channels' mean and deviation are taken
+AT_ONCE = 256  # images that are classified at once
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides how a classifier comes out, beside its data.
+
+    AdamW (Loshchilov and Hutter 2019) with a learning rate that climbs for a fifth of the way and
+    then falls to 0 in a straight line (Smith and Topin 2018), on images moved by a pixel or two.
+
+    Attributes:
+        images: that are looked at in all, however many the data has.
+        batch: images per step.
+        peak: the learning rate's.
+        climb: share of the steps until the peak.
+        decay: of the weights; biases and norms are left alone.
+        shift: pixels that an image is moved by at most, along each axis.
+        seed: of the weights, the order and the shifts.
+    """
+
+    images: int = 240_000
+    batch: int = 128
+    peak: float = 6e-3
+    climb: float = 0.2
+    decay: float = 0.05
+    shift: int = 1
+    seed: int = 0
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step`, counted from 0."""
+        done = (step + 1) / (steps + 1)
+        return self.peak * min(done / self.climb, (1 - done) / (1 - self.climb))
+
+
+def nothing(count: int) -> None:
+    """The `advance` of who does not want to know."""
+
+
+def trained(
+    data: Dataset,
+    recipe: Recipe,
+    device: torch.device,
+    advance: Callable[[int], None] = nothing,
+) -> ClassifierNetwork:
+    """A network in eval mode that has learned the classes of `data`.
+
+    The same on the same machine with as many threads, and the program's own random streams,
+    precision and gradient mode are afterwards what they were.
+
+    Args:
+        data: images with labels.
+        recipe: how.
+        device: where to compute.
+        advance: called after each step with the number of its images; may raise to break off.
+
+    Raises:
+        DataError: it has no labels, or is no images, or too few.
+    """
+    if reason := unfit(data):
+        raise DataError(f"{data.spec.name}: {reason}")
+    with _apart(device, mix(recipe.seed, LEARNING)):
+        channels, height, width = data.spec.shape
+        network = ClassifierNetwork((channels, height, width), data.spec.classes).placed(device)
+        _learn(network, data, recipe, device, advance)
+        return network.eval().requires_grad_(False)
+
+
+def unfit(data: Dataset) -> str:
+    """Why nothing can be learned of `data`, as half a sentence; empty where it can."""
+    if not data.spec.is_image:
+        return "a classifier looks at images, and this data is points"
+    if data.targets is None or data.spec.classes < 2:
+        return "a classifier learns labels of at least two classes, and this data has none"
+    if data.spec.size < 2:
+        return f"a classifier does not learn from {data.spec.size} image"
+    return ""
+
+
+@torch.no_grad()
+def accuracy(network: ClassifierNetwork, data: Dataset) -> float:
+    """The share of all images of `data` whose class the network tells."""
+    device, hits = network.mean.device, 0
+    with exactly(), torch.autocast(device.type, enabled=False):
+        for places in torch.arange(data.spec.size).split(AT_ONCE):
+            images, labels = _batch(data, places, device)
+            hits += int((network(images).argmax(1) == labels).sum())
+    return hits / data.spec.size
+
+
+@contextmanager
+def _apart(device: torch.device, seed: int) -> Iterator[None]:
+    """Within it, gradients in whole fp32 and random streams that start at `seed`."""
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        exactly(),
+    ):
+        seed_streams(seed, device)
+        yield
+
+
+def _learn(
+    network: ClassifierNetwork,
+    data: Dataset,
+    recipe: Recipe,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> None:
+    random = Generator().manual_seed(mix(recipe.seed, LEARNING, 1))
+    enough = max(1, LOOK // math.prod(data.spec.shape))
+    look = torch.randperm(data.spec.size, generator=random)[:enough]
+    network.standardise(data.real(look.to(data.device)).to(device))
+    batch = min(recipe.batch, data.spec.size)
+    steps = max(1, recipe.images // batch)
+    optimizer = _optimizer(network, recipe)
+    for step, places in zip(range(steps), _orders(data.spec.size, batch, random), strict=False):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(step, steps)
+        images, labels = _batch(data, places, device)
+        logits = network(shifted(images, recipe.shift, random))
+        optimizer.zero_grad()
+        F.cross_entropy(logits, labels).backward()
+        optimizer.step()
+        advance(batch)
+
+
+def _optimizer(network: ClassifierNetwork, recipe: Recipe) -> torch.optim.Optimizer:
+    tables = [p for p in network.parameters() if p.dim() > 1]
+    vectors = [p for p in network.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": tables, "weight_decay": recipe.decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=recipe.peak,
+        fused=True,
+    )
+
+
+def _orders(size: int, batch: int, random: Generator) -> Iterator[Tensor]:
+    """Places [batch], each sample once before any comes again; a last short batch is left out."""
+    while True:
+        order = torch.randperm(size, generator=random)
+        yield from order[: size // batch * batch].split(batch)
+
+
+def _batch(data: Dataset, places: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    index = places.to(data.device)
+    labels = data.labels(index)
+    assert labels is not None, "checked before"
+    return data.real(index).to(device), labels.to(device)
+
+
+def shifted(images: Tensor, most: int, random: Generator) -> Tensor:
+    """Images [n, C, H, W], moved by up to `most` pixels along each axis; edges repeat."""
+    n, _, height, width = images.shape
+    if most == 0:
+        return images
+    down, right = torch.randint(-most, most + 1, (2, n, 1), generator=random)
+    rows = (torch.arange(height) + down).clamp_(0, height - 1).to(images.device)  # [n, height]
+    columns = (torch.arange(width) + right).clamp_(0, width - 1).to(images.device)
+    which = torch.arange(n, device=images.device)[:, None, None]
+    moved = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2)  # in memory the channels lie last, as the network likes them
