@@ -1,0 +1,188 @@
+"""gan-eval: figures of run folders; one line where there are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gan_cli import evaluate
+from gan_cli.config.build import Trust
+from gan_cli.config.composing import settings_of
+from gan_cli.config.reading import to_yaml
+from gan_cli.errors import DataError
+from gan_cli.evaluation.measures.points import Points
+from gan_cli.runs import checkpoint
+from gan_cli.runs.folder import RunFolder, create
+from gan_cli.runs.load import describe_data
+from gan_cli.training.session import assemble
+
+SMALL = ["model=gan", "network=mlp", "network.width=4", "data=ring", "data.points=600"]
+SMALL += ["runtime.device=cpu", "runtime.threads=1"]
+FEW = ["--samples", "300", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path / "cache"))
+
+
+def make(name: str, *overrides: str) -> RunFolder:
+    """A run of untrained weights at steps 20 (kept) and 30 (last, and other weights)."""
+    settings = settings_of(*SMALL, *overrides)
+    session = assemble(settings, Trust())
+    run = create(to_yaml(settings), model="gan", data="ring", name=name)
+    state = session.trainer.state_dict() | {
+        "config": to_yaml(settings),
+        "data": describe_data(session.dataset.spec, session.dataset.fingerprint),
+    }
+    checkpoint.save(run.checkpoints, state, 20, keep_step=True, keep=3, best=True)
+    with torch.no_grad():
+        for value in state["averages"].values():
+            value.mul_(2)
+    checkpoint.save(run.checkpoints, state, 30, keep_step=False, keep=3)
+    run.write_status("finished", 30)
+    return run
+
+
+@pytest.fixture
+def run() -> RunFolder:
+    return make("ring")
+
+
+def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
+    """What the command prints on stdout and stderr."""
+    with pytest.raises(SystemExit) as exit_:
+        evaluate.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == status, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def report(capsys, *arguments: object, status: int = 0):
+    return json.loads(call(capsys, *arguments, "--json", status=status)[0])
+
+
+def test_figures_of_a_run(run, capsys) -> None:
+    out, _ = call(capsys, run.path, *FEW)
+    assert "energy_distance" in out
+    assert "modes_captured" in out
+    assert "300 samples of seed 0 against 300 real ones: ring" in out
+    kept = json.loads((run.evaluations / "step_00000030.json").read_text())
+    assert (kept["run"], kept["step"], kept["weights"]) == (str(run.path), 30, "ema")
+    assert "fid" in kept["unfit"]
+
+
+def test_the_batch_size_changes_no_figure(run, capsys) -> None:
+    common = (run.path, *FEW, "--metrics", "points")
+    one = report(capsys, *common, "--batch-size", "2")
+    other = report(capsys, *common, "--batch-size", "999")
+    assert one == other
+    assert report(capsys, *common, "--seed", "1")["figures"] != one["figures"]
+
+
+def test_checkpoints_and_weights(run, capsys) -> None:
+    common = (run.path, *FEW, "--metrics", "points")
+    last = report(capsys, *common)
+    best = report(capsys, *common, "--checkpoint", "best")
+    kept = report(capsys, *common, "--checkpoint", "20")
+    raw = report(capsys, *common, "--weights", "raw")
+    assert (last["step"], best["step"], raw["weights"]) == (30, 20, "raw")
+    assert best == kept
+    values = [found["figures"][0]["value"] for found in (last, best, raw)]
+    # Untrained averages are the weights; those of step 30 have been doubled since.
+    assert values[0] != values[1] == values[2]
+
+
+def test_raw_weights_where_there_are_no_others(capsys) -> None:
+    run = make("raw", "ema.decay=0")
+    _, err = call(capsys, run.path, *FEW, "--metrics", "points")
+    assert "no averaged weights" in err
+
+
+def test_several_runs(run, capsys) -> None:
+    other = make("other", "seed=1")
+    found = report(capsys, run.path, other.path, *FEW, "--metrics", "points")
+    assert [one["run"] for one in found] == [str(run.path), str(other.path)]
+
+
+def test_one_of_several_that_fails(run, capsys) -> None:
+    broken = make("broken")
+    (broken.checkpoints / "last.pt").write_bytes(b"")
+    arguments = (broken.path, run.path, *FEW, "--metrics", "points", "--json", "out.json")
+    out, err = call(capsys, *arguments, status=2)
+    assert "damaged" in err
+    assert "energy_distance" in out
+    assert [one["run"] for one in json.loads(Path("out.json").read_text())] == [str(run.path)]
+
+
+def test_json_to_a_file_leaves_the_table_on_the_screen(run, capsys) -> None:
+    out, _ = call(capsys, run.path, *FEW, "--metrics", "points", "--json", "a.json")
+    assert "energy_distance" in out
+    names = [figure["name"] for figure in json.loads(Path("a.json").read_text())["figures"]]
+    assert "energy_distance" in names
+
+
+def test_what_does_not_fit_is_told_when_asked_for(run, capsys) -> None:
+    out, _ = call(capsys, run.path, *FEW, "--metrics", "points,fid")
+    assert "fid was not taken: the data are points" in out
+    out, _ = call(capsys, run.path, *FEW, "--metrics", "fid", status=1)
+    assert "no figures" in out
+
+
+def test_a_measure_that_fails(run, capsys, monkeypatch) -> None:
+    def fail(self, subject):
+        raise DataError("no weights anywhere")
+
+    monkeypatch.setattr(Points, "measure", fail)
+    out, _ = call(capsys, run.path, *FEW)
+    assert "points failed: no weights anywhere" in out
+    assert "modes_captured" in out
+    call(capsys, run.path, *FEW, "--metrics", "modes,points", status=1)
+
+
+def test_the_list_of_measures(capsys) -> None:
+    out, _ = call(capsys, "--metrics", "list")
+    assert "fid" in out
+    assert "Wasserstein" in out
+
+
+def test_data_that_has_moved_nowhere(run, capsys) -> None:
+    _, err = call(capsys, run.path, "--data-root", "x", status=2)
+    assert "--data-root x: Ring is read from no folder" in err
+
+
+def test_data_that_is_another_now(run, capsys) -> None:
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    state["data"]["fingerprint"] = "0" * 64
+    checkpoint.save(run.checkpoints, state, 30, keep_step=False, keep=3)
+    _, err = call(capsys, run.path, *FEW, "--metrics", "points")
+    assert "is not quite the data that the run was trained on" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "RUN is required"),
+        (["ring", "--metrics", "pointz"], "no such measure (did you mean points?)"),
+        (["ring", "--checkpoint", "7"], "there are last, best, 20"),
+        (["ring", "--split", "test"], "Ring has no part for testing"),
+        (["rong"], "rong: is no run folder"),
+    ],
+    ids=["none", "metric", "step", "split", "run"],
+)
+def test_one_line_for_what_is_wrong(run, capsys, monkeypatch, arguments, message) -> None:
+    monkeypatch.chdir(run.path.parent)
+    _, err = call(capsys, *arguments, status=2)
+    assert message in err
+    assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize("text", ["0", "1", "-5", "many"])
+def test_numbers_of_samples(run, capsys, text: str) -> None:
+    _, err = call(capsys, run.path, f"--samples={text}", status=2)
+    assert "a whole number from 2 on is required" in err
