@@ -62,9 +62,12 @@ class Memorisation(Measure):
 
 
 def lookups(train: Dataset) -> int:
-    """How many images are looked up: fewer where training images are many or large."""
+    """How many images are looked up: fewer where training images are many or large.
+
+    And few enough that leaving as many training images out of the look-up changes little.
+    """
     affordable = WORK // (train.spec.size * math.prod(train.spec.shape))
-    return max(1, min(max(LEAST, min(MOST, affordable)), train.spec.size // 4))
+    return max(1, min(max(LEAST, min(MOST, affordable)), train.spec.size // 20))
 
 
 def _floor(subject: Subject, train: Dataset, n: int, device: torch.device) -> Tensor:
