@@ -8,6 +8,15 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 
 
+def require_images(data: DataSpec, family: str) -> None:
+    """Refuse points."""
+    if not data.is_image:
+        raise ConfigError(
+            f"network = {family}: works on images, and {data.name} holds points of dimension "
+            f"{data.shape[0]}; use network=mlp"
+        )
+
+
 def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, int]]:
     """Sizes (height, width) from the image down to the coarsest map, each half of the last.
 
@@ -18,11 +27,7 @@ def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, i
     Raises:
         ConfigError: points instead of images, or a side too small to be halved once.
     """
-    if not data.is_image:
-        raise ConfigError(
-            f"network = {family}: works on images, and {data.name} holds points of dimension "
-            f"{data.shape[0]}; use network=mlp"
-        )
+    require_images(data, family)
     height, width = data.shape[1:]
     least = 2 * smallest
     if min(height, width) < least:
