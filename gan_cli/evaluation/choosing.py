@@ -21,8 +21,9 @@ def measures() -> list[Measure]:
     from gan_cli.evaluation.measures.modes import Modes
     from gan_cli.evaluation.measures.points import Points
     from gan_cli.evaluation.measures.prdc import PRDC
+    from gan_cli.evaluation.measures.stacked_modes import StackedModes
 
-    return [FID(), KID(), PRDC(), Modes(), Points(), Memorisation(), Diversity()]
+    return [FID(), KID(), PRDC(), Modes(), StackedModes(), Points(), Memorisation(), Diversity()]
 
 
 @dataclass(frozen=True)
