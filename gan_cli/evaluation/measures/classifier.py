@@ -1,0 +1,136 @@
+"""Figures in the eyes of the data set's own classifier, where Inception says little."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gan_cli.evaluation.bars import bars
+from gan_cli.evaluation.classifier import Classifier
+from gan_cli.evaluation.floors import floor
+from gan_cli.evaluation.measure import (
+    HIGHER,
+    LOWER,
+    Extractor,
+    Features,
+    Figure,
+    Finding,
+    Measure,
+    Picture,
+    Subject,
+)
+from gan_cli.evaluation.measures.fid import frechet_figure
+from gan_cli.evaluation.measures.kid import kernel_figure
+from gan_cli.evaluation.measures.prdc import neighbour_figures, too_few
+from gan_cli.metrics.scores import score
+
+Protocol = dict[str, str | int | float]
+
+
+class ClassifierFigures(Measure):
+    """fid_classifier and its siblings, score_classifier, and the histogram of classes."""
+
+    name = "classifier"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: a classifier learns from labelled images."""
+        return no_classifier(subject)
+
+    def measure(self, subject: Subject) -> Finding:
+        """Distances between features, the score, and how often each class comes up."""
+        extractor = subject.classifier()
+        figures = [frechet_figure(subject, extractor), kernel_figure(subject, extractor)]
+        if not too_few(subject):
+            figures += neighbour_figures(subject, extractor)
+        figures = [score_figure(subject, extractor), *figures]
+        histogram, picture = _classes(subject, extractor)
+        known = accuracy_of(extractor)
+        told = [replace(one, protocol={**one.protocol, **known}) for one in [*figures, *histogram]]
+        return Finding(told, [picture])
+
+
+def no_classifier(subject: Subject) -> str:
+    """Why this data has no classifier of its own; empty where it has."""
+    if not subject.data.is_image:
+        return "the data is points, and a classifier looks at images"
+    if subject.data.classes < 2:
+        return "the data has no labels that a classifier could learn"
+    return ""
+
+
+def accuracy_of(extractor: Extractor) -> Protocol:
+    """What the protocol says of how well the classifier knows real images that it never saw."""
+    if isinstance(extractor, Classifier) and extractor.test_accuracy is not None:
+        return {"classifier_accuracy": extractor.test_accuracy}
+    return {"classifier_accuracy": "unknown: the data has no part for testing"}
+
+
+def score_figure(subject: Subject, extractor: Extractor) -> Figure:
+    """score_<extractor's name>: the formula of the Inception Score on its probabilities.
+
+    exp(E KL(p(y|x) || p(y))) (Salimans et al. 2016, section 4), over all samples at once.
+    """
+    return Figure(
+        name=f"score_{extractor.name}",
+        value=_score(subject.generated(extractor)),
+        better=HIGHER,
+        floor=floor("score", subject, extractor, lambda first, _: _score(first)),
+        protocol={
+            **subject.protocol(extractor),
+            "splits": 1,
+            "floor": "of a random half of these real samples",
+        },
+        note=f"at most {extractor.classes}, the number of classes",
+    )
+
+
+def _score(features: Features) -> float:
+    assert features.mean_probability is not None
+    assert features.mean_entropy is not None
+    return score(features.mean_probability, features.mean_entropy)
+
+
+def _classes(subject: Subject, extractor: Extractor) -> tuple[list[Figure], Picture]:
+    """How evenly, how completely and how truly the classes come up, and a picture of it."""
+    made, real = _shares(subject.generated(extractor)), _shares(subject.reference(extractor))
+    first, second = (_shares(half) for half in subject.halves(extractor))
+    protocol = subject.protocol(extractor)
+    of_half = {**protocol, "floor": "of a random half of these real samples"}
+    figures = [
+        Figure("classes_missing", _missing(made), LOWER, _missing(first), None, of_half),
+        Figure(
+            "classes_entropy",
+            _entropy(made),
+            floor=_entropy(first),
+            protocol={**of_half, "unit": "nats"},
+        ),
+        Figure(
+            "classes_distance",
+            _distance(made, real),
+            LOWER,
+            _distance(first, second),
+            None,
+            {**protocol, "distance": "total variation, from 0 to 1, of the shares of classes"},
+        ),
+    ]
+    names = subject.data.class_names or tuple(map(str, range(extractor.classes)))
+    return figures, Picture("classes", bars(made, real, names))
+
+
+def _shares(features: Features) -> Tensor:
+    assert features.histogram is not None
+    return features.histogram.double() / features.count
+
+
+def _missing(shares: Tensor) -> int:
+    return int((shares == 0).sum())
+
+
+def _entropy(shares: Tensor) -> float:
+    return torch.special.entr(shares).sum().item()
+
+
+def _distance(shares: Tensor, others: Tensor) -> float:
+    return (shares - others).abs().sum().item() / 2

@@ -1,0 +1,117 @@
+"""Figures in the eyes of a classifier: their names, hand-computed values, floors and protocols."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from painting import SPEC, Painter, Pictures, Random, subject
+
+from gan_cli.evaluation.bars import MADE, REAL, STRIP, TALL, bars
+from gan_cli.evaluation.classifier import Classifier
+from gan_cli.evaluation.classifier_network import ClassifierNetwork
+from gan_cli.evaluation.measure import HIGHER, LOWER, Finding
+from gan_cli.evaluation.measures import classifier as measures
+from gan_cli.evaluation.measures.classifier import ClassifierFigures
+
+
+class Named(Random):
+    """Tells the class by the brightness."""
+
+    name = "classifier"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Finding:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_CLI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return ClassifierFigures().measure(subject(Named()))
+
+
+def test_nothing_is_called_as_inceptions(found) -> None:
+    by_name = {figure.name: figure for figure in found.figures}
+    assert set(by_name) == {
+        *(f"{kind}_classifier" for kind in ("fid", "kid", "score")),
+        *(f"{kind}_classifier" for kind in ("precision", "recall", "density", "coverage")),
+        *("classes_missing", "classes_entropy", "classes_distance"),
+    }
+    assert by_name["fid_classifier"].better == by_name["classes_missing"].better == LOWER
+    assert by_name["score_classifier"].better == HIGHER
+    for figure in found.figures:
+        assert figure.floor is not None
+        assert figure.protocol["extractor"] == "classifier"
+        assert str(figure.protocol["classifier_accuracy"]).startswith("unknown")
+
+
+def test_the_score_of_real_images_is_that_of_their_probabilities(found) -> None:
+    figure = next(figure for figure in found.figures if figure.name == "score_classifier")
+    first, _ = subject(Named()).halves(Named())
+    assert first.mean_probability is not None
+    assert first.mean_entropy is not None
+    entropy = -(first.mean_probability * first.mean_probability.log()).sum().item()
+    assert figure.floor == pytest.approx(math.exp(entropy - first.mean_entropy))
+    assert 1 < figure.value < 3
+
+
+def test_classes_are_counted(monkeypatch) -> None:
+    given = subject(Named())
+    features = given.reference(Named())
+    counts = {"made": torch.tensor([75, 25, 0]), "real": torch.tensor([50, 25, 25])}
+    made = replace(features, count=100, histogram=counts["made"])
+    real = replace(features, count=100, histogram=counts["real"])
+    monkeypatch.setattr(type(given), "generated", lambda *_: made)
+    monkeypatch.setattr(type(given), "reference", lambda *_: real)
+    monkeypatch.setattr(type(given), "halves", lambda *_: (real, made))
+    figures, picture = measures._classes(given, Named())
+    missing, entropy, distance = figures
+    assert (missing.value, missing.floor) == (1, 0)
+    assert entropy.value == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+    assert entropy.floor == pytest.approx(1.5 * math.log(2))
+    assert (distance.value, distance.floor) == (0.25, 0.25)
+    assert picture.image.dtype == np.uint8
+
+
+def test_the_classifiers_accuracy_is_in_the_protocol() -> None:
+    network = ClassifierNetwork((1, 4, 4), 3).eval()
+    assert measures.accuracy_of(Classifier(network, 0.75)) == {"classifier_accuracy": 0.75}
+    finding = ClassifierFigures().measure(subject(Classifier(network, 0.5)))
+    assert all(figure.protocol["classifier_accuracy"] == 0.5 for figure in finding.figures)
+
+
+def test_bars_are_as_long_as_the_shares() -> None:
+    picture = bars(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]), ("a", "b"))
+    picture = picture[2 * STRIP : 2 * STRIP + TALL]  # without any text
+    blue, grey = ((picture == color).all(-1) for color in (MADE, REAL))
+    lengths = [mask.any(1).sum() for mask in (blue, grey)]
+    assert lengths == [TALL, TALL // 2]
+    assert blue.sum() == grey.sum()  # one long bar, two of half its length
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_bars_of_many_classes_fit(classes) -> None:
+    even = torch.full((classes,), 1 / classes)
+    picture = bars(even, even, tuple(map(str, range(classes))))
+    assert picture.shape[2] == 3
+    assert picture.shape[1] < 2100
+
+
+def test_data_without_labels_or_images_has_none() -> None:
+    model = Painter()
+    model.data = replace(SPEC, classes=0, class_names=())
+    assert "no labels" in ClassifierFigures().unfit(subject(model=model))
+    model.data = replace(SPEC, shape=(2,))
+    assert "points" in ClassifierFigures().unfit(subject(model=model))
+    assert ClassifierFigures().unfit(subject()) == ""
+
+
+def test_few_samples_have_no_neighbours() -> None:
+    finding = ClassifierFigures().measure(subject(Named(), known=Pictures(), samples=8))
+    assert not [figure for figure in finding.figures if "recall" in figure.name]
