@@ -1,0 +1,112 @@
+"""Penalties on weights: on matrices known by heart, and their way into a game."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli.losses import Relativistic, Wasserstein
+from gan_cli.model import Batch, DataSpec
+from gan_cli.models.adversarial import verdicts
+from gan_cli.models.gan import GAN
+from gan_cli.networks.mlp import MLP
+from gan_cli.penalties import Orthogonal, Penalty
+from gan_cli.priors import Gaussian
+
+W = torch.tensor([[1.0, 0.0], [1.0, 1.0]])  # W W^T = [[1, 1], [1, 2]]
+
+
+def layer(weight: Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        made.weight.copy_(weight)
+    return made
+
+
+def test_golden_values() -> None:
+    # Off the diagonal 1 and 1; on it, less I, 0 and 1. Biases do not count.
+    assert Orthogonal(weight=0.5).regularise(layer(W)).item() == pytest.approx(0.5 * 2)
+    term = Orthogonal(weight=0.5, diagonal=True).regularise(layer(W))
+    assert term.item() == pytest.approx(0.5 * 3)
+
+
+def test_filters_are_rows_and_layers_add_up() -> None:
+    filters = nn.Conv2d(1, 2, (1, 2))
+    with torch.no_grad():
+        filters.weight.copy_(W.view(2, 1, 1, 2))
+    both = nn.Sequential(filters, layer(W), nn.BatchNorm1d(2))
+    assert Orthogonal(weight=1.0).regularise(both).item() == pytest.approx(4.0)
+
+
+def test_rows_at_right_angles_of_any_length_cost_nothing() -> None:
+    free = torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, 0.2]])
+    assert Orthogonal(weight=1.0).regularise(layer(free)).item() == 0
+    assert Orthogonal(weight=1.0, diagonal=True).regularise(layer(free)).item() > 60
+    turned = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))[0]
+    term = Orthogonal(weight=1.0, diagonal=True).regularise(layer(turned))
+    assert term.item() == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_the_gradient_is_that_of_the_formula(diagonal: bool) -> None:
+    """4 (W W^T o M) W without the diagonal, 4 (W W^T - I) W with it."""
+    network = layer(torch.randn(3, 5, generator=torch.Generator().manual_seed(1))).double()
+    Orthogonal(weight=2.0, diagonal=diagonal).regularise(network).backward()
+    w, eye = network.weight.detach(), torch.eye(3, dtype=torch.float64)
+    inner = w @ w.T - eye if diagonal else (w @ w.T) * (1 - eye)
+    assert network.weight.grad is not None
+    torch.testing.assert_close(network.weight.grad, 2 * 4 * inner @ w)
+    assert network.bias.grad is None
+
+
+def test_it_is_computed_in_fp32_under_autocast() -> None:
+    network = layer(torch.randn(8, 64, generator=torch.Generator().manual_seed(2)))
+    exact = Orthogonal(weight=1.0).regularise(network)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(Orthogonal(weight=1.0).regularise(network), exact)
+
+
+def test_a_network_without_matrices_is_refused() -> None:
+    with pytest.raises(ValueError, match="penalty = orthogonal: the discriminator has no weight"):
+        Orthogonal().regularise(nn.LayerNorm(3))
+
+
+POINTS = torch.randn(8, 2, generator=torch.Generator().manual_seed(3))
+
+
+def gan(penalty: Penalty) -> GAN:
+    torch.manual_seed(0)
+    return GAN(DataSpec("points", (2,), 8), Gaussian(3), MLP(6, 2), Wasserstein(), penalty)
+
+
+@pytest.mark.filterwarnings("ignore:loss = wasserstein with nothing")
+@pytest.mark.parametrize("every", [1, 4])
+def test_it_joins_the_discriminators_loss_or_has_a_phase_of_its_own(every: int) -> None:
+    def batch() -> Batch:
+        torch.manual_seed(1)
+        return Batch(torch.arange(8), lambda i: POINTS[i], lambda i: None)
+
+    game, bare = gan(Orthogonal(weight=0.5, every=every)), gan(Orthogonal(weight=0.0))
+    term = game.penalty.regularise(game.discriminator)
+    assert term.item() > 0
+    phases = {phase.name: phase for phase in game.phases()}
+    assert set(phases) == {"critic", "generator"} | ({"critic_penalty"} if every > 1 else set())
+    without = bare.phases()[0].loss(batch())
+    played = phases["critic"].loss(batch())
+    alone = phases["critic_penalty"].loss(batch()) if every > 1 else played
+    torch.testing.assert_close(alone.logs["penalty/orthogonal"], term.detach())
+    assert played.logs.keys() >= without.logs.keys() - {"penalty/orthogonal"}
+    if every == 1:
+        torch.testing.assert_close(played.total, without.total + term)
+    else:
+        torch.testing.assert_close(played.total, without.total)
+        torch.testing.assert_close(alone.total, every * term)
+        assert phases["critic_penalty"].every == every
+
+
+def test_verdicts_of_losses_that_compare_are_about_pairs() -> None:
+    """Outputs 2, -1 for real and .5, -3 for fake: three of four pairs are in the right order."""
+    seen = verdicts(Relativistic(), torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0]))
+    assert set(seen) == {"output/real", "output/fake", "accuracy/all"}
+    assert seen["accuracy/all"].item() == 0.75
