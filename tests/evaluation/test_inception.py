@@ -63,8 +63,13 @@ def made_up() -> list[ConvWeights]:
 
 
 @pytest.fixture(scope="module")
-def extractor() -> Inception:
-    return Inception(made_up())
+def weights() -> list[ConvWeights]:
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def extractor(weights: list[ConvWeights]) -> Inception:
+    return Inception(weights)
 
 
 def test_blocks_have_the_published_shapes() -> None:
@@ -167,11 +172,11 @@ def test_what_is_no_picture_is_refused(extractor: Inception) -> None:
             extractor.features(wrong)
 
 
-def test_identity_is_that_of_all_weights(extractor: Inception) -> None:
-    weights = made_up()
-    assert identity(weights) == extractor.identity
-    weights[93].variance[-1] += 0.001
-    assert identity(weights) != extractor.identity
+def test_identity_is_that_of_all_weights(extractor: Inception, weights: list[ConvWeights]) -> None:
+    last = weights[-1]
+    nudged = last._replace(variance=last.variance + 0.001 * torch.eye(len(last.variance))[-1])
+    assert len(extractor.identity) == 64
+    assert identity([*weights[:-1], nudged]) != extractor.identity
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,176 @@
+"""FID, KID and neighbourhood figures: their names, floors, protocols and cautions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from painting import Random, subject
+from scipy.linalg import sqrtm
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.errors import ConfigError
+from gan_cli.evaluation import floors, self_check
+from gan_cli.evaluation.measure import HIGHER, LOWER, Extractor, Figure
+from gan_cli.evaluation.measures import fid, kid, prdc
+from gan_cli.metrics.kernel import kernel_distance
+from gan_cli.metrics.neighbours import neighbourhoods
+
+
+@pytest.fixture(autouse=True)
+def _fresh(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
+    monkeypatch.setattr(floors, "_known", {})
+
+
+def of(figures: list[Figure], name: str) -> Figure:
+    return next(figure for figure in figures if figure.name == name)
+
+
+def plain_fid(a: Tensor, b: Tensor) -> float:
+    (m, c), (n, d) = ((x.double().mean(0).numpy(), np.cov(x.double().numpy().T)) for x in (a, b))
+    return float(((m - n) ** 2).sum() + np.trace(c + d - 2 * np.real(np.asarray(sqrtm(c @ d)))))
+
+
+def test_fid_is_the_distance_of_generated_and_real_features() -> None:
+    random = Random()
+    given = subject(random)
+    (found,) = fid.FID().measure(given).figures
+    generated, real = given.generated(random), given.reference(random)
+    assert found.name == "fid_random"  # by the extractor that was used
+    assert found.better == LOWER
+    assert found.value == pytest.approx(plain_fid(generated.kept, real.kept), rel=1e-4)
+    first, second = given.halves(random)
+    assert found.floor == pytest.approx(plain_fid(first.kept, second.kept), rel=1e-4)
+    assert found.floor is not None
+    assert found.floor < found.value
+    assert found.note == ""
+    assert found.protocol["extractor_sha256"] == random.identity
+    assert found.protocol["samples"] == 200
+    assert found.protocol["floor_samples"] == 150
+
+
+@pytest.mark.parametrize("samples", [4, 5, 6])
+def test_fid_of_no_more_samples_than_features_says_so_and_offers_kid(samples: int) -> None:
+    (found,) = fid.FID().measure(subject(samples=samples)).figures
+    if samples > Random.width:
+        assert found.note == ""
+    else:
+        assert f"{samples} samples are too few" in found.note
+        assert "kid_random" in found.note
+
+
+def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
+    random = Random()
+    given = subject(random)
+    (found,) = kid.KID().measure(given).figures
+    generated, real = given.generated(random), given.reference(random)
+    assert (found.name, found.better) == ("kid_random", LOWER)
+    # Subsets take all 200 generated samples, and 200 of 300 real ones.
+    assert found.value == pytest.approx(kernel_distance(generated.kept, real.kept).value)
+    assert found.protocol["subset_size"] == 200
+    assert found.protocol["compared"] == "200 generated with 300 real"
+    assert found.error is None
+    assert found.floor == pytest.approx(
+        kernel_distance(*(h.kept for h in given.halves(random))).value
+    )
+
+
+def test_kid_has_an_error_where_subsets_leave_samples_out(monkeypatch) -> None:
+    monkeypatch.setattr(kid, "kernel_distance", lambda a, b: kernel_distance(a, b, 20, 50))
+    (found,) = kid.KID().measure(subject()).figures
+    assert found.error is not None
+    assert 0 < found.error < found.value
+    assert "over the subsets" in found.note
+
+
+def test_neighbourhoods_compare_equally_many() -> None:
+    random = Random()
+    given = subject(random)
+    figures = prdc.PRDC().measure(given).figures
+    assert [f.name for f in figures] == [
+        "precision_random",
+        "recall_random",
+        "density_random",
+        "coverage_random",
+    ]
+    real, fake = given.reference(random).kept[:200], given.generated(random).kept
+    expected = neighbourhoods(real, fake)
+    assert [f.value for f in figures] == pytest.approx(list(expected))
+    first, second = given.halves(random)
+    best = neighbourhoods(first.kept, second.kept)
+    assert [f.floor for f in figures] == pytest.approx(list(best))
+    assert all(f.better == HIGHER for f in figures)
+    assert [f.protocol["neighbours"] for f in figures] == [3, 3, 5, 5]
+    assert of(figures, "recall_random").protocol["compared"] == "200 generated with 200 real"
+
+
+def test_figures_do_not_depend_on_the_batch_size() -> None:
+    for measure in (fid.FID(), kid.KID(), prdc.PRDC()):
+        usual, other = (measure.measure(subject(batch_size=b)).figures for b in (256, 7))
+        assert [f.value for f in usual] == [f.value for f in other]
+
+
+def test_floors_are_computed_once(monkeypatch) -> None:
+    calls = []
+    plain = fid.frechet_distance
+    monkeypatch.setattr(
+        fid, "frechet_distance", lambda *given: calls.append(given) or plain(*given)
+    )
+    given = subject()
+    first, second = (fid.FID().measure(given).figures[0] for _ in range(2))
+    assert len(calls) == 3  # two figures and one floor
+    assert first == second
+
+
+@pytest.mark.parametrize("measure", [fid.FID(), kid.KID(), prdc.PRDC()], ids=lambda m: m.name)
+def test_inception_looks_at_pictures_of_one_or_three_channels(measure) -> None:
+    given = subject()
+    assert measure.unfit(given) == ""
+    given.model.data = type(given.model.data)("points", (2,), 100)
+    assert "points" in measure.unfit(given)
+    given.model.data = type(given.model.data)("pairs", (2, 4, 4), 100)
+    assert "2 channels" in measure.unfit(given)
+
+
+def test_neighbours_need_enough_samples() -> None:
+    assert "it takes 12" in prdc.PRDC().unfit(subject(samples=11))
+    assert prdc.PRDC().unfit(subject(samples=12)) == ""
+
+
+class Brightness(Extractor):
+    """Eight features of small colour images."""
+
+    name, width, identity, resize = "inception", 8, "cd" * 32, "none"
+
+    def features(self, images: Tensor) -> tuple[Tensor, None]:
+        assert images.dtype == torch.uint8
+        return images.float().flatten(1)[:, :8] / 255, None
+
+
+class SmallCIFAR(Dataset):
+    """In the place of CIFAR-10: 60 train and 30 test images of noise."""
+
+    def __init__(self, split: str, root: str | None) -> None:
+        assert root == "somewhere"
+        n = {"train": 60, "test": 30}[split]
+        values = torch.randint(256, (n, 3, 4, 4), generator=torch.Generator().manual_seed(n))
+        super().__init__("cifar10", values.byte())
+
+
+def test_the_self_check_compares_train_with_test(monkeypatch) -> None:
+    monkeypatch.setattr(self_check, "CIFAR10", SmallCIFAR)
+    train, test = (SmallCIFAR(s, "somewhere").values for s in ("train", "test"))
+    look = Brightness().features
+    whole = self_check.self_check("somewhere", None, Brightness())
+    assert [f.name for f in whole] == ["fid_inception", "kid_inception"]
+    assert whole[0].value == pytest.approx(plain_fid(look(train)[0], look(test)[0]), rel=1e-6)
+    assert whole[0].note == "near 3.15 is expected"
+    fewer = self_check.self_check("somewhere", 20, Brightness())
+    expected = plain_fid(look(train[:20])[0], look(test[:20])[0])
+    assert fewer[0].value == pytest.approx(expected, rel=1e-6)
+    assert "20 and 20 give more" in fewer[0].note
+    assert (fewer[0].protocol["train_samples"], whole[0].protocol["test_samples"]) == (20, 30)
+    with pytest.raises(ConfigError, match="must be at least 2"):
+        self_check.self_check("somewhere", 1, Brightness())
