@@ -5,16 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gan_cli.model import Grid, Model
+from gan_cli.model import DataSpec, Grid, Model
 
 ROWS = 20  # classes shown in the grid of classes
 
 
-def random_labels(model: Model, n: int) -> Tensor | None:
-    """A class for each of `n` samples [n], all equally likely; None where there are none."""
-    if not model.conditional:
-        return None
-    return torch.randint(model.data.classes, (n,), device=model.device)
+def random_labels(data: DataSpec, n: int, device: torch.device) -> Tensor:
+    """A class for each of `n` samples [n], all equally likely."""
+    return torch.randint(data.classes, (n,), device=device)
 
 
 def fixed_labels(n: int, classes: int, device: torch.device) -> Tensor:

@@ -91,6 +91,7 @@ class GAN(Model):
         warn_of_contradictions(loss, penalty, network)
         classes = data.classes if conditional else 0
         self.generator = network.generator(prior.dim, data, classes)
+        self.generator.refer_to(self.prior.sample)
         self.discriminator = network.discriminator(self.view.data, classes)
         self.generator_history = self._history(self.generator)
         self.discriminator_history = self._history(self.discriminator)
@@ -185,7 +186,8 @@ class GAN(Model):
         return self.generator(z, y)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        y = random_labels(self, n) if y is None else y
+        if self.conditional and y is None:
+            y = random_labels(self.data, n, self.device)
         return self.generate(self.prior.sample(n, self.device), y)
 
     def score(self, x: Tensor) -> Tensor | None:

@@ -74,6 +74,7 @@ class InfoGAN(Model):
         self.log_deviation = None if code_deviation is None else math.log(code_deviation)
         self.prior = Product(noise=prior, category=Categorical(categories), codes=Uniform(codes))
         self.generator = network.generator(self.prior.dim, data)
+        self.generator.refer_to(self.prior.sample)
         self.discriminator = network.discriminator(data)
         spread = codes if code_deviation is None else 0
         self.recognition = nn.Sequential(

@@ -1,0 +1,150 @@
+"""A conditional GAN whose discriminator names the class (ACGAN, Odena et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
+from gan_cli.models.adversarial import (
+    Side,
+    below,
+    judged,
+    lazy,
+    phases_of,
+    refuse,
+    warn_of_contradictions,
+)
+from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.view import View
+from gan_cli.networks.family import NetworkFamily, dcgan_init
+from gan_cli.penalties import Penalty
+from gan_cli.priors import Prior
+
+
+class ACGAN(Model):
+    """Both players want the class of every sample, real or fake, to be read off it.
+
+    The discriminator maximises L_S + L_C and the generator L_C - L_S, where L_S is the
+    log-likelihood of the source, real or fake (Eq. 2), and L_C = E[log P(C = c | x)] +
+    E[log P(C = c | G(z, c))] that of the class (Eq. 3). L_S may be any adversarial loss. The class
+    is a linear head on the discriminator's features, which sees no label; the generator gets it.
+
+    Args:
+        data: what is to be generated; with labels.
+        prior: of the latents.
+        network: builds the two players.
+        loss: the game for the source.
+        penalty: what constrains the discriminator.
+        classification: weight of -L_C in both losses, 1 in the paper.
+        d_steps: discriminator updates in a step, each with a fresh batch.
+        g_steps: generator updates in a step, each with fresh latents.
+        instance_noise: deviation of the noise on all that the discriminator sees.
+        instance_noise_steps: steps over which it falls linearly to 0; null: it never falls.
+        augment: policies of differentiable augmentation (Zhao et al. 2020).
+    """
+
+    conditional = True
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        classification: float = 1.0,
+        d_steps: int = 1,
+        g_steps: int = 1,
+        instance_noise: float = 0.0,
+        instance_noise_steps: int | None = None,
+        augment: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.data, self.prior, self.loss = data, prior, loss
+        self.penalty, self.second_order = penalty, penalty.per_sample
+        self.classification, self.d_steps, self.g_steps = classification, d_steps, g_steps
+        refuse(self._faults())
+        self.view = View(data, 1, instance_noise, instance_noise_steps, augment)
+        warn_of_contradictions(loss, penalty, network)
+        self.generator = network.generator(prior.dim, data, data.classes)
+        self.generator.refer_to(self.prior.sample)
+        self.discriminator = network.discriminator(data)
+        self.classifier = nn.Linear(self.discriminator.width, data.classes)
+        dcgan_init(self.classifier)
+
+    def _faults(self) -> Iterator[str]:
+        if not self.data.classes:
+            yield f"model = acgan: data={self.data.name} has no labels; use model=gan"
+        yield from below({"classification": self.classification}, 0)
+        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
+
+    def phases(self) -> list[Phase]:
+        both = (self.discriminator, self.classifier)
+        return phases_of(self, Side(both, self.d_steps), Side((self.generator,), self.g_steps))
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real from fake, and name the class of both."""
+        y, wanted = self._classes(batch), random_labels(self.data, len(batch), self.device)
+        fake = self.view(self._fakes(wanted), batch.step)
+        real = self.view(batch.real, batch.step)
+        features = self.discriminator.features(real), self.discriminator.features(fake)
+        outputs = self.discriminator.judge(features[0]), self.discriminator.judge(features[1])
+        game = judged(self.loss, self.penalty, self.discriminator, (real, fake), outputs)
+        said = self._said(features[0]), self._said(features[1])
+        loss = cross_entropy(said[0], y) + cross_entropy(said[1], wanted)  # -L_C
+        logs = {
+            "class_accuracy/real": (said[0].argmax(1) == y).float().mean(),
+            "class_accuracy/fake": (said[1].argmax(1) == wanted).float().mean(),
+            "class_likelihood": -loss.detach(),
+        }
+        total = game.total + self.classification * loss
+        return Loss(total, {**game.logs, **logs}, game.outputs)
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        fake = self.view(self._fakes(random_labels(self.data, len(batch), self.device)), batch.step)
+        real = self.view(batch.real, batch.step)
+        return lazy(self.penalty, self.penalty(self.discriminator, real, fake))
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """Make the discriminator take fakes for real, and for the class that was wanted.
+
+        The half of L_C on real samples is a constant here and left out.
+        """
+        wanted = random_labels(self.data, len(batch), self.device)
+        features = self.discriminator.features(self.view(self._fakes(wanted), batch.step))
+        real = self.view(batch.real, batch.step) if self.loss.compares else None
+        against = None if real is None else self.discriminator(real)
+        adversarial = self.loss.generator(self.discriminator.judge(features), against)
+        total = adversarial + self.classification * cross_entropy(self._said(features), wanted)
+        return Loss(total, {})
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.generator(z, y)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self._fakes(random_labels(self.data, n, self.device) if y is None else y)
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return self.discriminator(x)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator,)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
+
+    def _said(self, features: Tensor) -> Tensor:
+        """The classifier's logits [n, classes] in fp32, whatever the networks compute in."""
+        return self.classifier(features).float()
+
+    def _classes(self, batch: Batch) -> Tensor:
+        assert batch.labels is not None, "the constructor refuses data without labels"
+        return batch.labels
+
+    def _fakes(self, y: Tensor) -> Tensor:
+        return self.generate(self.prior.sample(len(y), self.device), y)

@@ -1,0 +1,156 @@
+"""A generator that foresees its opponent's next steps (Metz et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
+from gan_cli.models.adversarial import (
+    Side,
+    below,
+    judged,
+    lazy,
+    phases_of,
+    refuse,
+    warn_of_contradictions,
+)
+from gan_cli.models.drawing import grids
+from gan_cli.models.unrolling import AdamDescent, Descent, GradientDescent, Weights
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.penalties import Penalty
+from gan_cli.priors import Prior
+
+
+class UnrolledGAN(Model):
+    """The generator plays against the discriminator as it would be after some more updates.
+
+    It minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K(theta_G, theta_D)), where theta_D^K
+    are the discriminator's weights after K = `unroll` updates on the generator's own batch (Eq. 8
+    to 10), and its gradient goes through these updates too. The discriminator itself learns as in
+    any GAN. Batch norm in it uses each batch's statistics, and none of the imagined updates is
+    recorded anywhere. Unrolling is done in fp32 whatever the precision of the rest.
+
+    Args:
+        data: what is to be generated.
+        prior: of the latents.
+        network: builds the two players.
+        loss: what they minimise.
+        penalty: what constrains the discriminator, also in its imagined updates where it is due
+            at every step; limits on weights hold for its true updates alone.
+        d_steps: discriminator updates in a step, each with a fresh batch.
+        g_steps: generator updates in a step, each with a fresh batch.
+        unroll: K; 0 makes it a GAN.
+        unroll_optimizer: "adam" or "sgd", of the imagined updates; best that of the true ones.
+        unroll_lr: its learning rate.
+        unroll_betas: of Adam.
+        saddle: the generator minimises the discriminator's loss with its sign changed, as in the
+            paper, where real samples matter too; false: the loss's own generator term.
+    """
+
+    second_order = True
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        d_steps: int = 1,
+        g_steps: int = 1,
+        unroll: int = 5,
+        unroll_optimizer: Literal["adam", "sgd"] = "adam",
+        unroll_lr: float = 1e-4,
+        unroll_betas: tuple[float, float] = (0.5, 0.999),
+        saddle: bool = True,
+    ) -> None:
+        super().__init__()
+        self.data, self.prior, self.loss, self.penalty = data, prior, loss, penalty
+        self.d_steps, self.g_steps, self.unroll, self.saddle = d_steps, g_steps, unroll, saddle
+        self.unroll_lr, self.unroll_betas = unroll_lr, unroll_betas
+        refuse(self._faults())
+        warn_of_contradictions(loss, penalty, network)
+        self.generator = network.generator(prior.dim, data)
+        self.generator.refer_to(self.prior.sample)
+        self.discriminator = network.discriminator(data)
+        self.descent: Descent = (
+            AdamDescent(self.discriminator, unroll_lr, unroll_betas)
+            if unroll_optimizer == "adam"
+            else GradientDescent(unroll_lr)
+        )
+
+    def _faults(self) -> Iterator[str]:
+        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
+        yield from below({"unroll": self.unroll, "unroll_lr": self.unroll_lr}, 0)
+        if not all(0 <= beta < 1 for beta in self.unroll_betas):
+            yield f"model.unroll_betas = {list(self.unroll_betas)}: must lie in [0, 1)"
+
+    def phases(self) -> list[Phase]:
+        imagined = (self.discriminator, self.descent)
+        side = Side(imagined, self.d_steps, lambda: self.descent.record(self.discriminator))
+        return phases_of(self, side, Side((self.generator,), self.g_steps))
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real from fake."""
+        samples = batch.real, self._fakes(batch)
+        outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
+        return judged(self.loss, self.penalty, self.discriminator, samples, outputs)
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        term = self.penalty(self.discriminator, batch.real, self._fakes(batch))
+        return lazy(self.penalty, term)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """Make the discriminator of `unroll` updates later take fakes for real."""
+        fake = self._fakes(batch)
+        weights: Weights = {**dict(self.discriminator.named_parameters())}
+        if not self.unroll:
+            return Loss(self._reply(weights, batch, fake), {})
+        with torch.autocast(fake.device.type, enabled=False):
+            fake = fake.float()
+            later = self.descent.descend(
+                weights, lambda some: self._imagined_loss(some, batch.real, fake), self.unroll
+            )
+            return Loss(self._reply(later, batch, fake), {})
+
+    def _reply(self, weights: Weights, batch: Batch, fake: Tensor) -> Tensor:
+        """The generator's loss against a discriminator of these weights."""
+        said = functional_call(self.discriminator, weights, (fake,))
+        if not self.saddle and not self.loss.compares:
+            return self.loss.generator(said)
+        real = functional_call(self.discriminator, weights, (batch.real,))
+        if self.saddle:
+            return -self.loss.discriminator(real, said)
+        return self.loss.generator(said, real)
+
+    def _imagined_loss(self, weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
+        def score(x: Tensor) -> Tensor:
+            return functional_call(self.discriminator, weights, (x,))
+
+        outputs = score(real), score(fake)
+        return judged(self.loss, self.penalty, score, (real, fake), outputs).total
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.generator(z)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n, self.device))
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return self.discriminator(x)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator,)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
+
+    def _fakes(self, batch: Batch) -> Tensor:
+        return self.sample(len(batch))

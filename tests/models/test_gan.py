@@ -1,0 +1,172 @@
+"""The settings of GAN: who updates how often, what D sees, and what else G minimises."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from composing import session_of
+from playing import (
+    advance,
+    check_that_phases_move_only_what_they_train_or_share,
+    check_that_resuming_is_exact,
+    snapshot,
+)
+
+from gan_cli.errors import ConfigError
+from gan_cli.models.adversarial import feature_gap
+from gan_cli.models.gan import GAN
+from gan_cli.training.session import Session
+
+RING = ("model=gan", "data=ring", "data.points=64")
+
+
+def ring(*overrides: str) -> tuple[Session, GAN]:
+    session = session_of(*RING, *overrides)
+    assert isinstance(session.model, GAN)
+    return session, session.model
+
+
+SETTINGS = {
+    "packing": (*RING, "model.packing=2", "model.g_steps=2"),
+    "annealed": (*RING, "model.instance_noise=0.5", "model.instance_noise_steps=7"),
+    "history": (*RING, "model.historical_averaging=0.1", "penalty=r1", "penalty.every=2"),
+    "augmented": (
+        "model=dcgan",
+        "data.split=test",
+        "model.augment=[color,translation,cutout]",
+        "model.g_steps=2",
+    ),
+    "matching": ("model=dcgan", "data.split=test", "model.feature_matching=1"),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_settings_resume_exactly(settings: tuple[str, ...]) -> None:
+    check_that_resuming_is_exact(5, *settings)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_settings_move_only_what_is_trained(settings: tuple[str, ...]) -> None:
+    check_that_phases_move_only_what_they_train_or_share(session_of(*settings))
+
+
+def test_two_generator_updates_for_each_of_the_discriminator_s() -> None:
+    session, game = ring("model.g_steps=2", "model.share_fakes=true")
+    heard: list[int] = []
+    generate = game.generate
+
+    def listening(z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        heard.append(len(z))
+        return generate(z, y)
+
+    game.generate = listening  # type: ignore[method-assign]
+    advance(session, 3)
+    # D makes fakes; G's first update takes them over, and its second makes its own.
+    assert heard == [8] * 3 * 2
+    optimizers = {name: player.optimizer for name, player in session.players.items()}
+    steps = {
+        name: {int(state["step"]) for state in optimizer.state.values()}
+        for name, optimizer in optimizers.items()
+    }
+    assert steps == {"discriminator": {3}, "generator": {6}}
+
+
+def test_noise_is_that_of_the_run_s_step() -> None:
+    session, game = ring("model.instance_noise=1.0", "model.instance_noise_steps=4")
+    asked: list[int] = []
+    deviation = game.view.deviation
+
+    def listening(step: int) -> float:
+        asked.append(step)
+        return deviation(step)
+
+    game.view.deviation = listening  # type: ignore[method-assign]
+    advance(session, 3)
+    # Real and fake for D, fake for G, at each step.
+    assert asked == [0] * 3 + [1] * 3 + [2] * 3
+
+
+def test_noise_that_has_gone_is_no_noise() -> None:
+    plain, _ = ring()
+    noisy, _ = ring("model.instance_noise=1.0", "model.instance_noise_steps=1")
+    advance(plain, 1)
+    noisy.trainer.load_state_dict(copy.deepcopy(plain.trainer.state_dict()))
+    advance(plain, 2)
+    advance(noisy, 2)
+    found = snapshot(noisy.model)
+    assert all(torch.equal(v, found[n]) for n, v in snapshot(plain.model).items())
+
+
+@pytest.mark.parametrize(("data", "inputs"), [("ring", 2 * 2), ("grid", 2 * 2)])
+def test_the_discriminator_is_built_for_packs_and_the_generator_is_not(
+    data: str, inputs: int
+) -> None:
+    session = session_of("model=gan", f"data={data}", "data.points=64", "model.packing=2")
+    game = session.model
+    assert isinstance(game, GAN)
+    assert game.discriminator.get_submodule("first").in_features == inputs
+    loss = game.discriminator_loss(session.stream.batch(0))
+    assert loss.outputs["output/real"].shape == (4,)
+    assert game.sample(3).shape == (3, 2)
+    assert game.score(torch.zeros(3, 2)) is None
+
+
+def test_packs_of_images_lie_in_channels() -> None:
+    game = session_of("model=dcgan", "data.split=test", "model.packing=4").model
+    assert isinstance(game, GAN)
+    assert game.discriminator.get_submodule("first").in_channels == 4
+    assert game.sample(3).shape == (3, 1, 28, 28)
+
+
+def test_feature_matching_by_hand() -> None:
+    """Salimans et al. 2016, section 3.1: means (2, 0) and (0, 1), so 4 + 1."""
+    real = torch.tensor([[1.0, 1.0], [3.0, -1.0]])
+    fake = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    assert feature_gap(real, fake).item() == 5.0
+
+
+def test_feature_matching_stands_beside_or_in_place_of_the_adversarial_term() -> None:
+    session, game = ring("model.feature_matching=3")
+    batch = session.stream.batch(0)
+
+    def total(adversarial: float, matching: float) -> torch.Tensor:
+        game.adversarial, game.feature_matching = adversarial, matching
+        torch.manual_seed(0)
+        return game.generator_loss(batch).total
+
+    torch.manual_seed(0)
+    fake = game.sample(len(batch))
+    gap = feature_gap(game.discriminator.features(batch.real), game.discriminator.features(fake))
+    torch.testing.assert_close(total(0, 3), 3 * gap)
+    torch.testing.assert_close(total(1, 3), total(1, 0) + 3 * gap)
+    torch.testing.assert_close(total(0.5, 0), 0.5 * total(1, 0))
+
+
+def test_a_loss_that_compares_gets_the_outputs_on_real_samples() -> None:
+    session, game = ring("loss=relativistic")
+    batch = session.stream.batch(0)
+    torch.manual_seed(0)
+    fake = game.discriminator(game.sample(len(batch)))
+    expected = game.loss.generator(fake, game.discriminator(batch.real))
+    torch.manual_seed(0)
+    assert torch.equal(game.generator_loss(batch).total, expected)
+
+
+def test_historical_averaging_is_in_both_losses_and_begins_at_0() -> None:
+    session, _ = ring("model.historical_averaging=0.5")
+    session.trainer.advance()
+    means = session.trainer.window.means()
+    assert means["historical_averaging/discriminator"] == 0
+    assert means["historical_averaging/generator"] == 0
+    session.trainer.advance()
+    means = session.trainer.window.means()
+    assert means["historical_averaging/discriminator"] > 0
+    assert means["historical_averaging/generator"] > 0
+
+
+def test_faults_are_said_together() -> None:
+    with pytest.raises(ConfigError) as error:
+        ring("model.d_steps=0", "model.g_steps=0", "model.feature_matching=-1")
+    assert str(error.value).count("\n") == 2

@@ -1,0 +1,181 @@
+"""Unrolled GAN (Metz et al. 2017): what the generator foresees, and the gradient through it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from composing import session_of
+from torch import Tensor, nn
+
+from gan_cli.losses import Wasserstein
+from gan_cli.model import Batch, DataSpec
+from gan_cli.models.unrolled import UnrolledGAN
+from gan_cli.models.unrolling import AdamDescent, GradientDescent
+from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
+from gan_cli.penalties import WeightClip
+from gan_cli.priors import Gaussian
+
+
+class Constant(Generator):
+    """Always theta, whatever the latent."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.theta = nn.Parameter(torch.tensor([1.5]))
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.theta.expand(len(z), 1)
+
+
+class Slope(Discriminator):
+    """psi x."""
+
+    width = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(self.head.weight, 0.7)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return x
+
+
+class Dirac(NetworkFamily):
+    """The players of the Dirac-GAN (Mescheder et al. 2018, Definition 2.1)."""
+
+    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
+        return Constant()
+
+    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
+        return Slope()
+
+
+def dirac(unroll: int, saddle: bool) -> UnrolledGAN:
+    data = DataSpec("dirac", (1,), 4)
+    return UnrolledGAN(
+        data,
+        Gaussian(1),
+        Dirac(),
+        Wasserstein(),
+        WeightClip(100.0),
+        unroll=unroll,
+        unroll_optimizer="sgd",
+        unroll_lr=0.1,
+        saddle=saddle,
+    )
+
+
+def zeros() -> Batch:
+    return Batch(torch.arange(4), lambda index: torch.zeros(len(index), 1), lambda _: None)
+
+
+@pytest.mark.parametrize("saddle", [True, False])
+@pytest.mark.parametrize("unroll", [0, 1, 3])
+def test_the_dirac_gan_s_loss_and_gradient_by_hand(unroll: int, saddle: bool) -> None:
+    """L_D = psi theta, so psi_K = psi - K .1 theta, and f_K = -psi_K theta has a slope of
+    -psi + 2 K .1 theta: the new part pulls theta to the truth, 0.
+    """
+    model = dirac(unroll, saddle)
+    assert isinstance(model.generator, Constant)
+    loss = model.generator_loss(zeros()).total
+    loss.backward()
+    theta, psi = 1.5, 0.7
+    assert loss.item() == pytest.approx(-(psi - 0.1 * unroll * theta) * theta)
+    assert model.generator.theta.grad is not None
+    assert model.generator.theta.grad.item() == pytest.approx(-psi + 2 * 0.1 * unroll * theta)
+    assert model.discriminator.head.weight.item() == pytest.approx(psi)  # it was imagination
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+
+
+def pull(network: nn.Module, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    return (torch.func.functional_call(network, weights, (x,)) - 1).square().mean()
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_imagined_steps_are_those_of_torch_s_optimizer(kind: str) -> None:
+    """From the moments that true steps have left, for Adam."""
+    network, x = net(), torch.randn(5, 2, dtype=torch.float64)
+    if kind == "adam":
+        descent = AdamDescent(network, 0.01, (0.5, 0.99))
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.5, 0.99))
+    else:
+        descent = GradientDescent(0.01)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+
+    def update() -> None:
+        optimizer.zero_grad()
+        (network(x) - 1).square().mean().backward()
+        optimizer.step()
+
+    for _ in range(4):
+        update()
+        descent.record(network)
+    weights = dict(network.named_parameters())
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    imagined = descent.descend({**weights}, lambda some: pull(network, some, x), 3)
+    assert all(torch.equal(before[name], weight) for name, weight in weights.items())
+    for _ in range(3):
+        update()
+    for name, weight in network.named_parameters():
+        torch.testing.assert_close(imagined[name], weight, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_the_gradient_through_the_steps_is_right(kind: str) -> None:
+    """Against finite differences in float64."""
+    network = net()
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
+    descent = AdamDescent(network, 0.05, (0.5, 0.9)) if kind == "adam" else GradientDescent(0.05)
+    pull(network, {**dict(network.named_parameters())}, torch.ones(3, 2).double()).backward()
+    descent.record(network)
+
+    def later(x: Tensor) -> Tensor:
+        found = descent.descend(weights, lambda some: pull(network, some, x), 2)
+        return pull(network, found, x)
+
+    x = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(later, (x,))
+
+
+def test_dead_units_give_no_nan() -> None:
+    network = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+    nn.init.constant_(network[0].bias, -100.0)  # type: ignore[arg-type]
+    descent = AdamDescent(network, 0.1, (0.5, 0.9))
+    x = torch.ones(2, 1, requires_grad=True)
+    found = descent.descend(
+        {**dict(network.named_parameters())}, lambda some: pull(network, some, x), 2
+    )
+    pull(network, found, x).backward()
+    assert x.grad is not None
+    assert bool(x.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating"])
+def test_0_steps_are_a_gan_bit_for_bit(loss: str) -> None:
+    shared = (f"loss={loss}", "network=mlp", "data=ring", "data.points=100", "network.depth=2")
+    saddle = str(loss == "minimax").lower()
+    plain = session_of("model=gan", *shared)
+    unrolled = session_of("model=unrolled", "model.unroll=0", f"model.saddle={saddle}", *shared)
+    for _ in range(10):
+        plain.trainer.advance()
+        unrolled.trainer.advance()
+    found = unrolled.model.state_dict()
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_nothing_imagined_is_recorded_where_d_has_batch_norm() -> None:
+    session = session_of("model=unrolled", "model.unroll=2", "network=dcgan", "data.split=test")
+    trainer = session.trainer
+    trainer.advance()
+    before = {n: v.clone() for n, v in session.model.state_dict().items() if "generator" not in n}
+    phase, focus = trainer._phases[-1], trainer._focus[-1]
+    focus.apply()
+    trainer._update(phase, session.stream.batch(3), measure=False)
+    after = session.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
