@@ -1,0 +1,65 @@
+"""Mutual information: of two labellings exactly, of codes and samples from below. In nats."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Bound(NamedTuple):
+    """A lower bound of a mutual information, from samples."""
+
+    value: float  # in nats
+    error: float | None  # standard error; None of one sample
+
+
+def information_bound(log_posterior: Tensor, log_prior: Tensor) -> Bound:
+    """E[log Q(c|x)] + H(c), a lower bound of I(c; x) (Chen et al. 2016, Eq. 5).
+
+    H(c) enters as -E[log p(c)], over the same samples.
+
+    Args:
+        log_posterior: log Q(c|x) of each sample's own code, [n].
+        log_prior: log p(c), [n].
+    """
+    gained = log_posterior.double() - log_prior.double()
+    error = gained.std().item() / math.sqrt(len(gained)) if len(gained) > 1 else None
+    return Bound(gained.mean().item(), error)
+
+
+def entropy(counts: Tensor) -> float:
+    """Of the shares that counts of any shape stand for, in nats.
+
+    Raises:
+        ValueError: all counts are 0.
+    """
+    total = counts.sum()
+    if not int(total):
+        raise ValueError("all counts are 0: an entropy takes at least 1 sample")
+    return torch.special.entr(counts.double() / total).sum().item()
+
+
+def mutual_information(table: Tensor) -> float:
+    """I of two labellings from how often each pair of labels comes up, [labels, labels], in nats.
+
+    Raises:
+        ValueError: all counts are 0.
+    """
+    told = entropy(table.sum(1)) + entropy(table.sum(0)) - entropy(table)
+    return max(told, 0.0)  # independent labellings come out at +-1e-16
+
+
+def normalised_mutual_information(table: Tensor) -> float:
+    """I over the arithmetic mean of both entropies (Strehl and Ghosh 2002 take the geometric one).
+
+    1 where either labelling tells the other, 0 where neither says anything of the other; also 0
+    where one of them has a single label only, and 1 where both have.
+
+    Raises:
+        ValueError: all counts are 0.
+    """
+    mean = (entropy(table.sum(1)) + entropy(table.sum(0))) / 2
+    return mutual_information(table) / mean if mean > 0 else 1.0
