@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from gan_cli.losses import LeastSquares, NonSaturating, Wasserstein
 from gan_cli.model import DataSpec
 from gan_cli.models.adversarial import judged, lazy, verdicts
-from gan_cli.networks.dcgan import DCGANDiscriminator
-from gan_cli.networks.infogan import InfoGANDiscriminator
-from gan_cli.networks.mlp import MLPDiscriminator
+from gan_cli.networks.dcgan import DCGAN
+from gan_cli.networks.infogan import InfoGANNetworks
+from gan_cli.networks.mlp import MLP
 from gan_cli.penalties import R1, GradientPenalty, NoPenalty
 
 REAL, FAKE = torch.tensor([2.0, -1.0, 1.0, 0.5]), torch.tensor([0.5, -3.0, -1.0, -2.0])
@@ -83,9 +83,9 @@ def test_the_gradient_penalty_reaches_the_loss() -> None:
 @pytest.mark.parametrize(
     ("network", "slope"),
     [
-        (DCGANDiscriminator(DataSpec("t", (1, 8, 8), 1), 4, 0, "none"), 0.2),
-        (MLPDiscriminator(DataSpec("t", (1, 8, 8), 1), 4, 1, 0), 0.2),
-        (InfoGANDiscriminator(DataSpec("t", (1, 12, 12), 1), 4, 0), 0.1),
+        (DCGAN(4, "none").discriminator(DataSpec("t", (1, 8, 8), 1)), 0.2),
+        (MLP(4, 1).discriminator(DataSpec("t", (1, 8, 8), 1)), 0.2),
+        (InfoGANNetworks(4).discriminator(DataSpec("t", (1, 12, 12), 1)), 0.1),
     ],
 )
 def test_the_first_layer_leaks_as_its_paper_says(network: nn.Module, slope: float) -> None:
