@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gan_cli.console import console, on_terminal
+
+REDRAW = 0.1  # seconds
 
 
 def ignore(count: int) -> None:
@@ -34,4 +37,13 @@ def progress_bar(
     columns = (TextColumn("{task.description}"), BarColumn(), done, TimeRemainingColumn())
     with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task(text, total=total)
-        yield lambda count: bar.advance(task, count)
+        drawn = time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal drawn
+            bar.advance(task, count)
+            if time.monotonic() - drawn >= REDRAW:
+                drawn = time.monotonic()
+                bar.refresh()  # below another bar, which may draw itself only when it is told
+
+        yield advance
