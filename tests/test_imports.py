@@ -76,9 +76,12 @@ def test_only_the_gate_reaches_a_concrete_model_or_network(module: str) -> None:
     assert not ours(imported(MODULES[module])) & (room("models") | room("networks"))
 
 
+ENTRIES = {"gan_cli.train", "gan_cli.sample", "gan_cli.evaluate"}
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_nothing_imports_an_entry_point(module: str) -> None:
-    assert not ours(imported(MODULES[module])) & {"gan_cli.train", "gan_cli.sample"}
+    assert not ours(imported(MODULES[module])) & ENTRIES
 
 
 KNOW_HYDRA = room("config") | {"gan_cli.train", "gan_cli.training.run"}
@@ -93,6 +96,19 @@ def test_few_know_hydra(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(room("callbacks")))
 def test_callbacks_never_touch_the_training(module: str) -> None:
     assert not ours(imported(MODULES[module])) & room("training")
+
+
+@pytest.mark.parametrize("module", sorted(room("metrics")))
+def test_metrics_know_numbers_alone(module: str) -> None:
+    assert ours(imported(MODULES[module])) <= room("metrics")
+
+
+@pytest.mark.parametrize("module", sorted(room("evaluation")))
+def test_evaluation_knows_nothing_of_how_a_model_was_trained(module: str) -> None:
+    allowed = {"gan_cli.training.runtime"}  # devices
+    assert not ours(imported(MODULES[module])) & (
+        (room("training") | room("callbacks") | room("models")) - allowed
+    )
 
 
 def test_there_are_no_circles() -> None:

@@ -14,6 +14,7 @@ AUTO, ALL = "auto", "all"
 
 def measures() -> list[Measure]:
     """One of each, in the order in which figures are shown."""
+    from gan_cli.evaluation.measures.classifier import ClassifierFigures
     from gan_cli.evaluation.measures.diversity import Diversity
     from gan_cli.evaluation.measures.fid import FID
     from gan_cli.evaluation.measures.kid import KID
@@ -23,7 +24,17 @@ def measures() -> list[Measure]:
     from gan_cli.evaluation.measures.prdc import PRDC
     from gan_cli.evaluation.measures.stacked_modes import StackedModes
 
-    return [FID(), KID(), PRDC(), Modes(), StackedModes(), Points(), Memorisation(), Diversity()]
+    return [
+        ClassifierFigures(),
+        FID(),
+        KID(),
+        PRDC(),
+        Modes(),
+        StackedModes(),
+        Points(),
+        Memorisation(),
+        Diversity(),
+    ]
 
 
 @dataclass(frozen=True)
