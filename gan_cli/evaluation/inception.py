@@ -43,13 +43,13 @@ class Inception(Extractor):
     def __init__(self, weights: list[ConvWeights], device: torch.device | str = "cpu") -> None:
         self.identity = identity(weights)
         self.device = torch.device(device)
-        self._network = network()
-        for conv, source in zip(convolutions(self._network), weights, strict=True):
+        self.network = network()
+        for conv, source in zip(convolutions(self.network), weights, strict=True):
             conv.take(source)
-        self._network.eval().requires_grad_(False)
-        self._network.to(self.device)
+        self.network.eval().requires_grad_(False)
+        self.network.to(self.device)
         if self.device.type in ("cpu", "cuda"):
-            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> tuple[Tensor, None]:
@@ -67,7 +67,7 @@ class Inception(Extractor):
         with exactly(), torch.autocast(self.device.type, enabled=False):
             for chunk in images.split(CHUNK.get(self.device.type, 32)):
                 x = prepared(chunk.to(self.device)).contiguous(memory_format=torch.channels_last)
-                found.append(self._network(x).cpu())
+                found.append(self.network(x).cpu())
         return torch.cat(found), None
 
 

@@ -72,9 +72,8 @@ def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
     assert found.protocol["subset_size"] == 200
     assert found.protocol["compared"] == "200 generated with 300 real"
     assert found.error is None
-    assert found.floor == pytest.approx(
-        kernel_distance(*(h.kept for h in given.halves(random))).value
-    )
+    first, second = given.halves(random)
+    assert found.floor == pytest.approx(kernel_distance(first.kept, second.kept).value)
 
 
 def test_kid_has_an_error_where_subsets_leave_samples_out(monkeypatch) -> None:
