@@ -15,8 +15,10 @@ AUTO, ALL = "auto", "all"
 def measures() -> list[Measure]:
     """One of each, in the order in which figures are shown."""
     from gan_cli.evaluation.measures.classifier import ClassifierFigures
+    from gan_cli.evaluation.measures.conditional import Conditional
     from gan_cli.evaluation.measures.diversity import Diversity
     from gan_cli.evaluation.measures.fid import FID
+    from gan_cli.evaluation.measures.gan_train import GANTrain
     from gan_cli.evaluation.measures.kid import KID
     from gan_cli.evaluation.measures.memorisation import Memorisation
     from gan_cli.evaluation.measures.modes import Modes
@@ -29,6 +31,8 @@ def measures() -> list[Measure]:
         FID(),
         KID(),
         PRDC(),
+        Conditional(),
+        GANTrain(),
         Modes(),
         StackedModes(),
         Points(),

@@ -26,7 +26,7 @@ class ClassifierNetwork(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         channels, *size = shape
-        self.size = _shrunk(*size)
+        self.size = shrunk(*size)
         steps = pairwise((channels, *CHANNELS))
         self.trunk = nn.Sequential(*(_layer(before, after) for before, after in steps))
         height, width = self.size
@@ -81,7 +81,7 @@ def _layer(before: int, after: int) -> nn.Module:
     )
 
 
-def _shrunk(height: int, width: int) -> tuple[int, int]:
+def shrunk(height: int, width: int) -> tuple[int, int]:
     """The size to work at, of the same proportions."""
     factor = min(1.0, LONGEST / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
