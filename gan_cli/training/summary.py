@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.model import Batch, Model
 from gan_cli.training.optimizers import Player
 
 
-def count(module: nn.Module, own: bool = False) -> int:
-    """The number of a module's parameters, or only of those that are not its children's."""
-    return sum(p.numel() for p in module.parameters(recurse=not own))
+def count(module: nn.Module) -> int:
+    """The number of a module's parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def layers(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Every leaf layer by its path; what computes a layer's weight is part of the layer."""
+    for path, module in network.named_modules(prefix=name):
+        leaf = is_parametrized(module) or not any(True for _ in module.children())
+        if path and leaf and "parametrizations" not in path.split("."):
+            yield path, module
 
 
 def trace(model: Model, batch: Batch) -> dict[str, tuple[int, ...]]:
     """The output shape of every leaf layer, by name, as each phase computes its loss."""
     shapes: dict[str, tuple[int, ...]] = {}
     handles = []
-    for name, module in model.named_modules():
-        if name and not any(True for _ in module.children()):
+    for name, module in layers(model):
 
-            def note(_module: nn.Module, _inputs: object, out: object, name: str = name) -> None:
-                if isinstance(out, Tensor):
-                    shapes.setdefault(name, tuple(out.shape))
+        def note(_module: nn.Module, _inputs: object, out: object, name: str = name) -> None:
+            if isinstance(out, Tensor):
+                shapes.setdefault(name, tuple(out.shape))
 
-            handles.append(module.register_forward_hook(note))
+        handles.append(module.register_forward_hook(note))
     try:
         for phase in model.phases():
             phase.loss(batch)
@@ -87,10 +95,11 @@ def show(
     for name, network in model.named_children():
         table = Table("layer", "", "output shape", title=f"{name}: {count(network):,} parameters")
         table.add_column("parameters", justify="right")
-        for path, module in network.named_modules(prefix=name):
+        for path, module in layers(network, name):
             if path in shapes:
                 shape = "x".join(map(str, shapes[path]))
-                table.add_row(path, type(module).__name__, shape, f"{count(module, own=True):,}")
+                kind = type_before_parametrizations(module).__name__
+                table.add_row(path, kind, shape, f"{count(module):,}")
         console.print(table)
 
     table = Table("phase", "trains", "how often", "optimizer", "learning rate", title="phases")
