@@ -43,7 +43,9 @@ class Inception(Extractor):
     def __init__(self, weights: list[ConvWeights], device: torch.device | str = "cpu") -> None:
         self.identity = identity(weights)
         self.device = torch.device(device)
-        self.network = network()
+        with torch.device("meta"):  # all numbers are set below
+            self.network = network()
+        self.network.to_empty(device="cpu")
         for conv, source in zip(convolutions(self.network), weights, strict=True):
             conv.take(source)
         self.network.eval().requires_grad_(False)

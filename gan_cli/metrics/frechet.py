@@ -39,12 +39,6 @@ class Moments:
         self._join(len(piece), mean)
         self._scatter.addmm_(centred.T, centred)
 
-    def merge(self, other: Moments) -> None:
-        """Add all samples that `other` has seen."""
-        if other.count:
-            self._join(other.count, other.mean.to(self.mean.device))
-            self._scatter += other._scatter.to(self.mean.device)
-
     def _join(self, count: int, mean: Tensor) -> None:
         """What `count` more samples around `mean` change, apart from their own scatter."""
         gap = mean - self.mean

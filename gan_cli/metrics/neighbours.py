@@ -127,7 +127,7 @@ def two_sample(real: Tensor, fake: Tensor) -> TwoSample:
     _check(real, fake)
     if min(len(real), len(fake)) < 2:
         raise ValueError(f"{len(real)} real and {len(fake)} fake samples: must be at least 2 each")
-    real, fake = _centred(real.to(torch.float64), fake.to(torch.float64))
+    real, fake = _centred(real, fake)
     across_fake = torch.full((len(fake),), torch.inf, dtype=real.dtype, device=real.device)
     across_real = []
     for _, block in _squared_blocks(real, fake):

@@ -12,10 +12,10 @@ from torch import Tensor
 from gan_cli.data.dataset import Dataset
 from gan_cli.errors import ConfigError
 from gan_cli.evaluation import floors, self_check
-from gan_cli.evaluation.measure import HIGHER, LOWER, Extractor, Figure
+from gan_cli.evaluation.measure import HIGHER, LOWER, NEITHER, Extractor, Figure
 from gan_cli.evaluation.measures import fid, kid, prdc
 from gan_cli.metrics.kernel import kernel_distance
-from gan_cli.metrics.neighbours import neighbourhoods
+from gan_cli.metrics.neighbours import neighbourhoods, two_sample
 
 
 @pytest.fixture(autouse=True)
@@ -93,15 +93,19 @@ def test_neighbourhoods_compare_equally_many() -> None:
         "recall_random",
         "density_random",
         "coverage_random",
+        "two_sample_random",
     ]
     real, fake = given.reference(random).kept[:200], given.generated(random).kept
-    expected = neighbourhoods(real, fake)
-    assert [f.value for f in figures] == pytest.approx(list(expected))
+    expected = [*neighbourhoods(real, fake), two_sample(real, fake).accuracy]
+    assert [f.value for f in figures] == pytest.approx(expected)
     first, second = given.halves(random)
-    best = neighbourhoods(first.kept, second.kept)
-    assert [f.floor for f in figures] == pytest.approx(list(best))
-    assert all(f.better == HIGHER for f in figures)
-    assert [f.protocol["neighbours"] for f in figures] == [3, 3, 5, 5]
+    best = [
+        *neighbourhoods(first.kept, second.kept),
+        two_sample(first.kept, second.kept).accuracy,
+    ]
+    assert [f.floor for f in figures] == pytest.approx(best)
+    assert [f.better for f in figures] == [HIGHER] * 4 + [NEITHER]
+    assert [f.protocol["neighbours"] for f in figures] == [3, 3, 5, 5, 1]
     assert of(figures, "recall_random").protocol["compared"] == "200 generated with 200 real"
 
 

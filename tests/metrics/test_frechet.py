@@ -63,15 +63,6 @@ def test_moments_take_more_rows_than_they_convert_at_once() -> None:
     torch.testing.assert_close(moments(x).covariance, torch.cov(x.double().T))
 
 
-def test_moments_of_two_processes_are_joined() -> None:
-    x = numbers(70, 5)
-    first, second = moments(x[:20]), moments(x[20:])
-    first.merge(second)
-    first.merge(Moments(5))
-    assert first.count == 70
-    torch.testing.assert_close(first.covariance, torch.cov(x.T))
-
-
 def test_moments_refuse_what_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"must be \[n, 4\]"):
         Moments(4).update(torch.zeros(3, 5))

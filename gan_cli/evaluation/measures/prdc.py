@@ -1,8 +1,9 @@
-"""Precision, recall, density and coverage in an extractor's features."""
+"""What nearest neighbours in an extractor's features say: precision, recall and others."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from gan_cli.evaluation.floors import floor
 from gan_cli.evaluation.measure import (
@@ -15,11 +16,18 @@ from gan_cli.evaluation.measure import (
     Subject,
 )
 from gan_cli.evaluation.measures.fid import no_picture
-from gan_cli.metrics.neighbours import DENSITY_K, MANIFOLD_K, Neighbourhoods, neighbourhoods
+from gan_cli.metrics.neighbours import (
+    DENSITY_K,
+    MANIFOLD_K,
+    Neighbourhoods,
+    TwoSample,
+    neighbourhoods,
+    two_sample,
+)
 
 
 class PRDC(Measure):
-    """precision_inception and its siblings (Kynkaanniemi et al. 2019, Naeem et al. 2020)."""
+    """precision_inception and its siblings (Kynkaanniemi 2019, Naeem 2020, Lopez-Paz 2017)."""
 
     name = "prdc"
 
@@ -43,21 +51,22 @@ def too_few(subject: Subject) -> str:
 
 
 def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
-    """precision_, recall_, density_ and coverage_<extractor's name>, of the kept features.
+    """precision_, recall_, density_, coverage_ and two_sample_<extractor's name>.
 
+    Of the kept features; the last is the accuracy of 1-NN in telling generated from real ones.
     As many real features as generated ones are compared, or the reverse, since each figure moves
     with the ratio of the two.
     """
     generated, real = subject.generated(extractor), subject.reference(extractor)
     count = min(len(generated.kept), len(real.kept))
-    values = neighbourhoods(real.kept[:count], generated.kept[:count])
-    best = floor("prdc", subject, extractor, _of_halves)
+    values, apart = _compared(real.kept[:count], generated.kept[:count])
+    best, best_apart = floor("prdc", subject, extractor, _of_halves)
     protocol = {
         **subject.protocol(extractor),
         "compared": f"{count:,} generated with {count:,} real",
     }
     ks = {"precision": MANIFOLD_K, "recall": MANIFOLD_K}
-    return [
+    figures = [
         Figure(
             name=f"{name}_{extractor.name}",
             value=value,
@@ -67,8 +76,20 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
         )
         for name, value in values._asdict().items()
     ]
+    told = Figure(
+        name=f"two_sample_{extractor.name}",
+        value=apart.accuracy,
+        floor=best_apart.accuracy,
+        protocol={**protocol, "neighbours": 1, "ideal": 0.5},
+        note=f"real samples are known with {apart.real:.1%}, generated ones with {apart.fake:.1%}",
+    )
+    return [*figures, told]
 
 
-def _of_halves(first: Features, second: Features) -> Neighbourhoods:
+def _compared(real: Tensor, fake: Tensor) -> tuple[Neighbourhoods, TwoSample]:
+    return neighbourhoods(real, fake), two_sample(real, fake)
+
+
+def _of_halves(first: Features, second: Features) -> tuple[Neighbourhoods, TwoSample]:
     count = min(len(first.kept), len(second.kept))
-    return neighbourhoods(first.kept[:count], second.kept[:count])
+    return _compared(first.kept[:count], second.kept[:count])
