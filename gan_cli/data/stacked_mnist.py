@@ -1,4 +1,4 @@
-"""Stacked MNIST (Metz et al. 2017, Sec. 3.3.1): 1000 modes that can be counted."""
+"""Stacked MNIST (Metz et al. 2017): 1000 modes that can be counted."""
 
 from __future__ import annotations
 

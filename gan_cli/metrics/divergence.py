@@ -136,7 +136,7 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'| of samples [n, D] and [m, D] (Szekely and Rizzo 2013).
 
     Each mean leaves out pairs of a sample with itself, so it is unbiased: 0 on average where both
-    sets are of one distribution, and then as often negative. Eq. 2 of the paper, without a root.
+    sets are of one distribution, and then often negative. No root is taken.
 
     Raises:
         ValueError: a set has fewer than two samples.

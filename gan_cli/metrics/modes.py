@@ -25,11 +25,12 @@ class Coverage(NamedTuple):
 
 
 def coverage(points: Tensor, modes: Tensor, deviation: float, within: float = WITHIN) -> Coverage:
-    """Which modes `points` lie in (Srivastava et al. 2017, Sec. 4.1; Lin et al. 2018, Sec. 4.1).
+    """Which modes `points` lie in: VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018).
 
     A sample is of high quality if it is closer to the nearest mode than three deviations; it then
-    counts for that mode, and one such sample captures it. Exact draws of a Gaussian in the plane
-    are of high quality with probability 1 - exp(-9/2) = 98.89 %, see `perfect_share`.
+    counts for that mode, and one such sample captures it, as in the code that PacGAN published.
+    Exact draws of a Gaussian in the plane are of high quality with probability
+    1 - exp(-9/2) = 98.89 %, see `perfect_share`.
 
     Args:
         points: [n, D].
@@ -63,9 +64,10 @@ def perfect_share(dimension: int, within: float = WITHIN) -> float:
 def kl_from_uniform(counts: Tensor) -> float:
     """KL(p || uniform) in nats, of the shares p that `counts` [M] make; 0 ... log M.
 
-    PacGAN's reverse KL: the generated distribution over modes comes first, the true one, in which
-    all M are equally likely, second. n samples of the uniform one itself give (M - 1) / (2n) on
-    average.
+    PacGAN's reverse KL, and its KL on stacked MNIST: the generated distribution over modes comes
+    first, the true one, in which all M are equally likely, second. So does the code it published
+    (in the plane as the entropy, which is log M less this). n samples of the uniform distribution
+    itself give (M - 1) / (2n) on average.
 
     Raises:
         ValueError: all counts are 0.
