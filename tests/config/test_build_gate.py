@@ -147,6 +147,16 @@ def test_our_own_classes_need_no_trust() -> None:
     assert resolve("gan_cli.priors.Gaussian", Trust(), "prior") is Gaussian
 
 
+def test_a_package_of_ours_may_offer_the_classes_of_its_modules() -> None:
+    """By either name, and none that merely passes through."""
+    offered = resolve("gan_cli.losses.Hinge", Trust(), "loss")
+    assert resolve("gan_cli.losses.classic.Hinge", Trust(), "loss") is offered
+    with pytest.raises(ConfigError, match=r"must be the class's own name, gan_cli\.losses\.base\."):
+        resolve("gan_cli.losses.classic.AdversarialLoss", Trust(), "loss")
+    with pytest.raises(ConfigError, match=r"cannot be built; take one of .*Hinge.*NonSaturating"):
+        resolve("gan_cli.losses.AdversarialLoss", Trust(), "loss")
+
+
 def test_trust_names_no_more_than_it_says() -> None:
     said = refusal("torch.load", Trust(modules=("torch",)))
     assert said == "model._target_ = torch.load: must be a class; this is a function"

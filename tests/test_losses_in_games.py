@@ -1,0 +1,88 @@
+"""Each file of conf/loss and conf/penalty in a game, as a user would choose it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+import torch
+from composing import session_of
+from every import LOSSES, PENALTIES
+
+from gan_cli.config import groups
+from gan_cli.losses import Hinge, Wasserstein
+from gan_cli.models.adversarial import warn_of_contradictions
+from gan_cli.networks.dcgan import DCGAN
+from gan_cli.networks.mlp import MLP
+from gan_cli.penalties import Penalty
+from gan_cli.training.session import Session
+
+GAME = ("model=gan", "data=ring", "data.points=64")
+
+
+def scalars_after(session: Session, steps: int) -> dict[str, float]:
+    for _ in range(steps):
+        session.trainer.advance(measure=True)
+    return dict(session.trainer.read())
+
+
+@pytest.mark.parametrize("option", groups.options("loss"))
+def test_every_loss_trains_both_players(option: str) -> None:
+    bounds = ["penalty=gradient_penalty"] if option == "wasserstein" else []
+    session = session_of(*GAME, f"loss={option}", *bounds)
+    before = {name: p.clone() for name, p in session.model.named_parameters()}
+    scalars = scalars_after(session, 3)
+    assert all(math.isfinite(value) for value in scalars.values()), scalars
+    moved = {n for n, p in session.model.named_parameters() if not torch.equal(p, before[n])}
+    assert {name.partition(".")[0] for name in moved} == {"generator", "discriminator"}
+
+
+@pytest.mark.parametrize(
+    ("option", "settings"),
+    [*((option, []) for option in groups.options("penalty")), ("orthogonal", ["penalty.every=2"])],
+)
+def test_every_penalty_trains_and_is_plotted(option: str, settings: list[str]) -> None:
+    session = session_of(*GAME, "loss=hinge", f"penalty={option}", *settings)
+    name = session.model.penalty.name  # type: ignore[union-attr]
+    scalars = scalars_after(session, 3)
+    assert all(math.isfinite(value) for value in scalars.values()), scalars
+    plotted = {key for key in scalars if "penalty/" in key}
+    assert len(plotted) == (1 if name else 0), scalars
+    assert all(key.endswith(f"penalty/{name}") and scalars[key] >= 0 for key in plotted)
+
+
+def test_every_class_can_be_chosen() -> None:
+    """Each has a file, and a file names it by the room, not by the module within."""
+    for group, kinds in (("loss", LOSSES), ("penalty", PENALTIES)):
+        named = []
+        for option in groups.options(group):
+            text = (groups.CONF / group / f"{option}.yaml").read_text(encoding="utf-8")
+            named.append(text.partition("_target_: ")[2].split()[0])
+        room = {"loss": "gan_cli.losses", "penalty": "gan_cli.penalties"}[group]
+        assert set(named) == {f"{room}.{kind.__name__}" for kind in kinds}
+
+
+def said(loss: type, penalty: Penalty, network: object) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_contradictions(loss(), penalty, network)  # type: ignore[arg-type]
+    return [str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize("make", PENALTIES)
+def test_contradictions_go_by_the_penaltys_own_flags(make: type[Penalty]) -> None:
+    mlp, mixing = MLP(4, 1), DCGAN(4, "batch")
+    assert said(Hinge, make(), mlp) == []
+    slope = said(Wasserstein, make(), mlp)
+    assert [text.startswith("loss = wasserstein with nothing") for text in slope] == (
+        [] if make.lipschitz else [True]
+    )
+    mixed = said(Hinge, make(), mixing)
+    assert [text.startswith(f"penalty = {make.name} looks at") for text in mixed] == (
+        [True] if make.per_sample else []
+    )
+
+
+def test_no_other_loss_needs_a_bound_on_the_slope() -> None:
+    assert [kind for kind in LOSSES if kind.unbounded] == [Wasserstein]
