@@ -104,6 +104,16 @@ def test_resuming_is_exact() -> None:
         assert model.sample(3).isfinite().all()
 
 
+@pytest.mark.parametrize("model", ["dcgan", "infogan"])
+def test_games_draw_the_reference_from_their_prior(model: str) -> None:
+    game = session_of(
+        f"model={model}", "network.generator_norm=virtual_batch", "prior=uniform", "data.split=test"
+    ).model
+    reference = game.get_buffer("generator.reference")
+    assert game.prior.log_prob(reference).isfinite().all()  # nothing outside [-1, 1]
+    assert len(reference.unique(dim=0)) == REFERENCES
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_it_trains_in_any_precision(precision: str) -> None:
     session = session_of(
