@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from gan_cli import duration
@@ -38,6 +38,15 @@ def _file_name(value: str) -> str:
     return value
 
 
+def _names(value: object) -> object:
+    """A name, or several."""
+    several = value if isinstance(value, list) else [value]
+    if not several or not all(isinstance(name, str) and name for name in several):
+        message = "must be auto, all or a list of names such as [fid,kid]"
+        raise PydanticCustomError("asked", message)
+    return value
+
+
 def _home(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
@@ -66,7 +75,7 @@ class Evaluation(Strict):
     """When and how the model is judged during training."""
 
     every: Count | None = None  # steps
-    metrics: Text | Annotated[list[Text], Field(min_length=1)] = "auto"
+    metrics: Annotated[str | list[str], PlainValidator(_names)] = "auto"
     samples: Annotated[int, Field(ge=2, le=10_000_000)] = 10_000
     split: Literal["train", "test"] = "train"
     best: Text | None = None

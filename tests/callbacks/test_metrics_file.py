@@ -43,6 +43,16 @@ def test_a_resumed_run_appends(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in lines] == [50, 100]
 
 
+def test_an_evaluation_has_a_line_of_its_own(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics.start(0)
+    metrics.logged(50, {"x": 1.0}, {})
+    metrics.evaluated(50, {"metrics/kid": math.nan}, {})
+    metrics.end(50, "finished")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line.get("metrics/kid")) for line in lines] == [(50, None), (50, "nan")]
+
+
 def test_a_deleted_file_ends_the_run(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path / "metrics.jsonl")
     metrics.start(0)

@@ -64,6 +64,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         board = TensorBoard(root / name, CONFIG, hparams)
         board.start(0)
         board.drawn(0, {"real": COLOR, "samples/fixed": GREY})
+        if name == WGAN:
+            board.evaluated(0, {"metrics/kid": math.nan}, {})
+            board.evaluated(20, {"metrics/kid": 0.5}, {"metrics/nearest": GREY})
         for step in (10, 20, 30):
             board.logged(step, scalars(step, player), outputs(step))
         board.drawn(30, {"samples/fixed": GREY[::-1]})
@@ -84,7 +87,7 @@ def server(logs: Path, serving: Any) -> Iterator[Any]:
 def test_every_scalar_is_a_curve_under_its_own_name(server: Any) -> None:
     tags = server.get("plugin/scalars/tags")
     assert set(tags[DCGAN]) == set(scalars(10, "discriminator"))
-    assert set(tags[WGAN]) == set(scalars(10, "critic"))
+    assert set(tags[WGAN]) == set(scalars(10, "critic")) | {"metrics/kid"}
     assert server.curve(DCGAN, "loss/discriminator") == [(10, 11), (20, 21), (30, 31)]
     estimate = server.curve(WGAN, "wasserstein_estimate")
     assert estimate == [
@@ -93,6 +96,11 @@ def test_every_scalar_is_a_curve_under_its_own_name(server: Any) -> None:
         (30, pytest.approx(0.1)),
     ]
     assert server.curve(WGAN, "gradient_norm/critic")[0] == (10, pytest.approx(1e-30))
+
+
+def test_what_an_evaluation_found(server: Any) -> None:
+    assert server.curve(WGAN, "metrics/kid") == [(0, "NaN"), (20, 0.5)]
+    assert "metrics/nearest" in server.get("plugin/images/tags")[WGAN]
 
 
 def test_nan_is_shown_and_not_left_out(server: Any) -> None:
