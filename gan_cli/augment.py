@@ -1,7 +1,7 @@
 """Differentiable augmentation of what a discriminator sees (Zhao et al. 2020).
 
 Every sample gets its own transformation, drawn anew at each call from torch's stream. Gradients
-flow through, so the generator learns from augmented fakes (section 3.3, Eq. 3 to 5).
+flow through, so the generator learns from augmented fakes, as in Fig. 4 there.
 """
 
 from __future__ import annotations

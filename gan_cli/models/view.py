@@ -16,8 +16,8 @@ from gan_cli.model import DataSpec
 class View:
     """Samples, real and fake alike, as the discriminator sees them in every loss and penalty.
 
-    First augmented (Zhao et al. 2020, Eq. 4 and 5), then blurred by noise (Sonderby et al. 2017,
-    section 3.2; Arjovsky and Bottou 2017, section 3), then packed (Lin et al. 2018, section 2).
+    First augmented (Zhao et al. 2020, Fig. 4), then blurred by noise (Sonderby et al. 2017;
+    Arjovsky and Bottou 2017, section 3), then packed (Lin et al. 2018, section 2).
     What a penalty measures is the slope of the discriminator with respect to this view.
 
     Args:

@@ -93,6 +93,8 @@ def show(
     """Print what a run would train, how, and what memory it would take."""
     shapes = trace(model, batch)
     for name, network in model.named_children():
+        if not count(network):  # what a game remembers, such as a player's past
+            continue
         table = Table("layer", "", "output shape", title=f"{name}: {count(network):,} parameters")
         table.add_column("parameters", justify="right")
         for path, module in layers(network, name):

@@ -1,0 +1,110 @@
+"""Presets say what their papers say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from composing import settings_of
+
+from gan_cli.config.schema import Settings
+
+PUBLISHED = {
+    # Lin et al. 2018, section 4.1, and the configuration of the authors' code.
+    "pacgan_ring": {
+        "batch_size": 100,
+        "steps": 400_000,
+        "optimizer.lr": 1e-4,
+        "optimizer.betas": [0.8, 0.999],
+        "prior.dim": 2,
+        "data.points": 100_000,
+        "data.radius": 1.0,
+        "data.deviation": 0.01,
+        "network.width": 400,
+        "network.discriminator_width": 200,
+        "network.pieces": 5,
+        "ema.decay": 0,
+    },
+    "pacgan_grid": {"data.side": 5, "data.spacing": 2.0, "data.deviation": 0.05, "prior.dim": 2},
+    # Lin et al. 2018, section 4.2; 50 epochs of 128,000.
+    "stacked_mnist": {
+        "batch_size": 64,
+        "steps": 50 * 128_000 // 64,
+        "model.d_steps": 1,
+        "model.g_steps": 2,
+        "optimizer.lr": 2e-4,
+        "optimizer.betas": [0.5, 0.999],
+        "prior.dim": 100,
+        "prior.low": -1.0,
+        "data.stacks": 128_000,
+        "data.split": "all",
+        "ema.decay": 0,
+    },
+    # Metz et al. 2017, appendix A.
+    "unrolled_ring": {
+        "data.radius": 2.0,
+        "data.deviation": 0.02,
+        "prior.dim": 256,
+        "network.width": 128,
+        "optimizer.lr": 1e-4,
+        "model.unroll_lr": 1e-4,
+        "model.unroll": 5,
+        "model.saddle": True,
+    },
+    # Zhao et al. 2020, the script for CIFAR-10.
+    "diffaugment": {"model.augment": ["translation", "cutout"], "model.d_steps": 4},
+    # Odena et al. 2017, appendix A.
+    "acgan_mnist": {"batch_size": 100, "optimizer.lr": 2e-4, "model.classification": 1.0},
+    # Miyato and Koyama 2018, the authors' sn_cifar10.
+    "projection_cifar10": {
+        "batch_size": 64,
+        "steps": 50_000,
+        "model.d_steps": 5,
+        "model.conditional": True,
+        "network.conditioning": "projection",
+        "network.spectral_norm": True,
+        "network.discriminator_norm": "none",
+        "optimizer.lr": 2e-4,
+        "optimizer.betas": [0.0, 0.9],
+        "optimizer.schedule": "linear",
+        "prior.dim": 128,
+    },
+    # Salimans et al. 2016, section 3.
+    "improved_gan": {
+        "loss.smoothing": 0.1,
+        "network.minibatch_discrimination": [100, 5],
+        "network.generator_norm": "virtual_batch",
+    },
+}
+
+
+def found(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for name in key.split("."):
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
+    return value
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_the_published_settings(preset: str) -> None:
+    settings = settings_of(f"experiment={preset}")
+    expected = PUBLISHED[preset]
+    assert {key: found(settings, key) for key in expected} == expected
+
+
+def test_the_games_that_presets_name() -> None:
+    chosen = {
+        name: (settings.choices["model"], settings.choices["loss"])
+        for name in PUBLISHED
+        if (settings := settings_of(f"experiment={name}"))
+    }
+    assert chosen == {
+        "pacgan_ring": ("gan", "non_saturating"),
+        "pacgan_grid": ("gan", "non_saturating"),
+        "stacked_mnist": ("gan", "non_saturating"),
+        "unrolled_ring": ("unrolled", "minimax"),
+        "diffaugment": ("gan", "hinge"),
+        "acgan_mnist": ("acgan", "non_saturating"),
+        "projection_cifar10": ("projection_gan", "hinge"),
+        "improved_gan": ("dcgan", "non_saturating"),
+    }
