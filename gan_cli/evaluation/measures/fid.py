@@ -56,7 +56,8 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
         protocol={
             **subject.protocol(extractor),
             "width": extractor.width,
-            "floor_samples": min(first.count, second.count),
+            "floor": f"between two random halves of these real samples, {first.count:,} and "
+            f"{second.count:,}; FID is larger of fewer samples",
         },
         note=_caution(min(generated.count, real.count), extractor),
     )
