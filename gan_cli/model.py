@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,13 @@ class Model(nn.Module, ABC):
     def score(self, x: Tensor) -> Tensor | None:
         """The discriminator's, critic's or energy's output [n] on `x`; None where there is none."""
         return None
+
+    def recognise(self, x: Tensor) -> Mapping[str, Distribution]:
+        """Q(part | x) for the parts of a `Product` prior that can be read off samples `x` [n, ...].
+
+        By the part's name, each over [n, part.dim]; empty where none can be read.
+        """
+        return {}
 
     def averaged(self) -> tuple[nn.Module, ...]:
         """The modules whose weights are averaged over time for sampling (EMA)."""

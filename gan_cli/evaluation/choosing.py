@@ -19,6 +19,7 @@ def measures() -> list[Measure]:
     from gan_cli.evaluation.measures.diversity import Diversity
     from gan_cli.evaluation.measures.fid import FID
     from gan_cli.evaluation.measures.gan_train import GANTrain
+    from gan_cli.evaluation.measures.infogan import InfoGANFigures
     from gan_cli.evaluation.measures.kid import KID
     from gan_cli.evaluation.measures.memorisation import Memorisation
     from gan_cli.evaluation.measures.modes import Modes
@@ -33,6 +34,7 @@ def measures() -> list[Measure]:
         PRDC(),
         Conditional(),
         GANTrain(),
+        InfoGANFigures(),
         Modes(),
         StackedModes(),
         Points(),

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, OneHotCategorical
 from torch.nn.functional import cross_entropy, one_hot
 
 from gan_cli.errors import ConfigError
@@ -124,15 +125,9 @@ class InfoGAN(Model):
             z: the latents that were decoded, [n, prior.dim].
         """
         parts = self.prior.split(z)
-        said = self.recognition(features).float()
-        logits, mean, spread = said.split(
-            [self.categories, self.codes, said.shape[1] - self.categories - self.codes], dim=1
-        )
+        logits, mean, log_deviation = self._read(features)
         chosen = parts["category"].argmax(1)
         categorical = math.log(self.categories) - cross_entropy(logits, chosen)
-        log_deviation = (
-            spread if self.log_deviation is None else torch.full_like(mean, self.log_deviation)
-        )
         likelihood = gaussian_log_likelihood(parts["codes"], mean, log_deviation).sum(1).mean()
         continuous = self.codes * math.log(2) + likelihood
         return {
@@ -140,6 +135,24 @@ class InfoGAN(Model):
             "categorical": categorical,
             "continuous": continuous,
         }
+
+    def recognise(self, x: Tensor) -> dict[str, Distribution]:
+        """Q of the category and of the continuous codes, from the discriminator's trunk on `x`."""
+        logits, mean, log_deviation = self._read(self.discriminator.features(x))
+        return {
+            "category": OneHotCategorical(logits=logits),
+            "codes": Independent(Normal(mean, log_deviation.exp()), 1),
+        }
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Q's logits [n, categories], and mean and log deviation of the codes, [n, codes] each."""
+        said = self.recognition(features).float()
+        logits, mean, spread = said.split(
+            [self.categories, self.codes, said.shape[1] - self.categories - self.codes], dim=1
+        )
+        if self.log_deviation is None:
+            return logits, mean, spread
+        return logits, mean, torch.full_like(mean, self.log_deviation)
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)

@@ -1,0 +1,215 @@
+"""What can be read of latent codes off samples, and what of real classes off real images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gan_cli.evaluation.collecting import CHUNK, exactly
+from gan_cli.evaluation.measure import HIGHER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.measures.conditional import share_error
+from gan_cli.metrics.diversity import mean_pairwise_distance
+from gan_cli.metrics.information import Bound, information_bound, normalised_mutual_information
+from gan_cli.metrics.matching import best_matching, contingency
+from gan_cli.priors import Categorical, Prior, Product
+from gan_cli.sampling import drawing
+from gan_cli.sampling.drawing import Wish
+
+SAMPLES = 5000  # fresh ones, whose codes are read
+SWEPT = 256  # samples whose codes are moved, one after the other
+LOW, HIGH = -1.0, 1.0  # values of a code between which it is moved
+Protocol = dict[str, str | int | float]
+
+
+class InfoGANFigures(Measure):
+    """The information that codes leave in samples, and whether the category is the class."""
+
+    name = "infogan"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: there must be codes, and something that reads them."""
+        model = subject.model
+        if not isinstance(model.prior, Product):
+            return "the model's latents hold no codes"
+        with torch.no_grad():
+            read = model.recognise(torch.zeros(2, *subject.data.shape, device=subject.device))
+        return "" if read else "the model does not read codes off samples"
+
+    def measure(self, subject: Subject) -> Finding:
+        """Bounds in nats; the category against real classes; each continuous code's effect."""
+        prior = subject.model.prior
+        assert isinstance(prior, Product)
+        read = codes_read(subject, min(SAMPLES, subject.options.samples))
+        protocol = {**subject.protocol(), "samples": read.count, "networks": "in eval mode"}
+        figures = _bounds(prior, read, protocol)
+        for name in read.log_posterior:
+            if isinstance(prior.parts[name], Categorical):
+                figures += against_classes(subject, name)
+            else:
+                figures += _effects(subject, name, read, protocol)
+        return Finding(figures)
+
+
+@dataclass
+class Read:
+    """What was read off fresh samples, by the name of the prior's part."""
+
+    count: int
+    log_posterior: dict[str, Tensor]  # of the true codes, [n]
+    log_prior: dict[str, Tensor]  # [n]
+    true: dict[str, Tensor]  # [n, part.dim]
+    mean: dict[str, Tensor]  # of Q, [n, part.dim]
+    distance: float  # mean Euclidean distance of two samples
+
+
+def codes_read(subject: Subject, n: int) -> Read:
+    """The codes of samples 0 ... n-1, and what Q says of them."""
+    prior = subject.model.prior
+    found: dict[str, list[tuple[Tensor, ...]]] = {}
+    some: list[Tensor] = []
+    with torch.no_grad(), exactly():
+        for z in _latents(subject, n):
+            samples = drawing.decode(subject.model, z)
+            parts = prior.split(z.to(subject.device))
+            for name, said in subject.model.recognise(samples).items():
+                code = parts[name]
+                logs = said.log_prob(code), prior.parts[name].log_prob(code)
+                row = tuple(x.float().cpu() for x in (*logs, code, said.mean))
+                found.setdefault(name, []).append(row)
+            if sum(map(len, some)) < SWEPT:
+                some.append(samples.float().cpu())
+    tables = {
+        name: [torch.cat(column) for column in zip(*rows, strict=True)]
+        for name, rows in found.items()
+    }
+    posterior, log_prior, true, mean = (
+        {name: table[i] for name, table in tables.items()} for i in range(4)
+    )
+    distance = mean_pairwise_distance(torch.cat(some)[:SWEPT])
+    return Read(n, posterior, log_prior, true, mean, distance)
+
+
+def _latents(subject: Subject, n: int) -> Iterator[Tensor]:
+    """Those of samples 0 ... n-1, in chunks of 64, on the CPU."""
+    wish = Wish(subject.options.seed)
+    for number in range(-(-n // CHUNK)):
+        yield drawing.latents(subject.model, wish, number)[: n - number * CHUNK]
+
+
+def _bounds(prior: Product, read: Read, protocol: Protocol) -> list[Figure]:
+    """L_I (Chen et al. 2016, Eq. 5) of each part, and of all that are read together."""
+    told = {**protocol, "unit": "nats"}
+    figures = []
+    for name, posterior in read.log_posterior.items():
+        bound = information_bound(posterior, read.log_prior[name])
+        figures.append(
+            _bound(f"information_{name}", bound, told, _remark(prior.parts[name], bound))
+        )
+    total = information_bound(_sum(read.log_posterior), _sum(read.log_prior))
+    return [_bound("information", total, told, "of all codes together"), *figures]
+
+
+def _bound(name: str, bound: Bound, protocol: Protocol, note: str) -> Figure:
+    return Figure(name, bound.value, HIGHER, None, bound.error, protocol, note)
+
+
+def _sum(terms: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(terms.values())).sum(0)
+
+
+def _remark(part: Prior, bound: Bound) -> str:
+    if isinstance(part, Categorical):
+        return f"at most {math.log(part.dim):.3f}, the category's entropy"
+    if bound.value < 0:
+        return "below 0, as Q's distribution is wider than the prior's; the correlations say more"
+    return "a lower bound, tight only where Q learns its deviation"
+
+
+def against_classes(subject: Subject, name: str) -> list[Figure]:
+    """The category that is read off real images, against their classes.
+
+    The share of images whose category is named after their class under the best one-to-one
+    naming (Chen et al. 2016, section 7.2), and the mutual information of both over the mean of
+    their entropies.
+    """
+    data = subject.real("test" if subject.has_test else subject.options.split)
+    if data.targets is None or data.spec.classes < 2:
+        return []
+    said = []
+    with torch.no_grad(), exactly():
+        for places in torch.arange(data.spec.size).split(CHUNK):
+            images = data.real(places.to(data.device)).to(subject.device)
+            said.append(subject.model.recognise(images)[name].mean.argmax(1).cpu())
+    categories = subject.model.prior.parts[name].dim
+    classes = data.targets.cpu()
+    table = contingency(torch.cat(said), classes, (categories, data.spec.classes))
+    matching = best_matching(table)
+    protocol: Protocol = {
+        **subject.protocol(),
+        "samples": data.spec.size,
+        "classified": "real test images" if subject.has_test else "real images of the split",
+        "networks": "in eval mode",
+    }
+    names = ", ".join(map(str, matching.names))
+    return [
+        Figure(
+            f"{name}_accuracy",
+            matching.accuracy,
+            HIGHER,
+            error=share_error(matching.accuracy, data.spec.size),
+            protocol={**protocol, "matching": "best one-to-one", "naming": names},
+            note=f"error {1 - matching.accuracy:.2%}; no label was seen in training",
+        ),
+        Figure(
+            f"{name}_nmi",
+            normalised_mutual_information(table),
+            HIGHER,
+            protocol={**protocol, "norm": "arithmetic mean of both entropies"},
+        ),
+    ]
+
+
+def _effects(subject: Subject, name: str, read: Read, protocol: Protocol) -> list[Figure]:
+    """How far each continuous code moves samples, and how well it is read."""
+    told: Protocol = {
+        **protocol,
+        "samples": SWEPT,
+        "moved": f"from {LOW:g} to {HIGH:g}, all else equal",
+        "relative_to": "mean distance of two random samples",
+    }
+    figures = []
+    for i in range(read.true[name].shape[1]):
+        effect = moved(subject, name, i) / read.distance if read.distance > 0 else math.nan
+        correlation = torch.corrcoef(torch.stack([read.true[name][:, i], read.mean[name][:, i]]))
+        figures += [
+            Figure(f"{name}_{i + 1}_effect", effect, NEITHER, protocol=told),
+            Figure(
+                f"{name}_{i + 1}_correlation",
+                correlation[0, 1].item(),
+                HIGHER,
+                protocol=protocol,
+                note="of the code and of Q's mean, on fresh samples",
+            ),
+        ]
+    return figures
+
+
+def moved(subject: Subject, name: str, i: int) -> float:
+    """The mean Euclidean distance that samples move as one code goes from -1 to 1."""
+    prior = subject.model.prior
+    total = 0.0
+    with torch.no_grad(), exactly():
+        for z in _latents(subject, SWEPT):
+            parts = prior.split(z)
+            ends = []
+            for value in (LOW, HIGH):
+                codes = parts[name].clone()
+                codes[:, i] = value
+                latents = prior.join(**{**parts, name: codes})
+                ends.append(drawing.decode(subject.model, latents).float())
+            total += (ends[1] - ends[0]).flatten(1).norm(dim=1).sum().item()
+    return total / SWEPT
