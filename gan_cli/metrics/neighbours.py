@@ -61,7 +61,7 @@ def neighbourhoods(
     """Improved precision and recall, density and coverage.
 
     A sample's ball reaches to its k-th nearest neighbour in its own set and is closed
-    (Kynkaanniemi et al. 2019, Eq. 1 and 2, k = 3; Naeem et al. 2020, Eq. 3 and 4, k = 5).
+    (Kynkaanniemi et al. 2019, Eq. 1 and 2, k = 3; Naeem et al. 2020, section 3, k = 5).
 
     Args:
         real: features [n, width], all unlike each other.

@@ -106,7 +106,7 @@ def test_a_collapsed_generator_is_precise_and_covers_little() -> None:
 
 
 def test_density_and_coverage_of_one_distribution() -> None:
-    # Naeem et al. 2020, appendix A: E[density] = 1, and with n real and n fake samples
+    # Naeem et al. 2020 on identical sets: E[density] = 1, and with n real and n fake samples
     # E[coverage] = 1 - (n - 1) ... (n - k) / ((2n - 1) ... (2n - k)), whatever the distribution.
     n, k, runs = 60, 5, 40
     found = [
