@@ -161,7 +161,10 @@ def listed(screen: Console) -> None:
     """Print the measures' names and what they are."""
     from rich.table import Table
 
-    shown = Table("name", "what", "in auto")
+    shown = Table()
+    shown.add_column("name", no_wrap=True)
+    shown.add_column("what", ratio=1)
+    shown.add_column("in auto", no_wrap=True)
     for measure in measures():
         first = (inspect.getdoc(type(measure)) or "").partition("\n")[0]
         shown.add_row(measure.name, first, "" if measure.dear else "where it fits")

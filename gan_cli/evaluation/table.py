@@ -87,4 +87,4 @@ def _lines(protocol: Mapping[str, str | int | float]) -> Iterator[str]:
         )
     if "extractor" in protocol:
         sha = str(protocol.get("extractor_sha256", ""))[:8]
-        yield f"{protocol['extractor']} {sha}: images {protocol.get('resize', 'as they are')}"
+        yield f"{protocol['extractor']} {sha}; size: {protocol.get('resize', 'as it is')}"

@@ -161,7 +161,7 @@ def test_the_screen_shows_it_all() -> None:
     ):
         assert part in text
     assert "2,000 samples of seed 1 against 9,000 real ones: digits, test" in text
-    assert "random abcdef01: images to 3x3" in text
+    assert "random abcdef01; size: to 3x3" in text
     assert "e failed: gone" in text
     assert "c was not taken: points" in text
     assert "d was not taken" not in text

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from gan_cli import evaluate
 from gan_cli.config.build import Trust
 from gan_cli.config.composing import settings_of
 from gan_cli.config.overrides import prepare
@@ -154,6 +155,15 @@ def test_what_it_leaves_behind() -> None:
     assert (report["run"], report["step"], report["weights"]) == ("run", 3, "ema")
     assert report["figures"][0]["value"] == curve(run, "mean")[3]
     assert (run.evaluations / "step_00000003-dot.png").is_file()
+
+
+def test_gan_eval_finds_what_the_curves_say() -> None:
+    run, _ = train("run", "steps=6", "evaluation.every=3")
+    for checkpoint_, step in (("last", 6), ("best", state(run, "best")["step"])):
+        arguments = ["run", "--samples", "70", "--device", "cpu", "--checkpoint", checkpoint_]
+        assert evaluate.evaluate(evaluate.parser().parse_args([*arguments, "--json", "a"])) == 0
+        (figure, _) = json.loads(Path("a").read_text())["figures"]
+        assert figure["value"] == curve(run, "mean")[step]
 
 
 def test_averaged_weights_are_judged_where_there_are_any() -> None:
