@@ -32,9 +32,7 @@ def part(name: str, split: str, root: str | None) -> Dataset:
 
 def main() -> int:
     """Print one line per data set."""
-    parser = argparse.ArgumentParser(
-        description="Train and test the classifiers that judge samples."
-    )
+    parser = argparse.ArgumentParser(description="Train and test classifiers.")
     parser.add_argument("data", nargs="+", choices=list(REQUIRED))
     parser.add_argument("--root", help="folder of the files, for all but mnist")
     parser.add_argument("--device", default="cpu")
