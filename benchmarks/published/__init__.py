@@ -1,0 +1,1 @@
+"""Published tables, run again by our own commands; see __main__.py."""

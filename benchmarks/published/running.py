@@ -1,0 +1,247 @@
+"""Trainings and evaluations as processes of their own, several at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from benchmarks.published.figures import (
+    NoFigureError,
+    curves,
+    figures_of,
+    rank_correlation,
+    require,
+)
+from benchmarks.published.tables import Job
+from gan_cli import atomic
+from gan_cli.errors import UserError
+from gan_cli.runs.folder import FINISHED, RunFolder
+
+Json = dict[str, Any]
+GRACE = 60.0  # seconds that a stopped training has to save its state
+
+
+class StoppedError(Exception):
+    """Work was given up because the whole command ends."""
+
+
+class Children:
+    """The processes that were started here; `stop` ends them all and lets no new one begin."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock, self._stopped = Lock(), False
+
+    def run(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
+        """The exit status; what the process says goes behind what is in `log`.
+
+        Raises:
+            StoppedError: `stop` was called before or meanwhile.
+        """
+        with log.open("ab") as file, self._lock:
+            if self._stopped:
+                raise StoppedError
+            child = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on
+            )
+            self._running.add(child)
+        status = child.wait()
+        with self._lock:
+            self._running.discard(child)
+            if self._stopped:
+                raise StoppedError
+        return status
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Interrupt all, and kill what has not ended after `grace` seconds."""
+        with self._lock:
+            self._stopped = True
+            left = list(self._running)
+        for child in left:
+            _send(child, signal.SIGINT)
+        until = time.monotonic() + grace
+        for child in left:
+            try:
+                child.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _send(child, signal.SIGKILL)
+
+
+def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if child.poll() is None:
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            return  # it has just ended
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how runs are made; none of it changes what they are.
+
+    Attributes:
+        root: folder of the runs.
+        train: further overrides, such as data.root=DIR, by the data option they go with.
+        evaluate: further arguments of gan-eval.
+        environment: of the processes.
+        hardware: in words, with the version of torch.
+    """
+
+    root: Path
+    hardware: str
+    train: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    evaluate: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: a record of its figures, or a reason."""
+
+    job: Job
+    record: Json | None
+    reason: str = ""
+    stopped: bool = False
+
+
+class Run:
+    """The files of a job: the run's folder, and beside it a record and a log."""
+
+    def __init__(self, job: Job, machine: Machine) -> None:
+        self.job, self.machine = job, machine
+        self.home = machine.root / f"{job.table}-{job.form}"
+        self.folder = RunFolder(self.home / job.key)
+        self.record, self.log = self.home / f"{job.key}.json", self.home / f"{job.key}.log"
+
+    def known(self) -> Json:
+        """What the record says, if it is of this very command."""
+        try:
+            content = json.loads(self.record.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            content = {}
+        same = isinstance(content, dict) and content.get("train") == list(self.job.train)
+        if not same and self.folder.path.exists():
+            raise NoFigureError(f"{self.folder.path} was made by another command; remove it")
+        return content if same else {"train": list(self.job.train)}
+
+    def train(self, children: Children) -> None:
+        """Train, or go on, unless it is done.
+
+        Raises:
+            NoFigureError: the training failed.
+        """
+        if self.folder.read_status()["status"] == FINISHED:
+            return
+        named = [o.removeprefix("data=") for o in self.job.train if o.startswith("data=")]
+        more = [o for data in named for o in self.machine.train.get(data, ())]
+        place = f"run.dir={self.folder.path}"
+        self._call(children, "gan_cli.train", [*self.job.train, *more, place])
+        status = self.folder.read_status()["status"]
+        if status != FINISHED:
+            raise NoFigureError(f"the training is {status}")
+
+    def evaluate(self, children: Children) -> dict[str, tuple[float, float | None]]:
+        """Value and floor of every figure.
+
+        Raises:
+            NoFigureError: an evaluation failed or gave not what it must.
+        """
+        found: dict[str, tuple[float, float | None]] = {}
+        reasons = ""
+        for arguments in self.job.evaluations:
+            point = arguments[arguments.index("--checkpoint") + 1]
+            told = self.home / f"{self.job.key}.{point}.eval.json"
+            told.unlink(missing_ok=True)
+            rest = [*arguments, *self.machine.evaluate, "--json", str(told)]
+            self._call(children, "gan_cli.evaluate", [str(self.folder.path), *rest])
+            report = json.loads(told.read_text(encoding="utf-8"))
+            found |= figures_of(report, point)
+            told.unlink()
+            missing = report["unfit"] | report["failed"]
+            reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        if self.job.correlation is not None:
+            value = rank_correlation(curves(self.folder.metrics), self.job.correlation)
+            found["rank_correlation"] = (value, None)
+        require(found, self.job.figures, reasons)
+        return found
+
+    def _call(self, children: Children, module: str, arguments: Sequence[str]) -> None:
+        line = [sys.executable, "-m", module, *arguments]
+        if children.run(line, self.log, self.machine.environment):
+            raise NoFigureError(last_line(self.log))
+
+
+def last_line(log: Path) -> str:
+    """What a process said last, which for our programs is the reason why it ended."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.strip() for line in lines if line.strip()]
+    return f"{said[-1] if said else 'it said nothing'} (see {log})"
+
+
+def do(job: Job, machine: Machine, children: Children) -> Outcome:
+    """Train and evaluate one run, as far as that is not done already."""
+    run = Run(job, machine)
+    try:
+        run.home.mkdir(parents=True, exist_ok=True)
+        record = run.known()
+        if record.get("evaluations") == [list(e) for e in job.evaluations]:
+            return Outcome(job, record)
+        atomic.write(run.record, json.dumps(record, indent=2) + "\n")
+        begun = time.monotonic()
+        run.train(children)
+        trained = time.monotonic()
+        found = run.evaluate(children)
+        record |= {
+            "evaluations": [list(arguments) for arguments in job.evaluations],
+            "values": {name: value for name, (value, _) in found.items()},
+            "floors": {name: floor for name, (_, floor) in found.items() if floor is not None},
+            "seconds": {
+                "train": round(trained - begun, 1),
+                "evaluate": round(time.monotonic() - trained, 1),
+            },
+            "date": datetime.now(UTC).date().isoformat(),
+            "hardware": machine.hardware,
+        }
+        atomic.write(run.record, json.dumps(record, indent=2) + "\n")
+    except StoppedError:
+        return Outcome(job, None, "stopped", stopped=True)
+    except (NoFigureError, UserError, OSError) as error:
+        return Outcome(job, None, str(error))
+    return Outcome(job, record)
+
+
+def do_all(
+    jobs: Sequence[Job], machine: Machine, at_once: int, seconds: float | None = None
+) -> Iterator[Outcome]:
+    """Outcomes as they come; after `seconds`, or when the caller is interrupted, all is stopped.
+
+    Raises:
+        TimeoutError: the time is over; whatever ran has saved its state.
+    """
+    children = Children()
+    pool = ThreadPoolExecutor(at_once)
+    futures: list[Future[Outcome]] = [pool.submit(do, job, machine, children) for job in jobs]
+    try:
+        for future in as_completed(futures, seconds):
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        children.stop()
+        pool.shutdown()

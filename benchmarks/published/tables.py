@@ -1,0 +1,270 @@
+"""A published table as its YAML file says it, and the runs that it takes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from omegaconf import OmegaConf
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gan_cli.errors import ConfigError
+
+FOLDER = Path(__file__).parent
+ORDER = ("ring_grid", "stacked_mnist", "infogan", "lucic", "wgan_robustness", "cifar10")
+FormName = Literal["full", "cpu"]
+Overrides = list[str]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Published(Strict):
+    """One published number, in the unit of its column."""
+
+    value: float
+    deviation: float | None = None
+    error: float | None = None  # standard error of the mean
+    of: str = ""  # where it stands, if not where the table's others do
+
+
+class Column(Strict):
+    """What is shown of the runs of a row.
+
+    Attributes:
+        figure: a name that gan-eval reports, with @STEP behind it for a checkpoint other than the
+            last, or "rank_correlation".
+        statistic: the mean over runs, or how many runs pass `above`.
+        scale: shown numbers are this many times the figure; 100 for per cent.
+    """
+
+    figure: str
+    title: str
+    statistic: Literal["mean", "passing"] = "mean"
+    above: float | None = None
+    scale: float = 1.0
+    digits: int = 2
+
+
+class Evaluate(Strict):
+    """What `gan-eval` is asked for."""
+
+    metrics: str
+    samples: int | None = None
+    split: Literal["train", "test"] = "train"
+    weights: Literal["ema", "raw"] = "raw"
+    checkpoints: list[str | int] = ["last"]
+
+
+class Variants(Strict):
+    """Settings drawn at random, the same for each row."""
+
+    seed: int
+    count: int
+    choices: dict[str, list[str | int]]
+
+
+class Correlation(Strict):
+    """Spearman's rank correlation of two curves of metrics.jsonl.
+
+    Between two points of `against`, `of` is averaged. `sign` -1 turns `of` over.
+    """
+
+    of: str
+    against: str
+    sign: Literal[1, -1] = 1
+
+
+class Row(Strict):
+    """One method on one data set: overrides of gan-train, and what was published of it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    title: str
+    train: Overrides = []
+    published: dict[str, Published] = {}
+    figures: list[str] | None = None  # of the columns; all where null
+    varied: bool = True  # one run in each variant, where the table has variants
+    instead: dict[str, str] = {}  # settings of variants that this row takes others for
+    correlation: Correlation | None = None
+    needs: str = ""  # what the program cannot do yet; such a row is not run
+
+
+class Form(Strict):
+    """A way to run a table: the paper's, or shortened.
+
+    Attributes:
+        words: what is as in the paper, or what is shortened.
+        rows: those that are run, each with overrides of its own; all where null.
+        expect: what the form's own figures should be, [least, most] by row and figure, as shown.
+        minutes: how long it takes, in words.
+        notes: why figures differ from those published, as far as it was found.
+    """
+
+    words: str
+    seeds: list[int]
+    train: Overrides = []
+    rows: dict[str, Overrides] | None = None
+    evaluate: Evaluate | None = None
+    columns: list[Column] | None = None
+    variants: Variants | None = None  # instead of the table's
+    expect: dict[str, dict[str, list[float | None]]] = {}
+    minutes: str = ""
+    notes: list[str] = []
+
+
+class Table(Strict):
+    """A published table."""
+
+    name: str
+    title: str
+    paper: str
+    protocol: str
+    differences: list[str] = []
+    train: Overrides = []
+    evaluate: Evaluate
+    columns: list[Column]
+    rows: list[Row]
+    variants: Variants | None = None
+    forms: dict[FormName, Form]
+
+    def rows_of(self, form: Form) -> list[Row]:
+        """The rows that `form` shows, in the table's order."""
+        return [row for row in self.rows if form.rows is None or row.name in form.rows]
+
+    def columns_of(self, form: Form, row: Row | None = None) -> list[Column]:
+        """The columns that `form` shows, or those of them that say something of `row`."""
+        columns = self.columns if form.columns is None else form.columns
+        if row is None or row.figures is None:
+            return columns
+        return [column for column in columns if column.figure in row.figures]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and its evaluations.
+
+    Attributes:
+        train: overrides of gan-train, without the run's folder.
+        evaluations: arguments of gan-eval, without the run, one list for each checkpoint.
+        figures: what must come of it.
+    """
+
+    table: str
+    form: FormName
+    row: str
+    seed: int
+    variant: int | None
+    train: tuple[str, ...]
+    evaluations: tuple[tuple[str, ...], ...]
+    figures: tuple[str, ...]
+    correlation: Correlation | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name within table and form."""
+        variant = "" if self.variant is None else f"-v{self.variant:02d}"
+        return f"{self.row}{variant}-s{self.seed}"
+
+
+def load(name: str, folder: Path = FOLDER) -> Table:
+    """The table `name`.
+
+    Raises:
+        ConfigError: there is none, or its file is not as it must be.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        have = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise ConfigError(f"{name}: no such table; there are {have}")
+    try:
+        table = Table.model_validate({"name": name, **_plain(path)})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise ConfigError(f"{path}: {place}: {fault['msg']}") from error
+    _check(table, path)
+    return table
+
+
+def _plain(path: Path) -> Mapping[str, object]:
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _check(table: Table, path: Path) -> None:
+    names = [row.name for row in table.rows]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{path}: rows: two have the same name")
+    for form_name, form in table.forms.items():
+        shown = {column.figure for column in table.columns_of(form)}
+        for place, named in (("rows", form.rows or {}), ("expect", form.expect)):
+            for name in named:
+                if name not in names:
+                    raise ConfigError(f"{path}: forms.{form_name}.{place}: there is no row {name}")
+        for row, figures in form.expect.items():
+            for figure in set(figures) - shown:
+                raise ConfigError(f"{path}: forms.{form_name}.expect.{row}: no column {figure}")
+
+
+def merged(*parts: Iterable[str]) -> tuple[str, ...]:
+    """Overrides in order; a later one of the same key takes the place of an earlier one."""
+    found: dict[str, str] = {}
+    for override in (override for part in parts for override in part):
+        key = override.partition("=")[0]
+        found.pop(key, None)
+        found[key] = override
+    return tuple(found.values())
+
+
+def drawn(variants: Variants) -> list[tuple[str, ...]]:
+    """The overrides of each variant, no two alike; the first ones don't depend on the count."""
+    stream = random.Random(variants.seed)
+    found: list[tuple[str, ...]] = []
+    possible = 1
+    for values in variants.choices.values():
+        possible *= len(values)
+    while len(found) < min(variants.count, possible):
+        one = tuple(f"{key}={stream.choice(values)}" for key, values in variants.choices.items())
+        if one not in found:
+            found.append(one)
+    return found
+
+
+def evaluations(asked: Evaluate) -> tuple[tuple[str, ...], ...]:
+    """The arguments of gan-eval for each checkpoint."""
+    common = ["--metrics", asked.metrics, "--split", asked.split, "--weights", asked.weights]
+    if asked.samples is not None:
+        common += ["--samples", str(asked.samples)]
+    return tuple((*common, "--checkpoint", str(point)) for point in asked.checkpoints)
+
+
+def jobs(table: Table, form_name: FormName) -> list[Job]:
+    """All trainings that a form of the table takes; rows that need what is missing have none."""
+    shown = table.rows_of(table.forms[form_name])
+    return [job for row in shown for job in _jobs(table, row, form_name)]
+
+
+def _jobs(table: Table, row: Row, form_name: FormName) -> Iterator[Job]:
+    if row.needs:
+        return
+    form = table.forms[form_name]
+    own = (form.rows or {}).get(row.name, [])
+    asked = evaluations(form.evaluate or table.evaluate)
+    figures = tuple(column.figure for column in table.columns_of(form, row))
+    every: Sequence[tuple[int | None, tuple[str, ...]]] = [(None, ())]
+    variants = form.variants or table.variants
+    if variants is not None and row.varied:
+        every = list(enumerate(drawn(variants)))
+    for number, settings in every:
+        settings = [row.instead.get(setting, setting) for setting in settings]
+        for seed in form.seeds:
+            train = merged(table.train, row.train, settings, form.train, own, [f"seed={seed}"])
+            place = (table.name, form_name, row.name, seed, number)
+            yield Job(*place, train, asked, figures, row.correlation)

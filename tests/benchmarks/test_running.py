@@ -1,0 +1,159 @@
+"""Runs as processes: done once, never half a result, none left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from test_tables import TABLE, made
+
+from benchmarks.published.running import Children, Machine, Outcome, StoppedError, do, do_all
+from benchmarks.published.tables import Job, jobs, load
+from gan_cli.runs.folder import RunFolder
+
+
+class Pretended(Children):
+    """Does what gan-train and gan-eval would leave behind.
+
+    Args:
+        value: of every figure; None lets gan-eval fail.
+        status: of the training.
+    """
+
+    def __init__(self, value: float | None = 1.0, status: str = "finished") -> None:
+        super().__init__()
+        self.value, self.status = value, status
+        self.calls: list[list[str]] = []
+
+    def run(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
+        self.calls.append(list(arguments))
+        if arguments[2] == "gan_cli.train":
+            folder = RunFolder(arguments[-1].removeprefix("run.dir="))
+            folder.path.mkdir()
+            folder.write_status(self.status, 2)
+            return 0
+        if self.value is None:
+            log.write_text("first\nerror: no such thing\n", encoding="utf-8")
+            return 1
+        figures = [{"name": name, "value": self.value, "floor": None} for name in "ab"]
+        report = {"figures": figures, "unfit": {}, "failed": {}}
+        Path(arguments[-1]).write_text(json.dumps(report), encoding="utf-8")
+        return 0
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return jobs(load("t", made(tmp_path)), "cpu")[0]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "runs", "CPU", {"ring": ["data.root=there"]}, ["--inception", "w"])
+
+
+def test_a_run_is_trained_evaluated_and_recorded(job: Job, machine: Machine) -> None:
+    children = Pretended()
+    outcome = do(job, machine, children)
+    assert outcome.record is not None
+    assert outcome.record["values"] == {"a": 1.0, "b": 1.0}
+    train, evaluate = children.calls
+    assert train[:3] == [sys.executable, "-m", "gan_cli.train"]
+    assert train[3:-1] == list(job.train)
+    assert evaluate[4:-2] == [*job.evaluations[0], "--inception", "w"]
+
+
+def test_a_finished_run_is_not_run_again(job: Job, machine: Machine) -> None:
+    first = do(job, machine, Pretended())
+    children = Pretended(9.0)
+    assert do(job, machine, children).record == first.record
+    assert children.calls == []
+
+
+def test_a_trained_run_is_only_evaluated(job: Job, machine: Machine) -> None:
+    failed = do(job, machine, Pretended(None))
+    assert failed.record is None
+    assert failed.reason.startswith("error: no such thing (see ")
+    children = Pretended()
+    assert do(job, machine, children).record is not None
+    assert [call[2] for call in children.calls] == ["gan_cli.evaluate"]
+
+
+def test_a_training_that_did_not_finish_is_no_result(job: Job, machine: Machine) -> None:
+    outcome = do(job, machine, Pretended(status="failed"))
+    assert (outcome.record, outcome.reason) == (None, "the training is failed")
+
+
+def test_a_figure_that_is_no_number_is_no_result(job: Job, machine: Machine) -> None:
+    assert do(job, machine, Pretended(float("nan"))).record is None
+
+
+def test_a_run_of_another_command_is_refused(job: Job, machine: Machine, tmp_path: Path) -> None:
+    do(job, machine, Pretended())
+    text = TABLE.replace("two: [steps=3]", "two: [steps=4]")
+    other = jobs(load("t", made(tmp_path, text)), "cpu")[0]
+    outcome = do(other, machine, Pretended())
+    assert outcome.record is None
+    assert "was made by another command; remove it" in outcome.reason
+
+
+def test_data_lies_where_the_machine_says(tmp_path: Path, machine: Machine) -> None:
+    job = jobs(load("t", made(tmp_path)), "full")[0]
+    children = Pretended()
+    do(job, machine, children)
+    assert "data.root=there" in children.calls[0]
+
+
+def test_one_failure_leaves_the_other_runs(tmp_path: Path, machine: Machine) -> None:
+    first, *others = jobs(load("t", made(tmp_path)), "full")
+    (machine.root / "t-full" / first.key).mkdir(parents=True)  # what somebody left there
+    outcomes: list[Outcome] = []
+    for job in (first, *others):
+        outcomes.append(do(job, machine, Pretended()))
+    assert [outcome.record is None for outcome in outcomes] == [True] + [False] * len(others)
+
+
+SLEEPER = "import time, sys; print('up', flush=True); time.sleep(60)"
+
+
+def test_stopping_ends_every_process(tmp_path: Path) -> None:
+    children, log = Children(), tmp_path / "log"
+    ended: list[str] = []
+
+    def sleep() -> None:
+        try:
+            children.run([sys.executable, "-c", SLEEPER], log, os.environ)
+        except StoppedError:
+            ended.append("stopped")
+
+    worker = threading.Thread(target=sleep)
+    worker.start()
+    until = time.monotonic() + 50
+    while not (log.exists() and log.read_text(encoding="utf-8")) and time.monotonic() < until:
+        time.sleep(0.01)
+    children.stop(grace=50)
+    worker.join(50)
+    assert ended == ["stopped"]
+    with pytest.raises(StoppedError):
+        children.run([sys.executable, "-c", ""], log, os.environ)
+
+
+def test_the_time_limit_ends_all(
+    job: Job, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = threading.Event()
+
+    def train(self: Children, *_: object) -> int:
+        waiting.wait(50)
+        raise StoppedError
+
+    monkeypatch.setattr(Children, "run", train)
+    monkeypatch.setattr(Children, "stop", lambda self: waiting.set())
+    with pytest.raises(TimeoutError):
+        list(do_all([job], machine, 1, 0.01))
+    assert waiting.is_set()
