@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
@@ -24,12 +26,13 @@ def bars(made: Tensor, real: Tensor, names: tuple[str, ...]) -> ndarray:
         uint8 [height, width, 3].
     """
     cell = min(WIDE, max(NARROW, PLOT // len(names)))
-    size = cell * len(names) + 2 * STRIP, TALL + 3 * STRIP
-    image = Image.new("RGB", size, "white")
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=11)
     top = max(made.max().item(), real.max().item())
     floor = TALL + 2 * STRIP - 1
     text = f"generated (blue) and real (grey); the longest bar is {top:.1%}"
+    font = ImageFont.load_default(size=11)
+    width = 2 * STRIP + max(cell * len(names), math.ceil(font.getlength(text)))
+    image = Image.new("RGB", (width, TALL + 3 * STRIP), "white")
+    pen = ImageDraw.Draw(image)
     pen.text((STRIP, 2), text, INK, font)
     room = max(1, (cell - cell // 8) // 2)  # pixels of one bar
     for i, name in enumerate(names):
@@ -41,5 +44,5 @@ def bars(made: Tensor, real: Tensor, names: tuple[str, ...]) -> ndarray:
             left += room
         if pen.textlength(name, font) <= cell:
             pen.text((STRIP + i * cell, floor + 3), name, INK, font)
-    pen.line((STRIP, floor + 1, size[0] - STRIP, floor + 1), INK)
+    pen.line((STRIP, floor + 1, STRIP + cell * len(names), floor + 1), INK)
     return np.asarray(image)
