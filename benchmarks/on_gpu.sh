@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, in under ten minutes: GPU tests, each model trained for a minute with
 # its grids, timings. Usage: benchmarks/on_gpu.sh [FOLDER], by default benchmarks/results/<date>-<gpu>.
+# With PUBLISHED=8h also the published tables' full form for that long; the same again goes on with
+# it. PUBLISHED_ARGS takes tables and options of `python -m benchmarks.published`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -45,5 +47,12 @@ for precision in fp32 tf32 bf16; do
     "$python" benchmarks/speed.py --device cuda --precision "$precision" 2>&1 |
         tee -a "$out/speed.txt" || status=1
 done
+if [ -n "${PUBLISHED:-}" ]; then
+    echo "== published tables, full form, at most $PUBLISHED"
+    # shellcheck disable=SC2086 - several arguments
+    "$python" -m benchmarks.published --form full --within "$PUBLISHED" --jobs "${PUBLISHED_JOBS:-4}" \
+        ${PUBLISHED_ARGS:-} 2>&1 | tee "$out/published.txt" ||
+        [ "${PIPESTATUS[0]}" -eq 130 ] || status=1 # 130: the time is over
+fi
 echo "what was found lies in $out"
 exit "$status"

@@ -24,9 +24,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.published import results
+from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.page import page
 from benchmarks.published.running import Machine, Outcome, do_all
-from benchmarks.published.tables import ORDER, FormName, Job, Table, jobs, load
+from benchmarks.published.tables import ORDER, FormName, Table, load
 from gan_cli import atomic, duration
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.published.figures import Statistic, met
+from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.results import keys_of, row_statistics
-from benchmarks.published.tables import Column, Form, FormName, Job, Published, Row, Table, jobs
+from benchmarks.published.tables import Column, Form, FormName, Published, Row, Table
 
 Json = dict[str, Any]
 HEAD = """\

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.published.figures import Statistic, statistic
+from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.running import Outcome
-from benchmarks.published.tables import Form, FormName, Job, Row, Table, jobs
+from benchmarks.published.tables import Form, FormName, Row, Table
 from gan_cli import atomic
 from gan_cli.data.lock import locked
 from gan_cli.errors import DataError

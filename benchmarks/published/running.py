@@ -23,7 +23,7 @@ from benchmarks.published.figures import (
     rank_correlation,
     require,
 )
-from benchmarks.published.tables import Job
+from benchmarks.published.jobs import Job
 from gan_cli import atomic
 from gan_cli.errors import UserError
 from gan_cli.runs.folder import FINISHED, RunFolder

@@ -9,9 +9,10 @@ import pytest
 from test_tables import TABLE, made
 
 from benchmarks.published import results
+from benchmarks.published.jobs import jobs
 from benchmarks.published.page import page
 from benchmarks.published.running import Outcome
-from benchmarks.published.tables import FormName, Table, jobs, load
+from benchmarks.published.tables import FormName, Table, load
 from gan_cli.errors import DataError
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from test_tables import TABLE, made
 
+from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.running import Children, Machine, Outcome, StoppedError, do, do_all
-from benchmarks.published.tables import Job, jobs, load
+from benchmarks.published.tables import load
 from gan_cli.runs.folder import RunFolder
 
 

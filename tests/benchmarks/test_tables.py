@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.published.tables import (
-    ORDER,
-    Evaluate,
-    Variants,
-    drawn,
-    evaluations,
-    jobs,
-    load,
-    merged,
-)
+from benchmarks.published.jobs import drawn, evaluations, jobs, merged
+from benchmarks.published.tables import ORDER, Evaluate, Variants, load
 from gan_cli.config.composing import settings_of
 from gan_cli.errors import ConfigError
 
