@@ -58,6 +58,11 @@ def require(
             raise NoFigureError(f"{name} is {found[name][0]}")
 
 
+def finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that are numbers; JSON knows no others."""
+    return {k: value for k, value in values.items() if value is not None and math.isfinite(value)}
+
+
 def rank_correlation(lines: Iterable[str], asked: Correlation) -> float:
     """Spearman's rank correlation of two curves of a metrics.jsonl.
 

@@ -209,8 +209,8 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
         found = run.evaluate(children)
         record |= {
             "evaluations": [list(arguments) for arguments in job.evaluations],
-            "values": {name: value for name, (value, _) in found.items()},
-            "floors": {name: floor for name, (_, floor) in found.items() if floor is not None},
+            "values": finite({name: value for name, (value, _) in found.items()}),
+            "floors": finite({name: floor for name, (_, floor) in found.items()}),
             "seconds": {
                 "train": round(trained - begun, 1),
                 "evaluate": round(time.monotonic() - trained, 1),

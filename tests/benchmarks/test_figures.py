@@ -10,6 +10,7 @@ import pytest
 from benchmarks.published.figures import (
     NoFigureError,
     figures_of,
+    finite,
     met,
     rank_correlation,
     require,
@@ -32,6 +33,10 @@ def test_a_missing_figure_and_one_that_is_no_number_are_no_results() -> None:
         require(found, ["score"], "why")
     with pytest.raises(NoFigureError, match="kl is nan"):
         require(found, ["kl"], "")
+
+
+def test_figures_that_nobody_asked_for_are_kept_where_they_are_numbers() -> None:
+    assert finite({"a": 1.0, "b": math.nan, "c": None, "d": -math.inf}) == {"a": 1.0}
 
 
 def test_mean_deviation_and_standard_error() -> None:
