@@ -20,6 +20,7 @@ from benchmarks.published.figures import (
     NoFigureError,
     curves,
     figures_of,
+    finite,
     rank_correlation,
     require,
 )
