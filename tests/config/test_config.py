@@ -19,7 +19,9 @@ ADAM = (
     "it has lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, "
     "fused, decoupled_weight_decay"
 )
-GAN = "it has prior, network, loss, penalty, conditional, d_steps, d_burst, share_fakes"
+GAN = "it has prior, network, loss, penalty, conditional, d_steps, g_steps, d_burst, share_fakes, "
+GAN += "packing, instance_noise, instance_noise_steps, augment, adversarial, feature_matching, "
+GAN += "historical_averaging"
 
 
 def refusal(*overrides: str) -> str:
@@ -52,7 +54,7 @@ def refusal(*overrides: str) -> str:
             "model.conditonal=true",
             f"model.conditonal: GAN has no such setting; {GAN} (did you mean conditional?)",
         ),
-        ("loss.weight=1", "loss.weight: NonSaturating has no such setting; it has none at all"),
+        ("loss.weight=1", "loss.weight: NonSaturating has no such setting; it has smoothing"),
         ("prior._partial_=true", "prior._partial_: Gaussian has no such setting; it has dim"),
         # Numbers.
         ("seed=-1", "seed = -1: must be at least 0"),
