@@ -22,7 +22,7 @@ with an expectation of its own. `python -m benchmarks.published TABLE --form cpu
 one row of it: every seed by the `gan-train` command shown, then `gan-eval`. All runs, with their
 commands, dates and hardware, are in `benchmarks/results/published/`.
 
-The protocols of tables 1 to 4 and 6 were compared with the authors' code, and what differs is said.
+The protocols of tables 1 to 4 were compared with the authors' code, and what differs is said.
 The published figures are quoted; they could not all be checked again in the papers' own text.
 
 Ours are means over runs, ± the standard deviation of a run, and in brackets the standard error of

@@ -97,9 +97,10 @@ def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: Net
         )
     if penalty.per_sample and network.mixes_samples:
         warnings.warn(
-            f"penalty = {penalty.name} looks at the gradient of each sample, and batch norm makes "
-            "a sample's output depend on the others (Gulrajani et al. 2017, section 4); use "
-            "network.discriminator_norm=layer or none",
+            f"penalty = {penalty.name} looks at the gradient of each sample, and batch norm or "
+            "minibatch discrimination makes a sample's output depend on the others (Gulrajani et "
+            "al. 2017, section 4); use network.discriminator_norm=layer or none and "
+            "network.minibatch_discrimination=null",
             stacklevel=2,
         )
 

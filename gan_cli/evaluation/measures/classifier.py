@@ -28,6 +28,8 @@ from gan_cli.metrics.scores import score
 
 Protocol = dict[str, str | int | float]
 
+MOST_CLASSES = 200
+
 
 class ClassifierFigures(Measure):
     """fid_classifier and its siblings, score_classifier, and the histogram of classes."""
@@ -57,6 +59,8 @@ def no_classifier(subject: Subject) -> str:
         return "the data is points, and a classifier looks at images"
     if subject.data.classes < 2:
         return "the data has no labels that a classifier could learn"
+    if subject.data.classes > MOST_CLASSES:
+        return f"its {subject.data.classes} classes are too many for so small a classifier"
     return ""
 
 
