@@ -22,7 +22,13 @@ def exactly() -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        # What is left out here is not kept but set to its default, which for `enabled` is off.
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled,
+            benchmark=False,
+            deterministic=True,
+            allow_tf32=False,
+        ):
             yield
     finally:
         torch.set_float32_matmul_precision(before)
