@@ -19,7 +19,6 @@ class AdversarialLoss(ABC):
     boundary: float | None = 0.0  # outputs above it are taken for real; None: they only compare
     unbounded = False  # needs a constraint on the critic to have a finite value
     compares = False  # whether the generator's loss needs the outputs for real samples too
-    compares = False  # whether the generator's loss needs the outputs on real samples
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
