@@ -27,7 +27,7 @@ def norm(kind: str, channels: int, flat: bool = False) -> nn.Module:
 
 
 class VirtualBatchNorm(nn.Module):
-    """Normalisation by a reference batch and the sample itself (Salimans et al. 2016, section 3.4).
+    """Normalisation by a reference batch and the sample itself (Salimans et al. 2016, section 3.5).
 
     The first `REFERENCES` samples of a batch are the reference. They are normalised by their own
     mean and variance in each channel, and each sample after them by those of the reference with
