@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from gan_cli.arguments import add_model_options, whole
+
 EXAMPLES = """\
 examples:
   gan-eval runs/dcgan-mnist/20250601-120000-6a5a163c      all that fits and is quick
@@ -30,9 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it; several may be given")
     add("--metrics", default="auto", metavar="LIST", help="names, auto (default), all, or list")
-    add("--checkpoint", default="last", metavar="last|best|STEP", help="default: last")
-    add("--weights", choices=("ema", "raw"), default="ema", help="averaged (default) or not")
-    add("--samples", type=_count, metavar="N", help="to draw (default: 10000)")
+    add("--samples", type=whole(2), metavar="N", help="to draw (default: 10000)")
     add("--seed", type=int, default=0, metavar="N", help="of the samples (default: 0)")
     add(
         "--split",
@@ -47,8 +47,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="write the figures as JSON, to the screen (-, then without a table) or a file",
     )
-    add("--batch-size", type=_count, default=256, metavar="N", help="computed at once")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     add("--inception", metavar="PATH", help="pt_inception-2015-12-05-6726825d.pth")
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
     add(
@@ -56,21 +54,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="instead of runs: FID of CIFAR-10's train against its test images, near 3.15",
     )
-    add(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module of yours that the run may use; may be given again",
-    )
+    add_model_options(made)
     return made
-
-
-def _count(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"{text}: a whole number from 2 on is required")
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

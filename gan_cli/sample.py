@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from gan_cli.arguments import add_model_options, whole
+
 EXAMPLES = """\
 examples:
   gan-sample runs/dcgan-mnist/20250601-120000-6a5a163c     a grid of 64 samples, into its samples/
@@ -30,11 +32,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it")
-    add("-n", "--number", type=_count, metavar="N", help="how many samples, or pairs of latents")
+    add("-n", "--number", type=whole(1), metavar="N", help="how many samples, or pairs of latents")
     add("--out", metavar="PATH", help="a file, or a folder (with -n for numbered PNGs)")
     add("--grid", action="store_true", help="one grid, even where -n and a folder are given")
-    add("--columns", type=_count, metavar="N", help="of the grid")
-    add("--zoom", type=_count, metavar="N", help="magnify pixels in grids (default: small images)")
+    add("--columns", type=whole(1), metavar="N", help="of the grid")
+    add(
+        "--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)"
+    )
     add("--seed", type=int, default=0, metavar="N", help="other samples (default: 0)")
     add("--class", dest="label", metavar="CLASS", help="the number or name of a class")
     add(
@@ -43,25 +47,8 @@ def parser() -> argparse.ArgumentParser:
         help="fix latent codes: category=K, code1=X, code2=X ... (InfoGAN)",
     )
     add("--interpolate", choices=("lerp", "slerp"), help="go from latent to latent, rows of ten")
-    add("--checkpoint", default="last", metavar="last|best|STEP", help="default: last")
-    add("--weights", choices=("ema", "raw"), default="ema", help="averaged (default) or not")
-    add("--batch-size", type=_count, default=256, metavar="N", help="computed before writing")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    add(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module of yours that the run may use; may be given again",
-    )
+    add_model_options(made)
     return made
-
-
-def _count(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 on is required")
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
