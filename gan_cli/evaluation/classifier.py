@@ -18,6 +18,7 @@ from gan_cli.data.download import cache_folder
 from gan_cli.data.lock import locked
 from gan_cli.data.progress import progress_bar
 from gan_cli.errors import DataError, UserError
+from gan_cli.evaluation import keeping
 from gan_cli.evaluation.classifier_network import RESIZE, WIDTH, ClassifierNetwork
 from gan_cli.evaluation.classifier_training import AT_ONCE, Recipe, accuracy, trained, unfit
 from gan_cli.evaluation.collecting import exactly
@@ -173,7 +174,7 @@ def _read(
     channels, height, width = train.spec.shape
     network = ClassifierNetwork((channels, height, width), train.spec.classes)
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = keeping.read(path)
         network.load_state_dict(state["network"])
         told = {str(data): float(share) for data, share in state["accuracies"].items()}
         if not all(bool(x.isfinite().all()) for x in network.state_dict().values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def load(path: Path) -> Halves | None:
     if not path.is_file():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read(path)
         if state["format"] != FORMAT:
             raise ValueError("another format")
         first, second = (_features(half) for half in state["halves"])
@@ -43,6 +44,19 @@ def load(path: Path) -> Halves | None:
         log.warning(f"{path}: damaged ({type(error).__name__}), so it is computed again")
         return None
     return first, second
+
+
+def read(path: Path) -> Any:
+    """What `torch.save` wrote there, on the CPU.
+
+    Raises:
+        Exception: of any kind, where it is damaged: foreign bytes can fail in any way.
+    """
+    with zipfile.ZipFile(path) as archive:
+        # Torch does not check the sums that it writes.
+        if bad := archive.testzip():
+            raise ValueError(f"wrong sum of {bad}")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _features(half: dict[str, Any]) -> Features:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,19 @@ from gan_cli.evaluation.subject import Extractors, TrainedModel
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Gaussian
 
+
+def flipped(content: bytes, table: Tensor) -> bytes:
+    """A file with one bit of `table`, which it holds, the other way round."""
+    place = content.index(table.contiguous().numpy().tobytes())
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes, Tensor], bytes]] = {
+    "empty": lambda content, table: b"",
+    "foreign": lambda content, table: b"nonsense",
+    "cut": lambda content, table: content[:-50],
+    "flipped": flipped,
+}
 SPEC = DataSpec("pictures", (1, 4, 4), 300, 3, ("a", "b", "c"))
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import torch
-from painting import Pictures
+from painting import DAMAGES, Pictures
 from torch import Generator, Tensor
 
 from gan_cli.data.dataset import Dataset
@@ -140,11 +140,11 @@ def test_other_data_and_other_recipes_have_other_files() -> None:
     assert len(paths) == 3
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", None], ids=["empty", "foreign", "cut"])
-def test_a_damaged_file_is_trained_again(content, caplog) -> None:
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_trained_again(damage, caplog) -> None:
     first = trained_classifier(Blobs(), recipe=SHORT)
     path = place(Blobs(), SHORT)
-    path.write_bytes(path.read_bytes()[:-50] if content is None else content)
+    path.write_bytes(damage(path.read_bytes(), first.network.last.weight))
     with caplog.at_level(logging.WARNING):
         again = trained_classifier(Blobs(), recipe=SHORT)
     assert "damaged" in caplog.text

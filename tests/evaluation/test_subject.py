@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import torch
-from painting import Painter, Pictures, Random, subject
+from painting import DAMAGES, Painter, Pictures, Random, subject
 
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import keeping
@@ -137,12 +137,12 @@ def test_other_data_and_other_extractors_have_other_files() -> None:
     assert len({*paths, keeping.place("g", random)}) == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", None], ids=["empty", "foreign", "cut"])
-def test_a_damaged_file_is_computed_again(content, caplog) -> None:
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_computed_again(damage, caplog) -> None:
     random = Random()
     path = keeping.place(Pictures().fingerprint, random)
-    subject(random).halves(random)
-    path.write_bytes(path.read_bytes()[:-50] if content is None else content)
+    first, _ = subject(random).halves(random)
+    path.write_bytes(damage(path.read_bytes(), first.mean))
     with caplog.at_level(logging.WARNING):
         again = subject(random).halves(random)
     assert "damaged" in caplog.text
