@@ -109,6 +109,18 @@ def test_neighbourhoods_compare_equally_many() -> None:
     assert of(figures, "recall_random").protocol["compared"] == "200 generated with 200 real"
 
 
+def test_the_floor_of_neighbourhoods_is_of_as_many_samples() -> None:
+    random = Random()
+    given = subject(random, samples=60)
+    few, (first, second) = prdc.PRDC().measure(given).figures, given.halves(random)
+    best = neighbourhoods(first.kept[:60], second.kept[:60])
+    assert [f.floor for f in few[:4]] == pytest.approx([*best])
+    assert "between 60 and 60" in str(few[0].protocol["floor"])
+    more = prdc.PRDC().measure(subject(random, samples=100)).figures
+    assert "between 100 and 100" in str(more[0].protocol["floor"])
+    assert [f.floor for f in more] != [f.floor for f in few]
+
+
 def test_figures_do_not_depend_on_the_batch_size() -> None:
     for measure in (fid.FID(), kid.KID(), prdc.PRDC()):
         usual, other = (measure.measure(subject(batch_size=b)).figures for b in (256, 7))

@@ -9,7 +9,6 @@ from gan_cli.evaluation.floors import floor
 from gan_cli.evaluation.measure import (
     HIGHER,
     Extractor,
-    Features,
     Figure,
     Finding,
     Measure,
@@ -60,10 +59,17 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
     generated, real = subject.generated(extractor), subject.reference(extractor)
     count = min(len(generated.kept), len(real.kept))
     values, apart = _compared(real.kept[:count], generated.kept[:count])
-    best, best_apart = floor("prdc", subject, extractor, _of_halves)
+    of_floor = min(count, *(len(half.kept) for half in subject.halves(extractor)))
+    best, best_apart = floor(
+        f"prdc of {of_floor}",
+        subject,
+        extractor,
+        lambda first, second: _compared(first.kept[:of_floor], second.kept[:of_floor]),
+    )
     protocol = {
         **subject.protocol(extractor),
         "compared": f"{count:,} generated with {count:,} real",
+        "floor": f"between {of_floor:,} and {of_floor:,} other real samples",
     }
     ks = {"precision": MANIFOLD_K, "recall": MANIFOLD_K}
     figures = [
@@ -88,8 +94,3 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
 
 def _compared(real: Tensor, fake: Tensor) -> tuple[Neighbourhoods, TwoSample]:
     return neighbourhoods(real, fake), two_sample(real, fake)
-
-
-def _of_halves(first: Features, second: Features) -> tuple[Neighbourhoods, TwoSample]:
-    count = min(len(first.kept), len(second.kept))
-    return _compared(first.kept[:count], second.kept[:count])
