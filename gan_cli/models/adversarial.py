@@ -170,7 +170,7 @@ def phases_of(
         phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
     if penalty.name and penalty.every > 1:
         name, every, loss = f"{player}_penalty", penalty.every, regularised(game, game.penalty_loss)
-        phases.append(Phase(name, loss, trains, every=every, optimizer=player))
+        phases.append(Phase(name, loss, trains, every=every, optimizer=player, after=constrain))
     reply = Phase(
         "generator",
         game.generator_loss,

@@ -149,6 +149,20 @@ def test_imagined_steps_are_those_of_torch_s_optimizer(kind: str) -> None:
         torch.testing.assert_close(imagined[name], weight, rtol=1e-6, atol=1e-9)
 
 
+def test_its_moments_are_those_of_the_true_updates_lazy_penalties_included() -> None:
+    lazy = ("penalty=r1", "penalty.every=2", "optimizer.betas=[0.5,0.999]")
+    session = session_of("model=unrolled", "model.unroll=1", "data=ring", "data.points=64", *lazy)
+    for _ in range(3):
+        session.trainer.advance()
+    (descent,) = (m for m in session.model.modules() if isinstance(m, AdamDescent))
+    optimizer = session.players["discriminator"].optimizer
+    assert descent.count == 5  # three updates and two of the penalty alone
+    for place, state in enumerate(optimizer.state.values()):
+        mean, square = descent._moments(place)
+        torch.testing.assert_close(mean, state["exp_avg"], rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(square, state["exp_avg_sq"], rtol=1e-5, atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_the_gradient_through_the_steps_is_right(kind: str) -> None:
     """Against finite differences in float64."""
