@@ -89,6 +89,9 @@ def test_with_a_test_part_that_is_what_unseen_images_are_of() -> None:
     found = Memorisation().measure(judged)
     assert found.figures[0].protocol["floor"] == "of 200 test images"
     assert found.figures[0].value == 0
+    judged.truth._sets["test"] = Noise(200, seed=3)  # whose floor is another
+    other = Memorisation().measure(judged)
+    assert other.figures[0].floor != found.figures[0].floor
 
 
 def test_many_or_large_training_images_are_looked_up_for_fewer() -> None:

@@ -46,7 +46,8 @@ class Memorisation(Measure):
         made = quantised(taking.generated(subject, n).samples)
         device = subject.device if subject.device.type == "cuda" else torch.device("cpu")
         distance, places = nearest_in(train, made, device)
-        key = ("memorisation", train.fingerprint, subject.has_test, n)
+        unseen = subject.real("test").fingerprint if subject.has_test else ""
+        key = ("memorisation", train.fingerprint, unseen, n)
         floor = taking.once(key, lambda: _floor(subject, train, n, device))
         # Per pixel value, of 255 levels.
         distance, floor = (x / math.sqrt(made[0].numel()) for x in (distance, floor))
