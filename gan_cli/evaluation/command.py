@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     if options.self_check is not None:
         return check_itself(options, screen)
     known(parse(options.metrics))
+    check_place(options.json)
     if not options.run:
         newest = runs.latest()
         which = f"the newest is {newest.path}" if newest else "runs/ holds none"
@@ -72,12 +73,27 @@ def run(options: argparse.Namespace) -> int:
     return max(statuses)
 
 
+def check_place(place: str | None) -> None:
+    """Check, before any work is done, that JSON can go there.
+
+    Raises:
+        ConfigError: it is a folder, such as a run behind --json, or lies in none.
+    """
+    if place in (None, "-"):
+        return
+    path = Path(place).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"--json {place}: is a folder; name a file, or put RUN before --json")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--json {place}: there is no folder {path.parent}; make it first")
+
+
 def _give(place: str | None, content: object) -> None:
     """Write JSON to where the user wants it."""
     if place == "-":
         print(dumped(content), end="")
     elif place is not None:
-        atomic.write(Path(place), dumped(content))
+        atomic.write(Path(place).expanduser(), dumped(content))
 
 
 def check_itself(options: argparse.Namespace, screen: Console) -> int:
