@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gan_cli.evaluation.choosing import DEAR
 from gan_cli.evaluation.measure import HIGHER, LOWER
 from gan_cli.evaluation.report import Report
 
@@ -33,11 +34,17 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
     else:
         console.print(f"{title}: no figures", highlight=False)
     for name, reason in report.failed.items():
-        console.print(f"  [bold red]{name} failed:[/] {escape(reason)}", highlight=False)
+        text = f"  [bold red]{name} failed:[/] {escape(reason)}"
+        console.print(text, highlight=False, soft_wrap=True)
     for name in named:
         if name in report.unfit:
             reason = escape(report.unfit[name])
-            console.print(f"  [yellow]{name} was not taken:[/] {reason}", highlight=False)
+            text = f"  [yellow]{name} was not taken:[/] {reason}"
+            console.print(text, highlight=False, soft_wrap=True)
+    dear = [name for name, reason in report.unfit.items() if reason == DEAR]
+    if dear:
+        text = f"  left out, as they take minutes: {', '.join(dear)} (--metrics {dear[0]})"
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
 
 
 def _table(report: Report, title: str) -> Table:
@@ -74,9 +81,29 @@ def number(value: float) -> str:
 
 
 def told(report: Report) -> Iterator[str]:
-    """The protocol in sentences: once where all figures share it."""
-    protocols = [figure.protocol for figure in report.figures]
-    yield from dict.fromkeys(line for protocol in protocols for line in _lines(protocol))
+    """The protocol in sentences, each once, with the figures that it holds for if not for all."""
+    users: dict[str, list[int]] = {}
+    for i, figure in enumerate(report.figures):
+        for line in _lines(figure.protocol):
+            users.setdefault(line, []).append(i)
+    for line, places in users.items():
+        everybody = len(places) == len(report.figures)
+        yield line if everybody else f"{line} ({_named(report, places)})"
+
+
+def _named(report: Report, places: list[int]) -> str:
+    """The figures at `places`, neighbours in short as the first to the last."""
+    stretches: list[list[int]] = []
+    for i in places:
+        if stretches and stretches[-1][-1] == i - 1:
+            stretches[-1].append(i)
+        else:
+            stretches.append([i])
+    names = [figure.name for figure in report.figures]
+    return ", ".join(
+        names[some[0]] if len(some) == 1 else f"{names[some[0]]} to {names[some[-1]]}"
+        for some in stretches
+    )
 
 
 def _lines(protocol: Mapping[str, str | int | float]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from gan_cli.errors import CheckpointError, ConfigError, DataError
 from gan_cli.evaluation import table
 from gan_cli.evaluation.best import Best, judged_by
-from gan_cli.evaluation.choosing import Choice
+from gan_cli.evaluation.choosing import DEAR, Choice
 from gan_cli.evaluation.judging import judge, missed
 from gan_cli.evaluation.measure import (
     HIGHER,
@@ -165,6 +165,22 @@ def test_the_screen_shows_it_all() -> None:
     assert "e failed: gone" in text
     assert "c was not taken: points" in text
     assert "d was not taken" not in text
+
+
+def test_a_protocol_of_some_figures_names_them() -> None:
+    def of(name: str, samples: int) -> Figure:
+        protocol = {"samples": samples, "seed": 0, "data": "d", "split": "train", "real_samples": 9}
+        return Figure(name, 1.0, protocol=protocol)
+
+    figures = [of("a", 5), of("b", 5), of("c", 7), of("d", 5)]
+    first, second = table.told(Report("r", 1, "raw", figures))
+    assert first == "5 samples of seed 0 against 9 real ones: d, train (a to b, d)"
+    assert second == "7 samples of seed 0 against 9 real ones: d, train (c)"
+
+
+def test_what_auto_leaves_out_as_dear_is_named() -> None:
+    text = shown(Report("r", 1, "raw", [FID], {"fid": DEAR, "kid": DEAR, "modes": "images"}))
+    assert "left out, as they take minutes: fid, kid (--metrics fid)" in text
 
 
 def test_without_figures_it_says_so() -> None:
