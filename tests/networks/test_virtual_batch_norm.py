@@ -1,4 +1,4 @@
-"""Virtual batch norm in the generator (Salimans et al. 2016, section 3.4)."""
+"""Virtual batch norm in the generator (Salimans et al. 2016, section 3.5)."""
 
 from __future__ import annotations
 
