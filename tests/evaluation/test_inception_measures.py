@@ -48,7 +48,16 @@ def test_fid_is_the_distance_of_generated_and_real_features() -> None:
     assert found.note == ""
     assert found.protocol["extractor_sha256"] == random.identity
     assert found.protocol["samples"] == 200
-    assert "150 and 150" in str(found.protocol["floor"])
+    assert "150 real samples against 150 others" in str(found.protocol["floor"])
+
+
+def test_fids_floor_is_of_as_many_real_samples_as_were_generated() -> None:
+    random = Random()
+    given = subject(random, samples=60)
+    (found,) = fid.FID().measure(given).figures
+    first, second = given.halves(random)
+    assert found.floor == pytest.approx(plain_fid(first.kept[:60], second.kept), rel=1e-4)
+    assert "60 real samples against 150 others" in str(found.protocol["floor"])
 
 
 @pytest.mark.parametrize("samples", [4, 5, 6])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from gan_cli.evaluation.floors import floor
@@ -14,7 +16,7 @@ from gan_cli.evaluation.measure import (
     Measure,
     Subject,
 )
-from gan_cli.metrics.frechet import frechet_distance
+from gan_cli.metrics.frechet import Moments, frechet_distance
 
 
 class FID(Measure):
@@ -48,19 +50,41 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
     """fid_<extractor's name>: between generated and real features."""
     generated, real = subject.generated(extractor), subject.reference(extractor)
     first, second = subject.halves(extractor)
+    compared = compared_in_floor(generated.count, first)
+
+    def floor_of(first: Features, second: Features) -> float:
+        some = first if compared == first.count else _first(first, compared)
+        return _distance(some, second)
+
     return Figure(
         name=f"fid_{extractor.name}",
         value=_distance(generated, real),
         better=LOWER,
-        floor=floor("fid", subject, extractor, _distance),
+        floor=floor(f"fid of {compared}", subject, extractor, floor_of),
         protocol={
             **subject.protocol(extractor),
             "width": extractor.width,
-            "floor": f"between two random halves of these real samples, {first.count:,} and "
-            f"{second.count:,}; FID is larger of fewer samples",
+            "floor": f"of {compared:,} real samples against {second.count:,} others; FID is larger of "
+            "fewer samples",
         },
         note=_caution(min(generated.count, real.count), extractor),
     )
+
+
+def compared_in_floor(generated: int, half: Features) -> int:
+    """How many real samples stand for the generated ones in the floor: as many, where it can.
+
+    FID has a bias that falls with the number of samples (Binkowski et al. 2018), so a floor of more
+    samples than were generated could not be reached by real data either. Beyond what is kept of a
+    half, it is the whole half.
+    """
+    return max(generated, 2) if generated <= len(half.kept) else half.count
+
+
+def _first(features: Features, n: int) -> Features:
+    moments = Moments(features.kept.shape[1])
+    moments.update(features.kept[:n])
+    return replace(features, count=n, mean=moments.mean, covariance=moments.covariance)
 
 
 def _distance(first: Features, second: Features) -> float:
