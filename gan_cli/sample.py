@@ -36,9 +36,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", metavar="PATH", help="a file, or a folder (with -n for numbered PNGs)")
     add("--grid", action="store_true", help="one grid, even where -n and a folder are given")
     add("--columns", type=whole(1), metavar="N", help="of the grid")
-    add(
-        "--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)"
-    )
+    add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
     add("--seed", type=int, default=0, metavar="N", help="other samples (default: 0)")
     add("--class", dest="label", metavar="CLASS", help="the number or name of a class")
     add(

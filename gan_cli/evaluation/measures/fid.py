@@ -64,8 +64,8 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
         protocol={
             **subject.protocol(extractor),
             "width": extractor.width,
-            "floor": f"of {compared:,} real samples against {second.count:,} others; FID is larger of "
-            "fewer samples",
+            "floor": f"of {compared:,} real samples against {second.count:,} others; FID is "
+            "larger of fewer samples",
         },
         note=_caution(min(generated.count, real.count), extractor),
     )
