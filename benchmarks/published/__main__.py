@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
+import re
 import signal
 import sys
 import time
@@ -81,6 +83,16 @@ def chosen(
     ]
 
 
+def processor() -> str:
+    """What the CPU calls itself."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # elsewhere than on Linux
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
 def machine(options: argparse.Namespace) -> Machine:
     """The machine we are on; each of several runs at a time gets its share of the cores.
 
@@ -91,7 +103,7 @@ def machine(options: argparse.Namespace) -> Machine:
     threads = str(max(1, (cores or 1) // options.jobs))
     shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     device = choose_device("auto")
-    name = "CPU" if device.type == "cpu" else describe(device)
+    name = f"{cores} cores of {processor()}" if device.type == "cpu" else describe(device)
     train: dict[str, list[str]] = {}
     for text in options.data:
         data, equals, folder = text.partition("=")
