@@ -112,6 +112,8 @@ def test_data_without_labels_or_images_has_none() -> None:
     assert "points" in ClassifierFigures().unfit(subject(model=model))
     model.data = replace(SPEC, classes=1000, class_names=tuple(map(str, range(1000))))
     assert "1000 classes are too many" in ClassifierFigures().unfit(subject(model=model))
+    model.data = replace(SPEC, size=149)
+    assert "149 images of 3 classes" in ClassifierFigures().unfit(subject(model=model))
     assert ClassifierFigures().unfit(subject()) == ""
 
 

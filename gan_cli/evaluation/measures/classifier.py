@@ -29,6 +29,7 @@ from gan_cli.metrics.scores import score
 Protocol = dict[str, str | int | float]
 
 MOST_CLASSES = 200
+LEAST_OF_EACH = 50  # images of a class, on average
 
 
 class ClassifierFigures(Measure):
@@ -61,6 +62,11 @@ def no_classifier(subject: Subject) -> str:
         return "the data has no labels that a classifier could learn"
     if subject.data.classes > MOST_CLASSES:
         return f"its {subject.data.classes} classes are too many for so small a classifier"
+    if subject.data.size < LEAST_OF_EACH * subject.data.classes:
+        return (
+            f"{subject.data.size} images of {subject.data.classes} classes teach a classifier too "
+            f"little; {LEAST_OF_EACH} of each are the least"
+        )
     return ""
 
 
