@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from painting import SPEC, Painter, Pictures, subject
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, OneHotCategorical
 from torch.nn.functional import one_hot
 
@@ -115,6 +115,30 @@ def test_without_labels_there_is_no_accuracy() -> None:
     names = {figure.name for figure in InfoGANFigures().measure(made).figures}
     assert "category_accuracy" not in names
     assert "information_category" in names
+
+
+class Mixed(Teller):
+    """Reads codes through batch norm whose running statistics are of anything but its samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1, affine=False)
+        assert self.norm.running_mean is not None
+        self.norm.running_mean.fill_(7)
+        x = self.generate(self.prior.sample(4000))
+        self.mean, self.deviation = x.mean(), x.var().add(self.norm.eps).sqrt()
+
+    def recognise(self, x: Tensor) -> dict[str, Distribution]:
+        return super().recognise(self.norm(x) * self.deviation + self.mean)
+
+
+def test_batch_norm_knows_what_it_reads() -> None:
+    model = Mixed()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = figures_of(model)
+    assert found["information_category"].value == pytest.approx(math.log(3), abs=1e-3)
+    assert found["category_accuracy"].value > 0.95
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("batch", [1, 1000])

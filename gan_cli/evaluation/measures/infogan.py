@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gan_cli.data.dataset import Dataset
+from gan_cli.evaluation import taking
 from gan_cli.evaluation.collecting import CHUNK, exactly
 from gan_cli.evaluation.measure import HIGHER, NEITHER, Figure, Finding, Measure, Subject
 from gan_cli.evaluation.measures.conditional import share_error
+from gan_cli.evaluation.settling import settled
 from gan_cli.metrics.diversity import mean_pairwise_distance
 from gan_cli.metrics.information import Bound, information_bound, normalised_mutual_information
 from gan_cli.metrics.matching import best_matching, contingency
@@ -20,6 +23,7 @@ from gan_cli.sampling import drawing
 from gan_cli.sampling.drawing import Wish
 
 SAMPLES = 5000  # fresh ones, whose codes are read
+SETTLING = 20 * CHUNK  # samples whose statistics batch norm in Q takes
 SWEPT = 256  # samples whose codes are moved, one after the other
 LOW, HIGH = -1.0, 1.0  # values of a code between which it is moved
 Protocol = dict[str, str | int | float]
@@ -44,7 +48,7 @@ class InfoGANFigures(Measure):
         prior = subject.model.prior
         assert isinstance(prior, Product)
         read = codes_read(subject, min(SAMPLES, subject.options.samples))
-        protocol = {**subject.protocol(), "samples": read.count, "networks": "in eval mode"}
+        protocol = {**subject.protocol(), "samples": read.count, "networks": networks("samples")}
         figures = _bounds(prior, read, protocol)
         for name in read.log_posterior:
             if isinstance(prior.parts[name], Categorical):
@@ -52,6 +56,11 @@ class InfoGANFigures(Measure):
             else:
                 figures += _effects(subject, name, read, protocol)
         return Finding(figures)
+
+
+def networks(what: str) -> str:
+    """How they compute, for the protocol."""
+    return f"in eval mode, batch norm in Q by the statistics of up to {SETTLING:,} such {what}"
 
 
 @dataclass
@@ -72,6 +81,8 @@ def codes_read(subject: Subject, n: int) -> Read:
     found: dict[str, list[tuple[Tensor, ...]]] = {}
     some: list[Tensor] = []
     with torch.no_grad(), exactly():
+        fresh = [drawing.decode(subject.model, z) for z in _latents(subject, SETTLING)]
+    with exactly(), settled(subject.model, subject.model.recognise, fresh), torch.no_grad():
         for z in _latents(subject, n):
             samples = drawing.decode(subject.model, z)
             parts = prior.split(z.to(subject.device))
@@ -140,9 +151,11 @@ def against_classes(subject: Subject, name: str) -> list[Figure]:
     if data.targets is None or data.spec.classes < 2:
         return []
     said = []
-    with torch.no_grad(), exactly():
+    some = taking.shuffled(data)[:SETTLING].split(CHUNK)
+    seen = (_images(subject, data, places) for places in some if len(places) > 1)
+    with exactly(), settled(subject.model, subject.model.recognise, seen), torch.no_grad():
         for places in torch.arange(data.spec.size).split(CHUNK):
-            images = data.real(places.to(data.device)).to(subject.device)
+            images = _images(subject, data, places)
             said.append(subject.model.recognise(images)[name].mean.argmax(1).cpu())
     categories = subject.model.prior.parts[name].dim
     classes = data.targets.cpu()
@@ -152,7 +165,7 @@ def against_classes(subject: Subject, name: str) -> list[Figure]:
         **subject.protocol(),
         "samples": data.spec.size,
         "classified": "real test images" if subject.has_test else "real images of the split",
-        "networks": "in eval mode",
+        "networks": networks("images"),
     }
     names = ", ".join(map(str, matching.names))
     return [
@@ -171,6 +184,10 @@ def against_classes(subject: Subject, name: str) -> list[Figure]:
             protocol={**protocol, "norm": "arithmetic mean of both entropies"},
         ),
     ]
+
+
+def _images(subject: Subject, data: Dataset, places: Tensor) -> Tensor:
+    return data.real(places.to(data.device)).to(subject.device)
 
 
 def _effects(subject: Subject, name: str, read: Read, protocol: Protocol) -> list[Figure]:
