@@ -27,7 +27,8 @@ The published figures are quoted; they could not all be checked again in the pap
 
 Ours are means over runs, ± the standard deviation of a run, and in brackets the standard error of
 the mean; *published* says which of the two it gives. A dash is a figure that is not there. A row
-that misses its expectation stays as it is, and a run that failed counts as no result.
+that misses its expectation stays as it is, and a run that failed counts as no result, but where
+runs above a mark are counted: one that diverged is not above it.
 """
 Contents = Mapping[tuple[str, FormName], Json]
 

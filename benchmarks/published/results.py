@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,11 +94,18 @@ def keys_of(table: Table, row: Row, form: FormName) -> list[str]:
 def row_statistics(
     table: Table, form: Form, row: Row, content: Json, name: FormName
 ) -> dict[str, Statistic]:
-    """What the row's columns show, by figure, over the runs that there are."""
+    """What the row's columns show, by figure, over the runs that there are.
+
+    Where runs that pass a mark are counted, one that diverged has not passed it.
+    """
     found: dict[str, Statistic] = {}
-    runs = [content["runs"][key] for key in keys_of(table, row, name) if key in content["runs"]]
+    keys = keys_of(table, row, name)
+    runs = [content["runs"][key] for key in keys if key in content["runs"]]
+    lost = sum("diverged" in content["failed"].get(key, "") for key in keys)
     for column in table.columns_of(form, row):
         values = [run["values"][column.figure] for run in runs if column.figure in run["values"]]
+        if column.statistic == "passing":
+            values += [-math.inf] * lost
         if values:
             found[column.figure] = statistic(values, column)
     return found

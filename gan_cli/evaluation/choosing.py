@@ -103,7 +103,7 @@ def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics")
             reason = str(error)
         if reason:
             unfit[measure.name] = reason
-        elif measure.dear and names == AUTO:
+        elif names == AUTO and measure.takes_minutes(subject.device):
             unfit[measure.name] = DEAR
         else:
             taken.append(measure)

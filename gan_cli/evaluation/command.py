@@ -20,7 +20,7 @@ from gan_cli.evaluation import table
 from gan_cli.evaluation.choosing import choose, known, measures, parse
 from gan_cli.evaluation.extracting import extractors
 from gan_cli.evaluation.judging import judge, missed
-from gan_cli.evaluation.measure import Options
+from gan_cli.evaluation.measure import Measure, Options
 from gan_cli.evaluation.reference import Real
 from gan_cli.evaluation.report import Json, Report, dumped, write
 from gan_cli.evaluation.subject import TrainedModel
@@ -173,6 +173,13 @@ def moved(node: Mapping[str, Any], root: str | None, trust: Trust) -> Mapping[st
     return {**node, "root": str(Path(root).expanduser().absolute())}
 
 
+def auto(measure: Measure) -> str:
+    """When "auto" takes a measure."""
+    if measure.dear:
+        return ""
+    return "on a GPU" if measure.dear_on_cpu else "where it fits"
+
+
 def listed(screen: Console) -> None:
     """Print the measures' names and what they are."""
     from rich.table import Table
@@ -183,5 +190,5 @@ def listed(screen: Console) -> None:
     shown.add_column("in auto", no_wrap=True)
     for measure in measures():
         first = (inspect.getdoc(type(measure)) or "").partition("\n")[0]
-        shown.add_row(measure.name, first, "" if measure.dear else "where it fits")
+        shown.add_row(measure.name, first, auto(measure))
     screen.print(shown)

@@ -159,6 +159,11 @@ class Measure(ABC):
 
     name: str  # what --metrics takes, such as "fid"
     dear: bool = False  # takes minutes, so not part of "auto"
+    dear_on_cpu: bool = False  # so without a GPU
+
+    def takes_minutes(self, device: torch.device) -> bool:
+        """Whether "auto" leaves it out on `device`."""
+        return self.dear or (self.dear_on_cpu and device.type == "cpu")
 
     @abstractmethod
     def unfit(self, subject: Subject) -> str:

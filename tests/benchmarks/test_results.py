@@ -111,3 +111,23 @@ def test_failures_are_on_the_page_with_their_reason(table: Table, tmp_path: Path
     shown = page([table], contents(table, tmp_path))
     assert "- `one-s0`: it broke" in shown
     assert "| 0 of 2 |" in shown
+
+
+def test_a_diverged_run_has_not_passed(tmp_path: Path) -> None:
+    columns = "columns: [{figure: a, title: A, statistic: passing, above: 5}]"
+    text = TABLE.replace("columns: [{figure: a, title: A}, {figure: b, title: B}]", columns)
+    text = text.replace("figures: [b]", "figures: [a]").replace("b: [1, 2]", "a: [1, 2]")
+    text = text.replace("variants: {seed: 1, count: 2, choices: {x: [1, 2]}}\n", "")
+    table = load("t", made(tmp_path, text))
+    passed, diverged = outcomes(table, 9.0, None)
+    diverged = Outcome(diverged.job, None, "step 7: loss is NaN; the run has diverged")
+    results.add(tmp_path, table, "full", [passed, diverged])
+    assert shown(tmp_path) == {"n": 2, "value": 1}
+    broken = Outcome(diverged.job, None, "the disk is full")
+    results.add(tmp_path, table, "full", [passed, broken])
+    assert shown(tmp_path) == {"n": 1, "value": 1}
+
+
+def shown(folder: Path) -> dict[str, float]:
+    kept = json.loads((folder / "t-full.json").read_text(encoding="utf-8"))
+    return {key: kept["rows"]["one"]["a"][key] for key in ("n", "value")}

@@ -8,6 +8,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+import torch
 from painting import subject
 
 from gan_cli.errors import ConfigError, DataError
@@ -108,3 +109,11 @@ def test_measures_are_where_the_contract_says() -> None:
     for measure in choosing.measures():
         assert Path(inspect.getfile(type(measure))).parent == folder
         assert inspect.getdoc(type(measure))
+
+
+def test_what_wants_a_gpu_is_in_auto_where_there_is_one() -> None:
+    measure = Named("fid")
+    measure.dear_on_cpu = True
+    assert measure.takes_minutes(torch.device("cpu"))
+    assert not measure.takes_minutes(torch.device("cuda"))
+    assert Named("slow", dear=True).takes_minutes(torch.device("cuda"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
 from gan_cli.evaluation.floors import floor
 from gan_cli.evaluation.measure import (
     LOWER,
@@ -23,9 +21,7 @@ class FID(Measure):
     """fid_inception: FID with the Inception network of 2015-12-05 (Heusel et al. 2017)."""
 
     name = "fid"
-
-    def __init__(self) -> None:
-        self.dear = not torch.cuda.is_available()
+    dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
         """See `Measure`."""

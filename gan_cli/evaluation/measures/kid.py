@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from gan_cli.evaluation.floors import floor
 from gan_cli.evaluation.measure import (
     LOWER,
@@ -22,9 +20,7 @@ class KID(Measure):
     """kid_inception: KID with the Inception network of 2015-12-05 (Binkowski et al. 2018)."""
 
     name = "kid"
-
-    def __init__(self) -> None:
-        self.dear = not torch.cuda.is_available()
+    dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
         """See `Measure`."""

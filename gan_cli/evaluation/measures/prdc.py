@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from gan_cli.evaluation.floors import floor
@@ -29,9 +28,7 @@ class PRDC(Measure):
     """precision_inception and its siblings (Kynkaanniemi 2019, Naeem 2020, Lopez-Paz 2017)."""
 
     name = "prdc"
-
-    def __init__(self) -> None:
-        self.dear = not torch.cuda.is_available()
+    dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
         """See `Measure`."""
