@@ -16,8 +16,8 @@ from gan_cli import atomic
 from gan_cli.config.build import Trust, resolve
 from gan_cli.console import setup_logging
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.evaluation import table
-from gan_cli.evaluation.choosing import choose, known, measures, parse
+from gan_cli.evaluation import choosing, table
+from gan_cli.evaluation.choosing import choose, known, parse
 from gan_cli.evaluation.extracting import extractors
 from gan_cli.evaluation.judging import judge, missed
 from gan_cli.evaluation.measure import Measure, Options
@@ -188,7 +188,7 @@ def listed(screen: Console) -> None:
     shown.add_column("name", no_wrap=True)
     shown.add_column("what", ratio=1)
     shown.add_column("in auto", no_wrap=True)
-    for measure in measures():
+    for measure in choosing.measures():
         first = (inspect.getdoc(type(measure)) or "").partition("\n")[0]
         shown.add_row(measure.name, first, auto(measure))
     screen.print(shown)
