@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from gan_cli.evaluation.measure import Extractor, Features, Subject
 
 T = TypeVar("T")
 
-_known: dict[tuple[str, ...], object] = {}
+_known: dict[Hashable, object] = {}
+
+
+def once(key: Hashable, compute: Callable[[], T]) -> T:
+    """What `compute` returns, computed once per process for each `key`."""
+    if key not in _known:
+        _known[key] = compute()
+    return _known[key]  # type: ignore[return-value]
 
 
 def floor(
@@ -20,11 +27,9 @@ def floor(
 ) -> T:
     """What `compute` says of two disjoint halves of the real data; computed once per process.
 
-    Each half has half the samples, so a metric with a bias that falls with their number, as FID
-    has, is a little higher there than it would be between two sets of full size.
+    A metric with a bias that falls with the number of samples, as FID has, takes only as many of
+    the first half as were generated, and says so in `metric`.
     """
     split = subject.options.split
     key = (metric, extractor.identity, subject.real(split).fingerprint, split)
-    if key not in _known:
-        _known[key] = compute(*subject.halves(extractor))
-    return _known[key]  # type: ignore[return-value]
+    return once(key, lambda: compute(*subject.halves(extractor)))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TypeVar
-
 import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.measure import Drawn, Subject
 from gan_cli.seeding import mix
-
-T = TypeVar("T")
-_known: dict[Hashable, object] = {}
 
 TAKEN = 0x7A4E  # the random stream that picks real samples; the same for everybody
 
@@ -36,10 +30,3 @@ def shuffled(data: Dataset) -> Tensor:
 def real(data: Dataset, places: Tensor) -> Tensor:
     """The samples at `places` on the CPU, as `Dataset.real` gives them."""
     return data.real(places.to(data.device)).cpu()
-
-
-def once(key: Hashable, compute: Callable[[], T]) -> T:
-    """What `compute` returns, computed once per process for each `key`: for dear floors."""
-    if key not in _known:
-        _known[key] = compute()
-    return _known[key]  # type: ignore[return-value]

@@ -88,7 +88,7 @@ def test_parallel_lines_are_theta_apart(theta: float) -> None:
 @pytest.mark.parametrize("theta", [-1.5, -0.1, 0.0, 0.01, 2.0])
 def test_the_js_of_parallel_lines_is_log_2_unless_they_meet(theta: float) -> None:
     """JS = log 2 for any theta but 0 (the same example), from the original game's value at the
-    optimal discriminator, 2 JS - log 4; and its generator learns nothing.
+    optimal discriminator, 2 JS - log 4.
     """
     real, fake = lines(theta)
 

@@ -9,7 +9,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation import taking
+from gan_cli.evaluation import floors, taking
 from gan_cli.evaluation.collecting import quantised
 from gan_cli.evaluation.measure import (
     LOWER,
@@ -48,7 +48,7 @@ class Memorisation(Measure):
         distance, places = nearest_in(train, made, device)
         unseen = subject.real("test").fingerprint if subject.has_test else ""
         key = ("memorisation", train.fingerprint, unseen, n)
-        floor = taking.once(key, lambda: _floor(subject, train, n, device))
+        floor = floors.once(key, lambda: _floor(subject, train, n, device))
         # Per pixel value, of 255 levels.
         distance, floor = (x / math.sqrt(made[0].numel()) for x in (distance, floor))
         theirs = quantised(taking.real(train, places))

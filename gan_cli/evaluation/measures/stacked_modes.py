@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.stacked_mnist import CHANNELS, CLASSES, read_as_number
-from gan_cli.evaluation import taking
+from gan_cli.evaluation import floors, taking
 from gan_cli.evaluation.collecting import CHUNK, exactly, quantised
 from gan_cli.evaluation.measure import HIGHER, LOWER, Extractor, Figure, Finding, Measure, Subject
 from gan_cli.evaluation.reference import Real
@@ -44,7 +44,7 @@ class StackedModes(Measure):
         places = taking.shuffled(data)[:SAMPLES]
         stacks = (taking.real(data, some) for some in places.split(READ))
         key = ("stacked_modes", data.fingerprint, digits.identity)
-        true = taking.once(key, lambda: modes_seen(stacks, digits))
+        true = floors.once(key, lambda: modes_seen(stacks, digits))
         protocol = subject.protocol(digits) | {
             "samples": SAMPLES,
             "modes": CLASSES,
