@@ -7,10 +7,10 @@ run is its weights, averaged weights, optimizers and step counter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,14 @@ from gan_cli.training.optimizers import Player
 from gan_cli.training.window import Window
 
 
+class Turn(NamedTuple):
+    """One update of a step."""
+
+    phase: Phase
+    focus: Focus
+    place: int  # of its batch among the step's
+
+
 class Trainer:
     """Plays a model's phases in their order.
 
@@ -33,6 +41,9 @@ class Trainer:
         seed: of the steps' random streams.
         average: of the weights, for sampling.
         autocast: bf16 within the losses.
+        gather: is given the parameters between backward and the optimizer's step, to make their
+            gradients those of all devices.
+        drawing: entered around a step, to change what its random streams give.
     """
 
     def __init__(
@@ -43,6 +54,8 @@ class Trainer:
         seed: int,
         average: Average,
         autocast: bool = False,
+        gather: Callable[[Sequence[nn.Parameter]], None] | None = None,
+        drawing: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.model, self.players, self.average = model, players, average
         self.step = 0  # completed steps
@@ -57,6 +70,7 @@ class Trainer:
             if autocast
             else nullcontext
         )
+        self._gather, self._drawing = gather, drawing
         self._norms: dict[str, Tensor] = {}
 
     def advance(self, measure: bool = False) -> None:
@@ -69,24 +83,36 @@ class Trainer:
         seed_streams(mix(self._seed, self.step), self._device)
         for player in self.players.values():
             player.set_rate(self.step)
-        batches: list[Batch] = []
-        used = dict.fromkeys(self.players, 0)
-        for phase, focus in zip(self._phases, self._focus, strict=True):
-            repeats = phase.repeats(self.step)
-            if not repeats:
-                continue
-            focus.apply()
-            for _ in range(repeats):
-                place = used[phase.player]
-                used[phase.player] += 1
-                if place == len(batches):
-                    batches.append(self._batch(self.drawn + place))
-                    batches[place].step = self.step
-                self._update(phase, batches[place], measure)
+        turns = self._turns()
+        count = 1 + max((turn.place for turn in turns), default=-1)
+        batches = [self._batch(self.drawn + place) for place in range(count)]
+        for batch in batches:
+            batch.step = self.step
+        with self._drawing():
+            self.play(turns, batches, measure)
         self.drawn += len(batches)
         self.step += 1
         self.average.update(self.step)
         self.whole = True
+
+    def _turns(self) -> list[Turn]:
+        """The updates of the step, in order; a player's i-th one has the step's i-th batch."""
+        turns: list[Turn] = []
+        used = dict.fromkeys(self.players, 0)
+        for phase, focus in zip(self._phases, self._focus, strict=True):
+            for _ in range(phase.repeats(self.step)):
+                turns.append(Turn(phase, focus, used[phase.player]))
+                used[phase.player] += 1
+        return turns
+
+    def play(self, turns: Sequence[Turn], batches: Sequence[Batch], measure: bool) -> None:
+        """Make these updates, one after the other."""
+        applied = None
+        for turn in turns:
+            if turn.focus is not applied:
+                turn.focus.apply()
+                applied = turn.focus
+            self._update(turn.phase, batches[turn.place], measure)
 
     def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:
         player = self.players[phase.player]
@@ -98,6 +124,8 @@ class Trainer:
             loss.total.backward(inputs=player.parameters)
         else:
             loss.total.backward()
+        if self._gather is not None:
+            self._gather(player.parameters)
         if measure and phase.name == phase.player:  # not what a lazy penalty adds on its own
             self._norms |= gradient_norms(self.model, phase)
         if player.clip_norm is not None:
