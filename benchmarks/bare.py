@@ -81,16 +81,17 @@ def published(model: GAN, data: Dataset, batch: int, optimizer: Callable[..., Op
         _ = loss.item(), (on_real + on_fake).item()
 
     def wasserstein() -> None:
+        losses = []
         for _ in range(loop.d_steps):
             real = images[next(loop.order)]
             fake = generator(loop.noise()).detach()
-            loss = -discriminator(real).mean() + discriminator(fake).mean()
-            update(d_optimizer, loss)
+            losses.append(-discriminator(real).mean() + discriminator(fake).mean())
+            update(d_optimizer, losses[-1])
             for parameter in discriminator.parameters():
                 parameter.data.clamp_(-LIMIT, LIMIT)
         answer = -discriminator(generator(loop.noise())).mean()
         update(g_optimizer, answer)
-        _ = loss.item(), answer.item()
+        _ = losses[-1].item(), answer.item()
 
     return wasserstein if model.loss.unbounded else saturating
 

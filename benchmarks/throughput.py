@@ -65,8 +65,8 @@ class Case:
         prior = Gaussian(100)
         if self.critic:
             return GAN(data.spec, prior, family, Wasserstein(), WeightClip(), d_steps=5)
-        game = {"conditional": self.conditional, "share_fakes": True}
-        return GAN(data.spec, prior, family, NonSaturating(), NoPenalty(), **game)
+        game = (NonSaturating(), NoPenalty(), self.conditional)
+        return GAN(data.spec, prior, family, *game, share_fakes=True)
 
 
 CASES = {
