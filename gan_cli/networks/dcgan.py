@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import DataSpec
 from gan_cli.networks.activations import ACTIVATIONS, activation
+from gan_cli.networks.convolution import Conv2d
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
@@ -27,7 +28,7 @@ def tail(channels: int, kind: str, active: str, depth: int) -> list[nn.Module]:
     """What follows a convolution: norm and activation, then `depth` - 1 more of all three."""
     layers = [norm(kind, channels), activation(active)]
     for _ in range(depth - 1):
-        same = nn.Conv2d(channels, channels, 3, 1, 1, bias=kind == "none")
+        same = Conv2d(channels, channels, 3, 1, 1, bias=kind == "none")
         layers += [same, norm(kind, channels), activation(active)]
     return layers
 
@@ -87,7 +88,7 @@ class DCGANDiscriminator(Discriminator):
         self.active = activation(active)
         trunk = tail(channels[0], kind, active, depth)[2:]
         for before, after in pairwise(channels):
-            trunk.append(nn.Conv2d(before, after, 4, 2, 1, bias=bias))
+            trunk.append(Conv2d(before, after, 4, 2, 1, bias=bias))
             trunk += tail(after, kind, active, depth)
         self.trunk = nn.Sequential(*trunk)
         # On the last map, the paper's final convolution is the linear head.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
+from gan_cli.networks.convolution import Conv2d
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
@@ -75,7 +76,7 @@ class InfoGANDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=bias),
+                Conv2d(before, after, 4, 2, 1, bias=bias),
                 norm(kind, after),
                 nn.LeakyReLU(0.1, inplace=True),
             ]

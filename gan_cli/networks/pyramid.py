@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
+from gan_cli.networks.convolution import ConvTranspose2d
 
 
 def require_images(data: DataSpec, family: str) -> None:
@@ -44,7 +43,7 @@ def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, i
 
 def upsample(
     before: int, after: int, small: tuple[int, int], big: tuple[int, int], bias: bool = False
-) -> nn.ConvTranspose2d:
+) -> ConvTranspose2d:
     """The transposed convolution 4x4 from a map of size `small` to one of size `big`."""
     odd = (big[0] - 2 * small[0], big[1] - 2 * small[1])
-    return nn.ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)
+    return ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)

@@ -19,6 +19,7 @@ def test_it_is_nearest_upsampling_and_a_convolution(size: tuple[int, int]) -> No
     fused = layer(x)
     torch.testing.assert_close(fused, plain)
     weights = torch.randn_like(plain)
+    assert layer.bias is not None
     inputs = (x, layer.weight, layer.bias)
     for left, right in zip(
         torch.autograd.grad((fused * weights).sum(), inputs),
