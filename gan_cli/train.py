@@ -46,8 +46,6 @@ def compose(arguments: list[str]) -> int:
     if line.multirun:
         refuse_one_folder_for_all(line)
     overrides.open_path(line)
-    import hydra
-
     statuses = []
 
     def task(config: DictConfig) -> None:
@@ -59,12 +57,18 @@ def compose(arguments: list[str]) -> int:
         if statuses[-1] == INTERRUPTED:
             raise KeyboardInterrupt
 
-    sys.argv[1:] = line.argv
     # Hydra then raises what it would otherwise print before it exits.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    run = hydra.main(config_path=str(overrides.CONF), config_name="train", version_base="1.3")
     try:
-        run(task)()
+        if line.plain:
+            from gan_cli.config.composing import composed
+
+            task(composed(line))
+        else:
+            import hydra
+
+            sys.argv[1:] = line.argv
+            hydra.main(str(overrides.CONF), "train", version_base="1.3")(task)()
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from gan_cli.config.gate import Trust, resolve
@@ -41,6 +41,7 @@ def build(
     path: str,
     trust: Trust = Trust(),  # noqa: B008 - frozen
     shared: Mapping[str, Any] | None = None,
+    instead: Callable[[type], type] = lambda target: target,
     **given: Any,
 ) -> Any:
     """Build the object that `node` describes.
@@ -50,6 +51,7 @@ def build(
         path: its key in the config, for messages.
         trust: whose classes may be built beside the program's own.
         shared: the config's root nodes by name; a copy of one is called by that name in messages.
+        instead: gives the class that is built for the one that `_target_` names.
         given: further arguments, passed on where the class takes them.
 
     Raises:
@@ -58,7 +60,7 @@ def build(
     faults = check(node, path, trust, given=tuple(given), shared=shared)
     if faults:
         raise ConfigError("\n".join(faults))
-    return _make(node, path, trust, shared or {}, given)
+    return _make(node, path, trust, shared or {}, given, instead)
 
 
 def check(
@@ -186,7 +188,12 @@ def _parameters(target: type) -> Mapping[str, inspect.Parameter]:
 
 
 def _make(
-    node: Node, path: str, trust: Trust, shared: Mapping[str, Any], given: Mapping[str, Any]
+    node: Node,
+    path: str,
+    trust: Trust,
+    shared: Mapping[str, Any],
+    given: Mapping[str, Any],
+    instead: Callable[[type], type] = lambda target: target,
 ) -> Any:
     target = resolve(node[TARGET], trust, path)
     kinds, takes = argument_kinds(target), _parameters(target)
@@ -198,7 +205,7 @@ def _make(
     }
     arguments |= {key: item for key, item in given.items() if open_ended or key in takes}
     try:
-        return target(**arguments)
+        return instead(target)(**arguments)
     except UserError:
         raise
     except (ValueError, TypeError) as error:

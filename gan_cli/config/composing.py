@@ -1,14 +1,27 @@
-"""The way in for programs: settings from overrides, as `gan-train` would read them."""
+"""From a command line to the composed config: Hydra's programming interface.
+
+It composes once where `hydra.main` does twice, which is a tenth of a start.
+"""
 
 from __future__ import annotations
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
-from gan_cli.config.overrides import CONF, prepare
+from gan_cli.config.overrides import CONF, Command, prepare
 from gan_cli.config.reading import read
 from gan_cli.config.schema import Settings
+
+
+def composed(line: Command) -> DictConfig:
+    """What Hydra composes for `line`, without the node `hydra`, as `hydra.main` would give it."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", line.argv, return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def settings_of(*overrides: str) -> Settings:
@@ -18,9 +31,4 @@ def settings_of(*overrides: str) -> Settings:
         ConfigError: lists every fault.
     """
     line = prepare(list(overrides))
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", line.argv, return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    with open_dict(config):
-        del config["hydra"]
-    return read(config, line)
+    return read(composed(line), line)

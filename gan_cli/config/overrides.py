@@ -39,6 +39,12 @@ class Command:
     multirun: bool
 
     @property
+    def plain(self) -> bool:
+        """Whether this is one run and asks nothing of Hydra but to compose it."""
+        own = any(key.startswith("hydra") for key in self.keys)
+        return not (self.multirun or own or any(word.startswith("-") for word in self.argv))
+
+    @property
     def keys(self) -> list[str]:
         """The keys and groups that the user named, without signs."""
         return [key for key, _ in map(split, self.overrides) if key]

@@ -26,6 +26,7 @@ from gan_cli.training import runtime
 from gan_cli.training.averaging import Average
 from gan_cli.training.optimizers import Player, build_players, fused, players_of
 from gan_cli.training.trainer import Trainer, batches_per_step
+from gan_cli.training.without_dynamo import without_dynamo
 
 log = logging.getLogger(__name__)
 WEIGHTS = 1  # the random stream of the initial weights
@@ -136,7 +137,8 @@ def constructor(
                 "which a game does not offer; use torch.optim.Adam or another"
             )
         faster = fused(target, device, node)
-        return build({**node, **faster}, path="optimizer", trust=trust, params=parameters)
+        node = {**node, **faster}
+        return build(node, "optimizer", trust, instead=without_dynamo, params=parameters)
 
     return construct
 
