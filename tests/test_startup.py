@@ -1,0 +1,34 @@
+"""What a start leaves out: modules that are dear to import and that nothing in it needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEAR = ("torch", "hydra", "omegaconf", "numpy", "pydantic", "rich", "tensorboard", "scipy")
+COMPILER = ("torch._dynamo", "torch._inductor", "sympy", "scipy", "pandas", "matplotlib", "pooch")
+SEEN = "\nimport sys\nsys.stderr.write('\\n' + ' '.join(sys.modules))"
+
+
+def modules(code: str, folder: Path) -> set[str]:
+    """The modules that a process has imported when it has run `code`."""
+    done = subprocess.run(
+        [sys.executable, "-c", code + SEEN], capture_output=True, text=True, cwd=folder, check=True
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
+def test_help_imports_neither_torch_nor_hydra(command: str, tmp_path: Path) -> None:
+    code = f"import sys\nfrom gan_cli.{command} import main\nsys.argv = ['x', '--help']\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass"
+    assert not modules(code, tmp_path) & set(DEAR)
+
+
+def test_the_first_step_imports_no_compiler(tmp_path: Path) -> None:
+    small = ["steps=1", "batch_size=4", "network.width=4", "runtime.device=cpu"]
+    code = f"from gan_cli.train import compose\nassert compose({small!r}) == 0"
+    seen = modules(code, tmp_path)
+    assert "torch.optim" in seen
+    assert not seen & set(COMPILER)
