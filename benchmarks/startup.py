@@ -57,15 +57,16 @@ def first_step(arguments: list[str]) -> None:
         name = path if path in ("data", "model") else "optimizers"
         return counted(name, build)(node, path, *given, **more)
 
-    def last(trainer: Trainer, measure: bool = False) -> NoReturn:
-        counted("first step", advance)(trainer, measure)
+    def last(self: Trainer, measure: bool = False) -> NoReturn:
+        counted("first step", advance)(self, measure)
         total = spent()
         parts["validation, pictures, files"] = total - sum(parts.values())
         print(json.dumps({**parts, "total": total}), flush=True)
         os._exit(0)
 
     composing.composed = counted("compose", composing.composed)
-    session.build, Trainer.advance = told_apart, last
+    session.build = told_apart
+    Trainer.advance = last
     train.compose(arguments)
 
 
@@ -82,7 +83,7 @@ def child(command: list[str]) -> tuple[float, str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="The cost of a start.")
     parser.add_argument("--rounds", type=int, default=5)
     arguments, overrides = parser.parse_known_args()
     rows: list[dict[str, float]] = []

@@ -21,7 +21,7 @@ METHODS = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
 
 
 @cache
-def without_dynamo(kind: type[Optimizer]) -> type[Optimizer]:
+def without_dynamo(kind: type[Optimizer]) -> type[Any]:
     """`kind` or, where it is one of torch's and wrapped as known here, an equal subclass."""
     if not kind.__module__.startswith("torch.optim."):
         return kind

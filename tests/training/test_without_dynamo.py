@@ -20,7 +20,7 @@ def trained(optimizer: torch.optim.Optimizer, steps: int = 3) -> list[Tensor]:
     parameters = optimizer.param_groups[0]["params"]
     for step in range(steps):
         optimizer.zero_grad()
-        sum(((p - step) ** 3).sum() for p in parameters).backward()
+        torch.stack([((p - step) ** 3).sum() for p in parameters]).sum().backward()
         optimizer.step()
     return [p.detach().clone() for p in parameters]
 
