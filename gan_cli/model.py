@@ -49,12 +49,29 @@ class Batch:
         labels: Callable[[Tensor], Tensor | None],
     ) -> None:
         self.index = index  # [batch], int64: the samples' places in the data set
-        self.step = 0  # of the run, counted from 0; set by the trainer
+        self.step_was_read = False  # what depends on the step cannot be played back by a CUDA graph
+        self._step = 0
         self.kept: dict[str, Tensor] = {}
         self._real, self._labels = real, labels
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def step(self) -> int:
+        """The run's, counted from 0; set by the trainer."""
+        self.step_was_read = True
+        return self._step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._step = step
+
+    def at(self, index: Tensor) -> Batch:
+        """A batch of the same data and step with the samples at other places."""
+        other = Batch(index, self._real, self._labels)
+        other.step = self._step
+        return other
 
     @cached_property
     def real(self) -> Tensor:

@@ -47,6 +47,13 @@ def _names(value: object) -> object:
     return value
 
 
+def _switch(value: object) -> object:
+    """Yes, no, or as it seems best."""
+    if value != "auto" and not isinstance(value, bool):
+        raise PydanticCustomError("asked", "must be auto, true or false")
+    return value
+
+
 def _home(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
@@ -105,6 +112,8 @@ class Runtime(Strict):
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     threads: Annotated[int, Field(ge=1, le=4096)] | None
     compile: bool
+    graphs: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs have neither
+    deterministic: bool = False
 
 
 class Settings(Strict):

@@ -89,8 +89,8 @@ class ACGAN(Model):
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake, and name the class of both."""
         y, wanted = self._classes(batch), random_labels(self.data, len(batch), self.device)
-        fake = self.view(self._fakes(wanted), batch.step)
-        real = self.view(batch.real, batch.step)
+        fake = self.view(self._fakes(wanted), batch)
+        real = self.view(batch.real, batch)
         features = self.discriminator.features(real), self.discriminator.features(fake)
         outputs = self.discriminator.judge(features[0]), self.discriminator.judge(features[1])
         game = judged(self.loss, self.penalty, self.discriminator, (real, fake), outputs)
@@ -106,8 +106,8 @@ class ACGAN(Model):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
-        fake = self.view(self._fakes(random_labels(self.data, len(batch), self.device)), batch.step)
-        real = self.view(batch.real, batch.step)
+        fake = self.view(self._fakes(random_labels(self.data, len(batch), self.device)), batch)
+        real = self.view(batch.real, batch)
         return lazy(self.penalty, self.penalty(self.discriminator, real, fake))
 
     def generator_loss(self, batch: Batch) -> Loss:
@@ -116,8 +116,8 @@ class ACGAN(Model):
         The half of L_C on real samples is a constant here and left out.
         """
         wanted = random_labels(self.data, len(batch), self.device)
-        features = self.discriminator.features(self.view(self._fakes(wanted), batch.step))
-        real = self.view(batch.real, batch.step) if self.loss.compares else None
+        features = self.discriminator.features(self.view(self._fakes(wanted), batch))
+        real = self.view(batch.real, batch) if self.loss.compares else None
         against = None if real is None else self.discriminator(real)
         adversarial = self.loss.generator(self.discriminator.judge(features), against)
         total = adversarial + self.classification * cross_entropy(self._said(features), wanted)

@@ -144,7 +144,7 @@ class GAN(Model):
         fake = self._fakes(batch, y)
         if self.share_fakes:
             batch.kept["fake"] = fake
-        samples = self.view(batch.real, batch.step), self.view(fake, batch.step)
+        samples = self.view(batch.real, batch), self.view(fake, batch)
         outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], y)
         game = judged(self.loss, self.penalty, lambda x: self.discriminator(x, y), samples, outputs)
         return looking_back(game, self.loss.player, self.discriminator, self.discriminator_history)
@@ -152,19 +152,19 @@ class GAN(Model):
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
         y = self._labels(batch)
-        real = self.view(batch.real, batch.step)
-        fake = self.view(self._fakes(batch, y), batch.step)
+        real = self.view(batch.real, batch)
+        fake = self.view(self._fakes(batch, y), batch)
         return lazy(self.penalty, self.penalty(lambda x: self.discriminator(x, y), real, fake))
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
         y = self._labels(batch)
         fake = batch.kept.pop("fake", None)
-        fake = self.view(self._fakes(batch, y) if fake is None else fake, batch.step)
+        fake = self.view(self._fakes(batch, y) if fake is None else fake, batch)
         if self.feature_matching:
-            game = self._matched(self.view(batch.real, batch.step), fake, y)
+            game = self._matched(self.view(batch.real, batch), fake, y)
         else:
-            real = self.view(batch.real, batch.step) if self.loss.compares else None
+            real = self.view(batch.real, batch) if self.loss.compares else None
             against = None if real is None else self.discriminator(real, y)
             total = self.loss.generator(self.discriminator(fake, y), against)
             game = Loss(self.adversarial * total, {})

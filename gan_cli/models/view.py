@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_cli.augment import POLICIES, augment
 from gan_cli.errors import ConfigError
-from gan_cli.model import DataSpec
+from gan_cli.model import Batch, DataSpec
 
 
 class View:
@@ -62,16 +62,16 @@ class View:
         elif self.augmentations and not data.is_image:
             yield f"{shown}: works on images, and {data.name} holds points; set model.augment=[]"
 
-    def deviation(self, step: int) -> float:
-        """Of the noise at `step`, counted from 0."""
-        if self.noise_steps is None:
+    def deviation(self, batch: Batch) -> float:
+        """Of the noise at the batch's step, which is asked for only where it matters."""
+        if not self.noise or self.noise_steps is None:
             return self.noise
-        return self.noise * max(0.0, 1.0 - step / self.noise_steps)
+        return self.noise * max(0.0, 1.0 - batch.step / self.noise_steps)
 
-    def __call__(self, x: Tensor, step: int) -> Tensor:
-        """Samples [n, *shape] at `step` of the run as [n / packing, packing * channels, ...]."""
+    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+        """Samples [n, *shape] of a batch's step as [n / packing, packing * channels, ...]."""
         x = augment(x, self.augmentations)
-        deviation = self.deviation(step)
+        deviation = self.deviation(batch)
         if deviation:
             x = x + deviation * torch.randn_like(x)
         if self.packing == 1:

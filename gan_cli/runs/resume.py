@@ -19,7 +19,10 @@ HORIZON = ("steps", "epochs", "images")  # one of them says how long a run is
 # although it goes on bit for bit only on the kind of device where it began.
 SAFE = ("max_time", "log_every", "sample_every", "resume", "force", "dry_run")
 SAFE_GROUPS = ("checkpoint", "run", "experiment", "evaluation")
-SAFE_KEYS = ("runtime.threads", "runtime.device", "choices.experiment")
+SAFE_KEYS = (
+    *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic")),
+    "choices.experiment",
+)
 
 Config = Mapping[str, Any]
 

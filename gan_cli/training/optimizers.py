@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli.errors import ConfigError
@@ -35,6 +35,7 @@ class Player:
     warmup: int = 0
     clip_norm: float | None = None
     total: int = 1  # steps of the whole run, over which the schedule goes
+    _given: float | None = field(default=None, init=False)  # the rate that the optimizer has
 
     def learning_rate(self, step: int) -> float:
         """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
@@ -59,12 +60,26 @@ class Player:
         self.optimizer.load_state_dict(dict(state))
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
+            for parameter in group["params"]:
+                self._house_step(self.optimizer.state.get(parameter, {}), parameter, own)
+
+    def _house_step(
+        self, state: dict[str, Any], parameter: nn.Parameter, group: Mapping[str, Any]
+    ) -> None:
+        """Keep a parameter's step counter where today's settings want it, whoever had saved it."""
+        if isinstance(state.get("step"), Tensor):
+            there = bool(group.get("capturable") or group.get("fused"))
+            state["step"] = state["step"].to(parameter.device if there else "cpu")
 
     def set_rate(self, step: int) -> None:
         """Give the optimizer the rate of `step`."""
         rate = self.learning_rate(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if not isinstance(group["lr"], Tensor):
+                group["lr"] = rate
+            elif rate != self._given:  # a recorded step reads it from the device
+                group["lr"].fill_(rate)
+        self._given = rate
 
 
 def parameters_of(phase: Phase) -> list[nn.Parameter]:

@@ -110,8 +110,9 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
         run.write_status(runs.RUNNING, trainer.step, steps=session.total)
         for warning in session.warnings:
             log.warning(warning, extra=FILE_ONLY)  # the screen has it already
-        where = f"{runtime.describe(session.device)}, {session.precision}"
-        log.info(f"{run.path}: {begin_text(session)} on {where}")
+        log.info(f"{run.path}: {begin_text(session)} on {session.runtime.summary()}")
+        if session.runtime.reasons:
+            log.info(f"not the fastest: {'; '.join(session.runtime.reasons)}")
 
         def save(keep: bool) -> None:
             if not trainer.is_finite():
@@ -206,4 +207,7 @@ def show(session: Session, watch: Watch | None) -> int:
         screen.width = PIPED_WIDTH
     batch = session.stream.batch(0)
     summary.show(screen, session.model, session.players, session.dataset, batch)
+    screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
+    for reason in session.runtime.reasons:
+        screen.print(f"  not the fastest: {reason}", highlight=False)
     return DONE

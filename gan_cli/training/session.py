@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,7 +24,10 @@ from gan_cli.model import Model
 from gan_cli.seeding import mix
 from gan_cli.training import runtime
 from gan_cli.training.averaging import Average
+from gan_cli.training.graphs import Graphs
 from gan_cli.training.optimizers import Player, build_players, fused, players_of
+from gan_cli.training.recording import CudaRecorder, hindrance, make_capturable
+from gan_cli.training.runtime import Runtime
 from gan_cli.training.trainer import Trainer, batches_per_step
 from gan_cli.training.without_dynamo import without_dynamo
 
@@ -37,8 +40,7 @@ class Session:
     """A run, ready to begin or to go on."""
 
     settings: Settings
-    device: torch.device
-    precision: str
+    runtime: Runtime
     dataset: Dataset
     model: Model
     stream: Stream
@@ -46,6 +48,16 @@ class Session:
     trainer: Trainer
     total: int  # steps
     warnings: Sequence[str]  # about the user's choices
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.runtime.device
+
+    @property
+    def precision(self) -> str:
+        """In which numbers."""
+        return self.runtime.precision
 
 
 def assemble(settings: Settings, trust: Trust) -> Session:
@@ -55,9 +67,9 @@ def assemble(settings: Settings, trust: Trust) -> Session:
         ConfigError: the parts cannot work together, or not on this machine.
         DataError: the data cannot be had.
     """
-    device = runtime.choose_device(settings.runtime.device)
-    precision = runtime.choose_precision(settings.runtime.precision, device)
-    runtime.prepare(device, precision, settings.runtime.threads)
+    chosen = runtime.decide(settings.runtime)
+    runtime.prepare(chosen)
+    device = chosen.device
 
     dataset: Dataset = build(settings.data, "data", trust)
     dataset.to(device)
@@ -93,17 +105,44 @@ def assemble(settings: Settings, trust: Trust) -> Session:
     names = list(players_of(model.phases()))
     options = optimizer_settings(settings.optimizer, names)
     players = build_players(model, options, constructor(trust, device), total)
+    chosen = with_graphs(chosen, settings, dataset, players)
     trainer = Trainer(
         model,
         players,
         stream.batch,
         settings.seed,
         Average(model, settings.ema.decay),
-        autocast=precision == "bf16",
+        autocast=chosen.precision == "bf16",
+        graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
     )
-    return Session(
-        settings, device, precision, dataset, model, stream, players, trainer, total, said
+    return Session(settings, chosen, dataset, model, stream, players, trainer, total, said)
+
+
+def with_graphs(
+    chosen: Runtime, settings: Settings, dataset: Dataset, players: Mapping[str, Player]
+) -> Runtime:
+    """The decision with what depends on the data and the optimizers, which are made fit for it.
+
+    Raises:
+        ConfigError: CUDA graphs are asked for and cannot be had.
+    """
+    resident = dataset.resident
+    reason = hindrance(
+        settings.runtime.graphs,
+        chosen.device,
+        resident=resident,
+        compiled=settings.runtime.compile,
+        ranks=1,
+        optimizers=[player.optimizer for player in players.values()],
     )
+    for player in players.values() if not reason else ():
+        make_capturable(player)
+    reasons = chosen.reasons
+    if not resident:
+        reasons += (f"data in host memory: {dataset.values.nbytes / 1e9:.1f} GB do not fit",)
+    if reason and chosen.device.type == "cuda":
+        reasons += (f"CUDA graphs off: {reason}",)
+    return replace(chosen, resident=resident, graphs=not reason, reasons=reasons)
 
 
 def steps(settings: Settings, model: Model, dataset: Dataset) -> int:

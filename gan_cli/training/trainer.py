@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +19,9 @@ from gan_cli.model import Batch, Model, Phase
 from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.averaging import Average
 from gan_cli.training.freezing import Focus
+from gan_cli.training.graphs import Graphs, Turn
 from gan_cli.training.optimizers import Player
 from gan_cli.training.window import Window
-
-
-class Turn(NamedTuple):
-    """One update of a step."""
-
-    phase: Phase
-    focus: Focus
-    place: int  # of its batch among the step's
 
 
 class Trainer:
@@ -44,6 +37,7 @@ class Trainer:
         gather: is given the parameters between backward and the optimizer's step, to make their
             gradients those of all devices.
         drawing: entered around a step, to change what its random streams give.
+        graphs: record the updates and play them back, where there are CUDA graphs.
     """
 
     def __init__(
@@ -56,6 +50,7 @@ class Trainer:
         autocast: bool = False,
         gather: Callable[[Sequence[nn.Parameter]], None] | None = None,
         drawing: Callable[[], AbstractContextManager[object]] = nullcontext,
+        graphs: Graphs | None = None,
     ) -> None:
         self.model, self.players, self.average = model, players, average
         self.step = 0  # completed steps
@@ -70,8 +65,7 @@ class Trainer:
             if autocast
             else nullcontext
         )
-        self._gather, self._drawing = gather, drawing
-        self._norms: dict[str, Tensor] = {}
+        self._gather, self._drawing, self.graphs = gather, drawing, graphs
 
     def advance(self, measure: bool = False) -> None:
         """One step: every phase that is due, in order.
@@ -89,7 +83,10 @@ class Trainer:
         for batch in batches:
             batch.step = self.step
         with self._drawing():
-            self.play(turns, batches, measure)
+            if self.graphs is None:
+                self.play(turns, batches, measure)
+            else:
+                self.graphs.play(self.play, turns, batches, measure, self.window)
         self.drawn += len(batches)
         self.step += 1
         self.average.update(self.step)
@@ -126,17 +123,18 @@ class Trainer:
             loss.total.backward()
         if self._gather is not None:
             self._gather(player.parameters)
+        norms: dict[str, Tensor] = {}
         if measure and phase.name == phase.player:  # not what a lazy penalty adds on its own
-            self._norms |= gradient_norms(self.model, phase)
+            norms = gradient_norms(self.model, phase)
         if player.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.parameters, player.clip_norm)
         player.optimizer.step()
         phase.after()
-        self.window.add(phase.name, loss)
+        self.window.add(phase.name, loss, norms)
 
     def read(self) -> dict[str, float]:
         """The curves' next point: means since the last `window.clear`, norms, learning rates."""
-        norms = self._norms | weight_norms(self.model)
+        norms = self.window.norms | weight_norms(self.model)
         values = torch.stack(list(norms.values())).tolist()
         rates = {
             f"learning_rate/{name}": player.learning_rate(self.step - 1)
@@ -147,7 +145,6 @@ class Trainer:
     def clear(self) -> None:
         """Begin the next stretch of the curves."""
         self.window.clear()
-        self._norms = {}
 
     def is_finite(self) -> bool:
         """Whether no weight is NaN or infinite; reads the device."""
@@ -176,6 +173,8 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`, exactly."""
+        if self.graphs is not None:
+            self.graphs.forget()  # they know the optimizers' state by its place in memory
         self.step = state["step"]
         self.drawn = sum(islice(batches_per_step(self._phases), self.step))
         self.model.load_state_dict(state["model"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,52 +17,94 @@ def precise(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+@dataclass
+class Tally:
+    """What updates leave in Python, beside the sums on the device."""
+
+    counts: dict[tuple[str, ...], int] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)  # of the last update
+    norms: dict[str, Tensor] = field(default_factory=dict)  # of gradients, where measured
+
+    def add(self, other: Tally) -> None:
+        """Take in what further updates left."""
+        for names, count in other.counts.items():
+            self.counts[names] = self.counts.get(names, 0) + count
+        self.outputs.update(other.outputs)
+        self.norms.update(other.norms)
+
+
 class Window:
-    """Running sums of what phases report. Adding costs two small kernels and no device read."""
+    """Running sums of what phases report. Adding costs two small kernels and no device read.
+
+    The sums stay where they are in memory, so that recorded updates can go on adding to them.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}
-        self._counts: dict[tuple[str, ...], int] = {}
-        self.outputs: dict[str, Tensor] = {}
+        self._tally = Tally()
 
-    def add(self, phase: str, loss: Loss) -> None:
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """Vectors whose distribution is plotted, of the last update."""
+        return self._tally.outputs
+
+    @property
+    def norms(self) -> dict[str, Tensor]:
+        """Norms of gradients, by their curve's name."""
+        return self._tally.norms
+
+    def add(self, phase: str, loss: Loss, norms: Mapping[str, Tensor] | None = None) -> None:
         """Take in one update of a phase."""
         names = (f"loss/{phase}", *loss.logs)
         values = torch.stack([loss.total.detach(), *(v.detach() for v in loss.logs.values())])
-        if names in self._sums:
-            self._sums[names] += values
-            self._counts[names] += 1
-        else:
-            self._sums[names], self._counts[names] = values.to(precise(values.device)), 1
-        self.outputs.update({name: vector.detach() for name, vector in loss.outputs.items()})
+        if names not in self._sums:
+            self._sums[names] = torch.zeros_like(values, dtype=precise(values.device))
+        self._sums[names] += values
+        outputs = {name: vector.detach() for name, vector in loss.outputs.items()}
+        self._tally.add(Tally({names: 1}, outputs, dict(norms or {})))
+
+    @contextmanager
+    def apart(self) -> Iterator[Tally]:
+        """Within it, what updates leave in Python is kept in a tally of its own."""
+        before, self._tally = self._tally, Tally()
+        try:
+            yield self._tally
+        finally:
+            self._tally = before
+
+    def take(self, tally: Tally) -> None:
+        """Take in a tally that was kept apart; the sums have their part already."""
+        self._tally.add(tally)
 
     def means(self) -> dict[str, float]:
         """The mean of each scalar since the last `clear`; reads the device."""
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
-        for names, values in self._sums.items():
-            for name, value in zip(names, values.tolist(), strict=True):
+        for names, count in self._tally.counts.items():
+            for name, value in zip(names, self._sums[names].tolist(), strict=True):
                 sums[name] = sums.get(name, 0.0) + value
-                counts[name] = counts.get(name, 0) + self._counts[names]
+                counts[name] = counts.get(name, 0) + count
         return {name: value / counts[name] for name, value in sums.items()}
 
     def clear(self) -> None:
         """Begin the next stretch of the curves."""
-        self._sums, self._counts, self.outputs = {}, {}, {}
+        for values in self._sums.values():
+            values.zero_()
+        self._tally = Tally()
 
     def state_dict(self) -> dict[str, dict[str, Tensor | int]]:
         """What a resumed run needs so that its next point is the same."""
         return {
-            "\n".join(names): {"sum": values, "count": self._counts[names]}
-            for names, values in self._sums.items()
+            "\n".join(names): {"sum": self._sums[names], "count": count}
+            for names, count in self._tally.counts.items()
         }
 
     def load_state_dict(
         self, state: Mapping[str, Mapping[str, Tensor | int]], device: torch.device
     ) -> None:
         """Go on from `state_dict`."""
-        self.clear()
+        self._sums, self._tally = {}, Tally()
         for text, entry in state.items():
             names = tuple(text.split("\n"))
-            self._sums[names] = torch.as_tensor(entry["sum"]).to(precise(device)).to(device)
-            self._counts[names] = int(entry["count"])
+            total = torch.as_tensor(entry["sum"]).to(precise(device)).to(device, copy=True)
+            self._sums[names], self._tally.counts[names] = total, int(entry["count"])

@@ -111,6 +111,8 @@ def refusal(*overrides: str) -> str:
         ("force=yes", "force = yes: must be true or false"),
         ("dry_run=1", "dry_run = 1: must be true or false"),
         ("runtime.compile=null", "runtime.compile = null: must be true or false"),
+        ("runtime.graphs=1", "runtime.graphs = 1: must be auto, true or false"),
+        ("runtime.graphs=maybe", "runtime.graphs = maybe: must be auto, true or false"),
         ("runtime.device=gpu", "runtime.device = gpu: must be auto, cpu, cuda, cuda:N or mps"),
         ("runtime.device=cuda:x", "runtime.device = cuda:x: must be auto, cpu, cuda, cuda:N or "),
         (

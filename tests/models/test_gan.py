@@ -15,6 +15,7 @@ from playing import (
 )
 
 from gan_cli.errors import ConfigError
+from gan_cli.model import Batch
 from gan_cli.models.adversarial import feature_gap
 from gan_cli.models.gan import GAN
 from gan_cli.training.session import Session
@@ -78,9 +79,9 @@ def test_noise_is_that_of_the_run_s_step() -> None:
     asked: list[int] = []
     deviation = game.view.deviation
 
-    def listening(step: int) -> float:
-        asked.append(step)
-        return deviation(step)
+    def listening(batch: Batch) -> float:
+        asked.append(batch.step)
+        return deviation(batch)
 
     game.view.deviation = listening  # type: ignore[method-assign]
     advance(session, 3)

@@ -79,6 +79,8 @@ def test_no_difference():
         ("run__name", "b"),
         ("runtime__threads", 2),
         ("runtime__device", "cpu"),
+        ("runtime__graphs", "auto"),  # which earlier runs have not
+        ("runtime__deterministic", True),
         ("choices__experiment", "quickstart"),
         ("steps", 40000),
         ("steps", 100),

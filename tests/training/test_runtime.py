@@ -1,0 +1,105 @@
+"""What the runtime decides, and the reasons that it gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from composing import session_of
+
+from gan_cli.config.schema import Runtime as Wanted
+from gan_cli.errors import ConfigError
+from gan_cli.training import precision, runtime
+
+CPU = torch.device("cpu")
+
+
+def wanted(**settings: object) -> Wanted:
+    given = {"device": "cpu", "precision": "auto", "threads": None, "compile": False}
+    return Wanted.model_validate(given | settings)
+
+
+def test_bf16_is_chosen_where_the_cpu_has_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert precision.choose_precision("auto", CPU) == ("bf16", "")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    without = ("fp32", "this CPU has no bf16 units (AMX)")
+    assert precision.choose_precision("auto", CPU) == without
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # it is private, and may go
+    assert precision.choose_precision("auto", CPU) == without
+
+
+def test_what_is_asked_for_is_taken_or_refused() -> None:
+    assert precision.choose_precision("bf16", CPU) == ("bf16", "")
+    assert precision.choose_precision("fp32", CPU) == ("fp32", "runtime.precision = fp32")
+    with pytest.raises(ConfigError, match="runtime.precision = tf32: only CUDA devices have it"):
+        precision.choose_precision("tf32", CPU)
+
+
+def test_a_device_without_bf16_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ones(*_: object, **__: object) -> None:
+        raise TypeError("BFloat16 is not supported on MPS")
+
+    monkeypatch.setattr(precision.torch, "ones", ones)
+    with pytest.raises(ConfigError) as error:
+        precision.choose_precision("bf16", torch.device("mps"))
+    assert str(error.value) == "runtime.precision = bf16: mps here has no bf16; use fp32"
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("6400000 100000", 8)],
+)
+def test_a_container_s_limit_bounds_the_threads(
+    line: str, allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    quota = tmp_path / "cpu.max"
+    quota.write_text(line + "\n")
+    why = "" if allowed == 8 else f"{allowed} threads: the container has no more CPU time"
+    assert runtime.choose_threads(None, quota) == (allowed, why)
+    assert runtime.choose_threads(None, tmp_path / "missing") == (8, "")
+    assert runtime.choose_threads(3, quota) == (3, "3 threads: runtime.threads = 3")
+    assert runtime.choose_threads(16, quota) == (16, "")
+
+
+def test_the_decision_is_said_with_its_reasons() -> None:
+    chosen = runtime.decide(wanted(precision="fp32", deterministic=True))
+    assert re.fullmatch(r"cpu, \d+ threads, fp32, channels_last", chosen.summary())
+    assert chosen.reasons[:2] == (
+        "runtime.deterministic = true changes nothing on the CPU, which is exact",
+        "fp32: runtime.precision = fp32",
+    )
+    assert not chosen.deterministic
+
+
+def test_a_gpu_s_decision_names_data_and_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
+    cuda = torch.device("cuda")
+    on = runtime.Runtime(cuda, "bf16", True, 8, True, resident=True, graphs=True)
+    assert on.summary() == (
+        "NVIDIA H200, bf16, channels_last, data on the device, CUDA graphs on, deterministic"
+    )
+    off = runtime.Runtime(cuda, "fp32", True, 8, False, resident=False)
+    assert off.summary() == "NVIDIA H200, fp32, channels_last, data in host memory, CUDA graphs off"
+
+
+def test_deterministic_is_refused_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="torch has no deterministic mode on mps"):
+        runtime._deterministic(True, torch.device("mps"))
+    cuda = torch.device("cuda")
+    monkeypatch.delenv(runtime.WORKSPACE, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    with pytest.raises(ConfigError, match="set CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment"):
+        runtime._deterministic(True, cuda)
+    monkeypatch.setenv(runtime.WORKSPACE, ":4096:8")
+    assert runtime._deterministic(True, cuda) == (True, "")
+
+
+def test_a_session_keeps_what_was_decided() -> None:
+    session = session_of("runtime.precision=bf16")
+    assert (session.device, session.precision) == (CPU, "bf16")
+    assert session.trainer.graphs is None
+    assert session.runtime.reasons == ()
