@@ -41,6 +41,7 @@ from gan_cli.priors import Gaussian
 from gan_cli.training import runtime
 from gan_cli.training.averaging import Average
 from gan_cli.training.optimizers import build_players, fused, players_of
+from gan_cli.training.precision import choose_precision
 from gan_cli.training.trainer import Trainer
 
 ADAM: tuple[Callable[..., Optimizer], dict[str, Any]] = (Adam, {"lr": 2e-4, "betas": (0.5, 0.999)})
@@ -117,7 +118,7 @@ def measure(case: Case, device: torch.device, rounds: int, least: float) -> dict
     data.to(device)
     kind = RMSPROP if case.critic else ADAM
     construct, options = kind
-    bf16 = runtime.choose_precision("auto", device) == "bf16"
+    bf16 = choose_precision("auto", device)[0] == "bf16"
     context = partial(torch.autocast, device.type, torch.bfloat16) if bf16 else nullcontext
 
     script = case.published or case.network

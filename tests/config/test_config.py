@@ -43,7 +43,7 @@ def refusal(*overrides: str) -> str:
         ("width=3", "width: unknown key (did you mean network.width or model.network.width?)"),
         ("checkpoint.evry=5", "checkpoint.evry: unknown key (did you mean checkpoint.every?)"),
         ("+run.folder=x", "run.folder: unknown key"),
-        ("runtime.gpu=1", "runtime.gpu: unknown key"),
+        ("runtime.gpu=1", "runtime.gpu: unknown key (did you mean runtime.graphs?)"),
         ("prior.dmi=3", "prior.dmi: Gaussian has no such setting; it has dim (did you mean dim?)"),
         ("+optimizer.lrr=1", f"optimizer.lrr: Adam has no such setting; {ADAM} (did you mean lr?)"),
         (

@@ -34,7 +34,7 @@ def test_bf16_is_chosen_where_the_cpu_has_tiles(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_asked_for_is_taken_or_refused() -> None:
     assert precision.choose_precision("bf16", CPU) == ("bf16", "")
     assert precision.choose_precision("fp32", CPU) == ("fp32", "runtime.precision = fp32")
-    with pytest.raises(ConfigError, match="runtime.precision = tf32: only CUDA devices have it"):
+    with pytest.raises(ConfigError, match="precision = tf32: only CUDA devices have it"):
         precision.choose_precision("tf32", CPU)
 
 
