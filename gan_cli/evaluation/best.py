@@ -10,10 +10,7 @@ from typing import Any
 from gan_cli.config.wording import hint
 from gan_cli.errors import ConfigError
 from gan_cli.evaluation.measure import LOWER, NEITHER, Figure
-from gan_cli.evaluation.table import number
-
-# What tells most of a generator, the first of these that there is.
-SENSIBLE = ("fid_classifier", "fid_inception", "kid_inception", "wasserstein_1", "energy_distance")
+from gan_cli.evaluation.telling import SENSIBLE, number
 
 
 def judged_by(wanted: str | None, figures: Sequence[Figure]) -> Figure | None:

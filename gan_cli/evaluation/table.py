@@ -11,6 +11,7 @@ from rich.table import Table
 from gan_cli.evaluation.choosing import DEAR
 from gan_cli.evaluation.measure import HIGHER, LOWER
 from gan_cli.evaluation.report import Report
+from gan_cli.evaluation.telling import number
 
 ARROWS = {LOWER: "[green]↓[/]", HIGHER: "[green]↑[/]"}
 WEIGHTS = {"ema": "averaged weights", "raw": "raw weights"}
@@ -66,18 +67,6 @@ def _table(report: Report, title: str) -> Table:
         table.caption = "floor: the same figure between real data and real data"
         table.caption_justify = "left"
     return table
-
-
-def number(value: float) -> str:
-    """Four digits that matter, and no power of ten between 0.0001 and a million."""
-    if value != value or abs(value) == float("inf"):
-        return str(value)
-    if value and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.3g}"
-    if float(value).is_integer():
-        return f"{value:,.0f}"
-    digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
-    return f"{value:,.{digits}f}"
 
 
 def told(report: Report) -> Iterator[str]:

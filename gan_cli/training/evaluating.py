@@ -21,7 +21,7 @@ from gan_cli.evaluation.measure import Options
 from gan_cli.evaluation.reference import Real, nothing
 from gan_cli.evaluation.report import Report, write
 from gan_cli.evaluation.subject import TrainedModel
-from gan_cli.evaluation.table import number
+from gan_cli.evaluation.telling import number
 from gan_cli.model import Model
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.loop import Verdict

@@ -29,7 +29,7 @@ from gan_cli.evaluation.measure import (
     Subject,
 )
 from gan_cli.evaluation.report import Report, write
-from gan_cli.evaluation.table import number
+from gan_cli.evaluation.telling import number
 from gan_cli.runs.folder import RunFolder
 
 FID = Figure("fid_random", 12.345, LOWER, 0.5, 0.1, {"samples": 10}, "few [samples]")

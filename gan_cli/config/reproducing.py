@@ -1,0 +1,178 @@
+"""From a run's saved config back to the command that composes it. Builds nothing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gan_cli import duration
+from gan_cli.config.overrides import CONF, prepare
+from gan_cli.runs.resume import HORIZON, differences
+
+ASIDE = ("run", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
+PLAIN = re.compile(r"[A-Za-z_][\w./\-]*", re.ASCII)
+WORDS = ("null", "true", "false", "nan", "inf", "none")
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a config came about."""
+
+    overrides: tuple[str, ...]  # for `gan-train`, as typed but without a shell's quotes
+    fault: str = ""  # why they compose to something else; empty where they do not
+
+    @property
+    def keys(self) -> list[str]:
+        """What the user chose."""
+        return [override.partition("=")[0] for override in self.overrides]
+
+    def command(self, seeds: Sequence[int] = ()) -> str:
+        """The line for a shell; `seeds` of several runs become one sweep."""
+        words = list(self.overrides)
+        if seeds:
+            words = [word for word in words if not word.startswith("seed=")]
+            words.append(f"seed={','.join(map(str, seeds))}")
+        sweep = ["-m"] if len(seeds) > 1 else []
+        return shlex.join(["gan-train", *sweep, *words])
+
+
+@dataclass
+class Composer:
+    """Composes overrides as `gan-train` does, without checking them, and remembers."""
+
+    _known: dict[tuple[str, ...], tuple[Config, dict[str, str]]] = field(default_factory=dict)
+
+    def origin(self, saved: Config) -> Origin:
+        """The shortest overrides that compose to `saved`, but for where the run is kept."""
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        from gan_cli.errors import ConfigError
+
+        try:
+            with _hydra():
+                return self._origin(saved)
+        except (ConfigError, HydraException, OmegaConfBaseException) as error:
+            first = str(error).strip().partition("\n")[0]
+            overrides = tuple(f"{g}={o}" for g, o in saved.get("choices", {}).items())
+            return Origin(overrides, f"its choices do not compose here: {first}")
+
+    def _origin(self, saved: Config) -> Origin:
+        wanted: dict[str, str] = dict(saved.get("choices") or {})
+        overrides = self._choices(wanted)
+        for _ in range(3):  # what repeats another setting by interpolation follows it
+            composed = self._compose(overrides)[0]
+            found = list(_missing(saved, composed, overrides))
+            if not found:
+                return Origin(overrides)
+            keys = {line.partition("=")[0] for line in found}
+            kept = [line for line in overrides if line.partition("=")[0] not in keys]
+            overrides = (*kept, *found)
+        left = list(_missing(saved, self._compose(overrides)[0], overrides))
+        fault = f"{left[0]} is not what it composes to" if left else ""
+        return Origin(overrides, fault)
+
+    def _choices(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        """The options to be named; what another one brings along is not."""
+        overrides: tuple[str, ...] = ()
+        if "experiment" in wanted:
+            overrides = (f"experiment={wanted['experiment']}",)
+        first = [group for group in ("model", "data") if group in wanted]
+        for some in (first, list(wanted)):
+            have = self._compose(overrides)[1]
+            named = [
+                f"{group}={wanted[group]}" for group in some if have.get(group) != wanted[group]
+            ]
+            overrides = (*overrides, *named)
+        return overrides
+
+    def _compose(self, overrides: tuple[str, ...]) -> tuple[Config, dict[str, str]]:
+        if overrides not in self._known:
+            self._known[overrides] = _compose(overrides)
+        return self._known[overrides]
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def _compose(overrides: Sequence[str]) -> tuple[Config, dict[str, str]]:
+    """What Hydra makes of the overrides, resolved, and its choices."""
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    line = prepare(list(overrides))
+    config = compose("train", line.argv, return_hydra_config=True)
+    chosen = config.hydra.runtime.choices
+    choices = {str(g): str(o) for g, o in chosen.items() if o is not None and "/" not in str(g)}
+    mine = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    root = OmegaConf.to_container(mine, resolve=True)
+    assert isinstance(root, dict)
+    plain: Config = {str(key): value for key, value in root.items()}
+    _settle(plain, line.keys)
+    return plain, choices
+
+
+def _settle(root: Config, typed: Sequence[str]) -> None:
+    """Leave one of steps, epochs and images, by the rule of `checking.settle_horizon`."""
+    from gan_cli.config.checking import settle_horizon
+
+    list(settle_horizon(root, list(typed)))
+    if root.get("max_time") is not None:
+        root["max_time"] = duration.parse(root["max_time"])
+
+
+def _missing(saved: Config, composed: Config, overrides: Sequence[str]) -> Iterator[str]:
+    """The overrides that take `composed` to `saved`."""
+    mine = {key: value for key, value in saved.items() if key not in ASIDE}
+    theirs = {key: value for key, value in composed.items() if key in mine and key not in ASIDE}
+    for found in differences(theirs, mine):
+        if found.key == "data.root" and _home(found.old) == found.new:
+            continue
+        if found.new is None and found.key in HORIZON:
+            continue  # the one that is given takes their place
+        if found.new is None and not _has(mine, found.key):
+            continue  # a setting that is younger than the run
+        yield f"{found.key}={written(found.new)}"
+
+
+def _home(root: Any) -> Any:
+    return str(Path(root).expanduser().absolute()) if isinstance(root, str) else root
+
+
+def _has(config: Mapping[str, Any], key: str) -> bool:
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def written(value: Any) -> str:
+    """`value` in Hydra's grammar of overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
+    if not isinstance(value, str):
+        return repr(value)
+    if PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return value
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{chr(92) * trailing}'"

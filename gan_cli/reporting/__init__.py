@@ -1,0 +1,1 @@
+"""From run folders to answers: which configuration is better, by how much, how surely."""

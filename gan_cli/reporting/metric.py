@@ -1,0 +1,113 @@
+"""Which figure the runs are compared by, and which direction is the better one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gan_cli.config.wording import hint
+from gan_cli.errors import ConfigError
+from gan_cli.evaluation.telling import SENSIBLE
+from gan_cli.runs.record import JUDGED, PROTOCOL, Record
+
+LOWER, HIGHER = "lower", "higher"
+ORDER = (*SENSIBLE, "stacked_modes", "modes_captured")
+# Of curves without a file in evaluations/ beside them.
+KNOWN_LOWER = ("fid", "kid", "wasserstein", "energy_distance", "reverse_kl", "forward_kl", "js")
+KNOWN_HIGHER = ("modes_captured", "stacked_modes", "high_quality_share", "precision", "recall")
+KNOWN_HIGHER = (*KNOWN_HIGHER, "density", "coverage", "gan_test", "gan_train")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is compared."""
+
+    name: str
+    better: str  # LOWER or HIGHER
+    warnings: tuple[str, ...] = ()
+
+    def beats(self, a: float, b: float) -> bool:
+        """Whether `a` is better than `b`."""
+        return a < b if self.better == LOWER else a > b
+
+    def best(self, values: Sequence[float]) -> float:
+        """The best of some values."""
+        return min(values) if self.better == LOWER else max(values)
+
+
+def choose(records: Sequence[Record], wanted: str | None, better: str | None) -> Metric:
+    """The metric that was asked for, else what the runs kept their best by, else the most telling.
+
+    Raises:
+        ConfigError: there is none, or its direction is not known and was not given.
+    """
+    names = list(dict.fromkeys(name for record in records for name in record.names()))
+    warnings: list[str] = []
+    if wanted is None:
+        name = _default(records, names)
+        if name is None:
+            raise ConfigError("the runs have no figures and no curves yet; train some steps first")
+        if name.startswith("loss/"):
+            warnings.append(
+                f"{name} is no measure of quality: a game's losses can fall while samples get "
+                "worse. gan-eval RUNS, or evaluation.every=N in training, gives figures to compare"
+            )
+    else:
+        name = wanted.removeprefix(JUDGED)
+        if name not in names:
+            there = ", ".join(names) or "nothing yet"
+            raise ConfigError(
+                f"--metric {wanted}: no run has it{hint(name, names)}; there are {there}"
+            )
+    warnings += _protocols(records, name)
+    return Metric(name, better or _direction(records, name), tuple(warnings))
+
+
+def _default(records: Sequence[Record], names: Sequence[str]) -> str | None:
+    kept = Counter(
+        name for record in records if (name := _kept_by(record)) in names and name is not None
+    )
+    if kept:
+        return kept.most_common(1)[0][0]
+    judged = {name for record in records for name in record.figures}
+    judged |= {n.removeprefix(JUDGED) for r in records for n in r.curves if n.startswith(JUDGED)}
+    losses = [name for name in ("loss/generator", *names) if name in names and "loss/" in name]
+    return next((name for name in (*ORDER, *losses, *sorted(judged)) if name in names), None)
+
+
+def _kept_by(record: Record) -> str | None:
+    """The figure by which a run keeps its best checkpoint."""
+    best = record.status.get("best")
+    if isinstance(best, dict) and best.get("figure"):
+        return str(best["figure"])
+    asked = record.config.get("evaluation")
+    return asked.get("best") if isinstance(asked, dict) else None
+
+
+def _direction(records: Sequence[Record], name: str) -> str:
+    for record in records:
+        for found in record.figures.get(name, []):
+            if found.better:
+                return found.better
+    if name.startswith("loss/") or name.startswith(KNOWN_LOWER) or name.endswith(KNOWN_LOWER):
+        return LOWER
+    if name.startswith((*KNOWN_HIGHER, "accuracy/", "speed/images")):
+        return HIGHER
+    raise ConfigError(
+        f"--metric {name}: has no better and worse of its own; add --lower or --higher"
+    )
+
+
+def _protocols(records: Sequence[Record], name: str) -> list[str]:
+    """A warning where runs were evaluated in different ways."""
+    seen: dict[tuple[object, ...], None] = {}
+    for record in records:
+        found = record.judgements(name)
+        if found:
+            last = found[max(found)].protocol
+            seen[tuple(last.get(key) for key in (*PROTOCOL, "extractor_sha256"))] = None
+    if len(seen) < 2:
+        return []
+    told = "; ".join(f"{n} samples of seed {seed}, {split}" for n, seed, split, _ in seen)
+    return [f"{name} was measured in different ways, so its values do not compare well: {told}"]

@@ -1,0 +1,129 @@
+"""The report as tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gan_cli import duration
+from gan_cli.evaluation.telling import number
+from gan_cli.reporting.comparing import power
+from gan_cli.reporting.findings import Findings, Row
+from gan_cli.reporting.metric import LOWER
+from gan_cli.reporting.statistics import Interval
+from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
+from gan_cli.runs.record import Record
+
+COLOURS = {RUNNING: "cyan", FINISHED: "green", INTERRUPTED: "yellow", KILLED: "red", FAILED: "red"}
+MOST_LINES = 12  # of comparisons
+ENDS = "mean ± half of the 95 % t-interval over seeds"
+
+
+def show(console: Console, found: Findings, live: bool = False) -> None:
+    """Print a report."""
+    console.print(rendered(found, live))
+
+
+def rendered(found: Findings, live: bool = False) -> RenderableType:
+    """The report; a live one leaves out what only finished runs can tell."""
+    parts: list[RenderableType] = [table(found)]
+    if not live:
+        parts += _lines("Comparisons", [str(one) for one in found.comparisons])
+        if reason := power(found.comparisons):
+            parts.append(Text(reason, style="dim"))
+        parts += _lines("Effects", [f"{one.question} {one}" for one in found.effects])
+    if found.troubled:
+        parts.append(troubles(found.troubled))
+    parts += [Text(f"warning: {line}", style="yellow") for line in dict.fromkeys(found.warnings)]
+    return Group(*parts)
+
+
+def table(found: Findings) -> Table:
+    """One line for each configuration."""
+    better = "lower is better" if found.metric.better == LOWER else "higher is better"
+    title = f"[bold]{escape(found.metric.name)}[/], {better}; {found.at} values: {ENDS}"
+    made = Table(title=title, title_justify="left", title_style="")
+    for column in found.columns or ["configuration"]:
+        made.add_column(escape(column))
+    made.add_column("runs", no_wrap=True)
+    made.add_column("step", justify="right", no_wrap=True)
+    made.add_column(found.at, justify="right", no_wrap=True)
+    if found.at != "best":
+        made.add_column("best", justify="right", no_wrap=True)
+    made.add_column("time", justify="right", no_wrap=True)
+    made.add_column("images/s", justify="right", no_wrap=True)
+    for row in found.rows:
+        settings = row.configuration.settings.values() if found.columns else [row.label]
+        figures = [_figure(row, row.metric, found)]
+        figures += [] if found.at == "best" else [_figure(row, row.best, found, best=True)]
+        made.add_row(
+            *(escape(value) for value in settings),
+            states(row),
+            f"{row.steps:,}",
+            *figures,
+            "" if row.seconds is None else duration.show(row.seconds),
+            "" if row.speed is None else number(round(row.speed)),
+        )
+    return made
+
+
+def states(row: Row) -> str:
+    """How the runs of a configuration stand, in colours."""
+    parts = [f"[{COLOURS.get(state, 'dim')}]{n} {state}[/]" for state, n in row.states.items()]
+    return ", ".join(parts)
+
+
+def _figure(row: Row, value: Interval | None, found: Findings, best: bool = False) -> str:
+    if value is not None:
+        return spread(value) if best else f"[bold]{spread(value)}[/]"
+    so_far = [o.best if best else o.value(found.at) for o in row.outcomes]
+    known = [v for v in so_far if v is not None]
+    return f"[dim]({number(sum(known) / len(known))})[/]" if known else ""
+
+
+def spread(value: Interval) -> str:
+    """`12.3 ± 1.1`."""
+    return number(value.mean) + ("" if value.half is None else f" ± {number(value.half)}")
+
+
+def troubles(records: Sequence[Record]) -> Table:
+    """Runs that neither finished nor go on, why, and where to read more."""
+    made = Table(title="[bold]Not finished[/]", title_justify="left", title_style="")
+    made.add_column("run", overflow="fold")
+    made.add_column("state", no_wrap=True)
+    made.add_column("step", justify="right", no_wrap=True)
+    made.add_column("why", overflow="fold")
+    for record in records:
+        colour = COLOURS.get(record.state, "dim")
+        made.add_row(
+            escape(str(record.folder.path)),
+            f"[{colour}]{record.state}[/]",
+            f"{record.step:,}",
+            escape(f"{why(record)} ({record.folder.log})"),
+        )
+    return made
+
+
+def why(record: Record) -> str:
+    """What ended a run that is not finished."""
+    if error := record.status.get("error"):
+        return str(error)
+    if record.state == KILLED:
+        return "its process is gone and left no word; gan-train resume=RUN goes on"
+    if record.state == INTERRUPTED:
+        return "stopped by a signal with its state saved; gan-train resume=RUN goes on"
+    return "no reason was kept"
+
+
+def _lines(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    if not lines:
+        return []
+    made: list[RenderableType] = [Text(title, style="bold")]
+    made += [Text(f"  {line}") for line in lines[:MOST_LINES]]
+    if len(lines) > MOST_LINES:
+        made.append(Text(f"  and {len(lines) - MOST_LINES} more, in the page", style="dim"))
+    return made
