@@ -76,7 +76,7 @@ def test_only_the_gate_reaches_a_concrete_model_or_network(module: str) -> None:
     assert not ours(imported(MODULES[module])) & (room("models") | room("networks"))
 
 
-ENTRIES = {"gan_cli.train", "gan_cli.sample", "gan_cli.evaluate"}
+ENTRIES = {f"gan_cli.{name}" for name in ("train", "sample", "evaluate", "report")}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -109,6 +109,23 @@ def test_evaluation_knows_nothing_of_how_a_model_was_trained(module: str) -> Non
     assert not ours(imported(MODULES[module])) & (
         (room("training") | room("callbacks") | room("models")) - allowed
     )
+
+
+READERS = {"record", "folder", "finding", "resume"}  # of run folders, without torch
+
+
+@pytest.mark.parametrize("module", sorted(room("reporting")))
+def test_reports_know_run_folders_alone(module: str) -> None:
+    allowed = room("reporting") | {f"gan_cli.runs.{name}" for name in READERS}
+    allowed |= {
+        "gan_cli.config.wording",
+        "gan_cli.config.reproducing",
+        "gan_cli.evaluation.telling",
+    }
+    allowed |= {f"gan_cli.{name}" for name in ("atomic", "console", "duration", "errors", "exits")}
+    found = ours(imported(MODULES[module])) - {"gan_cli"}
+    assert found <= allowed
+    assert "torch" not in {name.partition(".")[0] for name in imported(MODULES[module])}
 
 
 def test_there_are_no_circles() -> None:

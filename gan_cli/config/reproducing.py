@@ -6,7 +6,8 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,60 +43,52 @@ class Origin:
         return shlex.join(["gan-train", *sweep, *words])
 
 
-@dataclass
-class Composer:
-    """Composes overrides as `gan-train` does, without checking them, and remembers."""
+def origin(saved: Config) -> Origin:
+    """The shortest overrides that compose to `saved`, but for where the run is kept."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
-    _known: dict[tuple[str, ...], tuple[Config, dict[str, str]]] = field(default_factory=dict)
+    from gan_cli.errors import ConfigError
 
-    def origin(self, saved: Config) -> Origin:
-        """The shortest overrides that compose to `saved`, but for where the run is kept."""
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
+    try:
+        with _hydra():
+            return _origin(saved)
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        first = str(error).strip().partition("\n")[0]
+        overrides = tuple(f"{g}={o}" for g, o in _chosen(saved).items())
+        return Origin(overrides, f"its choices do not compose here: {first}")
 
-        from gan_cli.errors import ConfigError
 
-        try:
-            with _hydra():
-                return self._origin(saved)
-        except (ConfigError, HydraException, OmegaConfBaseException) as error:
-            first = str(error).strip().partition("\n")[0]
-            overrides = tuple(f"{g}={o}" for g, o in saved.get("choices", {}).items())
-            return Origin(overrides, f"its choices do not compose here: {first}")
+def _origin(saved: Config) -> Origin:
+    overrides = _choices(_chosen(saved))
+    for _ in range(3):  # what repeats another setting by interpolation follows it
+        composed = _compose(overrides)[0]
+        found = list(_missing(saved, composed))
+        if not found:
+            return Origin(overrides)
+        keys = {line.partition("=")[0] for line in found}
+        kept = [line for line in overrides if line.partition("=")[0] not in keys]
+        overrides = (*kept, *found)
+    left = list(_missing(saved, _compose(overrides)[0]))
+    return Origin(overrides, f"{left[0]} is not what it composes to" if left else "")
 
-    def _origin(self, saved: Config) -> Origin:
-        wanted: dict[str, str] = dict(saved.get("choices") or {})
-        overrides = self._choices(wanted)
-        for _ in range(3):  # what repeats another setting by interpolation follows it
-            composed = self._compose(overrides)[0]
-            found = list(_missing(saved, composed, overrides))
-            if not found:
-                return Origin(overrides)
-            keys = {line.partition("=")[0] for line in found}
-            kept = [line for line in overrides if line.partition("=")[0] not in keys]
-            overrides = (*kept, *found)
-        left = list(_missing(saved, self._compose(overrides)[0], overrides))
-        fault = f"{left[0]} is not what it composes to" if left else ""
-        return Origin(overrides, fault)
 
-    def _choices(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
-        """The options to be named; what another one brings along is not."""
-        overrides: tuple[str, ...] = ()
-        if "experiment" in wanted:
-            overrides = (f"experiment={wanted['experiment']}",)
-        first = [group for group in ("model", "data") if group in wanted]
-        for some in (first, list(wanted)):
-            have = self._compose(overrides)[1]
-            named = [
-                f"{group}={wanted[group]}" for group in some if have.get(group) != wanted[group]
-            ]
-            overrides = (*overrides, *named)
-        return overrides
+def _chosen(saved: Config) -> dict[str, str]:
+    choices = saved.get("choices")
+    return {str(g): str(o) for g, o in choices.items()} if isinstance(choices, Mapping) else {}
 
-    def _compose(self, overrides: tuple[str, ...]) -> tuple[Config, dict[str, str]]:
-        if overrides not in self._known:
-            self._known[overrides] = _compose(overrides)
-        return self._known[overrides]
+
+def _choices(wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """The options to be named; what another one brings along is not."""
+    overrides: tuple[str, ...] = ()
+    if "experiment" in wanted:
+        overrides = (f"experiment={wanted['experiment']}",)
+    first = [group for group in ("model", "data") if group in wanted]
+    for some in (first, list(wanted)):
+        have = _compose(overrides)[1]
+        other = [group for group in some if have.get(group) != wanted[group]]
+        overrides = (*overrides, *(f"{group}={wanted[group]}" for group in other))
+    return overrides
 
 
 @contextmanager
@@ -106,7 +99,8 @@ def _hydra() -> Iterator[None]:
         yield
 
 
-def _compose(overrides: Sequence[str]) -> tuple[Config, dict[str, str]]:
+@lru_cache(maxsize=4096)
+def _compose(overrides: tuple[str, ...]) -> tuple[Config, dict[str, str]]:
     """What Hydra makes of the overrides, resolved, and its choices."""
     from hydra import compose
     from omegaconf import OmegaConf
@@ -132,7 +126,7 @@ def _settle(root: Config, typed: Sequence[str]) -> None:
         root["max_time"] = duration.parse(root["max_time"])
 
 
-def _missing(saved: Config, composed: Config, overrides: Sequence[str]) -> Iterator[str]:
+def _missing(saved: Config, composed: Config) -> Iterator[str]:
     """The overrides that take `composed` to `saved`."""
     mine = {key: value for key, value in saved.items() if key not in ASIDE}
     theirs = {key: value for key, value in composed.items() if key in mine and key not in ASIDE}

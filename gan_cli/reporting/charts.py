@@ -10,7 +10,8 @@ from typing import NamedTuple
 from gan_cli.evaluation.telling import number
 from gan_cli.reporting.statistics import Interval
 
-WIDTH, HEIGHT = 640, 300
+WIDTH, HEIGHT = 520, 260
+WIDE = 720  # of dots
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 34  # room around the plot
 COLOURS = 8  # series-0 ... in page.css; beyond, dashes tell them apart
 MOST_POINTS = 160  # of a curve
@@ -174,7 +175,7 @@ def dots(name: str, rows: Sequence[tuple[str, int, Sequence[float], Interval | N
     pad = (high - low) * 0.03 or abs(high) * 0.03 or 0.1
     longest = max(len(label) for label, *_ in rows)
     left = min(260, 20 + 7 * longest)
-    x = Axis(low - pad, high + pad, left, WIDTH - RIGHT)
+    x = Axis(low - pad, high + pad, left, WIDE - RIGHT)
     height = TOP + ROW * len(rows) + BOTTOM
     parts = []
     for value in x.ticks(6):
@@ -186,7 +187,7 @@ def dots(name: str, rows: Sequence[tuple[str, int, Sequence[float], Interval | N
     for place, (label, colour, some, at) in enumerate(rows):
         parts.append(_dotted(label, colour, some, at, x, TOP + ROW * (place + 0.5), left))
     return (
-        f'<figure class="chart wide"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<figure class="chart wide"><svg viewBox="0 0 {WIDE} {height}" role="img" '
         f'aria-label="{escape(name)} of each seed">{"".join(parts)}</svg></figure>'
     )
 

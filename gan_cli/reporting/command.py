@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from gan_cli import atomic
-from gan_cli.config.reproducing import Composer
 from gan_cli.console import setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE
@@ -47,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         check_place(kind, place)
     if page:
         check_page(Path(page).expanduser())
-    found = findings(options, Gatherer(options.runs), Composer())
+    found = findings(options, Gatherer(options.runs))
     if "-" in places.values():
         for line in found.warnings:
             log.warning(line)
@@ -67,15 +66,15 @@ def live(options: argparse.Namespace) -> int:
     """Redraw the table from the folders alone until all runs have ended."""
     from gan_cli.reporting.watching import watch
 
-    gatherer, composer = Gatherer(options.runs), Composer()
-    return watch(screen(), lambda: findings(options, gatherer, composer), options.every)
+    gatherer = Gatherer(options.runs)
+    return watch(screen(), lambda: findings(options, gatherer), options.every)
 
 
-def findings(options: argparse.Namespace, gatherer: Gatherer, composer: Composer) -> Findings:
+def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
     """What the runs say now."""
     records = gatherer()
     metric = choose(records, options.metric, options.better)
-    return find(records, metric, options.at, composer)
+    return find(records, metric, options.at)
 
 
 def screen() -> Console:

@@ -1,29 +1,23 @@
-"""Which configuration beats which, and what a setting does whatever the others are."""
+"""Which configuration beats which, over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
 
-from gan_cli.evaluation.telling import number
 from gan_cli.reporting.grouping import Configuration
 from gan_cli.reporting.metric import Metric
 from gan_cli.reporting.statistics import (
     ALPHA,
-    Interval,
     holm,
     interval,
     least_rank_sum,
-    least_signed_rank,
     rank_sum,
     seeds_needed,
-    signed_rank,
 )
 from gan_cli.runs.record import Record
-
-MOST_LEVELS = 6  # of a setting, whose effect is told pair by pair
 
 
 class Outcome(Protocol):
@@ -85,60 +79,6 @@ class Comparison:
         )
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What changing one setting does, over pairs of runs that agree in all others and the seed."""
-
-    setting: str
-    levels: tuple[str, str]  # the one that is better on average first
-    difference: Interval  # the first less the second
-    wins: int
-    of: int
-    p: float
-    corrected: float
-    comparisons: int
-    within: dict[str, Interval]  # by the other settings
-    metric: str
-    better: str  # "lower" or "higher"
-
-    @property
-    def clear(self) -> bool:
-        """Whether the corrected p is below `ALPHA`."""
-        return self.corrected < ALPHA
-
-    @property
-    def question(self) -> str:
-        """`prior: gaussian or uniform?`."""
-        return f"{self.setting}: {' or '.join(sorted(self.levels))}?"
-
-    def __str__(self) -> str:
-        first, second = self.levels
-        mean, low, high = self.difference
-        ends = (
-            f", 95 % t-interval {number(low)} to {number(high)}"
-            if low is not None and high is not None
-            else ""
-        )
-        verdict = (
-            f"{first} is better"
-            if self.clear
-            else f"no clear difference, {first} is ahead"
-            if mean
-            else "no difference"
-        )
-        text = (
-            f"{verdict}: {self.metric} {self.better} by {number(abs(mean))} on average ({first} less "
-            f"{second}: {number(mean)}{ends}), better in {self.wins} of {self.of} pairs of runs "
-            f"alike in all else, p = {shown(self.corrected)}{after(self.comparisons)}"
-        )
-        return text if len(self.within) < 2 else f"{text}; {self._where()}"
-
-    def _where(self) -> str:
-        sign = 1 if self.better == "lower" else -1
-        agree = sum(sign * part.mean < 0 for part in self.within.values())
-        return f"so it is for {agree} of {len(self.within)} values of the other settings"
-
-
 def shown(p: float) -> str:
     """A p in two digits."""
     return "below 0.001" if p < 0.001 else f"{p:.2g}"
@@ -166,8 +106,9 @@ def _comparison(
 ) -> Comparison:
     means = [interval(row.values(at)).mean for row in (a, b)]
     if metric.beats(means[1], means[0]):
-        a, b, means = b, a, means[::-1]
-    ours, theirs = _by_seed(a, at), _by_seed(b, at)
+        a, b = b, a
+        means.reverse()
+    ours, theirs = by_seed(a, at), by_seed(b, at)
     shared = [seed for seed in ours if seed in theirs]
     if shared:
         duels = [(ours[seed], theirs[seed]) for seed in shared]
@@ -188,7 +129,7 @@ def _comparison(
     )
 
 
-def _by_seed(row: Row, at: str) -> dict[int, float]:
+def by_seed(row: Row, at: str) -> dict[int, float]:
     """Of each seed the last run's value."""
     return {
         seed: value
@@ -210,78 +151,5 @@ def power(comparisons: Sequence[Comparison]) -> str:
         f"With {n} and {m} seeds no rank test can reach p < {ALPHA}: even if every run of one is "
         f"better than every run of the other, that is one of {round(2 / least)} equally likely "
         f"orders, either way round, so p = {shown(least)}{corrected}. "
-        f"{seeds_needed(many)} seeds of each would do."
+        f"From {seeds_needed(many)} seeds of each on it can."
     )
-
-
-def effects(rows: Sequence[Row], columns: Sequence[str], metric: Metric, at: str) -> list[Effect]:
-    """The effect of each setting, where there are others beside it."""
-    if len(columns) < 2:
-        return []
-    found = [
-        (column, levels, pairs)
-        for column in columns
-        for levels in _levels(rows, column)
-        if len(pairs := list(_pairs(rows, column, levels, at))) > 1
-    ]
-    ps = [signed_rank([x - y for _, x, y in pairs]) for *_, pairs in found]
-    return [
-        _effect(column, levels, pairs, metric, p, corrected, len(found))
-        for (column, levels, pairs), p, corrected in zip(found, ps, holm(ps), strict=True)
-    ]
-
-
-def _levels(rows: Sequence[Row], column: str) -> Iterator[tuple[str, str]]:
-    values = list(dict.fromkeys(row.configuration.settings[column] for row in rows))
-    if len(values) <= MOST_LEVELS:
-        yield from combinations(values, 2)
-
-
-def _pairs(
-    rows: Sequence[Row], column: str, levels: tuple[str, str], at: str
-) -> Iterator[tuple[str, float, float]]:
-    """What else they share, and the values of two runs that differ in `column` alone."""
-    sides: list[dict[str, Row]] = [{}, {}]
-    for row in rows:
-        settings = row.configuration.settings
-        if settings[column] in levels:
-            rest = " ".join(value for key, value in settings.items() if key != column)
-            sides[levels.index(settings[column])][rest] = row
-    for rest, first in sides[0].items():
-        if rest in sides[1]:
-            ours, theirs = _by_seed(first, at), _by_seed(sides[1][rest], at)
-            yield from ((rest, ours[seed], theirs[seed]) for seed in ours if seed in theirs)
-
-
-def _effect(
-    setting: str,
-    levels: tuple[str, str],
-    pairs: Sequence[tuple[str, float, float]],
-    metric: Metric,
-    p: float,
-    corrected: float,
-    many: int,
-) -> Effect:
-    differences = [x - y for _, x, y in pairs]
-    sign = 1.0
-    if metric.beats(0, interval(differences).mean):
-        levels, sign = levels[::-1], -1.0
-    rests = dict.fromkeys(rest for rest, *_ in pairs)
-    return Effect(
-        setting,
-        levels,
-        interval([sign * d for d in differences]),
-        sum(metric.beats(sign * d, 0) for d in differences),
-        len(pairs),
-        p,
-        corrected,
-        many,
-        {r: interval([sign * (x - y) for rest, x, y in pairs if rest == r]) for r in rests},
-        metric.name,
-        metric.better,
-    )
-
-
-def least_of(effect: Effect) -> float:
-    """The smallest corrected p that so few pairs allow."""
-    return min(1.0, least_signed_rank(effect.of) * effect.comparisons)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from gan_cli.config.reproducing import Composer
-from gan_cli.reporting.comparing import Comparison, Effect, compare, effects
+from gan_cli.reporting.comparing import Comparison, compare
+from gan_cli.reporting.effects import Effect, effects
 from gan_cli.reporting.grouping import Configuration, group
 from gan_cli.reporting.metric import Metric
 from gan_cli.reporting.statistics import Interval, interval
@@ -99,9 +99,9 @@ class Findings:
         return [r for r in self.records if r.state not in (FINISHED, RUNNING)]
 
 
-def find(records: Sequence[Record], metric: Metric, at: str, composer: Composer) -> Findings:
+def find(records: Sequence[Record], metric: Metric, at: str) -> Findings:
     """Group the runs, average over seeds and compare."""
-    rows = [_row(one, metric, at) for one in group(records, composer)]
+    rows = [_row(one, metric, at) for one in group(records)]
     sign = 1 if metric.better == "lower" else -1
     rows.sort(key=lambda row: sign * row.metric.mean if row.metric else math.inf)
     columns = list(rows[0].configuration.settings) if rows else []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gan_cli.errors import CheckpointError
@@ -57,7 +56,7 @@ def runs_at(place: str) -> list[Path]:
     """
     path = Path(place).expanduser()
     if not path.exists() and any(sign in place for sign in MAGIC):
-        found = [run for match in sorted(glob.glob(str(path))) for run in _inside(Path(match))]
+        found = [run for match in sorted(_matches(path)) for run in _inside(Path(match))]
         if not found:
             raise CheckpointError(f"{place}: matches no run folder")
         return found
@@ -66,3 +65,8 @@ def runs_at(place: str) -> list[Path]:
 
 def _inside(path: Path) -> list[Path]:
     return [path] if finding.is_run(path) else finding.below(path)
+
+
+def _matches(pattern: Path) -> Iterable[Path]:
+    root = Path(pattern.anchor)
+    return root.glob(str(pattern.relative_to(root)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gan_cli.config.reproducing import Composer, Origin
+from gan_cli.config.reproducing import Origin, origin
 from gan_cli.config.wording import show
 from gan_cli.runs.record import Record
 from gan_cli.runs.resume import SAFE, SAFE_GROUPS, SAFE_KEYS
@@ -38,12 +38,12 @@ class Configuration:
         return self.origin.command(self.seeds)
 
 
-def group(records: Sequence[Record], composer: Composer) -> list[Configuration]:
+def group(records: Sequence[Record]) -> list[Configuration]:
     """The configurations, in the order of their first runs."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(_identity(record), []).append(record)
-    made = [Configuration(some, composer.origin(some[0].config), {}) for some in found.values()]
+    made = [Configuration(some, origin(some[0].config), {}) for some in found.values()]
     columns = _columns(made)
     for one in made:
         config = one.records[0].config

@@ -58,7 +58,7 @@ def choose(records: Sequence[Record], wanted: str | None, better: str | None) ->
         if name not in names:
             there = ", ".join(names) or "nothing yet"
             raise ConfigError(
-                f"--metric {wanted}: no run has it{hint(name, names)}; there are {there}"
+                f"--metric {wanted}: no run has it{hint(name, names, 0.5)}; there are {there}"
             )
     warnings += _protocols(records, name)
     return Metric(name, better or _direction(records, name), tuple(warnings))

@@ -59,7 +59,7 @@ def to_html(found: Findings, now: datetime | None = None) -> str:
             section("Curves", curves(found)),
             section("Samples from the same noise", samples(found)),
             section("What a setting does", settings_effects(found)),
-            section("Pair by pair", paragraph(power(found.comparisons)), pairs(found)),
+            section("Pair by pair", pairs(found)),
             section("To train them again", commands(found)),
             section("All runs", runs(found)),
             section("How these figures come about", paragraph(METHODS)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,11 @@ def gallery(rows: Sequence[Row]) -> Gallery | None:
     Latents are a function of the seed, so pictures of one seed and prior are of the same noise.
     """
     kept = [(row, _by_seed(row)) for row in rows]
-    seeds: dict[int | None, int] = {}
-    for _, records in kept:
-        for seed in records:
-            seeds[seed] = seeds.get(seed, 0) + 1
+    seeds = Counter(seed for _, records in kept for seed in records)
+    ended = Counter(o.record.seed for row in rows for o in row.counted)
     if not seeds:
         return None
-    seed = max(seeds, key=lambda one: seeds[one])
+    seed = max(sorted(seeds, key=str), key=lambda one: (seeds[one], ended[one]))
     found = [(row.label, pictures(some[seed])) for row, some in kept if seed in some]
     name = _name([some for _, some in found])
     if name is None:

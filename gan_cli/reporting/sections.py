@@ -63,7 +63,7 @@ def configurations(found: Findings) -> str:
         rows.append(
             [*cells, amount(row.steps), amount(row.seconds, time), amount(row.speed, speed)]
         )
-    return "<p></p>" + table([*heads, "step", "training time", "images/s"], rows)
+    return table([*heads, "step", "training time", "images/s"], rows)
 
 
 def _marked(found: Findings, row: Row, text: str) -> Cell:

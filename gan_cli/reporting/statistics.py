@@ -86,11 +86,6 @@ def least_rank_sum(n: int, m: int) -> float:
     return min(1.0, 2 / math.comb(n + m, n))
 
 
-def least_signed_rank(n: int) -> float:
-    """The smallest p that `signed_rank` can give for n differences."""
-    return min(1.0, 2 / 2**n)
-
-
 def seeds_needed(comparisons: int) -> int:
     """Seeds of each of two configurations from which on a corrected p below `ALPHA` is possible."""
     n = 2

@@ -25,15 +25,13 @@ def to_json(found: Findings) -> str:
         "better": found.metric.better,
         "by": found.at,
         "interval": "95 % t-interval over seeds",
+        "tests": {
+            "comparisons": "exact Mann-Whitney, Holm's correction",
+            "effects": "exact signed-rank, Holm's correction",
+        },
         "configurations": [_row(row) for row in found.rows],
         "comparisons": [
-            {
-                **asdict(one),
-                "test": "exact Mann-Whitney, Holm",
-                "clear": one.clear,
-                "text": str(one),
-            }
-            for one in found.comparisons
+            {**asdict(one), "clear": one.clear, "text": str(one)} for one in found.comparisons
         ],
         "power": power(found.comparisons),
         "effects": [
@@ -41,7 +39,6 @@ def to_json(found: Findings) -> str:
                 **asdict(one),
                 "difference": _interval(one.difference),
                 "within": {name: _interval(part) for name, part in one.within.items()},
-                "test": "exact signed-rank, Holm",
                 "clear": one.clear,
                 "text": str(one),
             }

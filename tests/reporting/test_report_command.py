@@ -1,0 +1,256 @@
+"""gan-report: from run folders to tables, sentences and files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from folders import sweep, write_run
+
+from gan_cli import report
+from gan_cli.reporting.watching import watch
+from gan_cli.runs.folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
+    """What the command prints on stdout and stderr."""
+    with pytest.raises(SystemExit) as exit_:
+        report.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == status, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def found(capsys, *arguments: object) -> dict[str, Any]:
+    return json.loads(call(capsys, *arguments, "--json")[0])
+
+
+def test_runs_that_differ_by_the_seed_alone_are_one_configuration(capsys) -> None:
+    sweep(Path("runs"))
+    told = found(capsys)
+    assert [one["label"] for one in told["configurations"]] == [
+        "gan uniform",
+        "gan gaussian",
+        "wgan uniform",
+        "wgan gaussian",
+    ]
+    first = told["configurations"][0]
+    assert first["settings"] == {"model": "gan", "prior": "uniform"}
+    # .83, .86, .89: mean .86, deviation .03, t 4.3027
+    assert first["metric"]["mean"] == pytest.approx(0.86)
+    assert first["metric"]["high"] == pytest.approx(0.86 + 4.302653 * 0.03 / 3**0.5)
+    assert first["training_seconds"] == pytest.approx(4.0)  # 40 steps of .1 s
+    assert [run["best_step"] for run in first["runs"]] == [40] * 3
+
+
+def test_pairs_and_effects_in_words(capsys) -> None:
+    sweep(Path("runs"))
+    told = found(capsys)
+    texts = [one["text"] for one in told["comparisons"]]
+    assert (
+        "gan uniform is ahead of wgan uniform on energy_distance, 3 of 3 seeds, p = 0.6 after "
+        "Holm's correction for 6 comparisons" in texts
+    )
+    assert "no rank test can reach p < 0.05" in told["power"]
+    assert "p = 0.1, 0.6 after correction for 6 comparisons" in told["power"]
+    assert "From 5 seeds of each on it can." in told["power"]
+    prior = next(one for one in told["effects"] if one["setting"] == "prior")
+    assert prior["difference"]["mean"] == pytest.approx(-0.2)
+    assert (prior["levels"], prior["wins"], prior["of"]) == (["uniform", "gaussian"], 6, 6)
+    # Six of six: 2 / 2^6, and twice that after Holm's correction for two settings.
+    assert prior["p"] == pytest.approx(2 / 64)
+    assert prior["corrected"] == pytest.approx(4 / 64)
+    assert set(prior["within"]) == {"gan", "wgan"}
+
+
+def test_enough_seeds_make_a_difference_clear(capsys) -> None:
+    for seed in range(4):
+        write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values={40: 1 + seed / 100})
+        write_run(Path(f"runs/b{seed}"), "model=wgan", seed=seed, values={40: 2 + seed / 100})
+    told = found(capsys)
+    assert [one["text"] for one in told["comparisons"]] == [
+        "gan beats wgan on energy_distance, 4 of 4 seeds, p = 0.029"
+    ]
+    assert told["power"] == ""
+
+
+def test_the_screen_shows_it_all(capsys) -> None:
+    sweep(Path("runs"))
+    write_run(Path("runs/broken"), "model=dcgan", status="failed", error="no room left")
+    out, err = call(capsys, "--out", "page.html")
+    for text in ("model", "prior", "0.8600 ± 0.0745", "3 finished", "1 failed", "no room left"):
+        assert text in out, text
+    assert "runs/broken/train.log" in "".join(out.split())
+    assert "prior: gaussian or uniform?" in out
+    assert "page: page.html" in err
+
+
+def test_runs_that_did_not_finish_do_not_count_and_are_told(capsys) -> None:
+    for seed, value in enumerate((1.0, 2.0, 3.0)):
+        write_run(Path(f"runs/{seed}"), "model=gan", seed=seed, values={40: value})
+    write_run(Path("runs/9"), "model=gan", seed=9, values={20: 99.0}, status="interrupted")
+    write_run(Path("runs/8"), "model=gan", seed=8, values={20: 5.0, 40: "nan"})
+    told = found(capsys)
+    assert told["configurations"][0]["metric"]["mean"] == 2
+    assert any("2 of 5 runs do not count" in line for line in told["warnings"])
+
+
+def test_higher_is_better_where_the_figure_says_so(capsys) -> None:
+    for seed, (good, bad) in enumerate(((8, 3), (7, 2))):
+        more = {"name": "modes_captured", "better": "higher", "seed": seed}
+        write_run(Path(f"runs/a{seed}"), "model=gan", values={20: good, 40: 6}, **more)
+        write_run(Path(f"runs/b{seed}"), "model=wgan", values={40: bad}, **more)
+    told = found(capsys)
+    assert (told["metric"], told["better"]) == ("modes_captured", "higher")
+    assert [one["label"] for one in told["configurations"]] == ["gan", "wgan"]
+    assert told["configurations"][0]["metric"]["mean"] == 6
+    assert found(capsys, "--at", "best")["configurations"][0]["metric"]["mean"] == 7.5
+    assert found(capsys, "--lower")["configurations"][0]["label"] == "wgan"
+
+
+def test_a_loss_is_compared_only_with_a_warning(capsys) -> None:
+    write_run(Path("runs/a"), values={})
+    RunFolder("runs/a").metrics.write_text('{"step": 10, "loss/generator": 1.5}\n{"step": 2')
+    told = found(capsys)
+    assert told["metric"] == "loss/generator"
+    assert any("is no measure of quality" in line for line in told["warnings"])
+
+
+def test_figures_of_other_protocols_are_told(capsys) -> None:
+    write_run(Path("runs/a"), "model=gan", samples=100)
+    write_run(Path("runs/b"), "model=wgan", samples=5000)
+    assert any("measured in different ways" in line for line in found(capsys)["warnings"])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=wgan_gp", "prior.dim=7", "optimizer.lr=0.001"),
+        ("experiment=gaussian_1d", "ema.decay=0"),
+        ("model=gan", "epochs=3", "loss=hinge", "optimizer.generator.lr=0.01"),
+        ("model=gan", "max_time=90s", "evaluation.every=5", "evaluation.metrics=[modes,points]"),
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_the_command_composes_to_the_same_settings(capsys, overrides) -> None:
+    import shlex
+
+    from gan_cli.config.composing import settings_of
+
+    run = write_run(Path("runs/a"), *overrides, seed=5)
+    one = found(capsys)["configurations"][0]
+    assert one["exact"]
+    program, *words = shlex.split(one["command"])
+    assert program == "gan-train"
+    from gan_cli.config.reading import from_yaml
+
+    again, saved = settings_of(*words), from_yaml(run.read_config() or "")
+    assert again.model_copy(update={"choices": {}}) == saved.model_copy(update={"choices": {}})
+
+
+def test_a_sweep_is_one_command(capsys) -> None:
+    sweep(Path("runs"), seeds=2)
+    one = found(capsys)["configurations"][0]
+    assert one["command"] == (
+        "gan-train -m model=gan data=ring prior=uniform steps=40 runtime.threads=1 seed=1,2"
+    )
+
+
+def test_what_does_not_compose_here_is_told(capsys) -> None:
+    run = write_run(Path("runs/a"), "model=gan")
+    text = (run.read_config() or "").replace("model: gan", "model: mine")
+    run.write_config(text)
+    told = found(capsys)
+    assert not told["configurations"][0]["exact"]
+    assert any("do not compose here" in line for line in told["warnings"])
+
+
+def test_csv_has_a_line_a_run(capsys) -> None:
+    sweep(Path("runs"), seeds=2)
+    out, _ = call(capsys, "runs", "--csv", "--latex", "table.tex")
+    lines = list(csv.DictReader(io.StringIO(out)))
+    assert len(lines) == 8
+    assert lines[0]["prior"] == "uniform"
+    assert float(lines[0]["final"]) == pytest.approx(0.83)
+    assert r"energy\_distance $\downarrow$" in Path("table.tex").read_text()
+    assert not Path("report.html").exists()
+
+
+def test_globs_and_folders(capsys) -> None:
+    sweep(Path("runs"), seeds=2)
+    told = found(capsys, "runs/gan-*-1", "runs/wgan-uniform-2/config.yaml")
+    runs = [run["run"] for one in told["configurations"] for run in one["runs"]]
+    names = ["gan-gaussian-1", "gan-uniform-1", "wgan-uniform-2"]
+    assert sorted(runs) == [f"runs/{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runz"], "runz: is no run folder"),
+        (["runs/x*"], "runs/x*: matches no run folder"),
+        (["--metric", "energy"], "no run has it (did you mean energy_distance?)"),
+        (["--metric", "speed/seconds_per_step"], "add --lower or --higher"),
+        (["--out", "runs"], "--out runs: is a folder"),
+        (["--csv", "no/a.csv"], "there is no folder no; make it first"),
+        (["--out", "mine.html"], "is a file that no gan-report wrote"),
+    ],
+    ids=["place", "glob", "metric", "direction", "folder", "nowhere", "foreign"],
+)
+def test_one_line_for_what_is_wrong(capsys, arguments, message) -> None:
+    write_run(Path("runs/a"))
+    Path("mine.html").write_text("precious")
+    _, err = call(capsys, *arguments, status=2)
+    assert message in err
+    assert err.startswith("error: ")
+    assert Path("mine.html").read_text() == "precious"
+
+
+def test_watching_goes_on_until_no_run_does(capsys) -> None:
+    looks: list[str] = []
+    run = write_run(Path("runs/a"), values={20: 1.0}, status="running")
+    options = report.parser().parse_args(["runs"])
+
+    from rich.console import Console
+
+    from gan_cli.reporting.command import findings
+    from gan_cli.reporting.gathering import Gatherer
+
+    gatherer = Gatherer(["runs"])
+
+    def look() -> Any:
+        looks.append(run.read_status()["status"])
+        return findings(options, gatherer)
+
+    def wait(_: float) -> None:
+        run.write_status("finished", 40)
+
+    with run.lock():
+        assert watch(Console(), look, 2.0, wait) == 0
+    assert looks == ["running", "finished"]
+    assert "1 finished" in capsys.readouterr().out
+
+
+def test_no_command_of_reports_imports_torch() -> None:
+    write_run(Path("runs/a"))
+    code = (
+        "import sys; from gan_cli import report\n"
+        "try: report.main(['--json', 'a.json', '--out', 'a.html'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert Path("a.html").exists()
