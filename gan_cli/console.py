@@ -35,11 +35,11 @@ def on_terminal() -> bool:
     return sys.stderr.isatty() and console().is_terminal and not console().is_dumb_terminal
 
 
-def setup_logging(log_file: Path | None) -> None:
+def setup_logging(log_file: Path | None, screen: bool = True) -> None:
     """Send messages from INFO up to stderr and, with times and tracebacks, to `log_file`.
 
     Replaces what an earlier call set up and closes its file, so that each of several runs in one
-    process has its own; `None` only closes.
+    process has its own; `None` only closes. Without `screen` nothing goes to stderr.
     """
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, ScreenHandler | FileHandler)]:
@@ -47,7 +47,7 @@ def setup_logging(log_file: Path | None) -> None:
         with suppress(OSError):  # a full disk was reported when it was met
             handler.close()
     root.setLevel(logging.INFO)
-    root.addHandler(ScreenHandler())
+    root.addHandler(ScreenHandler(silent=not screen))
     if log_file is not None:
         root.addHandler(FileHandler(log_file))
 
@@ -55,9 +55,9 @@ def setup_logging(log_file: Path | None) -> None:
 class ScreenHandler(logging.Handler):
     """One line per message, without time, place or traceback; above the bar where there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent: bool = False) -> None:
         super().__init__()
-        self.addFilter(lambda record: not getattr(record, "file_only", False))
+        self.addFilter(lambda record: not (silent or getattr(record, "file_only", False)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message; long lines stay whole, so that commands in them can be copied."""

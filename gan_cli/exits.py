@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -17,28 +18,43 @@ NO_ROOM = "DefaultCPUAllocator: can't allocate memory"
 class RunFailedError(Exception):
     """A run broke off; its folder, its log and the screen have the reason already."""
 
+    def __init__(self, reason: str, status: int = FAILED) -> None:
+        super().__init__(reason)
+        self.status = status
+
 
 def guarded(work: Callable[[], int]) -> int:
     """Do `work` and turn whatever it raises into an exit status and one message on stderr."""
     try:
         return work()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except RunFailedError:
-        return FAILED
-    except (ConfigError, DataError, CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
+    except KeyboardInterrupt as error:
+        say("interrupted")
+        return status_of(error)
+    except RunFailedError as error:
+        return error.status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        say(f"error: {error}")
+        return status_of(error)
     except BrokenPipeError:
         return FAILED
     except Exception as error:
         log.debug("unexpected", exc_info=True)
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        say(f"error: {one_line(error)}")
         return FAILED
+
+
+def say(message: str) -> None:
+    """Write on stderr; of several ranks on one machine, which fail alike, the first does."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(message, file=sys.stderr)
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status that `error` leads to."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    wrong = isinstance(error, ConfigError | DataError | CheckpointError)
+    return WRONG_INPUT if wrong else FAILED
 
 
 def one_line(error: BaseException) -> str:

@@ -41,9 +41,14 @@ def compose(arguments: list[str]) -> int:
     from gan_cli.config import overrides
     from gan_cli.errors import ConfigError
     from gan_cli.exits import guarded
+    from gan_cli.ranks.joining import several
 
     line = overrides.prepare(arguments)
     if line.multirun:
+        if several():
+            raise ConfigError(
+                "-m: several ranks train one run; start torchrun once for each run of a sweep"
+            )
         refuse_one_folder_for_all(line)
     overrides.open_path(line)
     statuses = []

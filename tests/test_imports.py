@@ -128,6 +128,12 @@ def test_reports_know_run_folders_alone(module: str) -> None:
     assert "torch" not in {name.partition(".")[0] for name in imported(MODULES[module])}
 
 
+@pytest.mark.parametrize("module", sorted(room("ranks")))
+def test_ranks_know_nothing_of_what_they_train(module: str) -> None:
+    allowed = room("ranks") | {"gan_cli.errors", "gan_cli.exits"}
+    assert ours(imported(MODULES[module])) <= allowed
+
+
 def test_there_are_no_circles() -> None:
     graph = {
         module: {n for n in ours(imported(path, everywhere=False)) if n in MODULES and n != module}

@@ -114,6 +114,7 @@ class Runtime(Strict):
     compile: bool
     graphs: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs have neither
     deterministic: bool = False
+    sync_batch_norm: bool = False  # earlier runs have none
 
 
 class Settings(Strict):

@@ -20,20 +20,34 @@ class Stream:
     other; batch k is its k-th piece of `batch_size`. So a batch may span epochs (and many of
     them, where it is larger than the data set), no sample is dropped, and the row is the same on
     every device.
+
+    Args:
+        dataset: whose samples.
+        batch_size: of all devices together.
+        seed: of the permutations.
+        device: where places are wanted.
+        part: (r, w) gives the r-th of w equal, contiguous parts of each batch.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, device: torch.device | str = "cpu"
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size = {batch_size}: at least 1 is needed")
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.device = torch.device(device)
         self.size = dataset.spec.size
+        self._length = batch_size // part[1]
+        self._first = part[0] * self._length  # of a batch
         self._orders: dict[int, tuple[Tensor, Tensor]] = {}  # epoch -> (on the CPU, on the device)
 
     def index(self, k: int) -> Tensor:
-        """The places of the samples of batch `k` = 0, 1, ..., int64 [batch_size] on the device."""
+        """The places of the samples of batch `k` = 0, 1, ..., int64 [batch_size / w]."""
         return self._slice(k, 1)
 
     def batch(self, k: int) -> Batch:
@@ -47,8 +61,8 @@ class Stream:
         return Batch(index, lambda _: dataset.real(self._slice(k, 0)), dataset.labels)
 
     def _slice(self, k: int, where: int) -> Tensor:
-        epoch, start = divmod(k * self.batch_size, self.size)
-        end = start + self.batch_size
+        epoch, start = divmod(k * self.batch_size + self._first, self.size)
+        end = start + self._length
         if end <= self.size:
             return self._order(epoch)[where][start:end]
         pieces = []

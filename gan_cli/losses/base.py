@@ -18,6 +18,7 @@ class AdversarialLoss(ABC):
     probabilistic = True  # sigmoid(output) estimates the probability of being real
     boundary: float | None = 0.0  # outputs above it are taken for real; None: they only compare
     unbounded = False  # needs a constraint on the critic to have a finite value
+    whole_batch = False  # whether it is more than a mean over samples, or pairs of them
     compares = False  # whether the generator's loss needs the outputs for real samples too
 
     @abstractmethod

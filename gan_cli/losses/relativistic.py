@@ -30,6 +30,8 @@ class RelativisticAverage(Comparing):
     adds the two terms; the author's code halves their sum.
     """
 
+    whole_batch = True
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return _averages(real, fake)
 

@@ -16,6 +16,8 @@ class Softmax(Comparing):
     logarithms of the number of real samples and of all. The paper's mu is minus our output.
     """
 
+    whole_batch = True
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return torch.cat([real, fake]).logsumexp(0) - real.mean()
 

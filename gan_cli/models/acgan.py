@@ -17,6 +17,7 @@ from gan_cli.models.adversarial import (
     phases_of,
     refuse,
     warn_of_contradictions,
+    whole_batch_terms,
 )
 from gan_cli.models.drawing import grids, random_labels
 from gan_cli.models.view import View
@@ -73,6 +74,7 @@ class ACGAN(Model):
         self.generator = network.generator(prior.dim, data, data.classes)
         self.generator.refer_to(self.prior.sample)
         self.discriminator = network.discriminator(data)
+        self.whole_batch = whole_batch_terms(self)
         self.classifier = nn.Linear(self.discriminator.width, data.classes)
         dcgan_init(self.classifier)
 

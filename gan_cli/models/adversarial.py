@@ -105,6 +105,16 @@ def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: Net
         )
 
 
+def whole_batch_terms(game: Game) -> tuple[str, ...]:
+    """What of a game with its networks is no mean over samples, as `Model.whole_batch`."""
+    terms = {
+        f"loss={type(game.loss).__name__}": game.loss.whole_batch,
+        f"penalty={game.penalty.name}": game.penalty.whole_batch,
+        "minibatch discrimination": game.discriminator.crowd is not None,
+    }
+    return tuple(name for name, found in terms.items() if found)
+
+
 class Game(Protocol):
     """What a model needs to have for `phases_of`."""
 

@@ -21,6 +21,7 @@ from gan_cli.models.adversarial import (
     phases_of,
     refuse,
     warn_of_contradictions,
+    whole_batch_terms,
 )
 from gan_cli.models.drawing import grids, random_labels
 from gan_cli.models.history import History, looking_back
@@ -93,6 +94,8 @@ class GAN(Model):
         self.generator = network.generator(prior.dim, data, classes)
         self.generator.refer_to(self.prior.sample)
         self.discriminator = network.discriminator(self.view.data, classes)
+        matching = ("feature matching",) if feature_matching else ()
+        self.whole_batch = (*whole_batch_terms(self), *matching)
         self.generator_history = self._history(self.generator)
         self.discriminator_history = self._history(self.discriminator)
 

@@ -12,7 +12,14 @@ from torch.nn.functional import cross_entropy, one_hot
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import Side, judged, lazy, phases_of, warn_of_contradictions
+from gan_cli.models.adversarial import (
+    Side,
+    judged,
+    lazy,
+    phases_of,
+    warn_of_contradictions,
+    whole_batch_terms,
+)
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Categorical, Prior, Product, Uniform
@@ -77,6 +84,7 @@ class InfoGAN(Model):
         self.generator = network.generator(self.prior.dim, data)
         self.generator.refer_to(self.prior.sample)
         self.discriminator = network.discriminator(data)
+        self.whole_batch = whole_batch_terms(self)
         spread = codes if code_deviation is None else 0
         self.recognition = nn.Sequential(
             nn.Linear(self.discriminator.width, 128, bias=False),

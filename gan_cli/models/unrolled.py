@@ -19,6 +19,7 @@ from gan_cli.models.adversarial import (
     phases_of,
     refuse,
     warn_of_contradictions,
+    whole_batch_terms,
 )
 from gan_cli.models.drawing import grids
 from gan_cli.models.unrolling import AdamDescent, Descent, GradientDescent, Weights
@@ -79,6 +80,7 @@ class UnrolledGAN(Model):
         self.generator = network.generator(prior.dim, data)
         self.generator.refer_to(self.prior.sample)
         self.discriminator = network.discriminator(data)
+        self.whole_batch = (*whole_batch_terms(self), *(("unrolling",) if unroll else ()))
         self.descent: Descent = (
             AdamDescent(self.discriminator, unroll_lr, unroll_betas)
             if unroll_optimizer == "adam"

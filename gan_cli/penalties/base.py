@@ -27,6 +27,7 @@ class Penalty(ABC):
     name = ""  # of the term, for its curve; empty where there is no term
     lipschitz = False  # whether it bounds the critic's slope, as the Wasserstein loss requires
     per_sample = False  # whether it looks at one sample's gradient, which batch norm mixes
+    whole_batch = False  # whether it is more than a mean over samples
     on_weights = False  # whether it has a term of the weights themselves
 
     def __init__(self, weight: float = 0.0, every: int = 1) -> None:

@@ -143,6 +143,7 @@ class DRAGAN(Penalty):
 
     name = "dragan"
     per_sample = True
+    whole_batch = True  # the deviation s
 
     def __init__(
         self, weight: float = 10.0, target: float = 1.0, spread: float = 0.5, every: int = 1

@@ -45,6 +45,12 @@ def recorded(run: RunFolder, session: Session, save: Callable[[bool], None]) -> 
         raise RunFailedError(reason) from error
 
 
+def lost(run: RunFolder, session: Session, reason: str) -> None:
+    """Write that the run ends because another rank is gone, where the loop cannot any more."""
+    log.error(reason)
+    run.write_status(folder.FAILED, session.trainer.step, steps=session.total, error=reason)
+
+
 def rescue(whole: bool, save: Callable[[bool], None], reason: str) -> str:
     """Save the state after a failure, where it is one between two steps; says how that went."""
     if not whole:

@@ -14,20 +14,28 @@ from typing import NamedTuple, Protocol
 from numpy import ndarray
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.ranks.alone import ALONE, Ranks
 from gan_cli.training.trainer import Trainer
 
 
 class StopRequest:
-    """Set by the first Ctrl-C or SIGTERM; a second one no longer waits for the step to end."""
+    """Set by the first Ctrl-C or SIGTERM; a second one no longer waits for the step to end.
 
-    def __init__(self) -> None:
+    Args:
+        echo: seconds within which another one is the first one heard again.
+    """
+
+    def __init__(self, echo: float = 0.0) -> None:
         self.signal: signal.Signals | None = None
+        self._echo, self._heard = echo, 0.0
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
         if self.signal is not None:
+            if time.monotonic() - self._heard < self._echo:
+                return
             raise KeyboardInterrupt
-        self.signal = signal.Signals(number)
+        self.signal, self._heard = signal.Signals(number), time.monotonic()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -107,6 +115,7 @@ class Loop:
         save: writes a checkpoint; its argument says whether it is one to keep.
         judge: evaluates the model, where the plan says so.
         last_point: of the curves, of an earlier start, that stays; what follows is told anew.
+        ranks: who train together; they log, save and stop at the same steps.
     """
 
     def __init__(
@@ -118,11 +127,12 @@ class Loop:
         save: Callable[[bool], None],
         judge: Judge | None = None,
         last_point: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.trainer, self.plan, self.callbacks = trainer, plan, callbacks
         self._draw, self._save_to, self._judge = draw, save, judge
         self._last_point = trainer.step if last_point is None else last_point
-        self._stop = StopRequest()
+        self._ranks, self._stop = ranks, StopRequest(ranks.echo)
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
 
     def run(self) -> Outcome:
@@ -167,10 +177,12 @@ class Loop:
                 give_up = self._evaluate()
             if step % plan.save_every == 0:
                 self._save(keep=True)
-            if self._stop.signal is not None and step < plan.total:
+            late = bool(plan.max_seconds and time.monotonic() - begun >= plan.max_seconds)
+            number, late = self._ranks.agree(self._stop.signal or 0, late)
+            if number and step < plan.total:
                 self._save(keep=False)
-                return Outcome("interrupted", f"stopped by {self._stop.signal.name}", step)
-            if plan.max_seconds and time.monotonic() - begun >= plan.max_seconds:
+                return Outcome("interrupted", f"stopped by {signal.Signals(number).name}", step)
+            if late:
                 self._finish()
                 return Outcome("finished", "stopped by max_time", step)
         self._finish()
@@ -196,6 +208,7 @@ class Loop:
 
     def _log(self, ends_window: bool) -> None:
         trainer = self.trainer
+        trainer.window.average(self._ranks.average)
         scalars = trainer.read()  # waits for the device, so the clock is read afterwards
         before, step, drawn = self._read_at, self._read_step, self._read_drawn
         seconds = max(self._mark() - before, 1e-9)
@@ -250,6 +263,7 @@ class Loop:
 
     def _save(self, keep: bool) -> None:
         with self._off_the_clock():
+            self.trainer.window.average(self._ranks.average)
             self._save_to(keep)
             for callback in self.callbacks:
                 callback.saved(self.trainer.step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,15 @@ from gan_cli.config.reading import read, to_yaml, trusted
 from gan_cli.config.schema import Settings
 from gan_cli.console import FILE_ONLY, setup_logging
 from gan_cli.exits import DONE, INTERRUPTED
+from gan_cli.ranks.joining import first_rank, joined
 from gan_cli.runs import checkpoint, resume
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
 from gan_cli.training import runtime
-from gan_cli.training.ending import close, recorded
+from gan_cli.training.ending import close, lost, recorded
 from gan_cli.training.evaluating import Watch, watch_of
+from gan_cli.training.following import follow, shared_judge
 from gan_cli.training.loop import Loop, Plan
 from gan_cli.training.past import Past, earlier_run, pick_up, restore
 from gan_cli.training.pictures import Draw
@@ -43,36 +46,40 @@ def train(config: DictConfig, line: Command) -> int:
         UserError: nothing was trained, and the message says why.
         RunFailedError: the run broke off.
     """
-    setup_logging(None)
+    setup_logging(None, first_rank())
     settings = at_home(read(config, line))
-    run = earlier_run(settings, line)
-    if run is None:
-        trust = trusted(line, settings.run.root)
-        session = assemble(settings, trust)
-        watch = watch_of(session, trust)
-        if settings.dry_run:
-            return show(session, watch)
-        if watch is not None:
-            watch.prepare()
-        run = runs.create(
-            to_yaml(settings),
-            model=settings.choices.get("model", "model"),
-            data=session.dataset.spec.name,
-            root=settings.run.root,
-            folder=settings.run.dir,
-            name=settings.run.name,
-        )
-        with run.lock():
-            return course(session, run, None, watch)
-    with run.lock():
-        foreign = run.path if settings.resume is not None else None
+    with joined(settings.runtime.device) as ranks, ExitStack() as held:
+        run, past, foreign = ranks.share(lambda: earlier_run(settings, line)), None, None
+        if run is not None:
+            folder, wanted = run, settings
+            ranks.lead(lambda: held.enter_context(folder.lock()))
+            settings, past = ranks.share(lambda: pick_up(folder, wanted, line))
+            foreign = run.path if settings.resume is not None else None
         trust = trusted(line, settings.run.root, foreign)
-        settings, past = pick_up(run, settings, line)
-        session = assemble(settings, trust)
-        watch = watch_of(session, trust)
+        session = ranks.each(lambda: assemble(settings, trust, ranks))
+        watch = ranks.lead(lambda: watch_of(session, trust))
         if settings.dry_run:
             return show(session, watch)
+        if run is None:
+            run = ranks.share(lambda: begin(session, watch))
+            fresh = run
+            ranks.lead(lambda: held.enter_context(fresh.lock()))
         return course(session, run, past, watch)
+
+
+def begin(session: Session, watch: Watch | None) -> RunFolder:
+    """Make the folder of a new run, which is not evaluated in vain."""
+    settings = session.settings
+    if watch is not None:
+        watch.prepare()
+    return runs.create(
+        to_yaml(settings),
+        model=settings.choices.get("model", "model"),
+        data=session.dataset.spec.name,
+        root=settings.run.root,
+        folder=settings.run.dir,
+        name=settings.run.name,
+    )
 
 
 def at_home(settings: Settings) -> Settings:
@@ -86,23 +93,22 @@ def at_home(settings: Settings) -> Settings:
 
 def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | None) -> int:
     """Train in the run's folder, which is locked; the exit status."""
-    settings, trainer = session.settings, session.trainer
+    settings, trainer, ranks = session.settings, session.trainer, session.ranks
     text = to_yaml(settings)
-    setup_logging(run.log)
+    setup_logging(run.log if ranks.first else None, ranks.first)
     try:
         if past is not None:
-            restore(session, past)
-            if trainer.step >= session.total:
-                log.info(
-                    f"{run.path} has done its {session.total:,} steps; "
-                    f"steps={2 * session.total} would go on"
-                )
+            ranks.each(lambda: restore(session, past))
+            if over := ranks.share(lambda: already_over(session, run, past, watch)):
+                log.info(over)
                 return DONE
-            if watch is not None:
-                watch.prepare((past.state or {}).get("evaluation"))
-                if reason := watch.exhausted():
-                    log.info(f"{run.path} {reason}; evaluation.patience=null would go on")
-                    return DONE
+        ranks.require_equal([*session.model.state_dict().values()])
+        judge = shared_judge(session, watch)
+        last_point = past.last_point if past else None
+        if not ranks.first:
+            return follow(session, plan_of(session), judge, last_point)
+        ranks.on_loss(lambda why: lost(run, session, why))
+        if past is not None:
             resume.trim(run.metrics, past.last_point)
             run.write_config(text)
         if watch is not None:
@@ -110,7 +116,8 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
         run.write_status(runs.RUNNING, trainer.step, steps=session.total)
         for warning in session.warnings:
             log.warning(warning, extra=FILE_ONLY)  # the screen has it already
-        log.info(f"{run.path}: {begin_text(session)} on {session.runtime.summary()}")
+        where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")
+        log.info(f"{run.path}: {begin_text(session)} on {where}")
         if session.runtime.reasons:
             log.info(f"not the fastest: {'; '.join(session.runtime.reasons)}")
 
@@ -137,25 +144,42 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
             told = {} if best is None or best.value is None else {"best": best.told()}
             run.write_status(runs.RUNNING, trainer.step, steps=session.total, **told)
 
-        plan = Plan(
-            session.total,
-            settings.log_every,
-            settings.sample_every,
-            settings.checkpoint.every,
-            settings.batch_size,
-            settings.max_time,
-            settings.evaluation.every,
-        )
         draw = Draw(trainer, session.dataset, settings.seed)
         callbacks = watchers(session, run, past, text)
-        last_point = past.last_point if past else None
-        loop = Loop(trainer, plan, callbacks, draw, save, watch, last_point)
+        plan = plan_of(session)
+        loop = Loop(trainer, plan, callbacks, draw, save, judge, last_point, ranks)
         with recorded(run, session, save):
             outcome = loop.run()
         close(run, session, outcome, watch.best if watch else None)
         return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
     finally:
         setup_logging(None)
+
+
+def already_over(session: Session, run: RunFolder, past: Past, watch: Watch | None) -> str:
+    """Why a run that is gone on with has no step left to do; empty where it has."""
+    total = session.total
+    if session.trainer.step >= total:
+        return f"{run.path} has done its {total:,} steps; steps={2 * total} would go on"
+    if watch is not None:
+        watch.prepare((past.state or {}).get("evaluation"))
+        if reason := watch.exhausted():
+            return f"{run.path} {reason}; evaluation.patience=null would go on"
+    return ""
+
+
+def plan_of(session: Session) -> Plan:
+    """The course that the settings describe."""
+    settings = session.settings
+    return Plan(
+        session.total,
+        settings.log_every,
+        settings.sample_every,
+        settings.checkpoint.every,
+        settings.batch_size,
+        settings.max_time,
+        settings.evaluation.every,
+    )
 
 
 def watchers(session: Session, run: RunFolder, past: Past | None, text: str) -> list[Callback]:
@@ -202,7 +226,7 @@ def show(session: Session, watch: Watch | None) -> int:
         watch.check()
     from gan_cli.training import summary
 
-    screen = Console()
+    screen = Console(quiet=not session.ranks.first)
     if not screen.is_terminal:
         screen.width = PIPED_WIDTH
     batch = session.stream.batch(0)

@@ -21,8 +21,9 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.data.stream import Stream
 from gan_cli.errors import ConfigError
 from gan_cli.model import Model
+from gan_cli.ranks.alone import ALONE, Ranks
 from gan_cli.seeding import mix
-from gan_cli.training import runtime
+from gan_cli.training import runtime, sharing
 from gan_cli.training.averaging import Average
 from gan_cli.training.graphs import Graphs
 from gan_cli.training.optimizers import Player, build_players, fused, players_of
@@ -48,6 +49,7 @@ class Session:
     trainer: Trainer
     total: int  # steps
     warnings: Sequence[str]  # about the user's choices
+    ranks: Ranks = ALONE  # who train it together
 
     @property
     def device(self) -> torch.device:
@@ -60,20 +62,22 @@ class Session:
         return self.runtime.precision
 
 
-def assemble(settings: Settings, trust: Trust) -> Session:
-    """Build everything that `settings` describe.
+def assemble(settings: Settings, trust: Trust, ranks: Ranks = ALONE) -> Session:
+    """Build everything that `settings` describe, for this one of the `ranks`.
 
     Raises:
         ConfigError: the parts cannot work together, or not on this machine.
         DataError: the data cannot be had.
     """
-    chosen = runtime.decide(settings.runtime)
+    wanted = settings.runtime.model_copy(update={"device": ranks.device(settings.runtime.device)})
+    chosen = runtime.decide(wanted)
     runtime.prepare(chosen)
     device = chosen.device
 
     dataset: Dataset = build(settings.data, "data", trust)
     dataset.to(device)
-    stream = Stream(dataset, settings.batch_size, settings.seed, device)
+    part = ranks.rank, ranks.count
+    stream = Stream(dataset, settings.batch_size, settings.seed, device, part)
 
     torch.manual_seed(mix(settings.seed, WEIGHTS))
     with warnings_in_the_log() as said:
@@ -90,6 +94,7 @@ def assemble(settings: Settings, trust: Trust) -> Session:
             f"batch_size = {settings.batch_size}: must be a multiple of model.packing = "
             f"{model.pack}; set batch_size={whole}"
         )
+    said += sharing.prepare(model, settings, ranks)
     runtime.place(model, device)
     model.train()
     if settings.runtime.compile:
@@ -105,7 +110,7 @@ def assemble(settings: Settings, trust: Trust) -> Session:
     names = list(players_of(model.phases()))
     options = optimizer_settings(settings.optimizer, names)
     players = build_players(model, options, constructor(trust, device), total)
-    chosen = with_graphs(chosen, settings, dataset, players)
+    chosen = with_graphs(chosen, settings, dataset, players, ranks.count)
     trainer = Trainer(
         model,
         players,
@@ -114,12 +119,18 @@ def assemble(settings: Settings, trust: Trust) -> Session:
         Average(model, settings.ema.decay),
         autocast=chosen.precision == "bf16",
         graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
+        gather=ranks.gather(),
+        drawing=ranks.drawing(settings.batch_size, model.pack),
     )
-    return Session(settings, chosen, dataset, model, stream, players, trainer, total, said)
+    return Session(settings, chosen, dataset, model, stream, players, trainer, total, said, ranks)
 
 
 def with_graphs(
-    chosen: Runtime, settings: Settings, dataset: Dataset, players: Mapping[str, Player]
+    chosen: Runtime,
+    settings: Settings,
+    dataset: Dataset,
+    players: Mapping[str, Player],
+    ranks: int,
 ) -> Runtime:
     """The decision with what depends on the data and the optimizers, which are made fit for it.
 
@@ -132,7 +143,7 @@ def with_graphs(
         chosen.device,
         resident=resident,
         compiled=settings.runtime.compile,
-        ranks=1,
+        ranks=ranks,
         optimizers=[player.optimizer for player in players.values()],
     )
     for player in players.values() if not reason else ():

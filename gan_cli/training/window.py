@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -85,6 +85,10 @@ class Window:
                 sums[name] = sums.get(name, 0.0) + value
                 counts[name] = counts.get(name, 0) + count
         return {name: value / counts[name] for name, value in sums.items()}
+
+    def average(self, mean: Callable[[Sequence[Tensor]], None]) -> None:
+        """Have `mean` replace the sums by their means over several devices."""
+        mean(list(self._sums.values()))
 
     def clear(self) -> None:
         """Begin the next stretch of the curves."""
