@@ -12,6 +12,7 @@ from gan_cli.errors import CheckpointError, ConfigError, DataError, UserError
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 log = logging.getLogger(__name__)
+UNORDERED = "does not have a deterministic implementation"  # torch's words
 NO_ROOM = "DefaultCPUAllocator: can't allocate memory"
 
 
@@ -62,6 +63,17 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
+    if "CUDA out of memory" in text:
+        return (
+            "the GPU's memory is full; a smaller batch_size, network.width or data.size, "
+            "runtime.precision=bf16 or runtime.graphs=false need less, and dry_run=true estimates "
+            f"it ({text[:100]})"
+        )
+    if UNORDERED in text:
+        return (
+            f"runtime.deterministic = true: {text.partition(' ')[0]} cannot be computed so on this "
+            "device; set runtime.deterministic=false, or choose a network or penalty without it"
+        )
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or NO_ROOM in text:
         return (
             "not enough memory; a smaller batch_size, network.width, prior.dim or data.size needs "

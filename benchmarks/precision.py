@@ -1,0 +1,185 @@
+"""Whether bf16 costs quality: each model trained in fp32 and in bf16, over several seeds.
+
+    python -m benchmarks.precision [--form toy|short|full] [--models dcgan,wgan] [--seeds 0,1,2,3,4]
+        [--steps N] [--device cpu] [--out FILE.json]
+
+toy    a ring of 2-D Gaussians and multilayer perceptrons: modes and sliced Wasserstein distance.
+short  MNIST, narrow networks, a CPU that need not have bf16 units: the classifier's FID.
+full   MNIST, the models as they are, 10,000 steps: the classifier's FID. For a GPU.
+
+The results lie in FILE as soon as they are there; the same command goes on where it stopped. With
+equal quality the difference of the two means is of the order of its own standard error, which the
+seeds' deviations give; "within" says whether the means differ by less than the seeds' deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_cli import atomic
+from gan_cli.config.build import Trust
+from gan_cli.config.composing import settings_of
+from gan_cli.errors import UserError
+from gan_cli.evaluation.choosing import choose
+from gan_cli.evaluation.extracting import extractors
+from gan_cli.evaluation.judging import judge
+from gan_cli.evaluation.measure import Options
+from gan_cli.evaluation.reference import Real
+from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.training.runtime import describe
+from gan_cli.training.session import Session, assemble
+
+MODELS = ["dcgan", "infogan", "cgan", "wgan"]
+PRECISIONS = ["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much is trained, and what is compared."""
+
+    overrides: tuple[str, ...]
+    steps: int
+    measures: tuple[str, ...]
+    figures: tuple[str, ...]
+    samples: int
+    of_model: Mapping[str, tuple[str, ...]]  # further overrides
+
+
+FORMS = {
+    "toy": Form(
+        ("data=ring", "network=mlp", "network.width=64", "prior.dim=8", "optimizer.lr=1e-3"),
+        1500,
+        ("modes", "points"),
+        ("modes_captured", "sliced_wasserstein"),
+        2500,
+        {"wgan": ("optimizer.lr=5e-4", "penalty.limit=0.1")},
+    ),
+    "short": Form(
+        ("data=mnist", "network.width=12", "batch_size=32", "ema.decay=0.99"),
+        300,
+        ("fid",),
+        ("fid_classifier",),
+        2000,
+        {"wgan": ("optimizer.lr=5e-4",)},
+    ),
+    "full": Form(("data=mnist",), 10_000, ("fid",), ("fid_classifier",), 10_000, {}),
+}
+
+
+def trained(model: str, seed: int, precision: str, options: argparse.Namespace) -> Session:
+    """A session after its last step."""
+    form: Form = FORMS[options.form]
+    session = assemble(
+        settings_of(
+            f"model={model}",
+            *form.overrides,
+            *form.of_model.get(model, ()),
+            f"seed={seed}",
+            f"steps={options.steps or form.steps}",
+            f"runtime.device={options.device}",
+            f"runtime.precision={precision}",
+        ),
+        Trust(),
+    )
+    for _ in range(session.total):
+        session.trainer.advance()
+    return session
+
+
+def figures(session: Session, form: Form) -> dict[str, float]:
+    """What is compared, of the averaged weights.
+
+    Raises:
+        UserError: it could not be measured.
+    """
+    real = Real(session.settings.data, "train", Trust(), session.dataset)
+    networks = extractors(real, session.device, None)
+    with session.trainer.sampling() as model, torch.enable_grad():
+        given = Options(form.samples, 0, "train")
+        subject = TrainedModel(model, session.trainer.step, "ema", given, real, networks)
+        report = judge(subject, choose(form.measures, subject))
+    found = {figure.name: figure.value for figure in report.figures}
+    if missing := [name for name in form.figures if name not in found]:
+        raise UserError(f"{', '.join(missing)} not measured: {report.failed or report.unfit}")
+    return {name: found[name] for name in form.figures}
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Means and deviations over the seeds, as Markdown."""
+    lines = [
+        "| model | figure | seeds | fp32 | bf16 | difference | its standard error | within |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    models = {key.split("/")[0] for key in results}
+    for model in filter(models.__contains__, MODELS):
+        seeds = [
+            {p: results[f"{model}/{seed}/{p}"] for p in PRECISIONS}
+            for seed in sorted({key.split("/")[1] for key in results if key.startswith(model)})
+            if all(f"{model}/{seed}/{p}" in results for p in PRECISIONS)
+        ]
+        if len(seeds) < 2:  # no deviation yet
+            continue
+        for name in seeds[0]["fp32"]["figures"]:
+            sides = [[seed[p]["figures"][name] for seed in seeds] for p in PRECISIONS]
+            means = [statistics.mean(side) for side in sides]
+            spreads = [statistics.stdev(side) for side in sides]
+            gap = means[1] - means[0]
+            error = math.hypot(*spreads) / math.sqrt(len(seeds))
+            fine = "yes" if abs(gap) <= max(spreads) else "no"
+            cells = [f"{m:.4g} +- {s:.2g}" for m, s in zip(means, spreads, strict=True)]
+            cells += [f"{gap:+.3g}", f"{error:.2g}", fine]
+            lines.append(f"| {model} | {name} | {len(seeds)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train and measure what is not there yet, then print the table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--form", choices=list(FORMS), default="toy")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--hardware", help="in words, for the record")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    form = FORMS[options.form]
+    steps = options.steps or form.steps
+    out = options.out or Path(f"benchmarks/results/precision-{options.form}-{options.device}.json")
+    said = {"form": options.form, "steps": steps, "overrides": list(form.overrides)}
+    content = json.loads(out.read_text()) if out.exists() else said | {"results": {}}
+    if {key: content[key] for key in said} != said:
+        raise SystemExit(f"{out} holds results of other settings; name another file with --out")
+    for seed in map(int, options.seeds.split(",")):
+        for model in options.models.split(","):
+            for precision in PRECISIONS:
+                key = f"{model}/{seed}/{precision}"
+                if key in content["results"]:
+                    continue
+                begun = time.process_time()
+                session = trained(model, seed, precision, options)
+                found = figures(session, form)
+                spent = time.process_time() - begun
+                content["results"][key] = {"figures": found, "cpu_seconds": round(spent, 1)}
+                where = options.hardware or describe(session.device)
+                content |= {"hardware": where, "torch": torch.__version__}
+                content["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
+                out.parent.mkdir(parents=True, exist_ok=True)
+                atomic.write(out, (json.dumps(content, indent=1) + "\n").encode())
+                print(key, found, f"{spent:.0f} s of CPU time", flush=True)
+    print(table(content["results"]))
+
+
+if __name__ == "__main__":
+    main()
