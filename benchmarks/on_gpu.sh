@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything that wants a GPU, in under ten minutes: GPU tests, each model trained for a minute with
-# its grids, timings. Usage: benchmarks/on_gpu.sh [FOLDER], by default benchmarks/results/<date>-<gpu>.
+# Everything that wants a GPU, in under ten minutes: GPU tests, each model trained for half a
+# minute with its grids, timings. Usage: benchmarks/on_gpu.sh [FOLDER], by default
+# benchmarks/results/<date>-<gpu>.
 # With PUBLISHED=8h also the published tables' full form for that long; the same again goes on with
 # it. PUBLISHED_ARGS takes tables and options of `python -m benchmarks.published`.
 set -euo pipefail
@@ -13,7 +14,7 @@ if [ -z "$gpu" ]; then
 fi
 out=${1:-benchmarks/results/$(date +%Y%m%d)-$(tr -c '[:alnum:]\n' '-' <<<"$gpu")}
 mkdir -p "$out"
-seconds=${SECONDS_PER_MODEL:-60}
+seconds=${SECONDS_PER_MODEL:-30}
 export PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 {
     date -u +%Y-%m-%dT%H:%M:%SZ
@@ -44,9 +45,12 @@ echo "== timings"
 "$python" benchmarks/overhead.py --device cuda --model dcgan 2>&1 | tee "$out/overhead.txt" || status=1
 "$python" benchmarks/overhead.py --device cuda --model mlp 2>&1 | tee -a "$out/overhead.txt" || status=1
 for precision in fp32 tf32 bf16; do
-    "$python" benchmarks/speed.py --device cuda --precision "$precision" 2>&1 |
+    "$python" benchmarks/speed.py --device cuda --precision "$precision" --seconds 2 2>&1 |
         tee -a "$out/speed.txt" || status=1
 done
+timeout 60 "$python" benchmarks/graphs.py 2>&1 | tee "$out/graphs.txt" || status=1
+timeout 60 "$python" -m benchmarks.precision --form full --models dcgan --seeds 0,1 --steps 1000 \
+    --device cuda --out "$out/precision.json" 2>&1 | tee "$out/precision.txt" || status=1
 if [ -n "${PUBLISHED:-}" ]; then
     echo "== published tables, full form, at most $PUBLISHED"
     # shellcheck disable=SC2086 - several arguments

@@ -1,0 +1,75 @@
+"""What CUDA graphs gain: a step made eagerly, by one graph for each update, by one for the step.
+
+    python benchmarks/graphs.py [--models gan,dcgan,wgan,wgan_gp] [--batch 128] [--rounds 7]
+
+Per model: three trainers of one configuration in turns, in one process; ratios are taken within a
+round, and their median is shown. Precision is what the runtime decides. Needs a CUDA device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from gan_cli.config.build import Trust
+from gan_cli.config.composing import settings_of
+from gan_cli.training.graphs import Graphs
+from gan_cli.training.recording import CudaRecorder
+from gan_cli.training.session import Session, assemble
+
+WAYS = ["eager", "graph per phase", "graph per step"]
+WARM = 30  # steps, in which all is recorded
+
+
+def session_of(model: str, batch: int, way: str) -> Session:
+    """A run that makes its steps in one of the ways."""
+    graphs = "false" if way == "eager" else "true"
+    overrides = [f"model={model}", "data=mnist", f"batch_size={batch}", "runtime.device=cuda"]
+    session = assemble(settings_of(*overrides, f"runtime.graphs={graphs}"), Trust())
+    if way == "graph per step":
+        session.trainer.graphs = Graphs(CudaRecorder(session.device), whole=True)
+    return session
+
+
+def seconds(session: Session, steps: int) -> float:
+    """Per step."""
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(steps):
+        session.trainer.advance()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / steps
+
+
+def main() -> None:
+    """Time all in turns and print the median ratios."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--models", default="gan,dcgan,wgan,wgan_gp")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=50)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("torch sees no CUDA device here")
+    for model in options.models.split(","):
+        sessions = {way: session_of(model, options.batch, way) for way in WAYS}
+        for session in sessions.values():
+            seconds(session, WARM)
+        times: dict[str, list[float]] = {way: [] for way in WAYS}
+        for _ in range(options.rounds):
+            for way, session in sessions.items():
+                times[way].append(seconds(session, options.steps))
+        print(f"{model}, batch {options.batch}, {sessions['eager'].runtime.summary()}")
+        for way, taken in times.items():
+            ratio = statistics.median(a / b for a, b in zip(times["eager"], taken, strict=True))
+            graphs = sessions[way].trainer.graphs
+            reasons = "" if graphs is None else "; ".join(graphs.reasons.values())
+            middle = 1e3 * statistics.median(taken)
+            print(f"{way:16} {middle:8.3f} ms/step, {ratio:5.2f} x eager {reasons}")
+
+
+if __name__ == "__main__":
+    main()
