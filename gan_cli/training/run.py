@@ -119,7 +119,7 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
         where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")
         log.info(f"{run.path}: {begin_text(session)} on {where}")
         if session.runtime.reasons:
-            log.info(f"not the fastest: {'; '.join(session.runtime.reasons)}")
+            log.info(f"runtime: {'; '.join(session.runtime.reasons)}")
 
         def save(keep: bool) -> None:
             if not trainer.is_finite():
@@ -233,5 +233,5 @@ def show(session: Session, watch: Watch | None) -> int:
     summary.show(screen, session.model, session.players, session.dataset, batch)
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
     for reason in session.runtime.reasons:
-        screen.print(f"  not the fastest: {reason}", highlight=False)
+        screen.print(f"  {reason}", highlight=False)
     return DONE
