@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -45,6 +46,7 @@ class Group(Ranks):
         found, self.rank, self.count = next(rendezvous("env://", timeout=JOINING))
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self._tell: Callable[[str], None] = self.say
+        self._shared: BaseException | None = None  # what all ranks end with
         self._beats = Beats(host, port, self.rank, self.count, lambda why: self._tell(lost(why)))
         dist.init_process_group(
             backends, store=found, rank=self.rank, world_size=self.count, timeout=NO_LIMIT
@@ -112,12 +114,14 @@ class Group(Ranks):
                 result = work()
             except BaseException as error:
                 self._broadcast([_status(error), None])
+                self._shared = error
                 raise
             self._broadcast([None, sent(result)])
             return result
         self._broadcast(box)
         if box[0] is not None:
-            raise RunFailedError(*box[0])
+            self._shared = RunFailedError(*box[0])
+            raise self._shared
         return box[1]
 
     def _broadcast(self, box: list[Any]) -> None:
@@ -136,9 +140,11 @@ class Group(Ranks):
         failed = next((rank for rank, status in enumerate(told) if status is not None), None)
         if failed is None:
             return cast(Result, result)
-        if not self.first:
-            raise RunFailedError(*told[failed])
-        raise error or UserError(f"rank {failed}: {told[failed][0]}")
+        if self.first:
+            self._shared = error or UserError(f"rank {failed}: {told[failed][0]}")
+        else:
+            self._shared = RunFailedError(*told[failed])
+        raise self._shared
 
     def agree(self, number: int, late: bool) -> tuple[int, bool]:
         said = torch.tensor([number, late])
@@ -193,12 +199,22 @@ class Group(Ranks):
         """End this rank's part, after all others have come to their end (together)."""
         self.agree(0, False)
         self._beats.stop()
+        self.agree(0, False)  # nobody needs the first rank's store any more
         dist.destroy_process_group()
 
     def fail(self, error: BaseException) -> None:
-        """End this rank's part at once, and let the others know why."""
+        """End this rank's part: with the others where all fail; else at once, telling them why."""
+        if self._is_shared(error):
+            with contextlib.suppress(LostError):
+                self.leave()
+            return
         self._beats.fail(str(error) if isinstance(error, RunFailedError) else one_line(error))
         self._beats.stop()
+
+    def _is_shared(self, error: BaseException | None) -> bool:
+        while error is not None and error is not self._shared:
+            error = error.__cause__ or error.__context__
+        return error is not None
 
 
 def lost(why: str) -> str:
