@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rich.console import Console
-
 from gan_cli import atomic
 from gan_cli.console import setup_logging
 from gan_cli.errors import ConfigError
@@ -27,7 +25,6 @@ WRITERS: Mapping[str, Callable[[Findings], str]] = {
     "latex": to_latex,
 }
 PAGE = "report.html"
-PIPED_WIDTH = 160  # columns of tables that go into a file or a pipe
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         for line in found.warnings:
             log.warning(line)
     else:
-        terminal.show(screen(), found)
+        terminal.show(terminal.screen(), found)
     for kind, place in places.items():
         give(place, WRITERS[kind](found))
     if page:
@@ -67,7 +64,7 @@ def live(options: argparse.Namespace) -> int:
     from gan_cli.reporting.watching import watch
 
     gatherer = Gatherer(options.runs)
-    return watch(screen(), lambda: findings(options, gatherer), options.every)
+    return watch(terminal.screen(), lambda: findings(options, gatherer), options.every)
 
 
 def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
@@ -75,14 +72,6 @@ def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
     records = gatherer()
     metric = choose(records, options.metric, options.better)
     return find(records, metric, options.at)
-
-
-def screen() -> Console:
-    """Where tables go."""
-    made = Console()
-    if not made.is_terminal:
-        made.width = PIPED_WIDTH
-    return made
 
 
 def give(place: str, text: str) -> None:

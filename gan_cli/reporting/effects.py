@@ -36,6 +36,24 @@ class Effect:
         return self.corrected < ALPHA
 
     @property
+    def verdict(self) -> str:
+        """Whether one value is better, in a few words."""
+        first, mean = self.levels[0], self.difference.mean
+        if self.clear:
+            return f"{first} is better"
+        return f"no clear difference, {first} is ahead" if mean else "no difference"
+
+    @property
+    def short(self) -> str:
+        """The verdict, and how sure it is."""
+        mean, low, high = (None if x is None else number(x) for x in self.difference)
+        ends = "" if low is None else f", 95 % t-interval {low} to {high}"
+        return (
+            f"{self.verdict}: {self.levels[0]} less {self.levels[1]} is {mean}{ends}, "
+            f"p = {shown(self.corrected)}{after(self.comparisons)}"
+        )
+
+    @property
     def question(self) -> str:
         """`prior: gaussian or uniform?`."""
         return f"{self.setting}: {' or '.join(sorted(self.levels))}?"
@@ -46,15 +64,8 @@ class Effect:
         ends = ""
         if low is not None and high is not None:
             ends = f", 95 % t-interval {number(low)} to {number(high)}"
-        verdict = (
-            f"{first} is better"
-            if self.clear
-            else f"no clear difference, {first} is ahead"
-            if mean
-            else "no difference"
-        )
         text = (
-            f"{verdict}: {self.metric} {self.better} by {number(abs(mean))} on average "
+            f"{self.verdict}: {self.metric} {self.better} by {number(abs(mean))} on average "
             f"({first} less {second}: {number(mean)}{ends}), better in {self.wins} of {self.of} "
             f"pairs of runs alike in all else, p = {shown(self.corrected)}{after(self.comparisons)}"
         )

@@ -68,3 +68,8 @@ def paragraph(text: str, style: str = "") -> str:
     """Plain text as a paragraph; nothing where there is none."""
     named = f' class="{style}"' if style else ""
     return f"<p{named}>{escape(text)}</p>" if text else ""
+
+
+def capital(text: str) -> str:
+    """The text as it begins a sentence."""
+    return text[:1].upper() + text[1:]

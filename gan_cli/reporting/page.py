@@ -9,7 +9,7 @@ from pathlib import Path
 import gan_cli
 from gan_cli.reporting.comparing import power
 from gan_cli.reporting.findings import Findings
-from gan_cli.reporting.html import paragraph, section
+from gan_cli.reporting.html import capital, paragraph, section
 from gan_cli.reporting.sections import (
     commands,
     configurations,
@@ -88,7 +88,7 @@ def _short(found: Findings) -> str:
     """The answer in a few sentences."""
     lines = [paragraph(line) for line in answer(found)]
     lines += [
-        f"<p><strong>{escape(one.question)}</strong> {escape(_capital(str(one)))}.</p>"
+        f"<p><strong>{escape(one.question)}</strong> {escape(capital(one.short))}.</p>"
         for one in found.effects[:3]
     ]
     return f'<div class="card short">{"".join(lines)}</div>'
@@ -112,10 +112,6 @@ def answer(found: Findings) -> list[str]:
     if mine:
         return [f"{text}, but beats none of the others clearly.", power(found.comparisons)]
     return [f"{text}; one seed each says nothing of chance, so no test is made."]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _warnings(found: Findings) -> str:

@@ -10,7 +10,7 @@ from gan_cli.evaluation.telling import number
 from gan_cli.reporting import charts
 from gan_cli.reporting.comparing import shown
 from gan_cli.reporting.findings import Findings, Row
-from gan_cli.reporting.html import Cell, amount, paragraph, table
+from gan_cli.reporting.html import Cell, amount, capital, paragraph, table
 from gan_cli.reporting.pictures import data_uri, gallery
 from gan_cli.reporting.statistics import Interval
 from gan_cli.reporting.terminal import spread, why
@@ -147,7 +147,7 @@ def settings_effects(found: Findings) -> str:
     for one in found.effects:
         heads = ["other settings", f"{one.levels[0]} less {one.levels[1]}"]
         rows = [[Cell(rest), amount(part.mean, spread(part))] for rest, part in one.within.items()]
-        parts.append(f"<h3>{escape(one.question)}</h3>{paragraph(f'{one}.')}")
+        parts.append(f"<h3>{escape(one.question)}</h3>{paragraph(capital(f'{one}.'))}")
         parts.append(table(heads, rows) if len(rows) > 1 else "")
     return "".join(parts)
 

@@ -20,7 +20,16 @@ from gan_cli.runs.record import Record
 
 COLOURS = {RUNNING: "cyan", FINISHED: "green", INTERRUPTED: "yellow", KILLED: "red", FAILED: "red"}
 MOST_LINES = 12  # of comparisons
+PIPED_WIDTH = 160  # columns of tables that go into a file or a pipe
 ENDS = "mean ± half of the 95 % t-interval over seeds"
+
+
+def screen() -> Console:
+    """Where tables go."""
+    made = Console()
+    if not made.is_terminal:
+        made.width = PIPED_WIDTH
+    return made
 
 
 def show(console: Console, found: Findings, live: bool = False) -> None:

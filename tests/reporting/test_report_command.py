@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import sweep, write_run
+from run_folders import sweep, write_run
 
 from gan_cli import report
 from gan_cli.reporting.watching import watch
@@ -254,3 +254,25 @@ def test_no_command_of_reports_imports_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert Path("a.html").exists()
+
+
+def test_a_real_run(capsys, monkeypatch) -> None:
+    from gan_cli import train
+
+    words = "model=gan data=ring network.width=4 steps=4 log_every=1 sample_every=2 run.name=one"
+    words += " runtime.threads=1 runtime.device=cpu evaluation.every=2 evaluation.samples=50"
+    monkeypatch.setattr(sys, "argv", ["gan-train", *words.split(), "evaluation.metrics=points"])
+    with pytest.raises(SystemExit) as exit_:
+        train.main()
+    assert exit_.value.code == 0
+    capsys.readouterr()
+    told = found(capsys, "--out", "a.html")
+    one = told["configurations"][0]
+    run = one["runs"][0]
+    assert (told["metric"], one["label"]) == ("energy_distance", "gan ring")
+    assert (run["state"], run["step"], run["counts"]) == ("finished", 4, True)
+    assert run["final"] > 0
+    assert run["images_per_second"] > 0
+    assert one["exact"]
+    assert "model=gan data=ring" in one["command"]
+    assert Path("a.html").read_text().count("data:image/png") == 2  # steps 2 and 4

@@ -1,0 +1,1 @@
+"""Listing, finding, tagging, comparing and removing run folders."""

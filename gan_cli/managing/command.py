@@ -1,0 +1,240 @@
+"""What `gan-runs` does."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from gan_cli import duration
+from gan_cli.atomic import cannot_write
+from gan_cli.config.wording import hint, show
+from gan_cli.console import setup_logging
+from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.evaluation.telling import number
+from gan_cli.exits import DONE, FAILED
+from gan_cli.managing.listed import Listed, read_tags, write_tags
+from gan_cli.managing.where import Value, parse
+from gan_cli.reporting.gathering import Gatherer
+from gan_cli.reporting.terminal import COLOURS, screen
+from gan_cli.runs import folder
+from gan_cli.runs.record import Record, read
+from gan_cli.runs.resume import differences
+
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for; the exit status."""
+    setup_logging(None)
+    work: dict[str, Callable[[argparse.Namespace], int]] = {
+        "list": list_runs,
+        "tag": tag,
+        "compare": compare,
+        "remove": remove,
+    }
+    return work[options.what](options)
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """Print the runs that match, one on a line."""
+    found = matching(options.root, options.where)
+    if options.sort:
+        found = ordered(found, options.sort)
+    if options.paths:
+        for one in found:
+            print(one.record.folder.path)
+        return DONE
+    extra = list(
+        dict.fromkeys([*([options.sort.lstrip("-")] if options.sort else []), *options.show])
+    )
+    heads = ["run", "state", "step", "best", "size", "age", "tags"]
+    extra = [key for key in extra if key not in (*heads, "tag", "path", "name", "status")]
+    table = Table()
+    for head in heads + extra:
+        right = head in ("step", "best", "size", "age")
+        table.add_column(escape(head), justify="right" if right else "left", overflow="fold")
+    for one in found:
+        table.add_row(*_line(one), *(", ".join(map(_shown, one.values(key))) for key in extra))
+    screen().print(table)
+    screen().print(f"{len(found)} runs, {bytes_shown(sum(one.size for one in found))}", style="dim")
+    return DONE
+
+
+def _line(one: Listed) -> list[str]:
+    record = one.record
+    best = record.status.get("best") or {}
+    told = f"{best['figure']} {number(best['value'])}" if {"figure", "value"} <= best.keys() else ""
+    steps = record.status.get("steps")
+    return [
+        escape(str(record.folder.path)),
+        f"[{COLOURS.get(record.state, 'dim')}]{record.state}[/]",
+        f"{record.step:,}" + (f"/{steps:,}" if isinstance(steps, int) else ""),
+        escape(told),
+        bytes_shown(one.size),
+        duration.show(one.age),
+        escape(", ".join(one.tags)),
+    ]
+
+
+def matching(root: str | None, where: str | None) -> list[Listed]:
+    """The runs below `root` that match.
+
+    Raises:
+        ConfigError: the condition cannot be read, or names what no run has.
+        CheckpointError: there are no runs.
+    """
+    condition = parse(where) if where else None
+    found = [Listed(record) for record in Gatherer([root] if root else [])()]
+    if condition is None:
+        return found
+    for key in condition.keys:
+        require(key, found, "--where")
+    return [one for one in found if condition.test(one)]
+
+
+def require(key: str, found: Sequence[Listed], where: str) -> None:
+    """Refuse a key of which no run knows anything.
+
+    Raises:
+        ConfigError: naming the nearest.
+    """
+    if any(one.values(key) for one in found):
+        return
+    known = dict.fromkeys(name for one in found for name in one.known())
+    if key not in known:
+        raise ConfigError(f"{where}: no run has {key}{hint(key, known)}")
+
+
+def ordered(found: Sequence[Listed], key: str) -> list[Listed]:
+    """By the values of `key`, falling where it begins with a minus; runs without it last.
+
+    Raises:
+        ConfigError: no run has it.
+    """
+    name = key.removeprefix("-")
+    require(name, found, "--sort")
+    values = {id(one): next(iter(one.values(name)), None) for one in found}
+    have = [one for one in found if not _missing(values[id(one)])]
+    numeric = all(isinstance(values[id(one)], int | float) for one in have)
+
+    def rank(one: Listed) -> tuple[float, str]:
+        value = values[id(one)]
+        return (float(value or 0), "") if numeric else (0.0, str(value))
+
+    have.sort(key=rank, reverse=key.startswith("-"))
+    return [*have, *(one for one in found if _missing(values[id(one)]))]
+
+
+def _missing(value: Value) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _shown(value: Value) -> str:
+    return number(value) if isinstance(value, float) else escape(str(value))
+
+
+def bytes_shown(size: float) -> str:
+    """`1.2 MB`."""
+    unit = 0
+    while size >= 999.5 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} {UNITS[unit]}" if unit == 0 or size >= 9.95 else f"{size:.1f} {UNITS[unit]}"
+
+
+def tag(options: argparse.Namespace) -> int:
+    """Give a run names, or take them away."""
+    for name in options.names:
+        if not name.strip() or "," in name:
+            raise ConfigError(f"tag {name!r}: must be text without commas")
+    found = folder.find(options.run)
+    have = read_tags(found)
+    if options.remove:
+        for name in options.names:
+            if name not in have:
+                raise ConfigError(f"tag {name}: {found.path} has {', '.join(have) or 'no tags'}")
+        have = [name for name in have if name not in options.names]
+    else:
+        have += options.names
+    write_tags(found, have)
+    print(f"{found.path}: {', '.join(sorted(set(have))) or 'no tags'}")
+    return DONE
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print in which settings and figures two runs differ."""
+    first, second = (read(folder.find(place)) for place in (options.run, options.other))
+    table = Table()
+    table.add_column("")
+    for record in (first, second):
+        table.add_column(escape(str(record.folder.path)), overflow="fold")
+    for found in differences(first.config, second.config):
+        table.add_row(escape(found.key), escape(show(found.old)), escape(show(found.new)))
+    table.add_section()
+    table.add_row("state", first.state, second.state)
+    table.add_row("step", f"{first.step:,}", f"{second.step:,}")
+    for name in dict.fromkeys([*first.names(), *second.names()]):
+        table.add_row(escape(name), _last(first, name), _last(second, name))
+    screen().print(table)
+    return DONE
+
+
+def _last(record: Record, name: str) -> str:
+    curve = record.curve(name)
+    return number(list(curve.values())[-1]) if curve else ""
+
+
+def remove(options: argparse.Namespace) -> int:
+    """Delete runs, after asking; those in use stay.
+
+    Raises:
+        ConfigError: nothing says which, or nobody can be asked.
+    """
+    if not options.runs and not options.where:
+        raise ConfigError("remove: name runs, or say which with --where")
+    places = options.runs or [None]
+    found = {str(o.record.folder.path): o for p in places for o in matching(p, options.where)}
+    if not found:
+        print("no run matches")
+        return DONE
+    for one in found.values():
+        folder_of = one.record.folder
+        if folder_of.path.is_symlink():
+            raise ConfigError(f"remove {folder_of.path}: is a link; name the folder that it means")
+        if folder_of.in_use():
+            raise CheckpointError(f"remove {folder_of.path}: is in use; stop the run first")
+    for name, one in found.items():
+        print(f"{name}  {one.record.state} at step {one.record.step:,}  {bytes_shown(one.size)}")
+    if not options.yes and not _agreed(len(found)):
+        print("nothing was removed")
+        return FAILED
+    for one in found.values():
+        delete(one.record.folder)
+    print(f"removed {len(found)} runs")
+    return DONE
+
+
+def _agreed(many: int) -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("remove: there is nobody to ask here; add --yes")
+    return input(f"remove {many} runs for good? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def delete(run: folder.RunFolder) -> None:
+    """Delete a run's folder while nobody else can enter it.
+
+    Raises:
+        CheckpointError: somebody is in it.
+        UserError: the operating system refuses.
+    """
+    with run.lock():
+        try:
+            shutil.rmtree(Path(run.path))
+        except OSError as cause:
+            raise cannot_write(run.path, cause, UserError) from cause

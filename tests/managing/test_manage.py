@@ -1,0 +1,114 @@
+"""gan-runs: what is listed, found, tagged, compared and removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_folders import write_run
+
+from gan_cli import manage
+from gan_cli.runs.folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def runs() -> list[RunFolder]:
+    """Two finished runs and one that was killed."""
+    return [
+        write_run(Path("runs/a"), "model=gan", seed=1, values={20: 3.0, 40: 1.0}),
+        write_run(Path("runs/b"), "model=wgan", seed=2, values={40: 2.0}),
+        write_run(Path("runs/c"), "model=wgan", seed=3, values={20: 9.0}, status="running"),
+    ]
+
+
+def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as exit_:
+        manage.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == status, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def paths(capsys, *arguments: object) -> list[str]:
+    return [line[-1] for line in call(capsys, *arguments, "--paths")[0].splitlines()]
+
+
+def test_the_list_tells_states_and_shows_the_dead_as_killed(runs, capsys) -> None:
+    with runs[1].lock():
+        runs[1].write_status("running", 20)
+        out, _ = call(capsys, "--show", "prior")
+    lines = {word: line for line in out.splitlines() for word in line.split() if "runs/" in word}
+    assert "finished" in lines["runs/a"]
+    assert "40/40" in lines["runs/a"]
+    assert "gaussian" in lines["runs/a"]
+    assert "running" in lines["runs/b"]
+    assert "killed" in lines["runs/c"]
+    assert "3 runs, " in out
+
+
+def test_finding_and_sorting(runs, capsys) -> None:
+    assert paths(capsys, "--where", "model=wgan and metrics.energy<5") == ["b"]
+    assert paths(capsys, "--where", "seed>1 and optimizer.lr<1") == ["b", "c"]
+    assert paths(capsys, "--where", "state=killed or size>1GB") == ["c"]
+    assert paths(capsys, "--sort=-metrics.energy_distance") == ["c", "b", "a"]
+    assert paths(capsys, "runs", "--sort", "metrics.energy_distance") == ["a", "b", "c"]
+
+
+def test_what_no_run_has_is_told(runs, capsys) -> None:
+    _, err = call(capsys, "--where", "modle=gan", status=2)
+    assert "--where: no run has modle (did you mean model?)" in err
+    _, err = call(capsys, "--sort", "metrics.energy_distanc", status=2)
+    assert "no run has metrics.energy_distanc (did you mean metrics.energy_distance?)" in err
+
+
+def test_tags_are_kept_and_found(runs, capsys) -> None:
+    assert call(capsys, "tag", "runs/a", "paper", "best")[0] == "runs/a: best, paper\n"
+    assert paths(capsys, "--where", "tag=paper") == ["a"]
+    assert call(capsys, "tag", "runs/a", "paper", "--remove")[0] == "runs/a: best\n"
+    assert paths(capsys, "--where", "tag=paper") == []
+    _, err = call(capsys, "tag", "runs/a", "other", "--remove", status=2)
+    assert "runs/a has best" in err
+
+
+def test_two_runs_compared(runs, capsys) -> None:
+    out, _ = call(capsys, "compare", "runs/a", "runs/b")
+    lines = {line.split()[1]: line.split() for line in out.splitlines() if line.startswith("│")}
+    assert lines["choices.model"][3::2] == ["gan", "wgan"]
+    assert lines["energy_distance"][3::2] == ["1", "2"]
+    assert "prior.dim" not in out
+
+
+def test_removing_asks_and_spares_runs_in_use(runs, capsys, monkeypatch) -> None:
+    _, err = call(capsys, "remove", "runs/a", status=2)
+    assert "there is nobody to ask here; add --yes" in err
+    _, err = call(capsys, "remove", status=2)
+    assert "name runs, or say which with --where" in err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert "nothing was removed" in call(capsys, "remove", "runs/a", status=1)[0]
+    with runs[1].lock():
+        _, err = call(capsys, "remove", "runs", "--yes", status=2)
+    assert "remove runs/b: is in use; stop the run first" in err
+    assert all(run.path.exists() for run in runs)
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    call(capsys, "remove", "runs/a")
+    call(capsys, "remove", "--where", "state=killed", "--yes")
+    assert [run.path.exists() for run in runs] == [False, True, False]
+
+
+def test_only_runs_are_removed(runs, capsys) -> None:
+    Path("mine").mkdir()
+    Path("mine/precious").write_text("x")
+    _, err = call(capsys, "remove", "mine", "--yes", status=2)
+    assert "mine: is no run folder" in err
+    Path("runs/link").symlink_to(runs[0].path.absolute())
+    _, err = call(capsys, "remove", "runs/link", "--yes", status=2)
+    assert "is a link" in err
+    assert Path("mine/precious").exists()
+    assert runs[0].path.exists()
