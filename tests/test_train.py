@@ -44,9 +44,9 @@ def gan_train(*arguments: str, cwd: Path, expect: int = 0) -> str:
 
 
 def points(run: Path) -> list[dict[str, float]]:
-    """The curves, without what clocks say."""
+    """The curves, without what clocks and the system say."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    timed = ("time", "speed/")
+    timed = ("time", "speed/", "memory/")
     return [
         {name: v for name, v in json.loads(line).items() if not name.startswith(timed)}
         for line in lines

@@ -33,6 +33,7 @@ CHARTS: Mapping[str, Mapping[str, str]] = {
     "Speed": {
         "images per second": "speed/images_per_second",
         "seconds per step": "speed/seconds_per_step",
+        "memory": "memory/",
     },
 }
 
@@ -53,6 +54,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     " evaluations/.",
     "speed/images_per_second": "Real images seen, counting those of every update.",
     "speed/seconds_per_step": "Of one generator step with all that belongs to it.",
+    "memory/own_megabytes": "Of the process itself, resident; constant, however large the data.",
+    "memory/files_megabytes": "Of files mapped by it, resident; given back when room is needed.",
 }
 
 

@@ -9,6 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gan_cli.data.rows import Rows
+from gan_cli.memory import total_memory
 from gan_cli.model import DataSpec
 
 
@@ -20,6 +22,7 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         values: uint8 images [N, C, H, W], or float32 points [N, D].
         labels: int64 classes [N], where there are any.
         class_names: one per class.
+        rows: of `values`, where these are mapped from a file; batches are then read from it.
     """
 
     def __init__(
@@ -28,8 +31,9 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         values: Tensor,
         labels: Tensor | None = None,
         class_names: tuple[str, ...] = (),
+        rows: Rows | None = None,
     ) -> None:
-        self.values, self.targets = values, labels
+        self.values, self.targets, self.rows = values, labels, rows
         self.device = values.device  # where batches are wanted
         self.spec = DataSpec(
             name=name,
@@ -48,29 +52,52 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         A larger one stays where it is, and each batch travels on its own.
         """
         self.device = torch.device(device)
-        if self.values.nbytes <= _room(self.device) // 2:
-            self.values = self.values.to(self.device)
+        # A mapped table stays on the disk of a CPU's run: its size has no bound.
+        mapped = self.rows is not None and self.device.type == "cpu"
+        if not mapped and self.values.nbytes <= _room(self.device) // 2:
+            self.values, self.rows = self.values.to(self.device), None
         self.targets = None if self.targets is None else self.targets.to(self.device)
         return self
 
     @property
     def resident(self) -> bool:
-        """Whether the table lies where batches are wanted."""
-        return self.values.device.type == self.device.type
+        """Whether the table lies in the memory where batches are wanted."""
+        return self.rows is None and self.values.device.type == self.device.type
+
+    @property
+    def distant(self) -> bool:
+        """Whether a batch is worth fetching ahead: it comes from the host's memory, or from a disk.
+
+        A mapped table that takes at most half of the machine's memory will stay in the system's
+        cache, and reading it from there takes less than handing it from thread to thread.
+        """
+        if type(self)._chosen is not Dataset._chosen or self.resident:
+            return False
+        return self.device.type != "cpu" or self.values.nbytes > total_memory() // 2
 
     def real(self, index: Tensor) -> Tensor:
         """The samples at `index` [n], as float32 [n, *shape]; images are scaled to [-1, 1]."""
-        chosen = self._chosen(index.to(self.values.device))
-        return chosen.float().div_(127.5).sub_(1) if chosen.dtype == torch.uint8 else chosen
+        return scaled(self._chosen(index.to(self.values.device)))
 
     def _chosen(self, index: Tensor) -> Tensor:
         if self.resident:
             return self.values.index_select(0, index)
         # From pinned memory the copy runs beside the device's work.
-        shape, dtype = (len(index), *self.values.shape[1:]), self.values.dtype
-        batch = torch.empty(shape, dtype=dtype, pin_memory=self.device.type == "cuda")
-        torch.index_select(self.values, 0, index, out=batch)
-        return batch.to(self.device, non_blocking=self.device.type == "cuda")
+        cuda = self.device.type == "cuda"
+        batch = torch.empty(self.shape_of(index), dtype=self.values.dtype, pin_memory=cuda)
+        self.fetch(index, batch)
+        return batch.to(self.device, non_blocking=cuda)
+
+    def fetch(self, index: Tensor, out: Tensor) -> None:
+        """Write the rows at `index` of a table that lies on the host into `out`, as they are."""
+        if self.rows is None:
+            torch.index_select(self.values, 0, index, out=out)
+        else:
+            self.rows.read(index, out)
+
+    def shape_of(self, index: Tensor) -> tuple[int, ...]:
+        """Of the rows at `index`."""
+        return (len(index), *self.values.shape[1:])
 
     def labels(self, index: Tensor) -> Tensor | None:
         """The classes at `index`, int64 [n], or None."""
@@ -91,6 +118,11 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
     def _tables(self) -> list[Tensor]:
         """All that the samples and labels are made of."""
         return [self.values] if self.targets is None else [self.values, self.targets]
+
+
+def scaled(samples: Tensor) -> Tensor:
+    """Images as stored, uint8, as float32 in [-1, 1]; points are left as they are."""
+    return samples.float().div_(127.5).sub_(1) if samples.dtype == torch.uint8 else samples
 
 
 def _room(device: torch.device) -> int:

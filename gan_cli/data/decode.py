@@ -28,7 +28,7 @@ CHANGED = "changed while it was read"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inspected:
     """What a look at a file tells without decoding it."""
 
@@ -37,7 +37,7 @@ class Inspected:
     broken: str = ""  # why it cannot be used
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """The outcome of decoding a file."""
 

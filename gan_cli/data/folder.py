@@ -72,6 +72,7 @@ class Folder(Dataset):
             torch.from_numpy(maker.cache.pixels(self.key, index)),
             None if labels is None else torch.tensor(labels),
             names,
+            maker.cache.rows(self.key, index),
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_cli import atomic
+from gan_cli.data.rows import Rows
 from gan_cli.data.scan import Entry
 from gan_cli.errors import DataError
 
@@ -37,8 +39,12 @@ class Index:
 
 def digest(parts: Iterable[object]) -> str:
     """A hash, 32 hexadecimal digits, of plain values."""
-    text = json.dumps([VERSION, *parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    # Piece by piece, as of a million files the whole text would take hundreds of megabytes.
+    found = hashlib.sha256(f"[{VERSION}".encode())
+    for part in parts:
+        found.update(f", {json.dumps(part, sort_keys=True)}".encode())
+    found.update(b"]")
+    return found.hexdigest()[:32]
 
 
 class FolderCache:
@@ -82,6 +88,12 @@ class FolderCache:
     def pixels(self, key: str, index: Index) -> np.ndarray:
         """The images [N, C, H, W], mapped into memory; what is written to them stays private."""
         return np.memmap(self.place(key) / "pixels", np.uint8, mode="c", shape=index.shape)
+
+    def rows(self, key: str, index: Index) -> Rows | None:
+        """The same images, to be read; None where the system cannot read at a place."""
+        if not hasattr(os, "preadv"):
+            return None
+        return Rows(self.place(key) / "pixels", index.shape[1:])
 
     def build(
         self,

@@ -50,10 +50,10 @@ class FolderMaker:
             return key, index
         with Pool(self._workers(len(entries))) as pool:
             looks = self._inspected(entries, pool)
-            contents = [
+            contents = (
                 (entry.path, look.sha256, look.broken)
                 for entry, look in zip(entries, looks, strict=True)
-            ]
+            )
             key = digest([self.size, self.channels, *contents])
             index = self._built(key, entries, looks, pool)
         if all(look.sha256 for look in looks):
@@ -70,9 +70,9 @@ class FolderMaker:
         return self.workers or (1 if files < FEW else cores())
 
     def _inspected(self, entries: Sequence[Entry], pool: Pool) -> list[Inspected]:
-        paths = [self.root / entry.path for entry in entries]
+        paths = (self.root / entry.path for entry in entries)
         looks: list[Inspected] = []
-        with progress_bar(f"reading {self.root.name}", len(paths)) as advance:
+        with progress_bar(f"reading {self.root.name}", len(entries)) as advance:
             for piece in pool.map(inspect, paths, LOOKS_EACH, lambda _: Inspected(broken=DIED)):
                 looks += piece
                 advance(len(piece))
@@ -105,16 +105,17 @@ class FolderMaker:
         shape: tuple[int, int, int],
     ) -> Iterator[tuple[bytes, str]]:
         """Pixels or the reason why there are none, file by file."""
-        jobs = [
+        jobs = (
             (self.root / entry.path, look.sha256)
             for entry, look in zip(entries, looks, strict=True)
             if not look.broken
-        ]
+        )
         each = max(1, min(32, BYTES_EACH // (shape[0] * shape[1] * shape[2])))
         function = partial(decode, size=self.size, channels=shape[0])
         pieces = pool.map(function, jobs, each, lambda _: Decoded(broken=DIED))
         decoded = (one for piece in pieces for one in piece)
-        log.info("decoding %s images of %s", f"{len(jobs):,}", self.root)
+        count = sum(not look.broken for look in looks)
+        log.info("decoding %s images of %s", f"{count:,}", self.root)
         with progress_bar(f"decoding {self.root.name}", len(entries)) as advance:
             for entry, look in zip(entries, looks, strict=True):
                 outcome = Decoded(broken=look.broken) if look.broken else next(decoded)

@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing.synchronize import Barrier
 from types import TracebackType
 from typing import TypeVar
@@ -58,7 +59,7 @@ class Pool:
     def map(
         self,
         function: Callable[[list[Item]], list[Result]],
-        items: Sequence[Item],
+        items: Iterable[Item],
         chunk: int,
         died: Callable[[Item], Result],
     ) -> Iterator[list[Result]]:
@@ -71,7 +72,8 @@ class Pool:
         Raises:
             DataError: workers die again and again.
         """
-        chunks = (list(items[at : at + chunk]) for at in range(0, len(items), chunk))
+        rest = iter(items)
+        chunks = iter(lambda: list(islice(rest, chunk)), [])
         if self.workers == 1:
             yield from map(function, chunks)
             return

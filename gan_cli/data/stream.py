@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import torch
 from torch import Tensor
 
-from gan_cli.data.dataset import Dataset
+from gan_cli.data.dataset import Dataset, scaled
+from gan_cli.data.prefetch import Arriving, Prefetch, Sender
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch
 from gan_cli.seeding import mix
@@ -45,6 +48,11 @@ class Stream:
         self._length = batch_size // part[1]
         self._first = part[0] * self._length  # of a batch
         self._orders: dict[int, tuple[Tensor, Tensor]] = {}  # epoch -> (on the CPU, on the device)
+        self._making = Lock()
+        self._ahead: Prefetch[Arriving] | None = None
+        if dataset.distant:
+            self._sender = Sender(dataset.device)
+            self._ahead = Prefetch(self._sent)
 
     def index(self, k: int) -> Tensor:
         """The places of the samples of batch `k` = 0, 1, ..., int64 [batch_size / w]."""
@@ -56,9 +64,20 @@ class Stream:
         index = self._slice(k, 1)
         if dataset.resident:
             return Batch(index, dataset.real, dataset.labels)
+        if (ahead := self._ahead) is not None:
+            return Batch(index, lambda _: scaled(ahead(k).here()), dataset.labels)
         # The table stayed behind: gather with the CPU's copy, as reading `index` back would
         # stall the device.
         return Batch(index, lambda _: dataset.real(self._slice(k, 0)), dataset.labels)
+
+    def _sent(self, k: int) -> Arriving:
+        """The samples of batch `k`, as stored, on the way to the device. Runs on a thread."""
+        index, dataset = self._slice(k, 0), self.dataset
+        epoch, place = divmod(k * self.batch_size, self.size)
+        if place > self.size // 2:
+            self._order(epoch + 1)  # so that no step has to wait for it
+        shape = dataset.shape_of(index)
+        return self._sender.send(shape, dataset.values.dtype, lambda out: dataset.fetch(index, out))
 
     def _slice(self, k: int, where: int) -> Tensor:
         epoch, start = divmod(k * self.batch_size + self._first, self.size)
@@ -74,11 +93,12 @@ class Stream:
     def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
         """The permutation of an epoch; the last two stay in memory."""
         found = self._orders.get(epoch)
-        if found is None:
-            generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch))
-            host = torch.randperm(self.size, generator=generator)
-            found = (host, host.to(self.device))
-            while len(self._orders) >= 2:
-                del self._orders[next(iter(self._orders))]
-            self._orders[epoch] = found
-        return found
+        if found is not None:
+            return found
+        with self._making:
+            if epoch not in self._orders:
+                generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch))
+                host = torch.randperm(self.size, generator=generator)
+                kept = list(self._orders.items())[-1:]
+                self._orders = dict([*kept, (epoch, (host, host.to(self.device)))])
+            return self._orders[epoch]

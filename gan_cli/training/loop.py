@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from numpy import ndarray
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.memory import resident
 from gan_cli.ranks.alone import ALONE, Ranks
 from gan_cli.training.trainer import Trainer
 
@@ -221,7 +222,7 @@ class Loop:
         if ends_window:  # before anyone is told, so that a callback's failure loses no point
             trainer.clear()
         for callback in self.callbacks:
-            callback.logged(trainer.step, scalars | speed, outputs)
+            callback.logged(trainer.step, scalars | speed | resident(), outputs)
 
     def _show(self) -> None:
         with self._off_the_clock():

@@ -124,7 +124,7 @@ def train(name: str, *overrides: str) -> tuple[RunFolder, int]:
 def points(run: RunFolder) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     return [
-        {k: v for k, v in line.items() if k != "time" and not k.startswith("speed/")}
+        {k: v for k, v in line.items() if k != "time" and not k.startswith(("speed/", "memory/"))}
         for line in lines
     ]
 
