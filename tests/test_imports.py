@@ -98,6 +98,17 @@ def test_callbacks_never_touch_the_training(module: str) -> None:
     assert not ours(imported(MODULES[module])) & room("training")
 
 
+@pytest.mark.parametrize("module", sorted(room("data")))
+def test_data_knows_nothing_of_what_is_done_with_it(module: str) -> None:
+    helpers = {"gan_cli.atomic", "gan_cli.console", "gan_cli.memory", "gan_cli.seeding"}
+    assert ours(imported(MODULES[module])) <= CONTRACT | helpers | room("data")
+
+
+@pytest.mark.parametrize("module", ["gan_cli.memory", "gan_cli.seeding"])
+def test_what_everybody_may_ask_asks_nobody(module: str) -> None:
+    assert ours(imported(MODULES[module])) == set()
+
+
 @pytest.mark.parametrize("module", sorted(room("metrics")))
 def test_metrics_know_numbers_alone(module: str) -> None:
     assert ours(imported(MODULES[module])) <= room("metrics")

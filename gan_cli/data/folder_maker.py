@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,11 @@ FEW = 200  # files that are decoded sooner than processes have started
 LOOKS_EACH = 64  # files that a worker inspects at a time
 BYTES_EACH = 4 << 20  # pixels that a worker sends at a time
 DIED = "ended the process that decoded it (out of memory?)"
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of `folder`."""
+    return shutil.disk_usage(folder).free
 
 
 class FolderMaker:
@@ -90,12 +97,22 @@ class FolderMaker:
                 index = self.cache.load(key)  # another process may have built it meanwhile
                 if index is not None:
                     return index
+                self._check_room(sum(not look.broken for look in looks) * math.prod(shape))
                 paths = [entry.path for entry in entries]
                 return self.cache.build(
                     key, paths, shape, self._outcomes(entries, looks, pool, shape)
                 )
         except OSError as cause:
             raise unwritable(self.cache.home, cause) from cause
+
+    def _check_room(self, needed: int) -> None:
+        free = free_bytes(self.cache.home)
+        if needed > free:
+            raise DataError(
+                f"{self.cache.home}: {needed / 1e9:.1f} GB are needed for the images as pixels and "
+                f"{free / 1e9:.1f} GB are free; make room, set $GAN_CLI_CACHE to a folder on "
+                "another disk, or lower data.size"
+            )
 
     def _outcomes(
         self,

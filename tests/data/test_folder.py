@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from filelock import FileLock
 from pictures import encoded, halves, noise, save
 from PIL import Image
 
-from gan_cli.data import decode, folder_maker
+from gan_cli.data import decode, folder_cache, folder_maker
 from gan_cli.data.folder import Folder
 from gan_cli.errors import ConfigError, DataError
 
@@ -347,3 +348,19 @@ def test_mixed_formats_together(tmp_path: Path) -> None:
     data = Folder(str(root), size=[6, 4])
     assert data.values.shape == (5, 3, 6, 4)
     assert (data.values[4] == 255).all()
+
+
+def test_the_cache_s_key_is_that_of_the_whole_text() -> None:
+    parts = [64, ("a/é.png", "0f", ""), None]
+    text = json.dumps([folder_cache.VERSION, *parts], sort_keys=True)
+    assert folder_cache.digest(parts) == hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_decoded(
+    root: Path, decoded: list[Path], monkeypatch
+) -> None:
+    monkeypatch.setattr(folder_maker, "free_bytes", lambda _: 6 * 3 * 8 * 8 - 1)
+    message = "0.0 GB are needed for the images as pixels and 0.0 GB are free; make room"
+    with pytest.raises(DataError, match=message):
+        Folder(str(root), size=8)
+    assert decoded == []
