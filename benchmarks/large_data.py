@@ -83,12 +83,9 @@ def train(images: int, steps: int, place: Path) -> None:
             peak = max(peak, high_water(child.pid))
             time.sleep(0.2)
         noise = child.stderr.read() if child.stderr else ""
-    after = os.times()
     if child.returncode:
         sys.exit(noise)
-    cpu = (
-        after.children_user + after.children_system - before.children_user - before.children_system
-    )
+    cpu = children() - before
     points = [json.loads(text) for text in (place / "run" / "metrics.jsonl").open()]
     print("    step   own MB  files MB  images/s")
     for point in points:

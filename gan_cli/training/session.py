@@ -149,7 +149,7 @@ def with_graphs(
     for player in players.values() if not reason else ():
         make_capturable(player)
     reasons = chosen.reasons
-    if not resident:
+    if not resident and chosen.device.type != "cpu":
         reasons += (f"data in host memory: {dataset.values.nbytes / 1e9:.1f} GB do not fit",)
     if reason and chosen.device.type == "cuda":
         reasons += (f"CUDA graphs off: {reason}",)
