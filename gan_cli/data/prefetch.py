@@ -81,12 +81,13 @@ class Sender:
             out = torch.empty(shape, dtype=dtype)
             fill(out)
             return Arriving(out.to(self.device))
-        buffer = self._buffer(shape, dtype)
-        fill(buffer)
-        sent = torch.cuda.Event()
-        with torch.cuda.stream(self._stream):
-            moved = buffer.to(self.device, non_blocking=True)
-            sent.record(self._stream)
+        with torch.cuda.device(self.device):  # a thread begins on the first one
+            buffer = self._buffer(shape, dtype)
+            fill(buffer)
+            sent = torch.cuda.Event()
+            with torch.cuda.stream(self._stream):
+                moved = buffer.to(self.device, non_blocking=True)
+                sent.record(self._stream)
         self._used.append(Arriving(buffer, sent))
         return Arriving(moved, sent)
 
