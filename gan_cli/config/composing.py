@@ -9,26 +9,44 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from gan_cli.config.overrides import CONF, Command, prepare
+from gan_cli.config.overrides import CONF, Command, explain, open_path, prepare
 from gan_cli.config.reading import read
 from gan_cli.config.schema import Settings
+from gan_cli.errors import ConfigError
 
 
 def composed(line: Command) -> DictConfig:
-    """What Hydra composes for `line`, without the node `hydra`, as `hydra.main` would give it."""
+    """What Hydra composes for `line`, without the node `hydra`, as `hydra.main` would give it.
+
+    Of its options, --config-dir counts here.
+    """
+    overrides = [word for word in line.argv if not word.startswith("-")]
+    if line.config_dirs:
+        overrides.append(f"hydra.searchpath=[{','.join(f'file://{d}' for d in line.config_dirs)}]")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", line.argv, return_hydra_config=True)
+        config = compose("train", overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config["hydra"]
     return config
 
 
-def settings_of(*overrides: str) -> Settings:
+def settings_of(*arguments: str) -> Settings:
     """The validated settings of a command line such as `"model=wgan", "prior.dim=50"`.
+
+    Args:
+        arguments: overrides, and --config-dir and --trust.
 
     Raises:
         ConfigError: lists every fault.
     """
-    line = prepare(list(overrides))
-    return read(composed(line), line)
+    line = prepare(list(arguments))
+    open_path(line)
+    try:
+        config = composed(line)
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
+    return read(config, line)

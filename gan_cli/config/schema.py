@@ -63,6 +63,7 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 Text = Annotated[str, Field(min_length=1)]
 Folder = Annotated[Text, AfterValidator(_home)]
 Node = dict[str, Any]
+Seconds = Annotated[float | None, BeforeValidator(_seconds)]  # typed as 90s, 10m ...
 
 
 class Strict(BaseModel):
@@ -125,7 +126,7 @@ class Settings(Strict):
     steps: Count | None
     epochs: Count | None
     images: Count | None
-    max_time: Annotated[float | None, BeforeValidator(_seconds)]  # seconds
+    max_time: Seconds
     log_every: Count
     sample_every: Count
     checkpoint: Checkpoint

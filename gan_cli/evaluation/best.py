@@ -70,7 +70,12 @@ class Best:
 
     def told(self) -> dict[str, Any]:
         """What status.json keeps."""
-        return {"figure": self.figure, "value": self.value, "step": self.step}
+        return {
+            "figure": self.figure,
+            "better": self.better,
+            "value": self.value,
+            "step": self.step,
+        }
 
     def __str__(self) -> str:
         if self.value is None:

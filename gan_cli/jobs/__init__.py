@@ -1,0 +1,1 @@
+"""Commands of ours as processes: started, watched, and never left behind."""

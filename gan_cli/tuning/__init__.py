@@ -1,0 +1,1 @@
+"""Search for settings: a study of many trials, each an ordinary run."""

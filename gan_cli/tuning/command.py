@@ -1,0 +1,151 @@
+"""`gan-tune`: workers that play trials until there are enough, and what came of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from gan_cli.console import setup_logging
+from gan_cli.errors import ConfigError
+from gan_cli.exits import DONE, FAILED, INTERRUPTED
+from gan_cli.jobs.processes import GRACE, Children, StoppedError
+from gan_cli.tuning.plan import Plan, plan_of, settle
+from gan_cli.tuning.playing import BROKEN, COMPLETE, PRUNED, Played, Player
+from gan_cli.tuning.results import number, publish
+from gan_cli.tuning.study import Turn, need_optuna, open_study, take
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+log = logging.getLogger(__name__)
+HOPELESS = 3  # trials that fail alike before any other, after which it is the settings
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for; the exit status.
+
+    Raises:
+        UserError: nothing can be searched, and the message says why.
+    """
+    setup_logging(None)
+    need_optuna()
+    plan = settle(plan_of(arguments))
+    study = open_study(plan)
+    space = "; ".join(f"{d.key}: {d}" for d in plan.dimensions)
+    log.info(f"{plan.folder}: {plan.direction} {plan.tune.metric} over {space}")
+    children = Children()
+    status = DONE
+    try:
+        search(plan, children)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    complete = publish(study, plan)
+    if status == INTERRUPTED:
+        log.info("interrupted; the trials' states are saved, and the same command goes on")
+        return INTERRUPTED
+    return DONE if complete else FAILED
+
+
+def search(plan: Plan, children: Children) -> None:
+    """Let the workers play trials until there are enough, the time is over, or one breaks.
+
+    Raises:
+        KeyboardInterrupt: a signal; all processes have ended, their state saved.
+        MetricError: no trial can ever have a value.
+    """
+    count = plan.tune.workers
+    pool = ThreadPoolExecutor(count, thread_name_prefix="worker")
+    workers: list[Future[None]] = [
+        pool.submit(work, plan, children, index) for index in range(count)
+    ]
+    try:
+        done, _ = wait(workers, plan.tune.max_time, return_when=FIRST_EXCEPTION)
+        if len(done) < len(workers) and not any(worker.exception() for worker in done):
+            log.info("tune.max_time is over; the same command goes on")
+    finally:
+        children.stop(GRACE)
+        pool.shutdown()
+    for worker in workers:
+        worker.result()
+
+
+def work(plan: Plan, children: Children, index: int) -> None:
+    """Play one trial after the other; ends without a word where `children` are stopped."""
+    study = open_study(plan)
+    player = Player(plan, children, *surroundings(plan, index))
+    while not children.stopped and (turn := take(study, plan)) is not None:
+        try:
+            one(study, plan, player, turn)
+        except StoppedError:
+            return
+        finally:
+            turn.end()
+
+
+def one(study: Study, plan: Plan, player: Player, turn: Turn) -> None:
+    """Play a trial and tell the study of it."""
+    from optuna.trial import TrialState
+
+    trial = turn.trial
+    said = " ".join(f"{key}={text}" for key, text in turn.params.items())
+    log.info(f"trial {trial.number}: {said}")
+    begun = time.monotonic()
+    try:
+        played = player.play(trial, turn.params)
+    except StoppedError:
+        raise
+    except BaseException as error:  # of the whole study; the trial is no longer on its way
+        trial.set_user_attr("why", str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
+    trial.set_user_attr("values", played.values)
+    trial.set_user_attr("why", played.why)
+    if played.state == COMPLETE:
+        study.tell(trial, played.value)
+    else:
+        states = {PRUNED: TrialState.PRUNED, BROKEN: TrialState.FAIL}
+        study.tell(trial, state=states[played.state])
+    log.info(f"trial {trial.number}: {outcome(study, plan, played)}")
+    give_up(study)
+
+
+def give_up(study: Study) -> None:
+    """Raise ConfigError when nothing but the same failure came of the first trials."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    reasons = {trial.user_attrs.get("why") for trial in trials if trial.state.name == "FAIL"}
+    failed = sum(trial.state.name == "FAIL" for trial in trials)
+    if failed == len(trials) >= HOPELESS and len(reasons) == 1:
+        raise ConfigError(f"all of the first {failed} trials failed alike: {reasons.pop()}")
+
+
+def outcome(study: Study, plan: Plan, played: Played) -> str:
+    """What became of a trial, in words."""
+    if played.state == PRUNED:
+        return played.why
+    if played.state == BROKEN:
+        return f"failed: {played.why}"
+    best = study.best_trial
+    return (
+        f"{plan.tune.metric} {number(played.value)}; the best is {number(best.value)} of "
+        f"trial {best.number}"
+    )
+
+
+def surroundings(plan: Plan, index: int) -> tuple[dict[str, str], list[str]]:
+    """Environment and overrides of a worker's runs: its share of GPUs and of CPU threads."""
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    if plan.tune.gpus is not None:
+        visible = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        names = visible or [str(gpu) for gpu in range(plan.tune.gpus)]
+        environment["CUDA_VISIBLE_DEVICES"] = names[index % min(len(names), plan.tune.gpus)]
+    given = any(override.startswith("runtime.threads=") for override in plan.fixed)
+    if plan.tune.workers == 1 or given:
+        return environment, []
+    return environment, [f"runtime.threads={max(1, (os.cpu_count() or 1) // plan.tune.workers)}"]

@@ -1,0 +1,216 @@
+"""What a study is: its command line, taken apart and checked, and its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gan_cli import atomic
+from gan_cli.config.composing import settings_of
+from gan_cli.config.overrides import Command, prepare, split
+from gan_cli.config.schema import Settings
+from gan_cli.config.sweeping import Dimension, dimensions
+from gan_cli.config.wording import show
+from gan_cli.errors import ConfigError
+from gan_cli.tuning.direction import EVALUATED, direction_of
+from gan_cli.tuning.settings import Tune, read
+
+POINTS = 10  # evaluations of a run where nobody says how often
+NOT_HERE = {
+    "run.dir": "each trial has its own folder below tune.dir",
+    "run.name": "each trial has its own folder below tune.dir",
+    "resume": "the same command, or the same tune.dir, goes on with a study",
+    "force": "a study goes on with what it was begun with",
+    "dry_run": "try the settings with gan-train first",
+    "seed": "use tune.seeds, over which a trial's value is averaged",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study as it was asked for.
+
+    Attributes:
+        options: of gan-train: --config-dir and --trust.
+        fixed: overrides of every trial, as typed.
+        added: overrides of every trial that the study needs.
+        steps: of a trial's run; None where epochs or images say how long it is.
+        every: steps between two points of the metric's curve.
+        folder: of the study.
+        place: its name, the same for all who share the folder.
+    """
+
+    tune: Tune
+    direction: str
+    options: tuple[str, ...]
+    fixed: tuple[str, ...]
+    added: tuple[str, ...]
+    dimensions: tuple[Dimension, ...]
+    steps: int | None
+    every: int
+    folder: Path
+    place: str = ""
+
+    def run_folder(self, number: int, seed: int) -> Path:
+        """Where the run of a trial and a seed is."""
+        return self.folder / f"trial-{number:04d}-seed-{seed}"
+
+    def said(self) -> dict[str, Any]:
+        """What makes its trials comparable; a study goes on with the same alone."""
+        return {
+            "metric": self.tune.metric,
+            "direction": self.direction,
+            "value": self.tune.value,
+            "seeds": self.tune.seeds,
+            "settings": sorted(self.fixed),
+            "evaluation": list(self.added),
+            "space": {dimension.key: str(dimension) for dimension in self.dimensions},
+        }
+
+
+def plan_of(argv: Sequence[str]) -> Plan:
+    """The study that a command line asks for; nothing is written.
+
+    Raises:
+        ConfigError: lists what is wrong.
+    """
+    tune, rest = read(argv)
+    line = prepare([*rest, *_space(tune)])
+    refuse(line)
+    options = [f"--config-dir={folder}" for folder in line.config_dirs]
+    options += [f"--trust={module}" for module in line.trust]
+    found, fixed = dimensions(line)
+    settings = check(options, fixed, found)
+    direction = direction_of(tune.metric, tune.direction)
+    added = list(_added(tune, line, settings))
+    every = settings.log_every
+    if tune.metric.startswith(EVALUATED):
+        every = settings.evaluation.every or int(added[0].partition("=")[2])
+    plan = Plan(
+        tune,
+        direction,
+        tuple(options),
+        tuple(fixed),
+        tuple(added),
+        tuple(found),
+        settings.steps,
+        every,
+        Path(),
+    )
+    return replace(plan, folder=Path(tune.dir) if tune.dir else _folder(plan, settings))
+
+
+def _folder(plan: Plan, settings: Settings) -> Path:
+    """The same for the same command, so that it goes on."""
+    told = json.dumps([plan.said(), plan.options], sort_keys=True)
+    short = hashlib.sha256(told.encode()).hexdigest()[:8]
+    model, data = (settings.choices.get(group, group) for group in ("model", "data"))
+    return Path(settings.run.root) / f"tune-{model}-{data}-{short}"
+
+
+def _space(tune: Tune) -> Iterator[str]:
+    """The overrides that tune.space stands for."""
+    for key, value in tune.space.items():
+        if isinstance(value, list) and value:
+            yield f"{key}=choice({','.join(map(show, value))})"
+        elif isinstance(value, str):
+            yield f"{key}={value}"
+        else:
+            raise ConfigError(
+                f"tune.space: {key} = {show(value)}: must be a list, or a range in quotes, such as "
+                'tune.space={optimizer.lr: "tag(log,interval(1e-5,1e-2))"}'
+            )
+
+
+def refuse(line: Command) -> None:
+    """Raise ConfigError for what a study decides itself."""
+    faults = [f"{key}: {NOT_HERE[key]}" for key, _ in map(split, line.overrides) if key in NOT_HERE]
+    if line.multirun:
+        faults.append("-m: a study tries values of ranges by itself")
+    faults += [f"{word}: is an option of gan-train alone" for word in line.argv if _foreign(word)]
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+
+
+def _foreign(word: str) -> bool:
+    return word.startswith("-") and not word.startswith(("--config-dir=", "--multirun"))
+
+
+def check(options: Sequence[str], fixed: Sequence[str], found: Sequence[Dimension]) -> Settings:
+    """Compose the ends of every range and every choice; the settings of the first ones.
+
+    Raises:
+        ConfigError: there is no range, or a value that gan-train would refuse.
+    """
+    if not found:
+        raise ConfigError(
+            "nothing to search: give at least one setting a range, such as "
+            "'optimizer.lr=tag(log,interval(1e-5,1e-2))' or network=dcgan,mlp"
+        )
+    first = {dimension.key: dimension.probes()[0] for dimension in found}
+    settings = settings_of(*options, *fixed, *(f"{key}={text}" for key, text in first.items()))
+    faults: list[str] = []
+    for dimension in found:
+        for probe in dimension.probes()[1:]:
+            values = first | {dimension.key: probe}
+            try:
+                settings_of(*options, *fixed, *(f"{key}={text}" for key, text in values.items()))
+            except ConfigError as error:
+                faults += [f"{dimension.key}={probe}: {line}" for line in str(error).splitlines()]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def _added(tune: Tune, line: Command, settings: Settings) -> Iterator[str]:
+    """Evaluations, where the metric is one of theirs."""
+    if not tune.metric.startswith(EVALUATED):
+        return
+    if settings.evaluation.every is None:
+        if settings.steps is None:
+            raise ConfigError(
+                "evaluation.every: must be given, in steps, where epochs or images say how long a "
+                "run is"
+            )
+        yield f"evaluation.every={max(1, settings.steps // POINTS)}"
+    if tune.direction == "auto" and "evaluation.best" not in line.keys:
+        yield f"evaluation.best={tune.metric.removeprefix(EVALUATED)}"
+
+
+def settle(plan: Plan) -> Plan:
+    """Make the study's folder, or find in it the same study.
+
+    Raises:
+        ConfigError: another study lives there.
+        UserError: the folder cannot be written.
+    """
+    from filelock import FileLock
+
+    file = plan.folder / "study.json"
+    try:
+        (plan.folder / "locks").mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise atomic.cannot_write(plan.folder, cause) from cause
+    with FileLock(plan.folder / "locks" / "study"):
+        if not file.exists():
+            place = f"{plan.folder.name}-{uuid.uuid4().hex[:8]}"
+            text = json.dumps({"place": place, **plan.said()}, indent=2)
+            atomic.write(file, text + "\n")
+        saved = json.loads(file.read_text(encoding="utf-8"))
+    now = plan.said()
+    faults = [
+        f"{key}: {show(saved.get(key))} there, {show(now[key])} now"
+        for key in now
+        if saved.get(key) != now[key]
+    ]
+    if faults:
+        raise ConfigError(
+            f"tune.dir = {plan.folder}: holds another study; choose another folder, or ask for the "
+            "same:\n  " + "\n  ".join(faults)
+        )
+    return replace(plan, place=saved["place"])

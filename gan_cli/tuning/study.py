@@ -1,0 +1,163 @@
+"""The study in its storage: whose turn it is, and what is known. The only room that knows Optuna's
+storages, samplers and pruners.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from gan_cli.config.sweeping import Dimension
+from gan_cli.config.wording import show
+from gan_cli.errors import ConfigError
+from gan_cli.tuning.plan import Plan
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+
+REDUCTION = 3  # of this many trials, pruning lets one go on
+STARTUP = 10  # random trials before the search learns, or a tenth of all
+PLACE = "place"  # attribute of a trial: the folder that its runs are in
+
+
+def need_optuna() -> None:
+    """Raise ConfigError where Optuna is not installed; else quieten it."""
+    try:
+        import optuna
+    except ImportError as cause:
+        raise ConfigError(
+            'gan-tune needs Optuna 5: pip install "gan-cli[tune]", or in a checkout '
+            'pip install -c constraints.txt -e ".[tune]"'
+        ) from cause
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def open_study(plan: Plan) -> Study:
+    """The study in its storage, begun where it is new.
+
+    Raises:
+        ConfigError: the storage cannot be used.
+    """
+    import optuna
+
+    try:
+        return optuna.create_study(
+            storage=_storage(plan),
+            study_name=plan.folder.name,
+            direction=plan.direction,  # type: ignore[arg-type] - "minimize" or "maximize"
+            load_if_exists=True,
+            pruner=_pruner(plan),
+        )
+    except Exception as error:
+        if plan.tune.storage is None:
+            raise
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"tune.storage = {show(plan.tune.storage)}: {reason}") from error
+
+
+def _storage(plan: Plan) -> BaseStorage | str:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return plan.tune.storage or JournalStorage(
+        JournalFileBackend(str(plan.folder / "study.journal"))
+    )
+
+
+def _pruner(plan: Plan) -> BasePruner:
+    from optuna import pruners
+
+    if plan.tune.pruner == "none":
+        return pruners.NopPruner()
+    if plan.tune.pruner == "median":
+        return pruners.MedianPruner()
+    if plan.tune.pruner == "asha":
+        return pruners.SuccessiveHalvingPruner(plan.every, REDUCTION)
+    most = "auto" if plan.steps is None else max(plan.steps, plan.every)
+    return pruners.HyperbandPruner(plan.every, most, REDUCTION)
+
+
+def _sampler(plan: Plan, known: int) -> BaseSampler:
+    """A sampler whose draws depend on the study's seed and on how many trials there are alone."""
+    import numpy as np
+    from optuna import samplers
+
+    seed = int(np.random.SeedSequence([plan.tune.seed, known]).generate_state(1)[0])
+    if plan.tune.sampler == "random":
+        return samplers.RandomSampler(seed)
+    startup = min(STARTUP, max(3, plan.tune.trials // 10))
+    return samplers.TPESampler(seed=seed, n_startup_trials=startup)
+
+
+class Turn:
+    """A trial that is ours: nobody else takes it up before `end`, or our end."""
+
+    def __init__(self, trial: Trial, params: dict[str, str], lock: FileLock) -> None:
+        self.trial, self.params, self._lock = trial, params, lock
+
+    def end(self) -> None:
+        """Let go of it."""
+        self._lock.release()
+
+
+def take(study: Study, plan: Plan) -> Turn | None:
+    """The next trial: one that was broken off, else a new one; None when there are enough.
+
+    A trial that was broken off by kill -9 or a signal is still said to run, and nobody holds its
+    lock. Those in other machines' own folders are left to them.
+    """
+    from optuna import Trial
+    from optuna.trial import TrialState
+
+    with FileLock(plan.folder / "locks" / "turn"):
+        trials = study.get_trials(deepcopy=False)
+        for known in trials:
+            place = known.user_attrs.get(PLACE)
+            ours = place == plan.place or (place is None and plan.tune.storage is None)
+            if known.state == TrialState.RUNNING and ours:
+                lock = _lock(plan, known.number)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                return _turn(Trial(study, known._trial_id), plan, lock)
+        if len(trials) >= plan.tune.trials:
+            return None
+        study.sampler = _sampler(plan, len(trials))
+        trial = study.ask()
+        lock = _lock(plan, trial.number)
+        lock.acquire(timeout=0)
+        trial.set_user_attr(PLACE, plan.place)
+        return _turn(trial, plan, lock)
+
+
+def _lock(plan: Plan, number: int) -> FileLock:
+    # Not bound to a thread: whoever holds the object may let go.
+    return FileLock(plan.folder / "locks" / f"trial-{number:04d}", thread_local=False)
+
+
+def _turn(trial: Trial, plan: Plan, lock: FileLock) -> Turn:
+    with ExitStack() as on_error:
+        on_error.callback(lock.release)
+        params = {d.key: suggest(trial, d) for d in plan.dimensions}
+        on_error.pop_all()
+    trial.set_user_attr("process", os.getpid())
+    return Turn(trial, params, lock)
+
+
+def suggest(trial: Trial, dimension: Dimension) -> str:
+    """The trial's value of a dimension, as one would type it."""
+    key, low, high = dimension.key, dimension.low, dimension.high
+    if dimension.kind == "choice":
+        return str(trial.suggest_categorical(key, dimension.choices))
+    if dimension.kind == "int":
+        step = int(dimension.step or 1)
+        value = trial.suggest_int(key, int(low), int(high), step=step, log=dimension.log)
+        return str(value)
+    return repr(trial.suggest_float(key, low, high, step=dimension.step, log=dimension.log))
