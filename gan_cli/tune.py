@@ -6,20 +6,21 @@ import signal
 import sys
 
 HELP = """\
-Usage: gan-tune [group=option ...] [key=value ...] key=RANGE ... tune.metric=NAME [tune.key=value ...]
+Usage: gan-tune [group=option ...] [key=value ...] key=RANGE ... tune.metric=NAME [tune.key=...]
 
 Trains one run after the other with values that a search picks from the ranges, stops early those
 that fall behind, and writes the best settings as a preset. The same command goes on with a study.
 
 Ranges, for any setting or group of gan-train:
   key=a,b,c                               one of these; key=choice(a,b,c) is the same
-  key=interval(0,1)                       a number between these; of whole numbers int(interval(1,64))
+  key=interval(0,1)                       a number between these
+  key=int(interval(1,64))                 a whole number between these
   key=tag(log,interval(1e-5,1e-2))        the same, small values as likely as large ones
   key=range(1,6)                          1, 2, 3, 4 or 5; range(0,1,.1) goes by tenths
   group=glob(f_*)                         the options of a group with such names
 
 Settings of the study:
-  tune.metric      what is judged, as in metrics.jsonl: metrics/fid_classifier, metrics/wasserstein_1
+  tune.metric      what is judged, as metrics.jsonl names it: metrics/fid_classifier, metrics/kid
   tune.direction   auto, minimize or maximize; auto knows what evaluations report
   tune.value       best (default) or last point of a run's curve
   tune.trials      50: of the whole study, over all commands and machines

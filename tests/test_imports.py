@@ -76,7 +76,9 @@ def test_only_the_gate_reaches_a_concrete_model_or_network(module: str) -> None:
     assert not ours(imported(MODULES[module])) & (room("models") | room("networks"))
 
 
-ENTRIES = {f"gan_cli.{name}" for name in ("train", "sample", "evaluate", "report", "manage")}
+ENTRIES = {
+    f"gan_cli.{name}" for name in ("train", "sample", "evaluate", "report", "manage", "tune")
+}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -143,6 +145,28 @@ def test_reports_know_run_folders_alone(module: str) -> None:
 def test_ranks_know_nothing_of_what_they_train(module: str) -> None:
     allowed = room("ranks") | {"gan_cli.errors", "gan_cli.exits"}
     assert ours(imported(MODULES[module])) <= allowed
+
+
+@pytest.mark.parametrize("module", sorted(room("jobs")))
+def test_jobs_know_processes_and_files_alone(module: str) -> None:
+    assert ours(imported(MODULES[module])) <= room("jobs")
+
+
+@pytest.mark.parametrize("module", sorted(room("tuning")))
+def test_a_search_trains_by_the_command_alone(module: str) -> None:
+    known = room("tuning") | room("jobs") | room("config") | room("runs")
+    known |= {f"gan_cli.{name}" for name in ("atomic", "console", "errors", "exits")}
+    assert ours(imported(MODULES[module])) <= known
+
+
+def test_optuna_is_known_to_the_search_alone() -> None:
+    knowing = {
+        module
+        for module, path in MODULES.items()
+        if "optuna" in {name.partition(".")[0] for name in imported(path)}
+    }
+    assert knowing
+    assert knowing <= room("tuning")
 
 
 def test_there_are_no_circles() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from benchmarks.published.figures import (
@@ -27,69 +24,10 @@ from benchmarks.published.figures import (
 from benchmarks.published.jobs import Job
 from gan_cli import atomic
 from gan_cli.errors import UserError
+from gan_cli.jobs.processes import Children, StoppedError, last_line
 from gan_cli.runs.folder import FINISHED, RunFolder
 
 Json = dict[str, Any]
-GRACE = 60.0  # seconds that a stopped training has to save its state
-
-
-class StoppedError(Exception):
-    """Work was given up because the whole command ends."""
-
-
-class Children:
-    """The processes that were started here; `stop` ends them all and lets no new one begin."""
-
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._lock, self._stopped = Lock(), False
-
-    def run(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
-        """The exit status; what the process says goes behind what is in `log`.
-
-        Raises:
-            StoppedError: `stop` was called before or meanwhile.
-        """
-        with log.open("ab") as file, self._lock:
-            if self._stopped:
-                raise StoppedError
-            child = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on
-            )
-            self._running.add(child)
-        status = child.wait()
-        with self._lock:
-            self._running.discard(child)
-            if self._stopped:
-                raise StoppedError
-        return status
-
-    def stop(self, grace: float = GRACE) -> None:
-        """Interrupt all, and kill what has not ended after `grace` seconds."""
-        with self._lock:
-            self._stopped = True
-            left = list(self._running)
-        for child in left:
-            _send(child, signal.SIGINT)
-        until = time.monotonic() + grace
-        for child in left:
-            try:
-                child.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _send(child, signal.SIGKILL)
-
-
-def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    if child.poll() is None:
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            return  # it has just ended
 
 
 @dataclass(frozen=True)
@@ -186,13 +124,6 @@ class Run:
         line = [sys.executable, "-m", module, *arguments]
         if children.run(line, self.log, self.machine.environment):
             raise NoFigureError(last_line(self.log))
-
-
-def last_line(log: Path) -> str:
-    """What a process said last, which for our programs is the reason why it ended."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.strip() for line in lines if line.strip()]
-    return f"{said[-1] if said else 'it said nothing'} (see {log})"
 
 
 def do(job: Job, machine: Machine, children: Children) -> Outcome:

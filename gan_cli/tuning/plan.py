@@ -60,6 +60,11 @@ class Plan:
         """Where the run of a trial and a seed is."""
         return self.folder / f"trial-{number:04d}-seed-{seed}"
 
+    @property
+    def work(self) -> Path:
+        """Where locks are, and what processes said."""
+        return self.folder / "work"
+
     def said(self) -> dict[str, Any]:
         """What makes its trials comparable; a study goes on with the same alone."""
         return {
@@ -193,10 +198,10 @@ def settle(plan: Plan) -> Plan:
 
     file = plan.folder / "study.json"
     try:
-        (plan.folder / "locks").mkdir(parents=True, exist_ok=True)
+        plan.work.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise atomic.cannot_write(plan.folder, cause) from cause
-    with FileLock(plan.folder / "locks" / "study"):
+    with FileLock(plan.work / "study"):
         if not file.exists():
             place = f"{plan.folder.name}-{uuid.uuid4().hex[:8]}"
             text = json.dumps({"place": place, **plan.said()}, indent=2)

@@ -32,7 +32,7 @@ class MetricError(ConfigError):
 
 
 class TrialFailedError(Exception):
-    """This trial has no value; the study goes on."""
+    """One trial has no value; the study goes on."""
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Player:
         if record["status"] == FAILED:
             raise TrialFailedError(str(record.get("error")))
         if record["status"] != FINISHED:
-            said = run.path.parent / "locks" / f"{run.path.name}.log"
+            said = self.plan.work / f"{run.path.name}.log"
             if not pruning():
                 words = [*self.plan.options, *self.plan.fixed, *self.plan.added, *self.more]
                 words += [f"{key}={text}" for key, text in params.items()]

@@ -46,8 +46,8 @@ class Tune(Strict):
     value: Literal["best", "last"] = "best"  # which point of the curve a trial is judged by
     trials: Count = 50  # of the whole study, over all commands and machines
     max_time: Seconds = None  # of this command
-    space: dict[str, Any] = {}  # beside what the command line gives as ranges
-    seeds: Annotated[list[int], BeforeValidator(_seeds)] = [0]
+    space: dict[str, Any] = Field({})  # beside what the command line gives as ranges
+    seeds: Annotated[list[int], BeforeValidator(_seeds)] = Field([0])
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the search
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"

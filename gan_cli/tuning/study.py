@@ -115,7 +115,7 @@ def take(study: Study, plan: Plan) -> Turn | None:
     from optuna import Trial
     from optuna.trial import TrialState
 
-    with FileLock(plan.folder / "locks" / "turn"):
+    with FileLock(plan.work / "turn"):
         trials = study.get_trials(deepcopy=False)
         for known in trials:
             place = known.user_attrs.get(PLACE)
@@ -127,9 +127,10 @@ def take(study: Study, plan: Plan) -> Turn | None:
                 except Timeout:
                     continue
                 return _turn(Trial(study, known._trial_id), plan, lock)
-        if len(trials) >= plan.tune.trials:
+        begun = sum(known.state != TrialState.WAITING for known in trials)
+        if begun >= plan.tune.trials:
             return None
-        study.sampler = _sampler(plan, len(trials))
+        study.sampler = _sampler(plan, begun)
         trial = study.ask()
         lock = _lock(plan, trial.number)
         lock.acquire(timeout=0)
@@ -139,7 +140,7 @@ def take(study: Study, plan: Plan) -> Turn | None:
 
 def _lock(plan: Plan, number: int) -> FileLock:
     # Not bound to a thread: whoever holds the object may let go.
-    return FileLock(plan.folder / "locks" / f"trial-{number:04d}", thread_local=False)
+    return FileLock(plan.work / f"trial-{number:04d}", thread_local=False)
 
 
 def _turn(trial: Trial, plan: Plan, lock: FileLock) -> Turn:

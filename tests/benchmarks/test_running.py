@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from test_tables import TABLE, made
 
 from benchmarks.published.jobs import Job, jobs
-from benchmarks.published.running import Children, Machine, Outcome, StoppedError, do, do_all
+from benchmarks.published.running import Machine, Outcome, do, do_all
 from benchmarks.published.tables import load
+from gan_cli.jobs.processes import Children, StoppedError
 from gan_cli.runs.folder import RunFolder
 
 
@@ -32,7 +31,13 @@ class Pretended(Children):
         self.value, self.status = value, status
         self.calls: list[list[str]] = []
 
-    def run(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
+    def run(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        watch: Callable[[], bool] | None = None,
+    ) -> int:
         self.calls.append(list(arguments))
         if arguments[2] == "gan_cli.train":
             folder = RunFolder(arguments[-1].removeprefix("run.dir="))
@@ -117,31 +122,6 @@ def test_one_failure_leaves_the_other_runs(tmp_path: Path, machine: Machine) -> 
     for job in (first, *others):
         outcomes.append(do(job, machine, Pretended()))
     assert [outcome.record is None for outcome in outcomes] == [True] + [False] * len(others)
-
-
-SLEEPER = "import time, sys; print('up', flush=True); time.sleep(60)"
-
-
-def test_stopping_ends_every_process(tmp_path: Path) -> None:
-    children, log = Children(), tmp_path / "log"
-    ended: list[str] = []
-
-    def sleep() -> None:
-        try:
-            children.run([sys.executable, "-c", SLEEPER], log, os.environ)
-        except StoppedError:
-            ended.append("stopped")
-
-    worker = threading.Thread(target=sleep)
-    worker.start()
-    until = time.monotonic() + 50
-    while not (log.exists() and log.read_text(encoding="utf-8")) and time.monotonic() < until:
-        time.sleep(0.01)
-    children.stop(grace=50)
-    worker.join(50)
-    assert ended == ["stopped"]
-    with pytest.raises(StoppedError):
-        children.run([sys.executable, "-c", ""], log, os.environ)
 
 
 def test_the_time_limit_ends_all(

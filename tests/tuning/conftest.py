@@ -1,0 +1,54 @@
+"""Studies whose trials are pretended: the real search, processes and files, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("optuna", reason="gan-tune needs the extra `tune`")
+
+from gan_cli.tuning import playing
+from gan_cli.tuning.plan import Plan, plan_of, settle
+from gan_cli.tuning.study import need_optuna, open_study
+
+LINE = [
+    "model=wgan",
+    "data=gaussian_1d",
+    "network=mlp",
+    "steps=8",
+    "evaluation.every=2",
+    "optimizer.lr=tag(log,interval(1e-6,1))",
+    "model.d_steps=range(1,6)",
+    "tune.metric=metrics/wasserstein_1",
+    "tune.pruner=none",
+]
+Params = dict[str, Any]
+Study = Callable[..., Plan]
+
+
+@pytest.fixture(scope="session")
+def base() -> Plan:
+    return plan_of(LINE)
+
+
+@pytest.fixture
+def study(base: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Makes a study that will try given values, one trial each: (lr, d_steps) ..."""
+    monkeypatch.setattr(playing, "TRAIN", "pretended_training")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.chdir(tmp_path)
+    need_optuna()
+
+    def make(*values: tuple[float, int], **tune: Any) -> Plan:
+        changed = base.tune.model_copy(update={"trials": len(values), **tune})
+        plan = settle(replace(base, tune=changed, folder=tmp_path / "study"))
+        opened = open_study(plan)
+        for rate, steps in values:
+            opened.enqueue_trial({"optimizer.lr": rate, "model.d_steps": steps})
+        return plan
+
+    return make

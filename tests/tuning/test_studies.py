@@ -1,0 +1,174 @@
+"""Studies from begin to end: complete, pruned, failed, interrupted, gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import LINE, Study
+
+from gan_cli.errors import ConfigError
+from gan_cli.jobs.processes import Children
+from gan_cli.runs.folder import RunFolder
+from gan_cli.tuning.command import run, search
+from gan_cli.tuning.plan import Plan
+from gan_cli.tuning.playing import MetricError
+from gan_cli.tuning.results import Row, ranked, rows
+from gan_cli.tuning.study import open_study
+
+GOOD, FAILS, DIVERGES, WAITS, KILLED = 1, 2, 3, 4, 5  # what model.d_steps asks for
+ENOUGH = 50.0  # seconds after which a test gives up
+
+
+def played(plan: Plan) -> list[Row]:
+    """Search to the end; the trials."""
+    search(plan, Children())
+    return rows(open_study(plan))
+
+
+def appears(path: Path) -> None:
+    until = time.monotonic() + ENOUGH
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+def status(plan: Plan, number: int, seed: int = 0) -> dict:
+    return RunFolder(plan.run_folder(number, seed)).read_status()
+
+
+def test_a_trial_is_an_ordinary_run_and_judged_by_its_best_point(study: Study) -> None:
+    plan = study((1e-2, GOOD), (1e-3, GOOD))
+    found = played(plan)
+    assert [row.state for row in found] == ["complete", "complete"]
+    assert [row.value for row in found] == pytest.approx([1 + 1 / 8, 1 / 8])
+    assert found[0].curve == pytest.approx({2: 1.5, 4: 1.25, 6: 1 + 1 / 6, 8: 1.125})
+    assert ranked(found, plan)[0].number == 1
+    record = status(plan, 1)
+    assert record["status"] == "finished"
+    assert record["trial"]["number"] == 1
+    assert record["trial"]["value"] == pytest.approx(1 / 8)
+    assert record["trial"]["params"] == {"optimizer.lr": "0.001", "model.d_steps": "1"}
+
+
+def test_a_trial_is_the_mean_over_seeds(study: Study) -> None:
+    (row,) = played(study((1e-3, GOOD), seeds=[1, 4]))
+    assert row.value == pytest.approx(0.25 + 1 / 8)
+    assert row.spread == pytest.approx(0.3 / 2**0.5)
+
+
+def test_what_falls_behind_is_pruned_with_its_state_saved(study: Study) -> None:
+    plan = study((1e-3, GOOD), (1e-6, WAITS), pruner="asha")
+    _, row = played(plan)
+    assert row.state == "pruned"
+    assert row.why == "pruned at step 2 with metrics/wasserstein_1 3.5"
+    record = status(plan, 1)
+    assert (record["status"], record["trial"]["state"]) == ("interrupted", "pruned")
+    assert (plan.run_folder(1, 0) / "state").read_text() == "3"
+    assert row.why in RunFolder(plan.run_folder(1, 0)).log.read_text(encoding="utf-8")
+
+
+def test_failures_are_failed_trials(study: Study) -> None:
+    plan = study((1e-3, GOOD), (1e-3, FAILS), (1e-3, DIVERGES), (1e-3, KILLED), (1e-2, GOOD))
+    found = played(plan)
+    assert [row.state for row in found] == ["complete", *["failed"] * 3, "complete"]
+    assert found[1].why.startswith("data.root = nowhere: no such folder (see ")
+    assert found[2].why == "step 1: the run has diverged"
+    assert found[3].why == "its process was ended by SIGKILL; was there enough memory?"
+    assert status(plan, 2)["error"] == "step 1: the run has diverged"
+
+
+def test_settings_that_always_fail_end_the_study(study: Study) -> None:
+    plan = study(*[(1e-3, DIVERGES)] * 4)
+    with pytest.raises(ConfigError, match="first 3 trials failed alike: step 1: the run has dive"):
+        search(plan, Children())
+    assert len([row for row in rows(open_study(plan)) if row.state == "failed"]) == 3
+
+
+def test_a_metric_that_is_never_reported_ends_the_study(study: Study) -> None:
+    plan = study((1e-3, WAITS), metric="metrics/waserstein_1")
+    with pytest.raises(MetricError) as error:
+        search(plan, Children())
+    assert str(error.value) == (
+        "tune.metric = metrics/waserstein_1: is never reported (did you mean "
+        "metrics/wasserstein_1?); these runs report metrics/wasserstein_1"
+    )
+
+
+def test_the_figure_knows_which_way_it_is_better(study: Study) -> None:
+    plan = replace(study((1e-3, GOOD)), direction="maximize")
+    with pytest.raises(MetricError, match=r"set tune\.direction=minimize"):
+        search(plan, Children())
+
+
+def test_two_workers_share_a_study(study: Study) -> None:
+    plan = study(*[(1e-3 * 2**n, GOOD) for n in range(5)], workers=2)
+    found = played(plan)
+    assert [row.state for row in found] == ["complete"] * 5
+    assert len(list(plan.folder.glob("trial-*-seed-0"))) == 5
+
+
+def test_an_interrupted_study_saves_its_runs_and_goes_on(study: Study) -> None:
+    plan = study((1e-3, GOOD), (1e-3, WAITS))
+
+    def interrupt() -> None:
+        appears(Path("waiting"))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    with pytest.raises(KeyboardInterrupt):
+        search(plan, Children())
+    helper.join(ENOUGH)
+    assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]
+    assert (plan.run_folder(1, 0) / "state").read_text() == "3"
+    Path("open").touch()
+    found = played(plan)
+    assert [row.state for row in found] == ["complete", "complete"]
+    lines = RunFolder(plan.run_folder(1, 0)).metrics.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 2, 4, 6, 8]  # none twice
+
+
+DRIVER = """
+import sys
+from gan_cli.tuning import playing
+playing.TRAIN = "pretended_training"
+from gan_cli import tune
+tune.main()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+def test_after_kill_9_the_same_command_goes_on(study: Study, tmp_path: Path) -> None:
+    plan = study((1e-3, WAITS), (1e-3, GOOD))
+    line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=2"]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    begun = subprocess.Popen([sys.executable, "-c", DRIVER, *line], env=environment)
+    appears(Path("waiting"))
+    begun.kill()
+    begun.wait()
+    appears(plan.run_folder(0, 0) / "state")  # its child was told, and saved
+    assert rows(open_study(plan))[0].state == "running"
+    Path("open").touch()
+    found = played(plan)
+    assert [row.state for row in found] == ["complete", "complete"]
+    assert [row.number for row in found] == [0, 1]
+
+
+def test_a_finished_study_only_tells(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = study((1e-3, GOOD))
+    line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=1"]
+    assert run(line) == 0
+    before = (plan.folder / "study.journal").read_bytes()
+    assert run(line) == 0
+    assert (plan.folder / "study.journal").read_bytes().startswith(before)
+    assert "1 trials: 1 complete" in capsys.readouterr().err
