@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,11 @@ import pytest
 
 pytest.importorskip("optuna", reason="gan-tune needs the extra `tune`")
 
+from studying import LINE, Study
+
 from gan_cli.tuning import playing
 from gan_cli.tuning.plan import Plan, plan_of, settle
 from gan_cli.tuning.study import need_optuna, open_study
-
-LINE = [
-    "model=wgan",
-    "data=gaussian_1d",
-    "network=mlp",
-    "steps=8",
-    "evaluation.every=2",
-    "optimizer.lr=tag(log,interval(1e-6,1))",
-    "model.d_steps=range(1,6)",
-    "tune.metric=metrics/wasserstein_1",
-    "tune.pruner=none",
-]
-Params = dict[str, Any]
-Study = Callable[..., Plan]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import LINE, Study
+from studying import LINE, Study
 
 from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Children
