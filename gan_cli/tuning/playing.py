@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gan_cli.config.wording import hint
-from gan_cli.errors import ConfigError, UserError
+from gan_cli.errors import UserError
 from gan_cli.exits import DONE, WRONG_INPUT
-from gan_cli.jobs.following import Curves
 from gan_cli.jobs.processes import POLL, Children, StoppedError, command, last_line
 from gan_cli.runs.folder import FAILED, FINISHED, RunFolder
 from gan_cli.tuning.direction import EVALUATED, MINIMIZE
+from gan_cli.tuning.judging import Curve, MetricError, Pruning, TrialFailedError
 from gan_cli.tuning.plan import Plan
 
 if TYPE_CHECKING:
@@ -27,14 +25,6 @@ TRAIN = "gan_cli.train"
 COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
 
 
-class MetricError(ConfigError):
-    """No trial can ever have a value, so the whole study ends."""
-
-
-class TrialFailedError(Exception):
-    """One trial has no value; the study goes on."""
-
-
 @dataclass
 class Played:
     """What became of a trial."""
@@ -43,65 +33,6 @@ class Played:
     value: float | None = None  # mean over seeds
     values: list[float] = field(default_factory=list)  # one per seed
     why: str = ""
-
-
-class Curve:
-    """The metric of one run, as its metrics.jsonl grows.
-
-    Args:
-        plan: says which metric, and how a trial is judged.
-        run: the folder.
-    """
-
-    def __init__(self, plan: Plan, run: RunFolder) -> None:
-        self.metric, self.lower = plan.tune.metric, plan.direction == MINIMIZE
-        self.last = plan.tune.value == "last"
-        self.points: dict[int, float] = {}
-        self._curves, self._names = Curves(run.metrics), set[str]()
-
-    def read(self) -> list[int]:
-        """The steps of the new points.
-
-        Raises:
-            MetricError: an evaluation was made and has no such figure.
-        """
-        found = []
-        for point in self._curves.new():
-            names = point.keys() - {"step", "time"}
-            self._names |= names
-            evaluated = any(name.startswith(EVALUATED) for name in names)
-            if self.metric in point:
-                # As it came into being, a model is no candidate.
-                if point["step"] > 0:
-                    self.points[point["step"]] = float(point[self.metric])
-                    found.append(point["step"])
-            elif evaluated and self.metric not in self._names:
-                self.require(self.metric.startswith(EVALUATED))
-        return found
-
-    def require(self, needed: bool = True) -> None:
-        """Raise MetricError where the metric was not seen, and it had to be."""
-        if not needed or self.metric in self._names:
-            return
-        names = sorted(self._names)
-        raise MetricError(
-            f"tune.metric = {self.metric}: is never reported{hint(self.metric, names)}; these runs "
-            f"report {', '.join(names) or 'nothing'}"
-        )
-
-    def value(self) -> float:
-        """The run's value.
-
-        Raises:
-            TrialFailedError: it has none that is finite.
-        """
-        points = self.points
-        if self.last and points:
-            points = {step: points[step] for step in [max(points)]}
-        finite = [value for value in points.values() if math.isfinite(value)]
-        if not finite:
-            raise TrialFailedError(f"{self.metric} was never a finite number")
-        return min(finite) if self.lower else max(finite)
 
 
 class Player:
@@ -175,8 +106,7 @@ class Player:
         curve.read()
         curve.require()
         self._check_direction(record)
-        for step in sorted(curve.points):
-            pruning.tell(step)
+        pruning.catch_up()
         return curve.value()
 
     def _broken(self, run: RunFolder, status: int, said: str) -> Exception:
@@ -235,37 +165,3 @@ def mark(run: RunFolder, told: Mapping[str, Any]) -> None:
         if told["why"]:
             with run.log.open("a", encoding="utf-8") as file:
                 file.write(f"trial {told['number']} of {told['study']}: {told['why']}\n")
-
-
-class Pruning:
-    """Tells a trial of its curve, and says when it is to be given up.
-
-    Args:
-        trial: None for runs that are never pruned.
-        curve: of the run.
-    """
-
-    def __init__(self, trial: Trial | None, curve: Curve) -> None:
-        self.trial, self.curve, self.why = trial, curve, ""
-        self._told = set[int]()
-        if trial is not None:  # what an earlier command told
-            stored = trial.storage.get_trial(trial._trial_id)
-            self._told = set(stored.intermediate_values)
-
-    def __call__(self) -> bool:
-        """Read what is new; whether the run is to end."""
-        for step in self.curve.read():
-            if self.tell(step) and self.trial is not None and self.trial.should_prune():
-                value = self.curve.points[step]
-                self.why = f"pruned at step {step:,} with {self.curve.metric} {value:.4g}"
-        return bool(self.why)
-
-    def tell(self, step: int) -> bool:
-        """Pass a point on, once; whether it can be judged."""
-        value = self.curve.points[step]
-        if self.trial is None or not math.isfinite(value):
-            return False
-        if step not in self._told:
-            self._told.add(step)
-            self.trial.report(value, step)
-        return True

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+ENOUGH = 50.0  # seconds after which it gives up
+
 
 def main() -> None:
     """Run the steps that an earlier start did not come to."""
@@ -43,15 +45,25 @@ def main() -> None:
                 sys.exit(1)
             if way == "5":
                 os.kill(os.getpid(), signal.SIGKILL)
-            while way == "4" and step == 3 and not Path("open").exists() and not stopped:
-                Path("waiting").write_text(str(os.getpid()))
-                time.sleep(0.01)
+            if way == "4" and step == 3:
+                wait(stopped)
             if stopped:
-                (run / "state").write_text(str(step), encoding="utf-8")
                 status(run, "interrupted", step)
+                (run / "half").write_text(str(step), encoding="utf-8")
+                (run / "half").replace(run / "state")
                 sys.exit(130)
     best = {"figure": "wasserstein_1", "better": "lower", "value": 0.0, "step": steps}
     status(run, "finished", steps, best=best)
+
+
+def wait(stopped: list[int]) -> None:
+    """Until the file `open` is there or a signal came; exits when neither happens."""
+    Path("waiting").touch()
+    until = time.monotonic() + ENOUGH
+    while not Path("open").exists() and not stopped:
+        if time.monotonic() > until:
+            sys.exit(f"error: nobody opened within {ENOUGH} s")
+        time.sleep(0.01)
 
 
 def tell(file, step: int, value: float) -> None:

@@ -19,8 +19,8 @@ from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning.command import run, search
+from gan_cli.tuning.judging import MetricError
 from gan_cli.tuning.plan import Plan
-from gan_cli.tuning.playing import MetricError
 from gan_cli.tuning.results import Row, ranked, rows
 from gan_cli.tuning.study import open_study
 
@@ -152,10 +152,11 @@ def test_after_kill_9_the_same_command_goes_on(study: Study, tmp_path: Path) -> 
     line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=2"]
     path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
     environment = {**os.environ, "PYTHONPATH": path}
-    begun = subprocess.Popen([sys.executable, "-c", DRIVER, *line], env=environment)
-    appears(Path("waiting"))
-    begun.kill()
-    begun.wait()
+    with subprocess.Popen([sys.executable, "-c", DRIVER, *line], env=environment) as begun:
+        try:
+            appears(Path("waiting"))
+        finally:
+            begun.kill()
     appears(plan.run_folder(0, 0) / "state")  # its child was told, and saved
     assert rows(open_study(plan))[0].state == "running"
     Path("open").touch()
