@@ -19,7 +19,7 @@ def modules(code: str, folder: Path) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "tune"])
 def test_help_imports_neither_torch_nor_hydra(command: str, tmp_path: Path) -> None:
     code = f"import sys\nfrom gan_cli.{command} import main\nsys.argv = ['x', '--help']\n"
     code += "try:\n    main()\nexcept SystemExit:\n    pass"

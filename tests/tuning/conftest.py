@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("optuna", reason="gan-tune needs the extra `tune`")
-
 from studying import LINE, Study
 
 from gan_cli.tuning import playing
@@ -25,6 +22,7 @@ def base() -> Plan:
 @pytest.fixture
 def study(base: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Makes a study that will try given values, one trial each: (lr, d_steps) ..."""
+    pytest.importorskip("optuna", reason="gan-tune needs the extra `tune`")
     monkeypatch.setattr(playing, "TRAIN", "pretended_training")
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.chdir(tmp_path)

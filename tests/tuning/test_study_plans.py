@@ -1,0 +1,127 @@
+"""What a command line asks for is checked before anything starts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from studying import LINE
+
+from gan_cli.errors import ConfigError
+from gan_cli.tuning.command import surroundings
+from gan_cli.tuning.direction import direction_of
+from gan_cli.tuning.plan import Plan, plan_of, settle
+from gan_cli.tuning.settings import read
+from gan_cli.tuning.study import need_optuna
+
+METRIC = "tune.metric=metrics/wasserstein_1"
+LINE_DATA = ["model=wgan", "data=gaussian_1d", "network=mlp"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", [3]), ("1,2,3", [1, 2, 3]), ("1..3", [1, 2, 3]), ("[4, 5]", [4, 5]), ("7..7", [7])],
+)
+def test_seeds_are_written_as_one_likes(text: str, seeds: list[int]) -> None:
+    tune, rest = read([METRIC, f"tune.seeds={text}", "steps=3"])
+    assert tune.seeds == seeds
+    assert rest == ["steps=3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "tune.metric: must be given, such as tune.metric=metrics/fid_classifier"),
+        ([METRIC, "tune.seeds=1,1"], "tune.seeds = 1,1: must be different whole numbers"),
+        ([METRIC, "tune.seeds=3..1"], "tune.seeds = 3..1: must be different whole numbers"),
+        ([METRIC, "tune.trails=3"], "tune.trails: unknown key (did you mean tune.trials?)"),
+        ([METRIC, "tune.workers=0"], "tune.workers = 0"),
+        ([METRIC, "tune.pruner=hyper"], "tune.pruner = hyper"),
+    ],
+)
+def test_wrong_settings_of_a_study_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(words)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing to search: give at least one setting a range"),
+        (["optimizer.lrr=1,2"], "optimizer.lrr"),
+        (["batch_size=interval(0,64)"], "batch_size = 0"),
+        (["batch_size=8,-1"], "batch_size=-1: batch_size = -1"),
+        (["batch_size=8,16", "seed=1,2"], "seed: use tune.seeds"),
+        (["batch_size=8,16", "run.dir=x"], "run.dir: each trial has its own folder"),
+        (["batch_size=8,16", "-m"], "-m: a study tries values of ranges by itself"),
+        (["batch_size=8,16", "--cfg=job"], "--cfg=job: is an option of gan-train alone"),
+        (["tune.space={batch_size: 3}"], "tune.space: batch_size = 3: must be a list, or a range"),
+        (["batch_size=8,16", "steps=null", "images=800"], "evaluation.every: must be given"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        plan_of([*LINE_DATA, METRIC, *words])
+    assert message in str(error.value)
+
+
+def test_a_space_as_a_mapping_is_the_same_study(base: Plan) -> None:
+    plain = [word for word in LINE if "interval" not in word and "range" not in word]
+    space = '{optimizer.lr: "tag(log,interval(1e-6,1))", model.d_steps: "range(1,6)"}'
+    assert plan_of([*plain, f"tune.space={space}"]).folder == base.folder
+
+
+def test_an_evaluated_metric_brings_its_evaluations() -> None:
+    plan = plan_of([*LINE_DATA, "steps=300", METRIC, "batch_size=8,16"])
+    assert plan.added == ("evaluation.every=30", "evaluation.best=wasserstein_1")
+    assert (plan.every, plan.steps, plan.direction) == (30, 300, "minimize")
+
+
+def test_a_curve_of_the_training_needs_a_direction() -> None:
+    assert direction_of("wasserstein_estimate", "maximize") == "maximize"
+    with pytest.raises(ConfigError, match=r"tune\.direction: must be minimize or maximize"):
+        direction_of("wasserstein_estimate", "auto")
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("fid_classifier", "minimize"),
+        ("kid", "minimize"),
+        ("precision_classifier", "maximize"),
+        ("modes_captured", "maximize"),
+        ("gan_test", "maximize"),
+    ],
+)
+def test_the_direction_of_figures_is_known(metric: str, direction: str) -> None:
+    assert direction_of(f"metrics/{metric}", "auto") == direction
+
+
+def test_another_study_in_the_same_folder_is_refused(base: Plan, tmp_path: Path) -> None:
+    plan = replace(base, folder=tmp_path / "study")
+    place = settle(plan).place
+    more = replace(plan, tune=base.tune.model_copy(update={"trials": 99, "workers": 3}))
+    assert settle(more).place == place
+    other = replace(plan, tune=base.tune.model_copy(update={"seeds": [1, 2]}))
+    with pytest.raises(ConfigError, match=r"holds another study; .*\n  seeds: \[0\] there"):
+        settle(other)
+
+
+def test_without_optuna_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ConfigError, match=r"gan-tune needs Optuna 5: pip install"):
+        need_optuna()
+
+
+def test_workers_share_gpus_and_threads(base: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    plan = replace(base, tune=base.tune.model_copy(update={"workers": 3, "gpus": 2}))
+    seen = [surroundings(plan, index) for index in range(3)]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment, _ in seen] == ["4", "6", "4"]
+    assert [more for _, more in seen] == [["runtime.threads=2"]] * 3
+    given = replace(plan, fixed=("runtime.threads=1",))
+    assert surroundings(given, 0)[1] == []

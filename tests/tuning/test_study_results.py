@@ -1,0 +1,139 @@
+"""What a study leaves: a table, a preset that gives the best trial again, and a page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from studying import LINE, Study
+
+from gan_cli.config.composing import settings_of
+from gan_cli.config.reading import to_yaml
+from gan_cli.runs.folder import RunFolder
+from gan_cli.tuning import page, preset
+from gan_cli.tuning.drawing import axis, chart
+from gan_cli.tuning.plan import Plan
+from gan_cli.tuning.playing import BROKEN, COMPLETE, PRUNED
+from gan_cli.tuning.results import Row, ranked, rows, table
+from gan_cli.tuning.study import open_study
+
+FOUND = [
+    Row(0, COMPLETE, 2.0, None, {"optimizer.lr": 1e-3, "model.d_steps": 2}, {2: 3.0, 4: 2.0}, 5, ""),
+    Row(1, PRUNED, 9.0, None, {"optimizer.lr": 1e-1, "model.d_steps": 1}, {2: 9.0}, 2, "<late>"),
+    Row(2, COMPLETE, 1.0, 0.25, {"optimizer.lr": 1e-4, "model.d_steps": 5}, {2: 1.0}, 5, ""),
+    Row(3, BROKEN, None, None, {"optimizer.lr": 1e-2, "model.d_steps": 5}, {}, None, "diverged"),
+]  # fmt: skip
+VOID = {"meta", "line", "circle", "polyline", "br"}
+
+
+class Page(HTMLParser):
+    """What is open, and what is in the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.outside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.outside += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_best_is_the_lowest_or_the_highest(base: Plan) -> None:
+    assert [row.number for row in ranked(FOUND, base)] == [2, 0]
+    assert [row.number for row in ranked(FOUND, replace(base, direction="maximize"))] == [0, 2]
+
+
+def test_the_table_shows_the_best_first(base: Plan) -> None:
+    screen = Console(width=140)
+    with screen.capture() as shown:
+        screen.print(table(ranked(FOUND, base), base))
+    lines = shown.get().splitlines()
+    (first,) = (line for line in lines if "±" in line)
+    assert [word for word in first.split() if word[0].isdigit()] == ["2", "1", "0.25", "0.0001", "5", "5"]  # fmt: skip
+    assert any("0.001" in line for line in lines[lines.index(first) :])
+
+
+def test_the_page_needs_nothing_else_and_shows_all_trials(base: Plan) -> None:
+    text = "".join(page.text(base, FOUND, {"optimizer.lr": 0.75, "model.d_steps": 0.25}))
+    seen = Page(text)
+    assert seen.open == []
+    assert seen.outside == []
+    assert "http" not in text
+    assert seen.tags.count("svg") == 4  # history, curves, and one for each setting
+    assert "&lt;late&gt;" in text
+    assert ">75%<" in text
+    assert text.count("<tr class=") == len(FOUND)
+
+
+@pytest.mark.parametrize("found", [[], FOUND[1:2], FOUND[3:], FOUND[:1]])
+def test_a_page_of_little(base: Plan, found: list[Row]) -> None:
+    assert Page("".join(page.text(base, found, {}))).open == []
+
+
+def test_an_axis_without_extent_has_one_place() -> None:
+    flat = axis("x", [3.0, 3.0])
+    assert flat.at(3.0) == 0.5
+    assert "nan" not in chart(flat, flat, [])
+
+
+def test_importance_says_which_setting_matters(study: Study) -> None:
+    from optuna.distributions import FloatDistribution, IntDistribution
+    from optuna.trial import create_trial
+
+    opened = open_study(study())
+    ranges = {"optimizer.lr": FloatDistribution(1e-6, 1), "model.d_steps": IntDistribution(1, 5)}
+    for n in range(20):
+        values = {"optimizer.lr": 0.01 + 0.05 * n, "model.d_steps": 1 + n % 5}
+        opened.add_trial(create_trial(params=values, distributions=ranges, value=float(n)))
+    shares = page.importance(opened, rows(opened))
+    assert max(shares, key=lambda key: shares[key]) == "optimizer.lr"
+    assert page.importance(opened, rows(opened)[:3]) == {}
+
+
+def test_the_preset_gives_the_same_settings(base: Plan, tmp_path: Path) -> None:
+    fixed = [word for word in base.fixed if not word.startswith("steps")]
+    fixed += ["steps=64", "optimizer.alpha=.9", "loss=hinge", "evaluation.samples=512"]
+    plan = replace(base, fixed=tuple(fixed), folder=tmp_path / "study")
+    plan.folder.mkdir()
+    trial = ["optimizer.lr=0.00123", "model.d_steps=3", "seed=7", "runtime.threads=1"]
+    settings = settings_of(*fixed, *trial)
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.write_config(to_yaml(settings))
+    file = preset.write(plan, run, "metrics/x 1")
+    again = settings_of(f"--config-dir={plan.folder}", "experiment=best", "runtime.threads=1")
+    assert again.model_dump(exclude={"choices", "run"}) == settings.model_dump(
+        exclude={"choices", "run"}
+    )
+    head = file.read_text(encoding="utf-8").splitlines()[:5]
+    assert head[0] == "# @package _global_"
+    assert "# bit for bit the same with runtime.threads=1" in head
+    assert preset.command(plan) == f"gan-train --config-dir {plan.folder} experiment=best"
+
+
+def test_a_preset_among_own_groups_is_copied_there(base: Plan) -> None:
+    plan = replace(base, options=("--config-dir=my conf", "--trust=mine"), folder=Path("s"))
+    assert preset.command(plan) == (
+        "cp s/experiment/best.yaml 'my conf'/experiment/ && "
+        "gan-train --config-dir 'my conf' experiment=best --trust=mine"
+    )
+
+
+def test_the_line_of_the_tests_is_a_study_of_two_settings(base: Plan) -> None:
+    assert [dimension.key for dimension in base.dimensions] == ["optimizer.lr", "model.d_steps"]
+    assert len(base.fixed) == len([word for word in LINE if not word.startswith("tune.")]) - 2
