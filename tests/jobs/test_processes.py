@@ -15,8 +15,8 @@ import pytest
 from gan_cli.jobs import processes
 from gan_cli.jobs.processes import Children, StoppedError, last_line
 
-SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
-ENOUGH = 50.0  # seconds after which a test gives up
+SLEEPER = "import time; print('up', flush=True); time.sleep(200)"
+ENOUGH = 150.0  # seconds after which a test gives up
 
 
 def appears(path: Path) -> None:
@@ -94,7 +94,7 @@ def save(*_):
     raise SystemExit
 signal.signal(signal.SIGTERM, save)
 print("up", flush=True)
-time.sleep(60)
+time.sleep(200)
 """
 
 

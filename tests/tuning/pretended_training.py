@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-ENOUGH = 50.0  # seconds after which it gives up
+ENOUGH = 200.0  # seconds after which it gives up
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from gan_cli.tuning.results import Row, ranked, rows
 from gan_cli.tuning.study import open_study
 
 GOOD, FAILS, DIVERGES, WAITS, KILLED = 1, 2, 3, 4, 5  # what model.d_steps asks for
-ENOUGH = 50.0  # seconds after which a test gives up
+ENOUGH = 150.0  # seconds after which a test gives up
 
 
 def played(plan: Plan) -> list[Row]:
