@@ -177,7 +177,8 @@ def test_the_best_step_is_kept(use, caplog) -> None:
         run, _ = train("run", "steps=10", "evaluation.every=2")
     assert state(run, "best")["step"] == 4
     assert state(run)["step"] == 10
-    assert run.read_status()["best"] == {"figure": "told", "value": 3.0, "step": 4}
+    kept = {"figure": "told", "better": "lower", "value": 3.0, "step": 4}
+    assert run.read_status()["best"] == kept
     assert "step 4: told 3, the best so far" in caplog.text
     assert "best: told 3 at step 4" in caplog.text
     assert "gan-sample run --checkpoint best" in caplog.text
