@@ -49,7 +49,10 @@ def compose(arguments: list[str]) -> int:
             raise ConfigError(
                 "-m: several ranks train one run; start torchrun once for each run of a sweep"
             )
+        from gan_cli.sweeps.launching import command
+
         refuse_one_folder_for_all(line)
+        command.set(line)
     overrides.open_path(line)
     statuses = []
 

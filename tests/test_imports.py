@@ -86,6 +86,18 @@ def test_nothing_imports_an_entry_point(module: str) -> None:
     assert not ours(imported(MODULES[module])) & ENTRIES
 
 
+@pytest.mark.parametrize("module", sorted(room("jobs")))
+def test_processes_know_nothing_of_what_runs_in_them(module: str) -> None:
+    allowed = CONTRACT | room("jobs") | {"gan_cli.atomic"}
+    assert ours(imported(MODULES[module])) <= allowed
+
+
+@pytest.mark.parametrize("module", sorted(room("sweeps")))
+def test_sweeps_know_runs_by_their_folders_alone(module: str) -> None:
+    rooms = ("training", "callbacks", "evaluation", "data", "sampling")
+    assert not ours(imported(MODULES[module])) & {m for name in rooms for m in room(name)}
+
+
 KNOW_HYDRA = room("config") | {"gan_cli.train", "gan_cli.training.run"}
 
 

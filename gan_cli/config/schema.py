@@ -106,6 +106,15 @@ class Run(Strict):
     name: Annotated[Text, AfterValidator(_file_name)] | None
 
 
+class Sweep(Strict):
+    """The sweep that the run is one of."""
+
+    dir: Folder | None = None
+    name: Annotated[Text, AfterValidator(_file_name)] | None = None
+    retry_failed: bool = False
+    keys: list[str] = []
+
+
 class Runtime(Strict):
     """Where and how to compute."""
 
@@ -133,6 +142,7 @@ class Settings(Strict):
     evaluation: Evaluation = Evaluation()  # earlier runs have none
     ema: Ema
     run: Run
+    sweep: Sweep = Sweep()  # earlier runs have none
     resume: Folder | None
     force: bool
     dry_run: bool

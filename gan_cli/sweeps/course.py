@@ -1,0 +1,268 @@
+"""The course of a sweep: start jobs where there is room, hear how they end, stop them all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from gan_cli.errors import CheckpointError, UserError
+from gan_cli.exits import DONE, INTERRUPTED
+from gan_cli.jobs.processes import last_line
+from gan_cli.jobs.starting import Process, Starter
+from gan_cli.runs import folder as runs
+from gan_cli.runs.folder import RunFolder
+from gan_cli.sweeps.index import Entry, Index
+from gan_cli.sweeps.planning import Job
+from gan_cli.sweeps.slots import Slot, Slots
+from gan_cli.sweeps.watching import Watcher
+
+log = logging.getLogger(__name__)
+
+GRACE = 60.0  # seconds that a job has to save its state
+LOOK = 0.25  # seconds between two looks, where no news come
+REDRAW = 1.0  # seconds between two looks into the run folders
+
+
+@dataclass
+class Running:
+    """Jobs that one process runs: one, or several that are trained together."""
+
+    jobs: Sequence[Job]
+    process: Process
+    slot: Slot
+    log: Path
+    watchers: list[Watcher] = field(default_factory=list)
+
+
+class Board(Protocol):
+    """Shows how the sweep stands."""
+
+    def began(self, entry: Entry) -> None:
+        """A job has started, or goes on."""
+        ...
+
+    def ended(self, entry: Entry, run: Path, log: Path) -> None:
+        """A job has ended, well or not."""
+        ...
+
+    def show(self, watchers: dict[str, Watcher]) -> None:
+        """How those that run stand now, by name."""
+        ...
+
+
+class Stopping:
+    """The first Ctrl-C or SIGTERM asks to stop, the second one no longer waits."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @contextmanager
+    def installed(self) -> Iterator[int]:
+        """Within it, signals only ask; gives a descriptor that can be read when one has come."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        before_wake = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        stops = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._receive) for number in stops}
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            yield reading
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before_wake)
+            os.close(reading)
+            os.close(writing)
+
+    def _receive(self, number: int, frame: object) -> None:
+        self.asked += 1
+
+
+class Course:
+    """Runs jobs until all have ended or a signal asks to stop.
+
+    Args:
+        index: of the sweep; every change is kept there.
+        starter: of the processes.
+        slots: places for them.
+        board: told of everything.
+        arguments: of the process that runs some jobs.
+        grace: seconds that a stopped job has to save its state.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        starter: Starter,
+        slots: Slots,
+        board: Board,
+        arguments: Callable[[Sequence[Job]], Sequence[str]],
+        grace: float = GRACE,
+    ) -> None:
+        self.index, self.starter, self.slots, self.board = index, starter, slots, board
+        self.arguments, self.grace = arguments, grace
+        self.stopping = Stopping()
+        self._running: list[Running] = []
+        self._kill_at: float | None = None
+        self._warned = False
+        self._begun = self._shown = time.monotonic()
+
+    def run(self, groups: Sequence[Sequence[Job]]) -> bool:
+        """Run the groups of jobs, one process each; whether it came to the end of them."""
+        waiting = deque(groups)
+        with self.stopping.installed() as woken:
+            try:
+                while self._running or (waiting and not self.stopping.asked):
+                    if self.stopping.asked:
+                        self._stop()
+                    else:
+                        self._fill(waiting)
+                    self._wait(woken)
+                    self._collect()
+                    self._show()
+            finally:
+                self._end_all()
+                self.starter.close()
+        return not waiting and not self.stopping.asked
+
+    def _fill(self, waiting: deque[Sequence[Job]]) -> None:
+        for _ in range(len(waiting)):
+            slot = self.slots.take()
+            if slot is None:
+                return
+            jobs = waiting.popleft()
+            if self._is_late(jobs):
+                self.slots.give(slot)
+                waiting.append(jobs)
+                continue
+            self._start(jobs, slot)
+
+    def _is_late(self, jobs: Sequence[Job]) -> bool:
+        """Whether somebody, such as an earlier sweep's last process, is still in the folders."""
+        if time.monotonic() - self._begun > self.grace:
+            return False  # the job will say who it is
+        return any(RunFolder(job.run).in_use() for job in jobs)
+
+    def _start(self, jobs: Sequence[Job], slot: Slot) -> None:
+        own = any(job.settings.runtime.threads is not None for job in jobs)
+        environment = self.slots.environment(slot, os.environ, own)
+        path = self.index.log(jobs[0].name)
+        for job in jobs:
+            self.index.entries[job.name].begin()
+            self.board.began(self.index.entries[job.name])
+        try:
+            process = self.starter.start(self.arguments(jobs), path, environment)
+        except UserError as error:
+            self.slots.give(slot)
+            for job in jobs:
+                self._end(job, path, runs.FAILED, None, str(error))
+        else:
+            self._running.append(
+                Running(jobs, process, slot, path, [Watcher(job.run) for job in jobs])
+            )
+        self._keep()
+
+    def _keep(self) -> None:
+        """The run folders say the same, so that a full disk is no reason to stop."""
+        try:
+            self.index.write(runs.RUNNING)
+        except UserError as error:
+            if not self._warned:
+                log.warning(str(error))
+            self._warned = True
+
+    def _wait(self, woken: int) -> None:
+        ready, _, _ = select.select([woken, *self.starter.wakes()], [], [], LOOK)
+        if woken in ready:
+            os.read(woken, 4096)
+
+    def _collect(self) -> None:
+        ended = [(one, one.process.poll()) for one in self._running]
+        for one, status in ended:
+            if status is None:
+                continue
+            self._running.remove(one)
+            self.slots.give(one.slot)
+            for job in one.jobs:
+                state, error = verdict(job, status, one.log, alone=len(one.jobs) == 1)
+                self._end(job, one.log, state, status, error)
+            self._keep()
+
+    def _end(self, job: Job, path: Path, state: str, status: int | None, error: str | None) -> None:
+        entry = self.index.entries[job.name]
+        entry.end(state, status, error)
+        self.board.ended(entry, job.run, path)
+
+    def _stop(self) -> None:
+        """Ask all once; kill them when the time is over, or at once when asked again."""
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + self.grace
+            for one in self._running:
+                one.process.send(signal.SIGTERM)
+        elif self.stopping.asked > 1 or time.monotonic() > self._kill_at:
+            self._kill()
+
+    def _end_all(self) -> None:
+        """Leave no process behind, whatever went wrong here."""
+        while self._running:
+            self._stop()
+            time.sleep(LOOK / 5)
+            self._running = [one for one in self._running if one.process.poll() is None]
+
+    def _kill(self) -> None:
+        for one in self._running:
+            one.process.send(signal.SIGKILL)
+
+    def _show(self) -> None:
+        if time.monotonic() - self._shown < REDRAW:
+            return
+        self._shown = time.monotonic()
+        shown = {}
+        for one in self._running:
+            for job, watcher in zip(one.jobs, one.watchers, strict=True):
+                watcher.look()
+                shown[job.name] = watcher
+        self.board.show(shown)
+
+
+def verdict(job: Job, status: int, log: Path, alone: bool) -> tuple[str, str | None]:
+    """The state in which a process of that exit status left a job, and the reason where it failed.
+
+    `alone`: the process ran no other job, so that its status is the job's.
+    """
+    try:
+        said = RunFolder(job.run).read_status()
+    except CheckpointError as error:
+        said = {"status": runs.UNKNOWN, "error": str(error)}
+    if status == DONE or (not alone and said["status"] == runs.FINISHED):
+        return runs.FINISHED, None
+    if -status in (signal.SIGTERM, signal.SIGINT):  # before it could listen
+        return runs.INTERRUPTED, None
+    if status < 0:
+        if said["status"] in (runs.INTERRUPTED, runs.FAILED) and not alone:
+            return said["status"], said.get("error")
+        return runs.KILLED, killed_by(-status)
+    if status == INTERRUPTED or (said["status"] == runs.INTERRUPTED and not alone):
+        return runs.INTERRUPTED, None
+    reason = said.get("error") if said["status"] == runs.FAILED else None
+    return runs.FAILED, reason or last_line(log).removeprefix("error: ")
+
+
+def killed_by(number: int) -> str:
+    """What it means that a signal ended a process."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if number == signal.SIGKILL:
+        return f"killed by {name}, as the operating system does where memory runs out"
+    return f"killed by {name}"

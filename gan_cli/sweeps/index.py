@@ -1,0 +1,143 @@
+"""A sweep's folder: its index `sweep.json`, the logs of its jobs, its lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gan_cli import atomic
+from gan_cli.errors import CheckpointError
+from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
+
+WAITING = "waiting"
+ENDED = (FINISHED, FAILED, INTERRUPTED, KILLED)
+VERSION = 1
+
+
+def now() -> str:
+    """The time, as it stands in the index."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass
+class Entry:
+    """A job in the index."""
+
+    name: str
+    overrides: list[str]  # as one types them
+    run: str  # its folder, relative to the sweep's where it lies below
+    state: str = WAITING
+    exit_status: int | None = None  # minus the signal's number where one ended it
+    started: str | None = None
+    ended: str | None = None
+    error: str | None = None
+
+    def begin(self) -> None:
+        """It starts now, or goes on."""
+        self.state, self.started = RUNNING, self.started or now()
+        self.exit_status = self.ended = self.error = None
+
+    def end(self, state: str, exit_status: int | None, error: str | None) -> None:
+        """It has ended."""
+        self.state, self.exit_status, self.error, self.ended = state, exit_status, error, now()
+
+
+class Index:
+    """The jobs of a sweep, by name; `write` keeps them.
+
+    Args:
+        folder: the sweep's.
+
+    Raises:
+        CheckpointError: sweep.json is damaged, or of a later version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "sweep.json"
+        self.logs = folder / "logs"
+        self.about: dict[str, Any] = {"version": VERSION, "started": now()}
+        self.entries: dict[str, Entry] = {}
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            version = found["version"]
+            if version <= VERSION:
+                self.entries = {job["name"]: Entry(**job) for job in found.pop("jobs")}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, KeyError) as cause:
+            raise CheckpointError(
+                f"{self.path}: cannot be read ({cause}); remove it, and the sweep finds its runs "
+                "by their folders"
+            ) from cause
+        if version > VERSION:
+            raise CheckpointError(f"{self.path}: was written by a newer gan-train; use that")
+        self.about = found
+
+    def write(self, state: str, **more: Any) -> None:
+        """Keep the index; whoever reads it finds the old one or the new one.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        self.about |= more
+        self.about |= {"state": state, "updated": now()}
+        self.about |= {"pid": os.getpid(), "hostname": socket.gethostname()}
+        content: Mapping[str, Any] = {
+            **self.about,
+            "jobs": [asdict(entry) for entry in self.entries.values()],
+        }
+        with atomic.replacing(self.path, durable=state != RUNNING) as file:
+            file.write((json.dumps(content, indent=1) + "\n").encode())
+
+    def log(self, name: str) -> Path:
+        """Where what a job's process says goes."""
+        return self.logs / f"{name}.log"
+
+    def run(self, entry: Entry) -> Path:
+        """The run folder of a job."""
+        return self.folder / entry.run
+
+    def called(self, run: Path) -> str:
+        """How an entry names a run folder."""
+        inside = run.absolute().is_relative_to(self.folder.absolute())
+        return str(run.absolute().relative_to(self.folder.absolute()) if inside else run.absolute())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only sweep in the folder, which is made; freed by the system even after kill -9.
+
+    Raises:
+        CheckpointError: another sweep is in it.
+        UserError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        held = FileLock(folder / ".lock").acquire(timeout=0.3, poll_interval=0.02)
+    except Timeout as cause:
+        raise CheckpointError(
+            f"{folder}: another sweep is in it{_by_whom(folder)}; wait for it or stop it, or "
+            "choose another folder with sweep.dir or sweep.name"
+        ) from cause
+    except OSError as cause:
+        raise atomic.cannot_write(folder, cause) from cause
+    with held:
+        yield
+
+
+def _by_whom(folder: Path) -> str:
+    try:
+        about = Index(folder).about
+    except CheckpointError:
+        return ""
+    known = {"pid", "hostname"} <= about.keys()
+    return f" (process {about['pid']} on {about['hostname']})" if known else ""

@@ -1,0 +1,178 @@
+"""A sweep from begin to end: plan it, index it, run it, tell how it went."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_cli.config.overrides import Command, split
+from gan_cli.config.schema import Settings
+from gan_cli.console import console, setup_logging
+from gan_cli.exits import RunFailedError
+from gan_cli.jobs.starting import Starter
+from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
+from gan_cli.sweeps.board import board_for, failures
+from gan_cli.sweeps.course import GRACE, Course
+from gan_cli.sweeps.index import Entry, Index, locked
+from gan_cli.sweeps.naming import sweep_name
+from gan_cli.sweeps.planning import Job, enter, plan, standing
+from gan_cli.sweeps.slots import Slots
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+log = logging.getLogger(__name__)
+PASSED = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
+PASSED += ("hydra.mode",)  # what is about the sweep and not about its jobs
+WIDTH = 120  # columns of tables that go into a file or a pipe
+
+command: ContextVar[Command] = ContextVar("command")  # the line that was typed
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a launcher wants to be run.
+
+    Attributes:
+        settings_of: composes and validates a job's overrides.
+        jobs: the overrides of each, as Hydra gives them.
+        fixed: overrides that all share.
+        swept: keys that take several values.
+        root: folder of runs.
+        folder: the sweep's, or None.
+        name: of its folder below `root`, or None.
+        retry_failed: whether to run again what failed.
+        dry_run: only show the jobs.
+    """
+
+    settings_of: Callable[[Sequence[str]], Settings]
+    jobs: Sequence[Sequence[str]]
+    fixed: Sequence[str]
+    swept: Sequence[str]
+    root: Path
+    folder: Path | None = None
+    name: str | None = None
+    retry_failed: bool = False
+    dry_run: bool = False
+
+    @property
+    def place(self) -> Path:
+        """The sweep's folder."""
+        if self.folder is not None:
+            return self.folder
+        return self.root / "sweeps" / (self.name or sweep_name(self.fixed, self.swept))
+
+
+@dataclass(frozen=True)
+class Means:
+    """How jobs are run.
+
+    Attributes:
+        starter: of the processes.
+        slots: places for this many jobs with these settings.
+        grace: seconds that a stopped job has to save its state.
+    """
+
+    starter: Starter
+    slots: Callable[[Sequence[Job]], Slots]
+    grace: float = GRACE
+
+
+def run(request: Request, means: Means) -> None:
+    """Run a sweep, or what is left of it.
+
+    Raises:
+        ConfigError: nothing was started, and the message names the jobs and their faults.
+        RunFailedError: jobs failed, and the user was told.
+        KeyboardInterrupt: a signal asked to stop, and all was saved.
+    """
+    setup_logging(None)
+    place = request.place
+    line = command.get()
+    jobs = plan(request.settings_of, request.jobs, request.swept, place, options(line))
+    if request.dry_run:
+        show(jobs, Index(place))
+        return
+    with locked(place):
+        index = Index(place)
+        due = enter(jobs, index, request.retry_failed)
+        index.write(RUNNING, command=shlex.join(["gan-train", *sys.argv[1:]]), keys=request.swept)
+        done, left = len(jobs) - len(due), "the rest goes on" if len(due) < len(jobs) else ""
+        log.info(f"{place}: {len(jobs)} jobs" + (f", {done} done before; {left}" if done else ""))
+        if due:
+            slots = means.slots(due)
+            log.info(f"{slots.count} at once; tensorboard --logdir {place}")
+            with board_for(index.entries, [job.name for job in jobs]) as board:
+                course = Course(index, means.starter, slots, board, arguments, means.grace)
+                whole = course.run([[job] for job in due])
+        else:
+            whole = True
+        entries = [index.entries[job.name] for job in jobs]
+        failed = [entry for entry in entries if entry.state in (FAILED, KILLED)]
+        index.write(FINISHED if whole and not failed else FAILED if whole else INTERRUPTED)
+        tell(entries, failed, place, index.logs, {job.name for job in due})
+    if not whole:
+        log.info("interrupted; the same command goes on")
+        raise KeyboardInterrupt
+    if failed:
+        raise RunFailedError(f"{len(failed)} jobs failed")
+
+
+def arguments(jobs: Sequence[Job]) -> Sequence[str]:
+    """Of the process that runs a group of jobs."""
+    (job,) = jobs
+    return job.arguments
+
+
+def options(line: Command) -> list[str]:
+    """What of the command line each job is given beside its overrides."""
+    given = [f"--config-dir={folder}" for folder in line.config_dirs]
+    given += [f"--trust={module}" for module in line.trust]
+    for override in line.overrides:
+        key, _ = split(override)
+        if key.startswith("hydra") and not key.startswith(PASSED):
+            given.append(override)
+    return given
+
+
+def tell(
+    entries: Sequence[Entry], failed: Sequence[Entry], place: Path, logs: Path, due: set[str]
+) -> None:
+    """How the sweep ended."""
+    finished = sum(entry.state == FINISHED for entry in entries)
+    log.info(f"{finished} of {len(entries)} jobs finished; tensorboard --logdir {place}")
+    if failed:
+        screen().print(failures(failed, logs))
+        if before := [entry for entry in failed if entry.name not in due]:
+            log.info(f"{len(before)} failed before; sweep.retry_failed=true runs them again")
+
+
+def show(jobs: Sequence[Job], index: Index) -> None:
+    """List the jobs on stdout: what each is, where, and how it stands."""
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Console()
+    if not out.is_terminal:
+        out.width = 10 * WIDTH  # a job stays on its line
+    table = Table(title=f"{index.folder}: {len(jobs)} jobs", title_justify="left", box=None)
+    for name in ("job", "state", "overrides"):
+        table.add_column(name)
+    for job in jobs:
+        entry = index.entries.get(job.name) or Entry(job.name, job.overrides, "")
+        table.add_row(job.name, standing(job, entry), " ".join(job.overrides))
+    out.print(table)
+
+
+def screen() -> Console:
+    """Where tables go: stderr, of a width that suits it."""
+    found = console()
+    if not found.is_terminal:
+        found.width = WIDTH
+    return found

@@ -1,0 +1,59 @@
+"""Names of sweeps and of their jobs: short, without slashes, the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+from gan_cli.config.overrides import split
+
+LONGEST = 60  # characters before the hash
+# What a run learns does not depend on it, nor which run it is.
+APART = ("hydra", "sweep", "run", "dry_run", "force")
+APART_KEYS = ("runtime.threads", "runtime.device")
+
+
+def typed(override: str) -> str:
+    """An override as one types it, without the sign that Hydra is given."""
+    return override.lstrip("+")
+
+
+def telling(overrides: Iterable[str]) -> list[str]:
+    """Those that say which run it is, in an order that is always the same."""
+    kept = []
+    for override in map(typed, overrides):
+        key, _ = split(override)
+        top = key.partition(".")[0].partition("/")[0]
+        if top not in APART and key not in APART_KEYS:
+            kept.append(override)
+    return sorted(kept)
+
+
+def sweep_name(fixed: Sequence[str], swept: Sequence[str]) -> str:
+    """Of the keys that take several values, and a hash of what all jobs share.
+
+    The values themselves do not count, so that more of them go into the same sweep.
+    """
+    keys = sorted(dict.fromkeys(swept))
+    short = _plain("-".join(key.rpartition(".")[2] for key in keys) or "one")
+    return f"{short}-{_hash([*telling(fixed), *(f'{key}=*' for key in keys)])}"
+
+
+def job_name(overrides: Sequence[str], swept: Sequence[str]) -> str:
+    """Of the job's own values, and a hash of all that says which run it is."""
+    values = []
+    for key, value in map(split, map(typed, overrides)):
+        if key in swept:
+            last = key.rpartition(".")[2]
+            words = bool(value) and not re.search(r"\d", (value or "")[:1])
+            values.append(str(value) if words else f"{last}{value}")
+    return f"{_plain('-'.join(values) or 'one')}-{_hash(telling(overrides))}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.=+-]+", "-", text, flags=re.ASCII).strip("-.")[:LONGEST] or "x"
+
+
+def _hash(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]

@@ -1,0 +1,154 @@
+"""From the overrides of a sweep's jobs to jobs that can be run, or to what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_cli.config.overrides import split
+from gan_cli.config.schema import Settings
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.runs.folder import FAILED, FINISHED, UNKNOWN, RunFolder
+from gan_cli.sweeps.index import WAITING, Entry, Index
+from gan_cli.sweeps.naming import job_name, typed
+
+PLACES = ("run.dir", "run.name")
+PLAIN = re.compile(r"[\w/.+\-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a sweep.
+
+    Attributes:
+        name: short, and the same whenever the sweep is started.
+        overrides: as one types them.
+        run: its run folder.
+        arguments: of `gan-train`, which begin it or go on with it.
+        settings: validated.
+    """
+
+    name: str
+    overrides: list[str]
+    run: Path
+    arguments: list[str]
+    settings: Settings
+
+
+def plan(
+    settings_of: Callable[[Sequence[str]], Settings],
+    overrides: Sequence[Sequence[str]],
+    swept: Sequence[str],
+    folder: Path,
+    options: Sequence[str] = (),
+) -> list[Job]:
+    """The jobs.
+
+    Args:
+        settings_of: composes and validates a job's overrides.
+        overrides: of each job, as Hydra gives them.
+        swept: keys that take several values.
+        folder: the sweep's.
+        options: what else each `gan-train` is given.
+
+    Raises:
+        ConfigError: lists the faults of all jobs, and which jobs those are.
+    """
+    jobs: dict[str, Job] = {}
+    faults: dict[str, list[str]] = {}
+    taken: dict[Path, str] = {}
+    for one in overrides:
+        said = [typed(override) for override in one]
+        own = " ".join(text for text in said if split(text)[0] in swept) or "its one job"
+        try:
+            settings = settings_of(one)
+            job = _job(settings, one, swept, folder, options)
+            other = taken.setdefault(job.run.absolute(), job.name)
+            if other != job.name:
+                raise ConfigError(
+                    f"run.dir, run.name: {job.run} would be the folder of several jobs; give each "
+                    "its own, such as run.name=x-${seed}"
+                )
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                faults.setdefault(line, []).append(own)
+            continue
+        jobs[job.name] = job
+    if faults:
+        lines = (_located(line, named, len(overrides)) for line, named in faults.items())
+        raise ConfigError("\n".join(lines))
+    return list(jobs.values())
+
+
+def _located(line: str, named: Sequence[str], jobs: int) -> str:
+    """A fault with the jobs that have it, where not all do."""
+    if len(named) == jobs:
+        return line
+    more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+    return f"{line} (with {named[0]}{more})"
+
+
+def _job(
+    settings: Settings,
+    overrides: Sequence[str],
+    swept: Sequence[str],
+    folder: Path,
+    options: Sequence[str],
+) -> Job:
+    said = [typed(override) for override in overrides]
+    name = job_name(said, swept)
+    keys = f"sweep.keys=[{','.join(swept)}]"
+    if settings.resume is not None:
+        run = Path(settings.resume)
+        arguments = [*overrides, keys]
+    else:
+        run = folder / name
+        if settings.run.dir is not None:
+            run = Path(settings.run.dir)
+        elif settings.run.name is not None:
+            run = Path(settings.run.root) / settings.run.name
+        kept = [text for text in overrides if split(text)[0] not in PLACES]
+        arguments = [*kept, f"run.dir={quoted(run)}", keys]
+    return Job(name, said, run, [*options, *arguments], settings)
+
+
+def quoted(path: Path) -> str:
+    """A path as the value of an override."""
+    text = str(path)
+    if PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("'", r"\'")
+    return f"'{escaped}'"
+
+
+def enter(jobs: Sequence[Job], index: Index, retry_failed: bool) -> list[Job]:
+    """Put the jobs into the index; those that are to be run, the others are done.
+
+    What a job's run folder says goes before what the index says.
+    """
+    due = []
+    for job in jobs:
+        new = Entry(job.name, job.overrides, index.called(job.run))
+        entry = index.entries.setdefault(job.name, new)
+        state = standing(job, entry)
+        if state == FINISHED or (state == FAILED and not retry_failed):
+            entry.state = state
+            continue
+        entry.state = WAITING
+        due.append(job)
+    return due
+
+
+def standing(job: Job, entry: Entry) -> str:
+    """How the job stands: as its run folder says, where that tells."""
+    if job.settings.resume is not None:  # the folder tells of the time before
+        return entry.state
+    try:
+        found = RunFolder(job.run).read_status()["status"]
+    except CheckpointError:
+        return WAITING  # the run itself will complain
+    if found == UNKNOWN:
+        return entry.state if entry.state == FAILED else WAITING
+    return str(found)

@@ -1,0 +1,1 @@
+"""Hydra plugins of gan-train: the launchers of `-m`."""

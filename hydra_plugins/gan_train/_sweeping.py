@@ -1,0 +1,103 @@
+"""What our launchers share: from Hydra's words to a request of `gan_cli.sweeps`."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, flag_override, open_dict
+
+if TYPE_CHECKING:
+    from gan_cli.config.schema import Settings
+    from gan_cli.sweeps.launching import Means
+
+
+class SweepLauncher(Launcher):
+    """Hands all jobs to `gan_cli.sweeps`, which runs each as a `gan-train` of its own."""
+
+    @abstractmethod
+    def means(self) -> Means:
+        """How jobs are run.
+
+        Raises:
+            ConfigError: they cannot be, with these settings.
+        """
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.context, self.config = hydra_context, config
+        # The sweeper writes its multirun.yaml before it calls us; sweep.json is what stays.
+        self.scratch = tempfile.TemporaryDirectory(prefix="gan-train-")
+        with flag_override(config, ["struct", "readonly"], [False, False]):
+            config.hydra.sweep.dir = self.scratch.name
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        from gan_cli.sweeps import launching
+
+        self.scratch.cleanup()
+        fixed, swept = self._kinds()
+        sweep, folder = self.config.sweep, self.config.sweep.dir
+        launching.run(
+            launching.Request(
+                self._settings,
+                job_overrides,
+                fixed,
+                swept,
+                Path(self.config.run.root).expanduser(),
+                None if folder is None else Path(folder).expanduser(),
+                sweep.name,
+                sweep.retry_failed,
+                self.config.dry_run,
+            ),
+            self.means(),
+        )
+        return []
+
+    def _kinds(self) -> tuple[list[str], list[str]]:
+        """The overrides that all jobs share, and the keys that take several values."""
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        params = self.config.hydra.sweeper.get("params") or {}
+        texts = [f"{key}={value}" for key, value in params.items()]
+        texts += self.config.hydra.overrides.task
+        fixed: dict[str, str] = {}
+        swept: dict[str, None] = {}
+        for override in OverridesParser.create().parse_overrides(texts):
+            key = override.get_key_element().lstrip("+")
+            fixed.pop(key, None)
+            swept.pop(key, None)
+            if override.is_sweep_override():
+                swept[key] = None
+            else:
+                fixed[key] = f"{key}={override.get_value_element_as_str()}"
+        return list(fixed.values()), list(swept)
+
+    def _settings(self, overrides: Sequence[str]) -> Settings:
+        from hydra.core.hydra_config import HydraConfig
+
+        from gan_cli.config.overrides import explain, prepare
+        from gan_cli.config.reading import read
+        from gan_cli.errors import ConfigError
+        from gan_cli.sweeps.launching import command, options
+
+        line = prepare([*options(command.get()), *overrides])
+        try:
+            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        except Exception as error:
+            message = explain(error)
+            if message is None:
+                raise
+            raise ConfigError(message) from error
+        HydraConfig.instance().set_config(config)
+        with open_dict(config):
+            del config["hydra"]
+        return read(config, line)
