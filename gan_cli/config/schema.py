@@ -112,7 +112,7 @@ class Sweep(Strict):
     dir: Folder | None = None
     name: Annotated[Text, AfterValidator(_file_name)] | None = None
     retry_failed: bool = False
-    keys: list[str] = []
+    keys: list[str] = []  # that vary; the sweep sets it
 
 
 class Runtime(Strict):

@@ -91,9 +91,7 @@ class Forker:
                 for process in self._running.values():
                     process.status = -signal.SIGKILL
                 self._running.clear()
-                self._nursery.stdout.close()
-                self._nursery.wait()
-                self._nursery = None
+                self.close()
                 return
             *lines, self._heard = (self._heard + block).split(b"\n")
             for news in map(json.loads, lines):

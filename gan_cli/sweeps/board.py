@@ -1,4 +1,4 @@
-"""What the user sees of a sweep: a live table on a terminal, lines elsewhere, a table at the end."""
+"""What the user sees of a sweep: a live table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class Board:
         """A job has started, or goes on."""
         log.info(f"{entry.name}: begins")
 
-    def ended(self, entry: Entry, run: Path, log_file: Path) -> None:
+    def ended(self, entry: Entry, run: Path, path: Path) -> None:
         """A job has ended; a failure comes with its reason and the place of its log."""
         if entry.state in (FAILED, KILLED):
-            log.error(f"{entry.name}: {entry.state}: {entry.error} (see {log_file})")
+            log.error(f"{entry.name}: {entry.state}: {entry.error} (see {path})")
         else:
             log.info(f"{entry.name}: {entry.state} ({self.count()})")
 
@@ -108,9 +108,9 @@ class LiveBoard(Board):
     def began(self, entry: Entry) -> None:
         self._draw()
 
-    def ended(self, entry: Entry, run: Path, log_file: Path) -> None:
+    def ended(self, entry: Entry, run: Path, path: Path) -> None:
         if entry.state in (FAILED, KILLED):
-            super().ended(entry, run, log_file)
+            super().ended(entry, run, path)
         watcher = Watcher(run)
         watcher.look()
         self._last[entry.name] = [*show(watcher)[:3], ""]
@@ -149,14 +149,14 @@ def board_for(entries: Mapping[str, Entry], names: Sequence[str]) -> Board:
 
 
 def failures(entries: Sequence[Entry], logs: Path) -> Table:
-    """The jobs that failed, each with its reason and the place of its log."""
+    """The jobs that failed, each with its reason and its log, which is in `logs`."""
     from rich.table import Table
 
-    table = Table(title="failed", title_justify="left")
+    table = Table(title=f"failed; logs are in {logs}", title_justify="left")
     table.add_column("job", overflow="fold")
-    for name in ("status", "reason", "log"):
-        table.add_column(name, overflow="fold")
+    table.add_column("status", justify="right")
+    table.add_column("reason")
     for entry in entries:
         status = "" if entry.exit_status is None else str(entry.exit_status)
-        table.add_row(entry.name, status, entry.error or "", str(logs / f"{entry.name}.log"))
+        table.add_row(entry.name, status, entry.error or "")
     return table

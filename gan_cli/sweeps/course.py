@@ -43,15 +43,15 @@ class Running:
     watchers: list[Watcher] = field(default_factory=list)
 
 
-class Board(Protocol):
+class Audience(Protocol):
     """Shows how the sweep stands."""
 
     def began(self, entry: Entry) -> None:
         """A job has started, or goes on."""
         ...
 
-    def ended(self, entry: Entry, run: Path, log: Path) -> None:
-        """A job has ended, well or not."""
+    def ended(self, entry: Entry, run: Path, path: Path) -> None:
+        """A job has ended, well or not; `path` is its log."""
         ...
 
     def show(self, watchers: dict[str, Watcher]) -> None:
@@ -104,7 +104,7 @@ class Course:
         index: Index,
         starter: Starter,
         slots: Slots,
-        board: Board,
+        board: Audience,
         arguments: Callable[[Sequence[Job]], Sequence[str]],
         grace: float = GRACE,
     ) -> None:

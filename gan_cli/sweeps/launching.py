@@ -103,8 +103,8 @@ def run(request: Request, means: Means) -> None:
         index = Index(place)
         due = enter(jobs, index, request.retry_failed)
         index.write(RUNNING, command=shlex.join(["gan-train", *sys.argv[1:]]), keys=request.swept)
-        done, left = len(jobs) - len(due), "the rest goes on" if len(due) < len(jobs) else ""
-        log.info(f"{place}: {len(jobs)} jobs" + (f", {done} done before; {left}" if done else ""))
+        done = f", {len(jobs) - len(due)} of them done before" if len(due) < len(jobs) else ""
+        log.info(f"{place}: {len(jobs)} jobs{done}")
         if due:
             slots = means.slots(due)
             log.info(f"{slots.count} at once; tensorboard --logdir {place}")

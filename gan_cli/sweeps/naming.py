@@ -52,7 +52,8 @@ def job_name(overrides: Sequence[str], swept: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^\w.=+-]+", "-", text, flags=re.ASCII).strip("-.")[:LONGEST] or "x"
+    plain = re.sub(r"[^\w.=+-]+", "-", text, flags=re.ASCII)
+    return re.sub(r"--+", "-", plain).strip("-.")[:LONGEST] or "x"
 
 
 def _hash(texts: Sequence[str]) -> str:

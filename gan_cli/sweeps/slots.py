@@ -93,7 +93,7 @@ class Slots:
             self._used[name] -= 1
 
     def environment(self, slot: Slot, before: Mapping[str, str], own: bool) -> dict[str, str]:
-        """Of a job's process; where it chose its number of `own` threads, or you did, that stays."""
+        """Of a job's process, which may have chosen its number of threads itself (`own`)."""
         found = dict(before)
         if not own:
             found.setdefault("OMP_NUM_THREADS", str(self.threads))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks.callback import Callback
 from gan_cli.callbacks.health import DivergenceError, Health
@@ -205,7 +205,19 @@ def comparable(session: Session) -> dict[str, bool | str | int | float]:
     if session.model.prior is not None:
         table["prior.dim"] = session.model.prior.dim
     table |= {f"lr.{name}": player.rate for name, player in session.players.items()}
-    return table
+    return table | swept(settings)
+
+
+def swept(settings: Settings) -> dict[str, bool | str | int | float]:
+    """The settings that vary in the sweep that the run is one of."""
+    values: dict[str, bool | str | int | float] = {}
+    for key in settings.sweep.keys:
+        value: Any = settings.model_dump()
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None and not isinstance(value, dict):  # groups are among the choices
+            values[key] = value if isinstance(value, int | float) else str(value)
+    return values
 
 
 def begin_text(session: Session) -> str:

@@ -1,0 +1,110 @@
+"""Processes by both ways of starting them: what comes back, what they see, how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from waiting import wait_for
+
+from gan_cli.errors import UserError
+from gan_cli.jobs.forking import Forker, possible
+from gan_cli.jobs.starting import Process, Spawner, Starter
+from gan_cli.runs.folder import RunFolder
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+pytestmark = pytest.mark.skipif(not possible(), reason="only Linux has PR_SET_PDEATHSIG")
+
+
+@pytest.fixture(params=["spawn", "fork"])
+def starter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
+    one = Spawner("standin") if request.param == "spawn" else Forker("standin:main", ())
+    yield one
+    one.close()
+
+
+def ended(process: Process) -> int:
+    wait_for(lambda: process.poll() is not None)
+    status = process.poll()
+    assert status is not None
+    return status
+
+
+def test_statuses_logs_and_environments_come_back(starter: Starter, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    marked = {**os.environ, "MARK": "here", "OMP_NUM_THREADS": "3"}
+    assert ended(starter.start(["act=report"], log, marked)) == 0
+    first, told = log.read_text().splitlines()
+    assert first == "before"
+    assert json.loads(told)["MARK"] == "here"
+    assert json.loads(told)["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(("act", "status"), [("finish", 0), ("fail", 1), ("die", -9)])
+def test_how_it_ended(starter: Starter, tmp_path: Path, act: str, status: int) -> None:
+    run = f"run.dir={tmp_path / 'run'}"
+    assert ended(starter.start([run, f"act={act}"], tmp_path / "log", os.environ)) == status
+
+
+def test_one_that_is_asked_to_stop_saves(starter: Starter, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    arguments = [f"run.dir={run.path}", "act=hang"]
+    process = starter.start(arguments, tmp_path / "log", os.environ)
+    wait_for(lambda: run.read_status()["status"] == "running")
+    process.send(signal.SIGTERM)
+    assert ended(process) == 130
+    assert run.read_status()["status"] == "interrupted"
+    process.send(signal.SIGKILL)  # nothing, and no error
+
+
+def test_a_log_that_cannot_be_written_is_named(starter: Starter, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none/log: cannot be written"):
+        starter.start([], tmp_path / "none" / "log", os.environ)
+
+
+LAUNCHER = """
+import os, signal, sys
+from pathlib import Path
+from gan_cli.jobs.forking import Forker
+from gan_cli.jobs.starting import Spawner
+starter = Spawner("standin") if sys.argv[1] == "spawn" else Forker("standin:main", ())
+place = Path(sys.argv[2])
+starter.start([f"run.dir={place / 'run'}", "act=hang"], place / "log", os.environ)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("way", ["spawn", "fork"])
+def test_nothing_is_left_when_the_starter_is_killed(tmp_path: Path, way: str) -> None:
+    run = RunFolder(tmp_path / "run")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{TESTS}"}
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, way, tmp_path], env=environment)
+    wait_for(lambda: run.read_status()["status"] == "running")
+    launcher.kill()
+    launcher.wait()
+    wait_for(lambda: run.read_status()["status"] == "interrupted")
+
+
+def test_when_the_forking_process_is_killed_its_jobs_are_lost_and_others_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
+    forker, run = Forker("standin:main", ()), RunFolder(tmp_path / "run")
+    process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
+    wait_for(lambda: run.read_status()["status"] == "running")
+    assert forker._nursery is not None
+    forker._nursery.kill()
+    assert ended(process) == -9
+    wait_for(lambda: run.read_status()["status"] == "interrupted")
+    again = forker.start([f"run.dir={run.path}"], tmp_path / "log", os.environ)
+    assert ended(again) == 0
+    forker.close()

@@ -1,0 +1,85 @@
+"""Names of sweeps and jobs; places with GPUs and threads."""
+
+from __future__ import annotations
+
+import pytest
+
+from gan_cli.sweeps.naming import job_name, sweep_name
+from gan_cli.sweeps.slots import Slots, at_once, gpus
+
+
+def test_a_sweep_keeps_its_name_when_values_are_added_and_what_is_no_part_of_it_changes() -> None:
+    fixed = ["model=gan", "steps=20"]
+    name = sweep_name(fixed, ["seed", "prior"])
+    assert name.startswith("prior-seed-")
+    assert name == sweep_name(fixed[::-1], ["prior", "seed"])
+    apart = ["hydra.launcher.n_jobs=2", "sweep.retry_failed=true", "dry_run=true", "run.root=x"]
+    assert name == sweep_name([*fixed, *apart, "runtime.threads=2"], ["prior", "seed"])
+    assert name != sweep_name(["model=gan", "steps=21"], ["prior", "seed"])
+    assert name != sweep_name(fixed, ["seed"])
+    assert name != sweep_name([*fixed, "seed=1"], ["prior"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "starts"),
+    [
+        (["model=wgan", "++seed=1", "++steps=3"], "wgan-seed1-"),
+        (["model=gan", "++seed=1", "++data.root='/a/b c'"], "gan-seed1-a-b-c-"),
+        (["model=gan", "++seed=1", f"++data.root={'x/' * 300}"], "gan-seed1-x-x-x-"),
+        (["model=gan", "++seed=1", "++data.size=[64,96]"], "gan-seed1-64-96-"),
+    ],
+)
+def test_a_job_s_name_is_short_and_a_single_folder(overrides: list[str], starts: str) -> None:
+    name = job_name(overrides, ["model", "seed", "data.root", "data.size"])
+    assert name.startswith(starts)
+    assert len(name) <= 70
+    assert not set(name) & set("/\\' ,[]")
+
+
+def test_job_s_names_tell_their_overrides_apart() -> None:
+    names = {
+        job_name(["seed=1", f"data.root={'x/' * 300}{end}"], ["data.root"]) for end in ("a", "b")
+    }
+    assert len(names) == 2
+
+
+def test_how_many_at_once() -> None:
+    assert at_once(None, 10, ["0", "1"], 1) == 2
+    assert at_once(None, 10, ["0", "1"], 2) == 1
+    assert at_once(None, 1, ["0", "1"], 1) == 1
+    assert at_once(5, 10, ["0", "1"], 1) == 5
+    assert at_once(50, 10, [], 1) == 10
+    assert at_once(None, 1000, [], 1) >= 1
+
+
+def test_gpus_are_those_that_are_visible() -> None:
+    assert gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-8f"}) == ["2", "GPU-8f"]
+    assert gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
+    assert gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
+
+
+def test_each_job_has_the_gpu_that_is_used_least_and_its_share_of_threads() -> None:
+    slots = Slots(3, ["4", "7"], 1, 16)
+    taken = [slots.take() for _ in range(4)]
+    assert [slot and slot.devices for slot in taken] == [("4",), ("7",), ("4",), None]
+    assert taken[1] is not None
+    slots.give(taken[1])
+    again = slots.take()
+    assert again is not None
+    assert again.devices == ("7",)
+    found = slots.environment(again, {"A": "b", "CUDA_VISIBLE_DEVICES": "4,7"}, own=False)
+    assert found == {"A": "b", "CUDA_VISIBLE_DEVICES": "7", "OMP_NUM_THREADS": "5"}
+
+
+def test_threads_that_were_chosen_stay() -> None:
+    slots = Slots(2, [], 1, 8)
+    slot = slots.take()
+    assert slot is not None
+    assert slots.environment(slot, {"OMP_NUM_THREADS": "3"}, own=False)["OMP_NUM_THREADS"] == "3"
+    assert "OMP_NUM_THREADS" not in slots.environment(slot, {}, own=True)
+
+
+def test_several_gpus_for_one_job() -> None:
+    slots = Slots(2, ["0", "1", "2", "3"], 2, 8)
+    taken = [slots.take(), slots.take()]
+    assert [slot and slot.devices for slot in taken] == [("0", "1"), ("2", "3")]

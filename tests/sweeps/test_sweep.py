@@ -1,0 +1,170 @@
+"""A sweep of stand-ins: what is run, what is kept, what is told, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from waiting import wait_for
+
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.exits import RunFailedError
+from gan_cli.runs.folder import RunFolder
+from gan_cli.sweeps.index import locked
+
+if TYPE_CHECKING:
+    from conftest import Sweep  # type: ignore[attr-defined]
+
+
+def runs(sweep: Sweep) -> list[RunFolder]:
+    return [RunFolder(sweep.place / job["run"]) for job in sweep.index["jobs"]]
+
+
+def when(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    """Do something in the middle of a sweep."""
+
+    def wait() -> None:
+        wait_for(condition)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def states_of_runs(sweep: Sweep) -> list[str]:
+    if not (sweep.place / "sweep.json").exists():
+        return []
+    return [run.read_status()["status"] for run in runs(sweep)]
+
+
+def test_all_jobs_are_run_and_indexed(sweep: Sweep) -> None:
+    sweep.run("finish", "finish", "finish")
+    assert sweep.index["state"] == "finished"
+    assert sweep.index["command"] == "gan-train -m act=x,y"
+    assert sweep.index["keys"] == ["act", "seed"]
+    for number, job in enumerate(sweep.index["jobs"]):
+        assert job["overrides"] == ["act=finish", f"seed={number}"]
+        assert (sweep.place / job["run"] / "status.json").exists()
+        assert (job["state"], job["exit_status"], job["error"]) == ("finished", 0, None)
+        assert job["started"] <= job["ended"]
+
+
+def test_a_failure_and_a_kill_are_told_at_once_and_the_rest_goes_on(
+    sweep: Sweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RunFailedError, match="2 jobs failed"):
+        sweep.run("fail", "die", "finish", "finish")
+    assert sweep.states == ["failed", "killed", "finished", "finished"]
+    first, second, *_ = sweep.index["jobs"]
+    assert (first["exit_status"], first["error"]) == (1, "it broke at step 10")
+    assert second["exit_status"] == -signal.SIGKILL
+    said = capfd.readouterr().err
+    log = sweep.place / "logs" / f"{first['name']}.log"
+    assert f"{first['name']}: failed: it broke at step 10 (see {log})" in said
+    assert "killed by SIGKILL, as the operating system does where memory runs out" in said
+    assert "2 of 4 jobs finished" in said
+    assert "this never works" in log.read_text()
+
+
+def test_again_finished_ones_are_skipped_failed_ones_left_and_new_ones_added(
+    sweep: Sweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RunFailedError):
+        sweep.run("finish", "fail")
+    before = sweep.index["jobs"]
+    with pytest.raises(RunFailedError):
+        sweep.run("finish", "fail", "finish")
+    assert sweep.index["jobs"][:2] == before
+    assert sweep.states == ["finished", "failed", "finished"]
+    said = capfd.readouterr().err
+    assert "3 jobs, 2 of them done before" in said
+    assert "1 failed before; sweep.retry_failed=true runs them again" in said
+    with pytest.raises(RunFailedError):
+        sweep.run("finish", "fail", retry_failed=True)
+    assert sweep.index["jobs"][0] == before[0]
+    assert runs(sweep)[1].read_status()["step"] == 20  # it went on from 10
+
+
+def test_a_signal_stops_all_and_the_same_sweep_goes_on(sweep: Sweep) -> None:
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    both = ["running", "running", "unknown"]
+    thread = when(lambda: states_of_runs(sweep) == both, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run("hang", "hang", "hang")
+    thread.join()
+    assert states_of_runs(sweep) == ["interrupted", "interrupted", "unknown"]
+    assert sweep.states == ["interrupted", "interrupted", "waiting"]
+    assert sweep.index["state"] == "interrupted"
+    thread = when(lambda: states_of_runs(sweep)[:2] == ["running", "running"], interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run("hang", "hang", "hang")
+    thread.join()
+    assert [run.read_status()["step"] for run in runs(sweep)] == [10, 10, None]
+
+
+def test_a_second_sweep_in_the_folder_is_refused(sweep: Sweep) -> None:
+    sweep.run("finish")
+    before = sweep.index
+    with locked(sweep.place), pytest.raises(CheckpointError, match=f"process {os.getpid()} on"):
+        sweep.run("finish", "finish")
+    assert sweep.index == before
+
+
+def test_faults_of_any_job_are_found_before_the_first_one_starts(sweep: Sweep) -> None:
+    sweep.wrong = {"seed=1": "prior.dim = 0: no", "act=finish": "bogus: unknown key"}
+    with pytest.raises(ConfigError) as refused:
+        sweep.run("finish", "finish")
+    assert str(refused.value).splitlines() == [
+        "bogus: unknown key",
+        "prior.dim = 0: no (with act=finish seed=1)",
+    ]
+    assert not sweep.place.exists()
+
+
+def test_a_dry_run_lists_the_jobs(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep.run("finish")
+    sweep.run("finish", "fail", dry_run=True)
+    said = capsys.readouterr().out
+    assert "2 jobs" in said
+    assert "act=finish seed=0" in said
+    assert "waiting" in said.splitlines()[-1]
+    assert len(sweep.states) == 1
+
+
+def test_without_its_index_a_sweep_knows_its_runs_by_their_folders(sweep: Sweep) -> None:
+    sweep.run("finish")
+    (sweep.place / "sweep.json").unlink()
+    (path,) = sweep.place.glob("finish*")
+    before = (path / "status.json").stat().st_mtime_ns
+    sweep.run("finish")
+    assert (path / "status.json").stat().st_mtime_ns == before
+    assert sweep.states == ["finished"]
+
+
+def test_a_damaged_index_is_named(sweep: Sweep) -> None:
+    sweep.run("finish")
+    (sweep.place / "sweep.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"sweep\.json: cannot be read"):
+        sweep.run("finish")
+    (sweep.place / "sweep.json").write_text(json.dumps({"version": 99, "jobs": []}))
+    with pytest.raises(CheckpointError, match="newer gan-train"):
+        sweep.run("finish")
+
+
+def test_a_run_folder_of_one_s_own_must_be_each_job_s_own(sweep: Sweep, tmp_path: Path) -> None:
+    shared = sweep.settings.run.model_copy(update={"dir": str(tmp_path / "x")})
+    sweep.settings = sweep.settings.model_copy(update={"run": shared})
+    with pytest.raises(ConfigError, match="x would be the folder of several jobs"):
+        sweep.run("finish", "finish")
+    sweep.run("finish")
+    assert RunFolder(tmp_path / "x").read_status()["status"] == "finished"
+    assert sweep.index["jobs"][0]["run"] == str(tmp_path / "x")

@@ -1,0 +1,71 @@
+"""`gan-train -m` as a user meets it, with real trainings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from test_train import gan_train, start
+from waiting import wait_for
+
+from gan_cli.runs import checkpoint
+from gan_cli.runs.folder import RunFolder
+
+TOY = ["model=gan", "data=ring", "batch_size=8", "network.width=8", "runtime.device=cpu"]
+
+
+def index(folder: Path) -> list[dict[str, object]]:
+    return json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["jobs"]
+
+
+def test_a_sweep_goes_on_to_its_end_whatever_becomes_of_a_job(tmp_path: Path) -> None:
+    common = [*TOY, "optimizer=sgd", "steps=4", "log_every=2", "sweep.dir=all"]
+    said = gan_train("-m", *common, "optimizer.lr=1e-3,1e30", cwd=tmp_path, expect=1)
+    assert "1 of 2 jobs finished" in said
+    assert "the run has diverged" in said
+    said = gan_train("-m", *common, "optimizer.lr=1e-3,1e30,1e-4", cwd=tmp_path, expect=1)
+    assert "3 jobs, 2 of them done before" in said
+    jobs = index(tmp_path / "all")
+    assert [job["state"] for job in jobs] == ["finished", "failed", "finished"]
+    for job in (jobs[0], jobs[2]):
+        run = RunFolder(tmp_path / "all" / str(job["run"]))
+        assert run.read_status()["step"] == 4
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> None:
+    options = [f"hydra.launcher.fork={str(way == 'fork').lower()}", "hydra.launcher.n_jobs=2"]
+    sweep = ["-m", *TOY, "seed=1,2", "steps=1000000", "log_every=5", "sweep.dir=all", *options]
+    process = start(*sweep, cwd=tmp_path)
+    curves = "all/seed*/metrics.jsonl"
+    wait_for(lambda: len(list(tmp_path.glob(curves))) == 2 or process.poll() is not None)
+    runs = [RunFolder(path.parent) for path in tmp_path.glob(curves)]
+    pids = [run.read_status()["pid"] for run in runs]
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "the same command goes on" in said
+    assert len(runs) == 2
+    for run, pid in zip(runs, pids, strict=True):
+        status = run.read_status()
+        assert status["status"] == "interrupted"
+        assert checkpoint.load(run.checkpoints / "last.pt")["step"] == status["step"] > 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_faults_are_told_before_anything_starts(tmp_path: Path) -> None:
+    said = gan_train("-m", *TOY, "seed=1,2", "prior.dim=3,0", cwd=tmp_path, expect=2)
+    assert "prior.dim = 0" in said
+    assert "(with seed=1 prior.dim=0 and 1 more)" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_lists_jobs_and_makes_nothing(tmp_path: Path) -> None:
+    said = gan_train("-m", *TOY, "seed=range(3)", "dry_run=true", cwd=tmp_path)
+    assert said.count("waiting") == 3
+    assert list(tmp_path.iterdir()) == []
