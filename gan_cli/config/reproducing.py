@@ -15,7 +15,7 @@ from gan_cli import duration
 from gan_cli.config.overrides import CONF, prepare
 from gan_cli.runs.resume import HORIZON, differences
 
-ASIDE = ("run", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
+ASIDE = ("run", "sweep", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
 PLAIN = re.compile(r"[A-Za-z_][\w./\-]*", re.ASCII)
 WORDS = ("null", "true", "false", "nan", "inf", "none")
 Config = dict[str, Any]

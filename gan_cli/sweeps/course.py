@@ -206,6 +206,8 @@ class Course:
         """Ask all once; kill them when the time is over, or at once when asked again."""
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self.grace
+            if self._running:
+                log.info("stopping: jobs save their state; Ctrl-C again would kill them")
             for one in self._running:
                 one.process.send(signal.SIGTERM)
         elif self.stopping.asked > 1 or time.monotonic() > self._kill_at:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -102,7 +101,7 @@ def run(request: Request, means: Means) -> None:
     with locked(place):
         index = Index(place)
         due = enter(jobs, index, request.retry_failed)
-        index.write(RUNNING, command=shlex.join(["gan-train", *sys.argv[1:]]), keys=request.swept)
+        index.write(RUNNING, command=typed(line), keys=request.swept)
         done = f", {len(jobs) - len(due)} of them done before" if len(due) < len(jobs) else ""
         log.info(f"{place}: {len(jobs)} jobs{done}")
         if due:
@@ -130,15 +129,25 @@ def arguments(jobs: Sequence[Job]) -> Sequence[str]:
     return job.arguments
 
 
+def typed(line: Command) -> str:
+    """The command line, for a shell."""
+    return shlex.join(["gan-train", *given(line), "-m", *line.overrides])
+
+
+def given(line: Command) -> list[str]:
+    """Where configs and code of the user's own are."""
+    found = [f"--config-dir={folder}" for folder in line.config_dirs]
+    return found + [f"--trust={module}" for module in line.trust]
+
+
 def options(line: Command) -> list[str]:
     """What of the command line each job is given beside its overrides."""
-    given = [f"--config-dir={folder}" for folder in line.config_dirs]
-    given += [f"--trust={module}" for module in line.trust]
+    found = given(line)
     for override in line.overrides:
         key, _ = split(override)
         if key.startswith("hydra") and not key.startswith(PASSED):
-            given.append(override)
-    return given
+            found.append(override)
+    return found
 
 
 def tell(

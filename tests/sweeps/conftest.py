@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,8 +61,7 @@ def settings() -> Settings:
 @pytest.fixture
 def sweep(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
     monkeypatch.setenv("PYTHONPATH", f"{TESTS.parent}:{TESTS}")
-    monkeypatch.setattr("sys.argv", shlex.split("gan-train -m act=x,y"))
-    token = launching.command.set(prepare([]))
+    token = launching.command.set(prepare(["-m", "seed=1,2"]))
     before = logging.getLogger().handlers[:]
     yield Sweep(settings, tmp_path / "sweep")
     logging.getLogger().handlers[:] = before

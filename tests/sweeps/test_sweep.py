@@ -47,7 +47,7 @@ def states_of_runs(sweep: Sweep) -> list[str]:
 def test_all_jobs_are_run_and_indexed(sweep: Sweep) -> None:
     sweep.run("finish", "finish", "finish")
     assert sweep.index["state"] == "finished"
-    assert sweep.index["command"] == "gan-train -m act=x,y"
+    assert sweep.index["command"] == "gan-train -m seed=1,2"
     assert sweep.index["keys"] == ["act", "seed"]
     for number, job in enumerate(sweep.index["jobs"]):
         assert job["overrides"] == ["act=finish", f"seed={number}"]
