@@ -86,12 +86,6 @@ def test_nothing_imports_an_entry_point(module: str) -> None:
     assert not ours(imported(MODULES[module])) & ENTRIES
 
 
-@pytest.mark.parametrize("module", sorted(room("jobs")))
-def test_processes_know_nothing_of_what_runs_in_them(module: str) -> None:
-    allowed = CONTRACT | room("jobs") | {"gan_cli.atomic"}
-    assert ours(imported(MODULES[module])) <= allowed
-
-
 @pytest.mark.parametrize("module", sorted(room("sweeps")))
 def test_sweeps_know_runs_by_their_folders_alone(module: str) -> None:
     rooms = ("training", "callbacks", "evaluation", "data", "sampling")
@@ -161,7 +155,7 @@ def test_ranks_know_nothing_of_what_they_train(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(room("jobs")))
 def test_jobs_know_processes_and_files_alone(module: str) -> None:
-    assert ours(imported(MODULES[module])) <= room("jobs")
+    assert ours(imported(MODULES[module])) <= room("jobs") | {"gan_cli.atomic", "gan_cli.errors"}
 
 
 @pytest.mark.parametrize("module", sorted(room("tuning")))
