@@ -94,10 +94,11 @@ def one(study: Study, plan: Plan, player: Player, turn: Turn) -> None:
     trial = turn.trial
     said = " ".join(f"{key}={text}" for key, text in turn.params.items())
     log.info(f"trial {trial.number}: {said}")
-    begun = time.monotonic()
+    begun = time.monotonic() - trial.user_attrs.get("seconds", 0.0)
     try:
         played = player.play(trial, turn.params)
     except StoppedError:
+        trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
         raise
     except BaseException as error:  # of the whole study; the trial is no longer on its way
         trial.set_user_attr("why", str(error))
@@ -148,4 +149,11 @@ def surroundings(plan: Plan, index: int) -> tuple[dict[str, str], list[str]]:
     given = any(override.startswith("runtime.threads=") for override in plan.fixed)
     if plan.tune.workers == 1 or given:
         return environment, []
-    return environment, [f"runtime.threads={max(1, (os.cpu_count() or 1) // plan.tune.workers)}"]
+    return environment, [f"runtime.threads={max(1, cores() // plan.tune.workers)}"]
+
+
+def cores() -> int:
+    """The CPU's cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -86,9 +86,9 @@ def text(plan: Plan, found: Sequence[Row], shares: Mapping[str, float]) -> Itera
         yield f"<p>Best: trial {best[0].number} with {number(best[0].value)}: "
         yield f"<code>{escape(params)}</code></p>"
         yield '<div class="charts">'
-        yield figure("Every complete trial, and the best so far", history(plan, found))
+        yield figure("Each trial, and the best so far; grey: pruned", history(plan, found))
         if any(row.curve for row in found):
-            yield figure("Each trial's curve; those that were pruned are grey", curves(plan, found))
+            yield figure("Each trial's curve; grey: pruned", curves(plan, found))
         yield "</div>"
     if shares:
         yield "<h2>Which settings matter</h2><p>Share of each setting in how the best trials "
@@ -101,7 +101,7 @@ def text(plan: Plan, found: Sequence[Row], shares: Mapping[str, float]) -> Itera
     if best:
         yield '<h2>Settings</h2><div class="charts">'
         for dimension in plan.dimensions:
-            yield figure("", slices(plan, best, dimension))
+            yield figure("", slices(plan, found, dimension))
         yield "</div>"
     yield from trials(plan, found, best)
     yield "</body></html>\n"
@@ -114,23 +114,30 @@ def figure(caption: str, picture: str) -> str:
 
 def history(plan: Plan, found: Sequence[Row]) -> str:
     """Values in the order of the trials, with the best so far."""
-    complete = [
-        (float(row.number), row.value)
-        for row in found
-        if row.state == COMPLETE and row.value is not None
-    ]
-    x = drawing.axis("trial", [place for place, _ in complete])
-    y = value_axis([value for _, value in complete])
+    valued = judged(found)
+    x = drawing.axis("trial", [float(row.number) for row, _ in valued])
+    y = value_axis([value for _, value in valued])
     pick = min if plan.direction == MINIMIZE else max
     so_far: list[drawing.Point] = []
-    for place, value in complete:
-        so_far.append((place, pick(value, so_far[-1][1]) if so_far else value))
+    for row, value in valued:
+        if row.state == COMPLETE:
+            best = pick(value, so_far[-1][1]) if so_far else value
+            so_far.append((float(row.number), best))
     marks = [drawing.line(so_far, x, y, "best", "best so far")]
     marks += [
-        drawing.circle(point, x, y, COMPLETE, f"trial {point[0]:.0f}: {number(point[1])}")
-        for point in complete
+        drawing.circle((row.number, value), x, y, row.state, f"trial {row.number}: {number(value)}")
+        for row, value in valued
     ]
     return drawing.chart(x, y, marks)
+
+
+def judged(found: Sequence[Row]) -> list[tuple[Row, float]]:
+    """Trials that can be drawn: the complete ones, and the pruned ones where they were given up."""
+    return [
+        (row, row.value)
+        for row in found
+        if row.state in (COMPLETE, PRUNED) and row.value is not None and math.isfinite(row.value)
+    ]
 
 
 def curves(plan: Plan, found: Sequence[Row]) -> str:
@@ -149,25 +156,25 @@ def curves(plan: Plan, found: Sequence[Row]) -> str:
     return drawing.chart(x, y, marks)
 
 
-def slices(plan: Plan, best: Sequence[Row], dimension: Dimension) -> str:
+def slices(plan: Plan, found: Sequence[Row], dimension: Dimension) -> str:
     """Values over one setting."""
     if dimension.kind == "choice":
         x = drawing.named(dimension.key, dimension.choices)
-        places = [dimension.choices.index(row.params[dimension.key]) for row in best]
     else:
         x = drawing.Axis(dimension.key, dimension.low, dimension.high, dimension.log)
-        places = [row.params[dimension.key] for row in best]
-    y = value_axis([row.value or 0.0 for row in best])
-    marks = [
-        drawing.circle(
-            (place, row.value or 0.0),
-            x,
-            y,
-            "best" if row is best[0] else COMPLETE,
-            f"trial {row.number}: {number(row.value)}",
+    valued = judged(found)
+    y = value_axis([value for _, value in valued])
+    first = [row.number for row in ranked(found, plan)[:1]]
+    valued.sort(key=lambda pair: (pair[0].number in first, pair[0].state == COMPLETE))
+    marks = []
+    for row, value in valued:
+        place = row.params[dimension.key]
+        if dimension.kind == "choice":
+            place = dimension.choices.index(place)
+        kind = "best" if row.number in first else row.state
+        marks.append(
+            drawing.circle((place, value), x, y, kind, f"trial {row.number}: {number(value)}")
         )
-        for place, row in reversed(list(zip(places, best, strict=True)))
-    ]
     return drawing.chart(x, y, marks)
 
 

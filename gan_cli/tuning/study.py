@@ -47,13 +47,14 @@ def open_study(plan: Plan) -> Study:
     import optuna
 
     try:
-        return optuna.create_study(
-            storage=_storage(plan),
-            study_name=plan.folder.name,
-            direction=plan.direction,  # type: ignore[arg-type] - "minimize" or "maximize"
-            load_if_exists=True,
-            pruner=_pruner(plan),
-        )
+        with FileLock(plan.work / "study"):  # a new database's tables are made once
+            return optuna.create_study(
+                storage=_storage(plan),
+                study_name=plan.folder.name,
+                direction=plan.direction,  # type: ignore[arg-type] - "minimize" or "maximize"
+                load_if_exists=True,
+                pruner=_pruner(plan),
+            )
     except Exception as error:
         if plan.tune.storage is None:
             raise

@@ -118,7 +118,7 @@ def test_without_optuna_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 
 def test_workers_share_gpus_and_threads(base: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("gan_cli.tuning.command.cores", lambda: 8)
     plan = replace(base, tune=base.tune.model_copy(update={"workers": 3, "gpus": 2}))
     seen = [surroundings(plan, index) for index in range(3)]
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment, _ in seen] == ["4", "6", "4"]

@@ -76,6 +76,7 @@ def test_the_page_needs_nothing_else_and_shows_all_trials(base: Plan) -> None:
     assert seen.outside == []
     assert "http" not in text
     assert seen.tags.count("svg") == 4  # history, curves, and one for each setting
+    assert text.count('<circle class="pruned"') == 3  # in all but the curves
     assert "&lt;late&gt;" in text
     assert ">75%<" in text
     assert text.count("<tr class=") == len(FOUND)
