@@ -57,13 +57,14 @@ class ScreenHandler(logging.Handler):
 
     def __init__(self, silent: bool = False) -> None:
         super().__init__()
+        self.speaker = ""  # put before each message
         self.addFilter(lambda record: not (silent or getattr(record, "file_only", False)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message; long lines stay whole, so that commands in them can be copied."""
         prefix, style = LEVELS.get(record.levelno, ("", ""))
         try:
-            line = prefix + record.getMessage()
+            line = prefix + self.speaker + record.getMessage()
             if on_terminal():
                 from rich.text import Text
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from gan_cli.config.overrides import Command
+    from gan_cli.training.stacked.job import Job
 
 
 def main() -> None:
@@ -55,15 +56,25 @@ def compose(arguments: list[str]) -> int:
         command.set(line)
     overrides.open_path(line)
     statuses = []
+    wanted: list[Job] = []
 
     def task(config: DictConfig) -> None:
-        from gan_cli.training.run import train
+        from gan_cli.training.run import settings_of, train
 
         # Handled here and not by Hydra, which would print the overrides, and of several jobs
         # tell only the first one's error, at the end.
-        statuses.append(guarded(lambda: train(config, line)))
-        if statuses[-1] == INTERRUPTED:
-            raise KeyboardInterrupt
+        def job() -> int:
+            if not line.multirun:
+                return train(config, line)
+            from hydra.core.hydra_config import HydraConfig
+
+            from gan_cli.training.stacked.job import Job, command_of
+
+            overrides = HydraConfig.get().overrides.task
+            wanted.append(Job(settings_of(config, line), command_of(overrides, line)))
+            return DONE
+
+        statuses.append(guarded(job))
 
     # Hydra then raises what it would otherwise print before it exits.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -84,6 +95,10 @@ def compose(arguments: list[str]) -> int:
         if message is None:
             raise
         raise ConfigError(message) from error
+    if wanted:
+        from gan_cli.training.sweep import train_all
+
+        statuses.append(train_all(wanted, line))
     return max(statuses, default=DONE)
 
 

@@ -122,9 +122,10 @@ class Runtime(Strict):
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     threads: Annotated[int, Field(ge=1, le=4096)] | None
     compile: bool
-    graphs: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs have neither
+    graphs: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs lack these
     deterministic: bool = False
     sync_batch_norm: bool = False  # earlier runs have none
+    together: Annotated[str | bool, PlainValidator(_switch)] = "auto"
 
 
 class Settings(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
@@ -80,6 +81,13 @@ class SpectralNorm(_SpectralNorm):
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):
             return super().forward(weight)
+
+    @torch.no_grad()
+    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
+        # Torch's own writes with `out=`, which torch.vmap refuses; the numbers are the same.
+        for _ in range(n_power_iterations):
+            self._u.copy_(normalize(torch.mv(weight_mat, self._v), dim=0, eps=self.eps))
+            self._v.copy_(normalize(torch.mv(weight_mat.H, self._u), dim=0, eps=self.eps))
 
 
 def normalise_spectrum(module: nn.Module, but: nn.Module | None = None) -> None:

@@ -20,7 +20,7 @@ HORIZON = ("steps", "epochs", "images")  # one of them says how long a run is
 SAFE = ("max_time", "log_every", "sample_every", "resume", "force", "dry_run")
 SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation")
 SAFE_KEYS = (
-    *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic")),
+    *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic", "together")),
     "choices.experiment",
 )
 

@@ -49,10 +49,14 @@ class Average:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after `step` completed steps."""
-        if self.values:
+        self.merge(list(self.values.values()), list(self.weights.values()), step)
+
+    @torch.no_grad()
+    def merge(self, averages: list[Tensor], weights: list[Tensor], step: int) -> None:
+        """The update itself, of these averages by these weights."""
+        if averages:
             decay = min(self.decay, (1 + step) / (10 + step))
-            merge = get_ema_multi_avg_fn(decay)
-            merge(list(self.values.values()), list(self.weights.values()), step)
+            get_ema_multi_avg_fn(decay)(averages, weights, step)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

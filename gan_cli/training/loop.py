@@ -16,6 +16,7 @@ from numpy import ndarray
 from gan_cli.callbacks.callback import Callback
 from gan_cli.memory import resident
 from gan_cli.ranks.alone import ALONE, Ranks
+from gan_cli.training.driving import Course, drive
 from gan_cli.training.trainer import Trainer
 
 
@@ -117,6 +118,7 @@ class Loop:
         judge: evaluates the model, where the plan says so.
         last_point: of the curves, of an earlier start, that stays; what follows is told anew.
         ranks: who train together; they log, save and stop at the same steps.
+        stop: that several loops share; its handlers are then installed by who drives them.
     """
 
     def __init__(
@@ -129,11 +131,12 @@ class Loop:
         judge: Judge | None = None,
         last_point: int | None = None,
         ranks: Ranks = ALONE,
+        stop: StopRequest | None = None,
     ) -> None:
         self.trainer, self.plan, self.callbacks = trainer, plan, callbacks
         self._draw, self._save_to, self._judge = draw, save, judge
         self._last_point = trainer.step if last_point is None else last_point
-        self._ranks, self._stop = ranks, StopRequest(ranks.echo)
+        self._ranks, self._stop = ranks, stop or StopRequest(ranks.echo)
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
 
     def run(self) -> Outcome:
@@ -142,10 +145,14 @@ class Loop:
         Raises:
             KeyboardInterrupt: a second signal; nothing more is saved.
         """
+        with self._stop.installed():
+            return drive(self.course(), self.trainer.advance)
+
+    def course(self) -> Course[Outcome]:
+        """`run` in pieces: it yields wherever the trainer is to advance."""
         status = "failed"
         try:
-            with self._stop.installed():
-                outcome = self._run()
+            outcome = yield from self._run()
             status = outcome.state
         except KeyboardInterrupt:
             status = "interrupted"
@@ -156,7 +163,7 @@ class Loop:
                     ends.callback(callback.end, self.trainer.step, status)
         return outcome
 
-    def _run(self) -> Outcome:
+    def _run(self) -> Course[Outcome]:
         trainer, plan = self.trainer, self.plan
         begun = self._mark()
         for callback in self.callbacks:
@@ -167,7 +174,7 @@ class Loop:
         while trainer.step < plan.total and not give_up:
             step = trainer.step + 1
             due = step % plan.log_every == 0
-            trainer.advance(measure=due or step == plan.total)
+            yield due or step == plan.total
             for callback in self.callbacks:
                 callback.stepped(step)
             if due:

@@ -21,13 +21,15 @@ from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.ranks.joining import first_rank, joined
 from gan_cli.runs import checkpoint, resume
 from gan_cli.runs import folder as runs
+from gan_cli.runs.compact import compact
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
 from gan_cli.training import runtime
+from gan_cli.training.driving import Course, drive
 from gan_cli.training.ending import close, lost, recorded
 from gan_cli.training.evaluating import Watch, watch_of
 from gan_cli.training.following import follow, shared_judge
-from gan_cli.training.loop import Loop, Plan
+from gan_cli.training.loop import Judge, Loop, Plan, StopRequest
 from gan_cli.training.past import Past, earlier_run, pick_up, restore
 from gan_cli.training.pictures import Draw
 from gan_cli.training.session import Session, assemble
@@ -46,8 +48,21 @@ def train(config: DictConfig, line: Command) -> int:
         UserError: nothing was trained, and the message says why.
         RunFailedError: the run broke off.
     """
+    return train_settings(settings_of(config, line), line)
+
+
+def settings_of(config: DictConfig, line: Command) -> Settings:
+    """The validated settings of what Hydra composed.
+
+    Raises:
+        ConfigError: lists every fault.
+    """
     setup_logging(None, first_rank())
-    settings = at_home(read(config, line))
+    return at_home(read(config, line))
+
+
+def train_settings(settings: Settings, line: Command) -> int:
+    """As `train`."""
     with joined(settings.runtime.device) as ranks, ExitStack() as held:
         run, past, foreign = ranks.share(lambda: earlier_run(settings, line)), None, None
         if run is not None:
@@ -69,9 +84,18 @@ def train(config: DictConfig, line: Command) -> int:
 
 def begin(session: Session, watch: Watch | None) -> RunFolder:
     """Make the folder of a new run, which is not evaluated in vain."""
-    settings = session.settings
     if watch is not None:
         watch.prepare()
+    return folder_for(session)
+
+
+def folder_for(session: Session) -> RunFolder:
+    """A new run folder.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    settings = session.settings
     return runs.create(
         to_yaml(settings),
         model=settings.choices.get("model", "model"),
@@ -93,8 +117,7 @@ def at_home(settings: Settings) -> Settings:
 
 def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | None) -> int:
     """Train in the run's folder, which is locked; the exit status."""
-    settings, trainer, ranks = session.settings, session.trainer, session.ranks
-    text = to_yaml(settings)
+    ranks = session.ranks
     setup_logging(run.log if ranks.first else None, ranks.first)
     try:
         if past is not None:
@@ -110,50 +133,78 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
         ranks.on_loss(lambda why: lost(run, session, why))
         if past is not None:
             resume.trim(run.metrics, past.last_point)
-            run.write_config(text)
-        if watch is not None:
-            watch.run = run
-        run.write_status(runs.RUNNING, trainer.step, steps=session.total)
-        for warning in session.warnings:
-            log.warning(warning, extra=FILE_ONLY)  # the screen has it already
-        where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")
-        log.info(f"{run.path}: {begin_text(session)} on {where}")
-        if session.runtime.reasons:
-            log.info(f"runtime: {'; '.join(session.runtime.reasons)}")
-
-        def save(keep: bool) -> None:
-            if not trainer.is_finite():
-                raise DivergenceError(
-                    f"step {trainer.step}: weights are NaN or infinite and are not saved; the run "
-                    "has diverged. Try a lower optimizer.lr, or optimizer.clip_norm=1"
-                )
-            data = describe_data(session.dataset.spec, session.dataset.fingerprint)
-            state = trainer.state_dict() | {"config": text, "data": data}
-            best = None
-            if watch is not None:
-                state["evaluation"] = watch.state_dict()
-                best = watch.best
-            checkpoint.save(
-                run.checkpoints,
-                state,
-                trainer.step,
-                keep,
-                settings.checkpoint.keep,
-                best=best is not None and best.value is not None and best.step == trainer.step,
-            )
-            told = {} if best is None or best.value is None else {"best": best.told()}
-            run.write_status(runs.RUNNING, trainer.step, steps=session.total, **told)
-
-        draw = Draw(trainer, session.dataset, settings.seed)
-        callbacks = watchers(session, run, past, text)
-        plan = plan_of(session)
-        loop = Loop(trainer, plan, callbacks, draw, save, judge, last_point, ranks)
-        with recorded(run, session, save):
-            outcome = loop.run()
-        close(run, session, outcome, watch.best if watch else None)
-        return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
+            run.write_config(to_yaml(session.settings))
+        stop = StopRequest(ranks.echo)
+        begun = pieces(session, run, watch, stop, progress_of(session), judge, last_point)
+        with stop.installed():
+            return drive(begun, session.trainer.advance)
     finally:
         setup_logging(None)
+
+
+def pieces(
+    session: Session,
+    run: RunFolder,
+    watch: Watch | None,
+    stop: StopRequest,
+    progress: Callback,
+    judge: Judge | None,
+    last_point: int | None = None,
+) -> Course[int]:
+    """A run in its folder, in pieces: it yields wherever the trainer is to advance.
+
+    Args:
+        session: what is trained, at the step to go on from.
+        run: its folder, locked; the log goes there already.
+        watch: what evaluates it.
+        stop: tells when a signal asks to stop.
+        progress: shows how far it is.
+        judge: `watch`, as the ranks share it.
+        last_point: of the curves, of an earlier start.
+    """
+    settings, trainer, ranks = session.settings, session.trainer, session.ranks
+    text = to_yaml(settings)
+    if watch is not None:
+        watch.run = run
+    run.write_status(runs.RUNNING, trainer.step, steps=session.total)
+    for warning in session.warnings:
+        log.warning(warning, extra=FILE_ONLY)  # the screen has it already
+    where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")
+    log.info(f"{run.path}: {begin_text(session)} on {where}")
+    if session.runtime.reasons:
+        log.info(f"runtime: {'; '.join(session.runtime.reasons)}")
+
+    def save(keep: bool) -> None:
+        if not trainer.is_finite():
+            raise DivergenceError(
+                f"step {trainer.step}: weights are NaN or infinite and are not saved; the run "
+                "has diverged. Try a lower optimizer.lr, or optimizer.clip_norm=1"
+            )
+        data = describe_data(session.dataset.spec, session.dataset.fingerprint)
+        state = compact(trainer.state_dict()) | {"config": text, "data": data}
+        best = None
+        if watch is not None:
+            state["evaluation"] = watch.state_dict()
+            best = watch.best
+        checkpoint.save(
+            run.checkpoints,
+            state,
+            trainer.step,
+            keep,
+            settings.checkpoint.keep,
+            best=best is not None and best.value is not None and best.step == trainer.step,
+        )
+        told = {} if best is None or best.value is None else {"best": best.told()}
+        run.write_status(runs.RUNNING, trainer.step, steps=session.total, **told)
+
+    draw = Draw(trainer, session.dataset, settings.seed)
+    callbacks = watchers(session, run, text, progress, last_point)
+    plan = plan_of(session)
+    loop = Loop(trainer, plan, callbacks, draw, save, judge, last_point, ranks, stop)
+    with recorded(run, session, save):
+        outcome = yield from loop.course()
+    close(run, session, outcome, watch.best if watch else None)
+    return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
 
 
 def already_over(session: Session, run: RunFolder, past: Past, watch: Watch | None) -> str:
@@ -182,16 +233,21 @@ def plan_of(session: Session) -> Plan:
     )
 
 
-def watchers(session: Session, run: RunFolder, past: Past | None, text: str) -> list[Callback]:
+def progress_of(session: Session) -> Progress:
+    """Shows how far a session is."""
+    where = runtime.describe(session.device)
+    return Progress(session.total, session.settings.max_time, where)
+
+
+def watchers(
+    session: Session, run: RunFolder, text: str, progress: Callback, last_point: int | None
+) -> list[Callback]:
     """The callbacks, in the order in which they are told."""
-    settings = session.settings
     return [
         Metrics(run.metrics),
         Samples(run.samples),
-        TensorBoard(
-            run.path, text, comparable(session), last_point=past.last_point if past else None
-        ),
-        Progress(session.total, settings.max_time, runtime.describe(session.device)),
+        TensorBoard(run.path, text, comparable(session), last_point=last_point),
+        progress,
         Health(run.checkpoints),
     ]
 

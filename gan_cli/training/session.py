@@ -62,8 +62,12 @@ class Session:
         return self.runtime.precision
 
 
-def assemble(settings: Settings, trust: Trust, ranks: Ranks = ALONE) -> Session:
+def assemble(
+    settings: Settings, trust: Trust, ranks: Ranks = ALONE, dataset: Dataset | None = None
+) -> Session:
     """Build everything that `settings` describe, for this one of the `ranks`.
+
+    The data are built too, unless they are there already.
 
     Raises:
         ConfigError: the parts cannot work together, or not on this machine.
@@ -74,8 +78,9 @@ def assemble(settings: Settings, trust: Trust, ranks: Ranks = ALONE) -> Session:
     runtime.prepare(chosen)
     device = chosen.device
 
-    dataset: Dataset = build(settings.data, "data", trust)
-    dataset.to(device)
+    if dataset is None:
+        built: Dataset = build(settings.data, "data", trust)
+        dataset = built.to(device)
     part = ranks.rank, ranks.count
     stream = Stream(dataset, settings.batch_size, settings.seed, device, part)
 

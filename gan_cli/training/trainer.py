@@ -56,11 +56,11 @@ class Trainer:
         self.step = 0  # completed steps
         self.whole = True  # false while a step is under way, or after one that broke off
         self.window = Window()
-        self._batch, self._seed, self._device = batch, seed, model.device
+        self.seed, self._batch, self._device = seed, batch, model.device
         self._phases = model.phases()
         self._focus = [Focus(model, phase) for phase in self._phases]
         self.drawn = 0  # batches that the completed steps have used
-        self._precision = (
+        self.precision = (
             (lambda: torch.autocast(self._device.type, dtype=torch.bfloat16))
             if autocast
             else nullcontext
@@ -74,10 +74,10 @@ class Trainer:
             measure: also note the norms of gradients, for `read`.
         """
         self.whole = False
-        seed_streams(mix(self._seed, self.step), self._device)
+        seed_streams(mix(self.seed, self.step), self._device)
         for player in self.players.values():
             player.set_rate(self.step)
-        turns = self._turns()
+        turns = self.turns()
         count = 1 + max((turn.place for turn in turns), default=-1)
         batches = [self._batch(self.drawn + place) for place in range(count)]
         for batch in batches:
@@ -92,7 +92,7 @@ class Trainer:
         self.average.update(self.step)
         self.whole = True
 
-    def _turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn]:
         """The updates of the step, in order; a player's i-th one has the step's i-th batch."""
         turns: list[Turn] = []
         used = dict.fromkeys(self.players, 0)
@@ -114,7 +114,7 @@ class Trainer:
     def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:
         player = self.players[phase.player]
         player.optimizer.zero_grad(set_to_none=True)
-        with self._precision():
+        with self.precision():
             loss = phase.loss(batch)
         if phase.shares:
             # Backward must leave the graph of what is shared alone: a later phase goes on from it.

@@ -99,11 +99,11 @@ def test_repeats_are_one_recording_played_with_each_batch() -> None:
 
 def test_a_phase_that_shares_is_recorded_with_what_follows() -> None:
     session = session_of(*TOY, "model=gan", "model.share_fakes=true", "model.g_steps=2")
-    turns = session.trainer._turns()
+    turns = session.trainer.turns()
     assert [[t.phase.name for t in plan.turns] for plan in units_of(turns)] == [
         ["discriminator", "generator", "generator"]
     ]
-    apart = session_of(*TOY, "model=wgan").trainer._turns()
+    apart = session_of(*TOY, "model=wgan").trainer.turns()
     plans = units_of(apart)
     assert [plan.places for plan in plans] == [[0], [1], [2], [3], [4], [0]]
     assert len({plan.key for plan in plans}) == 2

@@ -225,7 +225,7 @@ def same(a: object, b: object) -> bool:
 
 def test_another_seed_is_another_run() -> None:
     one, two = trainer_of(gan()), trainer_of(gan())
-    two._seed = 4
+    two.seed = 4
     one.advance()
     two.advance()
     assert not same(one.state_dict()["model"], two.state_dict()["model"])

@@ -1,0 +1,153 @@
+"""Runs of one configuration and several seeds, trained together in one process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from gan_cli.callbacks.shared import Display
+from gan_cli.config.build import Trust
+from gan_cli.config.schema import Settings
+from gan_cli.exits import DONE, INTERRUPTED, guarded
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training.driving import Course
+from gan_cli.training.evaluating import watch_of
+from gan_cli.training.loop import StopRequest
+from gan_cli.training.run import begin_text, folder_for, pieces, progress_of
+from gan_cli.training.runtime import describe
+from gan_cli.training.session import Session, assemble
+from gan_cli.training.stacked.ensemble import Ensemble
+from gan_cli.training.stacked.job import Job
+from gan_cli.training.stacked.trial import quietly
+from gan_cli.voices import Voices, voices
+
+log = logging.getLogger(__name__)
+SHOWN = 8  # seeds that a line names
+
+
+class Member:
+    """One run of the group, which goes on or has ended with a status.
+
+    Args:
+        session: what it trains.
+        course: the run in pieces.
+        voices: whose messages go where.
+    """
+
+    def __init__(self, session: Session, course: Course[int], voices: Voices) -> None:
+        self.session, self.name = session, name_of(session.settings)
+        self.status: int | None = None  # once it has ended
+        self.measure = False  # what its next step is to be
+        self._course, self._voices = course, voices
+
+    def go_on(self) -> None:
+        """Do all that lies between two steps."""
+        self._run(lambda: next(self._course))
+
+    def fail(self, error: BaseException) -> None:
+        """Let it end as if its step had raised that."""
+        self._run(lambda: self._course.throw(error))
+
+    def _run(self, piece: Callable[[], bool]) -> None:
+        def work() -> int:
+            try:
+                self.measure = piece()
+            except StopIteration as end:
+                self.status = end.value
+            except KeyboardInterrupt:  # said once, by who asked for all of them
+                self.status = INTERRUPTED
+            return DONE
+
+        with self._voices.of(self.name):
+            failed = guarded(work)
+        if failed:
+            self.status = failed
+
+
+def train_group(jobs: Sequence[Job], trust: Trust, lead: Session) -> list[int]:
+    """Train all of them; the exit status of each.
+
+    Args:
+        jobs: settings that differ in their seeds, and perhaps their run folders, alone.
+        trust: whose classes may be built.
+        lead: the first one's session.
+
+    Raises:
+        UserError: nothing was trained, and the message says why.
+    """
+    members = [job.settings for job in jobs]
+    with quietly():  # what is to be said of the settings was said of the first one
+        others = [assemble(settings, trust, dataset=lead.dataset) for settings in members[1:]]
+    sessions = [lead, *others]
+    watches = [watch_of(session, trust) for session in sessions]
+    for watch in watches:
+        if watch is not None:
+            watch.prepare()
+    names = [name_of(settings) for settings in members]
+    stop = StopRequest()
+    with ExitStack() as held:
+        runs: list[RunFolder] = []
+        for session in sessions:
+            runs.append(folder_for(session))
+            held.enter_context(runs[-1].lock())
+        logs = {name: run.log for name, run in zip(names, runs, strict=True)}
+        speaking = held.enter_context(voices(logs))
+        log.info(
+            f"{len(names)} runs together, {shortened(names)}: {begin_text(lead)} on "
+            f"{describe(lead.device)}, {lead.precision}"
+        )
+        display = Display(progress_of(lead), lambda: speaking.of(""))
+        group = []
+        for session, run, watch in zip(sessions, runs, watches, strict=True):
+            course = pieces(session, run, watch, stop, display.share(), watch)
+            group.append(Member(session, course, speaking))
+        for name, job in zip(names, jobs, strict=True):
+            with speaking.of(name):
+                log.info(f"this run alone: {job.command}")
+        with stop.installed():
+            train_in_lockstep(group)
+        for member, run in zip(group, runs, strict=True):
+            status = run.read_status()
+            log.info(f"{member.name}: {status['status']} at step {status['step']:,}: {run.path}")
+    return [member.status or DONE for member in group]
+
+
+def train_in_lockstep(group: Sequence[Member]) -> None:
+    """Step all members as one until the last has ended; who ends or fails leaves alone."""
+    for member in group:
+        member.go_on()
+    while going := [member for member in group if member.status is None]:
+        if len(going) == 1:
+            step_together(going, going[0].session.trainer.advance)
+            continue
+        ensemble = Ensemble([member.session for member in going])
+        try:
+            step_together(going, ensemble.advance)
+        finally:
+            ensemble.dissolve()
+
+
+def step_together(going: Sequence[Member], advance: Callable[[bool], None]) -> None:
+    """Step members until one of them ends."""
+    while all(member.status is None for member in going):
+        try:
+            advance(any(member.measure for member in going))
+        except BaseException as error:
+            for member in going:
+                member.fail(error)
+        else:
+            for member in going:
+                member.go_on()
+
+
+def name_of(settings: Settings) -> str:
+    """What the screen calls a run of the group."""
+    return f"seed={settings.seed}"
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names in a row, or the first and the last of many."""
+    if len(names) <= SHOWN:
+        return ", ".join(names)
+    return f"{names[0]} ... {names[-1]}"
