@@ -60,7 +60,7 @@ def seeds(*numbers: int, more: tuple[str, ...] = ()) -> list[Job]:
 
 def points(name: str) -> list[dict[str, Any]]:
     lines = (Path("runs") / name / "metrics.jsonl").read_text().splitlines()
-    timed = ("time", "speed/")
+    timed = ("time", "speed/", "memory/")
     return [
         {key: v for key, v in json.loads(line).items() if not key.startswith(timed)}
         for line in lines
