@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from test_train import gan_train, start
-from waiting import wait_for
+from waiting import PATIENCE, wait_for
 
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
@@ -46,7 +46,7 @@ def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> No
     runs = [RunFolder(path.parent) for path in tmp_path.glob(curves)]
     pids = [run.read_status()["pid"] for run in runs]
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "the same command goes on" in said
     assert len(runs) == 2

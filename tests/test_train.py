@@ -37,7 +37,7 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 def gan_train(*arguments: str, cwd: Path, expect: int = 0) -> str:
     """Run to the end; what it wrote on stderr and stdout."""
     process = start(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == expect, err
     assert "Traceback" not in err
     return err + out

@@ -41,7 +41,7 @@ class Sweep:
     def run(self, *acts: str, **more: Any) -> None:
         jobs = [[f"act={act}", f"seed={seed}"] for seed, act in enumerate(acts)]
         request = Request(self.settings_of, jobs, [], ["act", "seed"], Path(), self.place)
-        means = Means(Spawner("standin"), lambda _: Slots(self.at_once, [], 1, 2), grace=10)
+        means = Means(Spawner("standin"), lambda _: Slots(self.at_once, [], 1, 2), grace=300)
         launching.run(replace(request, **more), means)
 
     @property

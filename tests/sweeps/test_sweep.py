@@ -30,8 +30,10 @@ def when(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Th
     """Do something in the middle of a sweep."""
 
     def wait() -> None:
-        wait_for(condition)
-        act()
+        try:
+            wait_for(condition)
+        finally:
+            act()  # so that what hangs ends
 
     thread = threading.Thread(target=wait)
     thread.start()
