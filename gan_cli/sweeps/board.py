@@ -151,12 +151,13 @@ def board_for(entries: Mapping[str, Entry], names: Sequence[str]) -> Board:
 def failures(entries: Sequence[Entry], logs: Path) -> Table:
     """The jobs that failed, each with its reason and its log, which is in `logs`."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"failed; logs are in {logs}", title_justify="left")
+    table = Table(title=Text(f"failed; logs are in {logs}"), title_justify="left")
     table.add_column("job", overflow="fold")
     table.add_column("status", justify="right")
     table.add_column("reason")
     for entry in entries:
         status = "" if entry.exit_status is None else str(entry.exit_status)
-        table.add_row(entry.name, status, entry.error or "")
+        table.add_row(entry.name, status, Text(entry.error or ""))
     return table

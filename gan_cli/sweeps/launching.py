@@ -19,7 +19,7 @@ from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 from gan_cli.sweeps.board import board_for, failures
 from gan_cli.sweeps.course import GRACE, Course
 from gan_cli.sweeps.index import Entry, Index, locked
-from gan_cli.sweeps.naming import sweep_name
+from gan_cli.sweeps.naming import sweep_name, telling
 from gan_cli.sweeps.planning import Job, enter, plan, standing
 from gan_cli.sweeps.slots import Slots
 
@@ -166,16 +166,18 @@ def show(jobs: Sequence[Job], index: Index) -> None:
     """List the jobs on stdout: what each is, where, and how it stands."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     out = Console()
     if not out.is_terminal:
         out.width = 10 * WIDTH  # a job stays on its line
-    table = Table(title=f"{index.folder}: {len(jobs)} jobs", title_justify="left", box=None)
+    out.print(f"{index.folder}: {len(jobs)} jobs", soft_wrap=True, markup=False, highlight=False)
+    table = Table(box=None)
     for name in ("job", "state", "overrides"):
         table.add_column(name)
     for job in jobs:
         entry = index.entries.get(job.name) or Entry(job.name, job.overrides, "")
-        table.add_row(job.name, standing(job, entry), " ".join(job.overrides))
+        table.add_row(job.name, standing(job, entry), Text(" ".join(telling(job.overrides))))
     out.print(table)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gan_cli.errors import ConfigError
+
 GIB = 2**30
 ROOM = 1.0 * GIB  # of memory that a job is expected to take where there is no GPU
 
@@ -100,3 +102,15 @@ class Slots:
         if slot.devices:
             found["CUDA_VISIBLE_DEVICES"] = ",".join(slot.devices)
         return found
+
+
+def elsewhere(jobs: int, asked: int | None, threads: int) -> Slots:
+    """Places on other machines, which share out their GPUs themselves; `threads` of each job.
+
+    Raises:
+        ConfigError: there cannot be so few.
+    """
+    if asked is not None and asked < 1:
+        raise ConfigError(f"hydra.launcher.n_jobs = {asked}: must be 1 or more")
+    count = max(1, min(jobs, asked or jobs))
+    return Slots(count, [], 0, count * max(1, threads))

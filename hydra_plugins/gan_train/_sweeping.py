@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -37,6 +38,7 @@ class SweepLauncher(Launcher):
         self.scratch = tempfile.TemporaryDirectory(prefix="gan-train-")
         with flag_override(config, ["struct", "readonly"], [False, False]):
             config.hydra.sweep.dir = self.scratch.name
+        compose_once(hydra_context.config_loader)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -101,3 +103,18 @@ class SweepLauncher(Launcher):
         with open_dict(config):
             del config["hydra"]
         return read(config, line)
+
+
+def compose_once(loader: ConfigLoader) -> None:
+    """Keep what the sweeper composes, to see whether it can be, for the launcher's own look."""
+    compose = loader.load_sweep_config
+    kept: dict[tuple[str, ...], DictConfig] = {}
+
+    def load(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        key = tuple(sweep_overrides)
+        if key in kept:
+            return kept.pop(key)
+        kept[key] = compose(master_config, sweep_overrides)
+        return kept[key]
+
+    loader.load_sweep_config = load

@@ -223,7 +223,7 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         (
             ["hydra/launcher=foo"],
-            "hydra/launcher = foo: no such option; hydra/launcher has basic, local",
+            "hydra/launcher = foo: no such option; hydra/launcher has basic, local, ray, slurm",
         ),
         (
             ["--steps=5", "wgan", "model=x", "prior=y"],

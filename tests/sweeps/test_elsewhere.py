@@ -1,0 +1,99 @@
+"""Jobs on other machines, as far as one machine shows it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from waiting import wait_for
+
+from gan_cli.errors import ConfigError
+from gan_cli.runs.folder import RunFolder
+from gan_cli.sweeps import on_ray, slurm
+from gan_cli.sweeps.remote import Errand, errand
+from gan_cli.sweeps.slots import elsewhere
+
+TESTS = Path(__file__).parents[1]
+PATHS = {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+
+
+def standin(run: Path, act: str) -> Errand:
+    return Errand(["-m", "standin", f"run.dir={run}", f"act={act}"], run.parent / "log", PATHS)
+
+
+def test_an_errand_runs_a_training_here_or_by_torchrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAME", "x")
+    work = errand(["seed=1"], 1, tmp_path / "log", {"SAME": "x", "OMP_NUM_THREADS": "97"})
+    assert work.arguments == ("-m", "gan_cli.train", "seed=1")
+    assert work.environment == {"OMP_NUM_THREADS": "97"}
+    ranks = errand(["seed=1"], 2, tmp_path / "log", {}).arguments
+    assert ranks[:4] == ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+    assert ranks[4:] == ("2", "-m", "gan_cli.train", "seed=1")
+
+
+@pytest.mark.parametrize(("act", "status"), [("finish", 0), ("fail", 1), ("die", -9)])
+def test_an_errand_has_the_process_s_status(tmp_path: Path, act: str, status: int) -> None:
+    assert standin(tmp_path / "run", act)() == status
+    assert ("this never works" in (tmp_path / "log").read_text()) == (act == "fail")
+
+
+def test_an_errand_that_is_interrupted_saves_and_can_go_on(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    work = standin(run.path, "hang")
+
+    def interrupt() -> None:
+        try:
+            wait_for(lambda: run.read_status()["status"] == "running")
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert work() == 130
+    thread.join()
+    assert run.read_status()["status"] == "interrupted"
+
+
+def test_a_save_leaves_the_status_to_whoever_waits(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    work, statuses = standin(run.path, "hang"), list[int]()
+    thread = threading.Thread(target=lambda: statuses.append(work()))
+    thread.start()
+    wait_for(lambda: run.read_status()["status"] == "running")
+    work.save()
+    assert run.read_status()["status"] == "interrupted"
+    thread.join()
+    assert statuses == [130]
+
+
+def test_what_is_asked_of_a_queue() -> None:
+    given = slurm.parameters(60, 4, 1, None, "slurm", {"partition": "gpu", "signal_delay_s": 120})
+    assert given["timeout_min"] == 60
+    assert given["slurm_partition"] == "gpu"
+    assert given["slurm_signal_delay_s"] == 120
+    assert "mem_gb" not in given
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.minutes = 0: must be 1 or more"):
+        slurm.parameters(0, 4, 1, None, "slurm", {})
+
+
+def test_places_elsewhere() -> None:
+    places = elsewhere(5, None, 4)
+    assert (places.count, places.threads) == (5, 4)
+    assert elsewhere(5, 2, 0).threads == 1
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs = 0: must be 1 or more"):
+        elsewhere(5, 0, 4)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[slurm\]'"):
+        slurm.Submitter("slurm", {}, 1, 1)
+    with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[ray\]'"):
+        on_ray.Tasks(None, 1, 0, 1)
