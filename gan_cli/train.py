@@ -34,7 +34,31 @@ def main() -> None:
 
     # Until the loop takes over, SIGTERM ends the program as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if arguments[:1] == ["--jobs"]:  # as a sweep starts it: the command lines of several runs
+        sys.exit(guarded(lambda: train_several(arguments[1])))
     sys.exit(guarded(lambda: compose(arguments)))
+
+
+def train_several(text: str) -> int:
+    """Train runs in this one process, together where that can be; the worst exit status.
+
+    Args:
+        text: JSON, a list of the arguments of each run.
+    """
+    import json
+
+    from gan_cli.config import overrides
+    from gan_cli.config.composing import composed
+    from gan_cli.training.run import settings_of
+    from gan_cli.training.stacked.job import Job, command_of
+    from gan_cli.training.sweep import train_all
+
+    lines = [overrides.prepare(words) for words in json.loads(text)]
+    wanted = []
+    for line in lines:
+        overrides.open_path(line)
+        wanted.append(Job(settings_of(composed(line), line), command_of(line.overrides, line)))
+    return train_all(wanted, lines[0])
 
 
 def compose(arguments: list[str]) -> int:

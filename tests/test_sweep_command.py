@@ -39,6 +39,7 @@ def test_a_sweep_goes_on_to_its_end_whatever_becomes_of_a_job(tmp_path: Path) ->
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> None:
     options = [f"hydra.launcher.fork={str(way == 'fork').lower()}", "hydra.launcher.n_jobs=2"]
+    options.append("runtime.together=false")
     sweep = ["-m", *TOY, "seed=1,2", "steps=1000000", "log_every=5", "sweep.dir=all", *options]
     process = start(*sweep, cwd=tmp_path)
     curves = "all/seed*/metrics.jsonl"
@@ -56,6 +57,18 @@ def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> No
         assert checkpoint.load(run.checkpoints / "last.pt")["step"] == status["step"] > 0
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_seeds_of_points_are_trained_in_one_process(tmp_path: Path) -> None:
+    common = [*TOY, "steps=6", "log_every=2", "sweep.dir=all", "hydra.launcher.n_jobs=1"]
+    gan_train("-m", *common, "seed=range(1,4)", cwd=tmp_path)
+    jobs = index(tmp_path / "all")
+    assert [job["state"] for job in jobs] == ["finished"] * 3
+    runs = [RunFolder(tmp_path / "all" / str(job["run"])) for job in jobs]
+    assert len({run.read_status()["pid"] for run in runs}) == 1
+    losses = [json.loads(run.metrics.read_text().splitlines()[-1]) for run in runs]
+    assert [point["step"] for point in losses] == [6] * 3
+    assert len({point["loss/generator"] for point in losses}) == 3
 
 
 def test_faults_are_told_before_anything_starts(tmp_path: Path) -> None:

@@ -162,6 +162,10 @@ class Settings(Strict):
         """What is built from a `_target_`, by root key."""
         return {name: getattr(self, name) for name in NODES}
 
+    def is_twin_of(self, other: Settings) -> bool:
+        """Whether it differs in its seed and its run folder alone, if in anything."""
+        return self.model_copy(update={"seed": other.seed, "run": other.run}) == other
+
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 from collections.abc import Callable, Sequence
@@ -68,6 +69,11 @@ class Request:
         return self.root / "sweeps" / (self.name or sweep_name(self.fixed, self.swept))
 
 
+def apart(jobs: Sequence[Job], slots: Slots) -> Sequence[Sequence[Job]]:
+    """A process for each job."""
+    return [[job] for job in jobs]
+
+
 @dataclass(frozen=True)
 class Means:
     """How jobs are run.
@@ -75,11 +81,13 @@ class Means:
     Attributes:
         starter: of the processes.
         slots: places for this many jobs with these settings.
+        groups: which of them share a process, in those places.
         grace: seconds that a stopped job has to save its state.
     """
 
     starter: Starter
     slots: Callable[[Sequence[Job]], Slots]
+    groups: Callable[[Sequence[Job], Slots], Sequence[Sequence[Job]]] = apart
     grace: float = GRACE
 
 
@@ -109,7 +117,7 @@ def run(request: Request, means: Means) -> None:
             log.info(f"{slots.count} at once; tensorboard --logdir {place}")
             with board_for(index.entries, [job.name for job in jobs]) as board:
                 course = Course(index, means.starter, slots, board, arguments, means.grace)
-                whole = course.run([[job] for job in due])
+                whole = course.run(means.groups(due, slots))
         else:
             whole = True
         entries = [index.entries[job.name] for job in jobs]
@@ -125,8 +133,9 @@ def run(request: Request, means: Means) -> None:
 
 def arguments(jobs: Sequence[Job]) -> Sequence[str]:
     """Of the process that runs a group of jobs."""
-    (job,) = jobs
-    return job.arguments
+    if len(jobs) == 1:
+        return jobs[0].arguments
+    return ["--jobs", json.dumps([list(job.arguments) for job in jobs])]
 
 
 def typed(line: Command) -> str:

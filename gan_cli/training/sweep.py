@@ -49,8 +49,7 @@ def belongs(settings: Settings, group: Sequence[Settings], line: Command) -> boo
         return False
     if settings.seed in [other.seed for other in group]:
         return False
-    alike = settings.model_copy(update={"seed": first.seed, "run": first.run})
-    return alike == first and not any(goes_on(one, line) for one in (settings, first))
+    return settings.is_twin_of(first) and not any(goes_on(one, line) for one in (settings, first))
 
 
 def goes_on(settings: Settings, line: Command) -> bool:

@@ -31,12 +31,14 @@ class LocalLauncher(SweepLauncher):
 
     def means(self) -> "Means":
         """Processes of this machine."""
-        from gan_cli.sweeps.launching import Means
+        from gan_cli.sweeps.grouping import groups
+        from gan_cli.sweeps.launching import Means, apart
         from gan_cli.sweeps.local import slots_for, starter_for
 
         return Means(
             starter_for(self.ranks, self.fork),
             lambda jobs: slots_for(jobs, self.n_jobs, self.ranks),
+            groups if self.ranks == 1 else apart,
             self.grace,
         )
 
