@@ -256,7 +256,12 @@ def verdict(job: Job, status: int, log: Path, alone: bool) -> tuple[str, str | N
     if status == INTERRUPTED or (said["status"] == runs.INTERRUPTED and not alone):
         return runs.INTERRUPTED, None
     reason = said.get("error") if said["status"] == runs.FAILED else None
-    return runs.FAILED, reason or last_line(log).removeprefix("error: ")
+    return runs.FAILED, reason or said_last(log)
+
+
+def said_last(log: Path) -> str:
+    """Why a process ended that left no word in its run folder."""
+    return last_line(log).rpartition(" (see ")[0].removeprefix("error: ")
 
 
 def killed_by(number: int) -> str:
