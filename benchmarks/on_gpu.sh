@@ -42,12 +42,11 @@ for model in dcgan cgan infogan wgan wgan_gp; do
 done
 
 echo "== timings"
-"$python" benchmarks/overhead.py --device cuda --model dcgan 2>&1 | tee "$out/overhead.txt" || status=1
-"$python" benchmarks/overhead.py --device cuda --model mlp 2>&1 | tee -a "$out/overhead.txt" || status=1
-for precision in fp32 tf32 bf16; do
-    "$python" benchmarks/speed.py --device cuda --precision "$precision" --seconds 2 2>&1 |
-        tee -a "$out/speed.txt" || status=1
-done
+timeout 120 "$python" -m benchmarks.throughput --device cuda --rounds 5 --hardware "$gpu" \
+    --cases dcgan64,dcgan64_b128,dcgan28,dcgan28_b128,wgan \
+    --out "$out/throughput.json" 2>&1 | tee "$out/throughput.txt" || status=1
+timeout 60 "$python" -m benchmarks.seeds model=dcgan data=mnist --device cuda --rounds 3 --members 4 16 \
+    --hardware "$gpu" --out "$out/seeds.json" 2>&1 | tee "$out/seeds.txt" || status=1
 timeout 60 "$python" benchmarks/graphs.py 2>&1 | tee "$out/graphs.txt" || status=1
 timeout 60 "$python" -m benchmarks.precision --form full --models dcgan --seeds 0,1 --steps 1000 \
     --device cuda --out "$out/precision.json" 2>&1 | tee "$out/precision.txt" || status=1

@@ -40,8 +40,10 @@ from gan_cli.penalties import NoPenalty, WeightClip
 from gan_cli.priors import Gaussian
 from gan_cli.training import runtime
 from gan_cli.training.averaging import Average
+from gan_cli.training.graphs import Graphs
 from gan_cli.training.optimizers import build_players, fused, players_of
 from gan_cli.training.precision import choose_precision
+from gan_cli.training.recording import CudaRecorder, make_capturable
 from gan_cli.training.trainer import Trainer
 
 ADAM: tuple[Callable[..., Optimizer], dict[str, Any]] = (Adam, {"lr": 2e-4, "betas": (0.5, 0.999)})
@@ -89,6 +91,9 @@ CASES = {
 }
 
 
+WARM = 5  # steps, in which CUDA graphs are recorded
+
+
 class Noise(Dataset):
     """Random images with random labels; speed does not look at them."""
 
@@ -109,7 +114,13 @@ def trainer_step(model: GAN, data: Dataset, batch: int, kind: Any, autocast: boo
     settings = {name: dict(own) for name in players_of(model.phases())}
     players = build_players(model, settings, build, total=1)
     stream = Stream(data, batch, seed=0, device=model.device)
-    return Trainer(model, players, stream.batch, 0, Average(model, 0.0), autocast).advance
+    graphs = None
+    if model.device.type == "cuda":  # as a run would decide
+        for player in players.values():
+            make_capturable(player)
+        graphs = Graphs(CudaRecorder(model.device))
+    average = Average(model, 0.0)
+    return Trainer(model, players, stream.batch, 0, average, autocast, graphs=graphs).advance
 
 
 def measure(case: Case, device: torch.device, rounds: int, least: float) -> dict[str, Any]:
@@ -145,7 +156,8 @@ def measure(case: Case, device: torch.device, rounds: int, least: float) -> dict
     peak = Peak(device, torch.bfloat16 if bf16 else torch.float32)
     many = {}
     for name, step in loops.items():
-        step()
+        for _ in range(WARM):
+            step()
         many[name] = max(1, round(least / seconds(step, device)))
     times: dict[str, list[float]] = {name: [] for name in loops}
     peaks = []
