@@ -31,7 +31,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch import Tensor, nn
 
 from gan_cli.config.build import Trust
@@ -186,7 +185,7 @@ def main() -> None:
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
-    multiprocessing.spawn(be, (port, options), options.ranks)
+    spawn(be, (port, options), options.ranks)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class LocalLauncher(SweepLauncher):
             starter_for(self.ranks, self.fork),
             lambda jobs: slots_for(jobs, self.n_jobs, self.ranks),
             groups if self.ranks == 1 else apart,
-            self.grace,
+            grace=self.grace,
         )
 
 

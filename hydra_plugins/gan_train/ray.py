@@ -49,7 +49,7 @@ class RayLauncher(SweepLauncher):
         return Means(
             Tasks(self.address, self.cpus, self.gpus, self.ranks),
             lambda jobs: elsewhere(len(jobs), self.n_jobs, int(self.cpus) // self.ranks),
-            self.grace,
+            grace=self.grace,
         )
 
 

@@ -60,7 +60,7 @@ class SlurmLauncher(SweepLauncher):
         return Means(
             Submitter(self.cluster, found, self.ranks, self.requeues),
             lambda jobs: elsewhere(len(jobs), self.n_jobs, cpus // self.ranks),
-            self.grace,
+            grace=self.grace,
         )
 
 
