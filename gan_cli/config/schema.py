@@ -162,6 +162,11 @@ class Settings(Strict):
         """What is built from a `_target_`, by root key."""
         return {name: getattr(self, name) for name in NODES}
 
+    def goes_together(self) -> bool:
+        """Whether it may be trained with others; `max_time` would be shared by all of them."""
+        choice = self.runtime.together
+        return choice is True or (choice == "auto" and self.max_time is None)
+
     def is_twin_of(self, other: Settings) -> bool:
         """Whether it differs in its seed and its run folder alone, if in anything."""
         return self.model_copy(update={"seed": other.seed, "run": other.run}) == other

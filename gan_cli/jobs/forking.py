@@ -88,8 +88,9 @@ class Forker:
             except BlockingIOError:
                 return
             if not block:
+                ended = self._nursery.wait()
                 for process in self._running.values():
-                    process.status = -signal.SIGKILL
+                    process.status = ended if ended < 0 else 1
                 self._running.clear()
                 self.close()
                 return

@@ -124,4 +124,5 @@ def last_line(log: Path) -> str:
     """What a process said last, which for our programs is the reason why it ended."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     said = [line.strip() for line in lines if line.strip()]
-    return f"{said[-1] if said else 'it said nothing'} (see {log})"
+    errors = [line for line in said if line.startswith("error: ")]  # torchrun says more behind it
+    return f"{[*said, *errors][-1] if said else 'it said nothing'} (see {log})"

@@ -18,6 +18,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 EVERY = 1.0  # seconds between two signs of life
 SILENT = 25.0  # seconds without one after which a rank is given up
+ARRIVING = 300.0  # the same, for one that has not been heard yet
 DOUBTED = 5.0  # the same, where a call to the other ranks has failed
 GRACE = 8.0  # seconds in which the main thread may end by itself
 LOST = "lost"  # in the store: what ended the run
@@ -100,7 +101,7 @@ class Beats:
             beat = self._store.get(key).decode() if self._store.check([key]) else ""
             if beat != last:
                 self._heard[other] = beat, now
-            elif now - when > self._patience:
+            elif now - when > (self._patience if last else max(self._patience, ARRIVING)):
                 reason = f"rank {other} is lost, without a sign of life for {now - when:.0f} s"
                 self._store.compare_set(LOST, "", reason)
                 return reason

@@ -33,7 +33,15 @@ FILLED = {
 # Functions of tensors; their draws are aligned with the rows of their arguments.
 ROWWISE = {"normal", "bernoulli", "multinomial", "dropout"}
 # These draw without being one of torch's own operators.
-COMPOSED = {"gumbel_softmax", "multi_head_attention_forward", "fractional_max_pool2d"}
+DROPOUTS = {
+    *("dropout", "dropout1d", "dropout2d", "dropout3d"),
+    *("alpha_dropout", "feature_alpha_dropout"),
+}
+COMPOSED = (DROPOUTS - ROWWISE) | {
+    *("gumbel_softmax", "multi_head_attention_forward"),
+    *("fractional_max_pool2d", "fractional_max_pool2d_with_indices"),
+    *("fractional_max_pool3d", "fractional_max_pool3d_with_indices"),
+}
 
 
 @cache
@@ -49,8 +57,8 @@ def draws(name: str) -> bool:
 
 
 def idle(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether a function that can draw does not: dropout without training, and attention."""
-    if name == "dropout":
+    """Whether a function that can draw does not: dropouts without training, and attention."""
+    if name in DROPOUTS:
         training = args[2] if len(args) > 2 else kwargs.get("training", True)
         return not training or not (args[1] if len(args) > 1 else kwargs.get("p", 0.5))
     if name == "scaled_dot_product_attention":

@@ -113,6 +113,7 @@ class Course:
         self.stopping = Stopping()
         self._running: list[Running] = []
         self._kill_at: float | None = None
+        self._killed_at: float | None = None
         self._warned = False
         self._begun = self._shown = time.monotonic()
 
@@ -155,6 +156,8 @@ class Course:
     def _start(self, jobs: Sequence[Job], slot: Slot) -> None:
         own = any(job.settings.runtime.threads is not None for job in jobs)
         environment = self.slots.environment(slot, os.environ, own)
+        # torchrun's patience with the processes that it was asked to stop
+        environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(max(1, round(self.grace))))
         path = self.index.log(jobs[0].name)
         for job in jobs:
             self.index.entries[job.name].begin()
@@ -193,7 +196,8 @@ class Course:
             self._running.remove(one)
             self.slots.give(one.slot)
             for job in one.jobs:
-                state, error = verdict(job, status, one.log, alone=len(one.jobs) == 1)
+                asked = self.stopping.asked > 0
+                state, error = verdict(job, status, one.log, alone=len(one.jobs) == 1, asked=asked)
                 self._end(job, one.log, state, status, error)
             self._keep()
 
@@ -210,8 +214,14 @@ class Course:
                 log.info("stopping: jobs save their state; Ctrl-C again would kill them")
             for one in self._running:
                 one.process.send(signal.SIGTERM)
-        elif self.stopping.asked > 1 or time.monotonic() > self._kill_at:
-            self._kill()
+        elif self._killed_at is None:
+            if self.stopping.asked > 1 or time.monotonic() > self._kill_at:
+                self._killed_at = time.monotonic()
+                self._kill()
+        elif self.stopping.asked > 2 or time.monotonic() > self._killed_at + self.grace:
+            left = ", ".join(job.name for one in self._running for job in one.jobs)
+            log.warning(f"given up, and may still be there: {left}")
+            self._running.clear()
 
     def _end_all(self) -> None:
         """Leave no process behind, whatever went wrong here."""
@@ -236,10 +246,13 @@ class Course:
         self.board.show(shown)
 
 
-def verdict(job: Job, status: int, log: Path, alone: bool) -> tuple[str, str | None]:
+def verdict(
+    job: Job, status: int, log: Path, alone: bool, asked: bool = False
+) -> tuple[str, str | None]:
     """The state in which a process of that exit status left a job, and the reason where it failed.
 
-    `alone`: the process ran no other job, so that its status is the job's.
+    `alone`: the process ran no other job, so that its status is the job's. `asked`: all jobs had
+    been asked to stop, which torchrun answers with the status of a failure.
     """
     try:
         said = RunFolder(job.run).read_status()
@@ -253,7 +266,10 @@ def verdict(job: Job, status: int, log: Path, alone: bool) -> tuple[str, str | N
         if said["status"] in (runs.INTERRUPTED, runs.FAILED) and not alone:
             return said["status"], said.get("error")
         return runs.KILLED, killed_by(-status)
-    if status == INTERRUPTED or (said["status"] == runs.INTERRUPTED and not alone):
+    if not alone and said["status"] == runs.FAILED:
+        return runs.FAILED, said.get("error")
+    stopped = (runs.INTERRUPTED, runs.UNKNOWN) if asked else () if alone else (runs.INTERRUPTED,)
+    if status == INTERRUPTED or said["status"] in stopped:
         return runs.INTERRUPTED, None
     reason = said.get("error") if said["status"] == runs.FAILED else None
     return runs.FAILED, reason or said_last(log)

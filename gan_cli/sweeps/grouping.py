@@ -9,15 +9,15 @@ from gan_cli.sweeps.planning import Job
 from gan_cli.sweeps.slots import Slots
 
 LARGEST = 64  # jobs of one process
-POINTS = "gan_cli.data.toy."  # data of which a step is too small for a core
+POINTS = "gan_cli.data.toy."  # data of which a step is too small for a device
 
 
 def groups(jobs: Sequence[Job], slots: Slots) -> list[list[Job]]:
     """The jobs in order, those that differ in their seed alone side by side, in a group.
 
-    Together they take little longer than one where a step keeps the device waiting: on GPUs, and on
-    CPUs for points. A large group is shared out over the places, so that none is idle; what has
-    begun goes on by itself.
+    Together they take little longer than one where a step keeps the device waiting, as for points.
+    A large group is shared out over the places, so that none is idle; what has begun goes on by
+    itself.
 
     Args:
         jobs: that are due.
@@ -25,7 +25,7 @@ def groups(jobs: Sequence[Job], slots: Slots) -> list[list[Job]]:
     """
     found: list[list[Job]] = []
     for job in jobs:
-        kin = [group for group in found if joins(job, group, slots.each > 0)]
+        kin = [group for group in found if joins(job, group)]
         if kin:
             kin[0].append(job)
         else:
@@ -33,23 +33,20 @@ def groups(jobs: Sequence[Job], slots: Slots) -> list[list[Job]]:
     return [part for group in found for part in parts(group, slots.count // len(found))]
 
 
-def joins(job: Job, group: Sequence[Job], on_gpus: bool) -> bool:
+def joins(job: Job, group: Sequence[Job]) -> bool:
     """Whether a job is trained together with those of a group."""
     first = group[0]
-    if not all(pays(one, on_gpus) and not has_begun(one) for one in (job, first)):
+    if not all(pays(one) and not has_begun(one) for one in (job, first)):
         return False
     known = {other.settings.seed for other in group}
     return job.settings.seed not in known and job.settings.is_twin_of(first.settings)
 
 
-def pays(job: Job, on_gpus: bool) -> bool:
+def pays(job: Job) -> bool:
     """Whether the settings let the job be trained with others, and that is quicker."""
-    choice = job.settings.runtime.together
-    if choice != "auto":
-        return choice is True
-    small = str(job.settings.data.get("_target_", "")).startswith(POINTS)
-    device = job.settings.runtime.device
-    return on_gpus or device.startswith("cuda") or (small and device in ("auto", "cpu"))
+    settings = job.settings
+    small = str(settings.data.get("_target_", "")).startswith(POINTS)
+    return settings.goes_together() and (settings.runtime.together is True or small)
 
 
 def has_begun(job: Job) -> bool:

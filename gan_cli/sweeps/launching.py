@@ -122,6 +122,7 @@ def run(request: Request, means: Means) -> None:
             whole = True
         entries = [index.entries[job.name] for job in jobs]
         failed = [entry for entry in entries if entry.state in (FAILED, KILLED)]
+        whole = whole and not any(entry.state == INTERRUPTED for entry in entries)
         index.write(FINISHED if whole and not failed else FAILED if whole else INTERRUPTED)
         tell(entries, failed, place, index.logs, {job.name for job in due})
     if not whole:

@@ -63,6 +63,12 @@ class Player:
             for parameter in group["params"]:
                 self._house_step(self.optimizer.state.get(parameter, {}), parameter, own)
 
+    def house_steps(self) -> None:
+        """Keep all step counters where the optimizer wants them, whoever had made them."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                self._house_step(self.optimizer.state.get(parameter, {}), parameter, group)
+
     def _house_step(
         self, state: dict[str, Any], parameter: nn.Parameter, group: Mapping[str, Any]
     ) -> None:

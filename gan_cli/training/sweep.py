@@ -45,7 +45,7 @@ def groups(runs: Sequence[Job], line: Command) -> list[list[Job]]:
 def belongs(settings: Settings, group: Sequence[Settings], line: Command) -> bool:
     """Whether a run is a new one that differs from all of a group in its seed alone."""
     first = group[0]
-    if settings.runtime.together is False or settings.dry_run:
+    if not settings.goes_together() or settings.dry_run:
         return False
     if settings.seed in [other.seed for other in group]:
         return False
@@ -91,11 +91,9 @@ def together(group: Sequence[Job], line: Command, statuses: list[int]) -> int:
 
 def unprofitable(lead: Session) -> str:
     """Why runs are not trained together though they could be; empty where they are."""
-    if lead.settings.runtime.together is True or lead.device.type == "cuda":
-        return ""
-    if lead.device.type == "cpu" and not lead.dataset.spec.is_image:
+    if lead.settings.runtime.together is True or not lead.dataset.spec.is_image:
         return ""
     return (
-        f"images keep the {lead.device.type} busy one run at a time; runtime.together=true trains "
-        "them together all the same"
+        "images keep a device busy one run at a time; runtime.together=true trains them together "
+        "all the same"
     )

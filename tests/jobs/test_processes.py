@@ -59,6 +59,8 @@ def test_a_watch_ends_its_process_alone(tmp_path: Path) -> None:
     up = lambda: log.read_text(encoding="utf-8") != ""  # noqa: E731
     assert children.run([sys.executable, "-c", saves], log, os.environ, up) == 3
     assert last_line(log) == f"saved (see {log})"
+    log.write_text("error: no such data\ntorchrun's words\n=====\n", encoding="utf-8")
+    assert last_line(log) == f"error: no such data (see {log})"
     assert children.run([sys.executable, "-c", ""], log, os.environ, lambda: False) == 0
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Normal
-from torch.nn.functional import dropout, gumbel_softmax
+from torch.nn.functional import dropout, dropout2d, gumbel_softmax
 
 from gan_cli.errors import ConfigError
 from gan_cli.ranks.drawing import SharedDraws
@@ -77,6 +77,7 @@ def test_what_is_drawn_for_the_whole_batch_is_the_same_on_all(
         lambda: torch.randperm(OWN),
         lambda: torch.poisson(torch.ones(OWN)),
         lambda: gumbel_softmax(torch.ones(OWN, 3)),
+        lambda: dropout2d(torch.ones(OWN, 3, 2, 2)),
     ],
 )
 def test_what_cannot_be_shared_is_refused(draw: Callable[[], Tensor]) -> None:
@@ -87,6 +88,8 @@ def test_what_cannot_be_shared_is_refused(draw: Callable[[], Tensor]) -> None:
 def test_dropout_that_drops_nothing_is_left_alone() -> None:
     with SharedDraws(1, 2, frozenset((OWN,))):
         assert torch.equal(dropout(torch.ones(OWN), 0.5, training=False), torch.ones(OWN))
+        maps = torch.ones(OWN, 3, 2, 2)
+        assert torch.equal(dropout2d(maps, 0.5, training=False), maps)
 
 
 def test_dropout_is_differentiated_for_the_own_rows() -> None:

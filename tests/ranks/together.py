@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from waiting import PATIENCE
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["gan_cli.training.run", "gan_cli.ranks.group"])
@@ -56,8 +57,12 @@ def command(folder: Path, *overrides: str) -> None:
     train.main()
 
 
-def ended(processes: list[BaseProcess], seconds: float = 60) -> list[int | None]:
-    """Their exit statuses; None for one that is still there after so many seconds."""
+def ended(processes: list[BaseProcess]) -> list[int | None]:
+    """Their exit statuses; None for one that did not end, which is then killed."""
     for process in processes:
-        process.join(seconds)
-    return [process.exitcode for process in processes]
+        process.join(PATIENCE)
+    statuses = [process.exitcode for process in processes]
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+    return statuses

@@ -53,18 +53,24 @@ def test_what_differs_otherwise_is_apart(points: Settings, tmp_path: Path) -> No
     assert names(groups(mixed, two)) == [["1", "2"], ["2"], ["other1", "other2"]]
 
 
-def test_images_are_together_on_gpus_or_where_asked(images: Settings, tmp_path: Path) -> None:
+def test_images_are_together_where_asked(
+    images: Settings, points: Settings, tmp_path: Path
+) -> None:
     two = jobs(tmp_path, images, [1, 2])
     assert len(groups(two, Slots(1, [], 1, 2))) == 2
-    assert len(groups(two, Slots(1, ["0"], 1, 2))) == 1
     asked = images.model_copy(
         update={"runtime": images.runtime.model_copy(update={"together": True})}
     )
     assert len(groups(jobs(tmp_path, asked, [1, 2]), Slots(1, [], 1, 2))) == 1
-    never = images.model_copy(
-        update={"runtime": images.runtime.model_copy(update={"together": False})}
+    never = points.model_copy(
+        update={"runtime": points.runtime.model_copy(update={"together": False})}
     )
-    assert len(groups(jobs(tmp_path, never, [1, 2]), Slots(1, ["0"], 1, 2))) == 2
+    assert len(groups(jobs(tmp_path, never, [1, 2]), Slots(1, [], 1, 2))) == 2
+
+
+def test_a_limit_of_time_is_each_one_s_own(points: Settings, tmp_path: Path) -> None:
+    limited = points.model_copy(update={"max_time": 60.0})
+    assert len(groups(jobs(tmp_path, limited, [1, 2]), Slots(1, [], 1, 2))) == 2
 
 
 def test_what_has_begun_goes_on_by_itself(points: Settings, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from waiting import wait_for
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.runs.folder import RunFolder
+from gan_cli.sweeps.course import verdict
 from gan_cli.sweeps.index import locked
+from gan_cli.sweeps.planning import Job
 
 if TYPE_CHECKING:
     from conftest import Sweep  # type: ignore[attr-defined]
@@ -170,3 +172,24 @@ def test_a_run_folder_of_one_s_own_must_be_each_job_s_own(sweep: Sweep, tmp_path
     sweep.run("finish")
     assert RunFolder(tmp_path / "x").read_status()["status"] == "finished"
     assert sweep.index["jobs"][0]["run"] == str(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "alone", "asked", "state"),
+    [
+        ("interrupted", 1, True, True, "interrupted"),  # torchrun, after it was asked to stop
+        ("interrupted", 1, True, False, "failed"),  # interrupted earlier, and failed now
+        ("failed", 130, False, True, "failed"),  # another member of its group was interrupted
+        ("interrupted", 1, False, False, "interrupted"),
+    ],
+)
+def test_what_a_process_left(
+    sweep: Sweep, tmp_path: Path, said: str, status: int, alone: bool, asked: bool, state: str
+) -> None:
+    run = RunFolder(tmp_path / "job")
+    run.path.mkdir()
+    run.write_status(said, 3, error="why")
+    log = tmp_path / "log"
+    log.write_text("the last word", encoding="utf-8")
+    job = Job("job", [], run.path, [], sweep.settings)
+    assert verdict(job, status, log, alone, asked)[0] == state

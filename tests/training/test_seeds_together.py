@@ -90,8 +90,10 @@ def test_those_that_differ_in_the_seed_alone_are_a_group() -> None:
         job("seed=2", "evaluation.seed=2"),
         job("seed=3", "dry_run=true"),
         job("seed=4", "runtime.together=false"),
+        job("seed=5", "max_time=9s"),
+        job("seed=6", "max_time=9s"),
     ]
-    assert [len(group) for group in groups(apart, line_of())] == [1] * 5
+    assert [len(group) for group in groups(apart, line_of())] == [1] * 7
 
 
 def test_each_has_the_folder_that_it_would_have_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +249,7 @@ def test_images_on_the_cpu_go_in_turn_unless_asked_for(capsys: pytest.CaptureFix
     base = ("model=gan", "network.depth=1", "data.split=test", "steps=1")
     plain = [job(f"seed={n}", name=f"s{n}", base=base) for n in (1, 2)]
     assert train_all(plain, line_of()) == DONE
-    assert "2 seeds one after the other: images keep the cpu busy" in capsys.readouterr().err
+    assert "2 seeds one after the other: images keep a device busy" in capsys.readouterr().err
     base = (*base, "runtime.together=true")
     assert train_all([job(f"seed={n}", name=f"t{n}", base=base) for n in (1, 2)], line_of()) == DONE
     assert "2 runs together" in capsys.readouterr().err

@@ -121,7 +121,12 @@ def train_in_lockstep(group: Sequence[Member]) -> None:
         if len(going) == 1:
             step_together(going, going[0].session.trainer.advance)
             continue
-        ensemble = Ensemble([member.session for member in going])
+        try:
+            ensemble = Ensemble([member.session for member in going])
+        except Exception as error:
+            for member in going:
+                member.fail(error)
+            return
         try:
             step_together(going, ensemble.advance)
         finally:

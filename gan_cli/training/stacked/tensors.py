@@ -84,3 +84,4 @@ def release(trainer: Trainer) -> None:
     for player in trainer.players.values():
         for state in player.optimizer.state.values():
             state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
+        player.house_steps()
