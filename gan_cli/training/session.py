@@ -81,6 +81,8 @@ def assemble(
     if dataset is None:
         built: Dataset = build(settings.data, "data", trust)
         dataset = built.to(device)
+    if not dataset.spec.is_image:
+        chosen = runtime.for_points(chosen, settings.runtime)
     part = ranks.rank, ranks.count
     stream = Stream(dataset, settings.batch_size, settings.seed, device, part)
 

@@ -31,6 +31,15 @@ def test_bf16_is_chosen_where_the_cpu_has_tiles(monkeypatch: pytest.MonkeyPatch)
     assert precision.choose_precision("auto", CPU) == without
 
 
+def test_points_are_bf16_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert session_of("model=dcgan").precision == "bf16"
+    toy = session_of("model=gan", "data=ring")
+    assert toy.precision == "fp32"
+    assert "fp32: the data are points, whose places bf16 would round" in toy.runtime.reasons
+    assert session_of("model=gan", "data=ring", "runtime.precision=bf16").precision == "bf16"
+
+
 def test_what_is_asked_for_is_taken_or_refused() -> None:
     assert precision.choose_precision("bf16", CPU) == ("bf16", "")
     assert precision.choose_precision("fp32", CPU) == ("fp32", "runtime.precision = fp32")
