@@ -14,12 +14,13 @@ from gan_cli.runs.folder import RunFolder
 from gan_cli.training.driving import Course
 from gan_cli.training.evaluating import watch_of
 from gan_cli.training.loop import StopRequest
-from gan_cli.training.run import begin_text, folder_for, pieces, progress_of
+from gan_cli.training.run import folder_for, pieces, progress_of
 from gan_cli.training.runtime import describe
 from gan_cli.training.session import Session, assemble
 from gan_cli.training.stacked.ensemble import Ensemble
 from gan_cli.training.stacked.job import Job
 from gan_cli.training.stacked.trial import quietly
+from gan_cli.training.telling import begin_text
 from gan_cli.voices import Voices, voices
 
 log = logging.getLogger(__name__)
