@@ -7,6 +7,7 @@ the same ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -57,6 +58,20 @@ class Gaussian1D(Mixture):
         _require("mean", mean, True, "a number")
         modes = torch.tensor([[float(mean)]])
         super().__init__("gaussian_1d", modes, deviation, points, labelled=False)
+
+
+class Mixture1D(Mixture):
+    """Gaussians of one deviation around some means on the line, labelled by mode."""
+
+    def __init__(
+        self, means: Sequence[float] = (-2.0, 2.0), deviation: float = 0.5, points: int = 131072
+    ) -> None:
+        shown = f"[{','.join(f'{mean:g}' for mean in means)}]"
+        finite = all(map(math.isfinite, means))
+        if not means or not finite or len(set(means)) < len(means):
+            raise ConfigError(f"data.means = {shown}: one or more different numbers are needed")
+        modes = torch.tensor(means, dtype=torch.float32).view(-1, 1)
+        super().__init__("mixture_1d", modes, deviation, points, labelled=True)
 
 
 class Ring(Mixture):

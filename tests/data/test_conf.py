@@ -19,6 +19,7 @@ def test_every_source_has_its_file() -> None:
         "gaussian_1d",
         "grid",
         "kmnist",
+        "mixture_1d",
         "mnist",
         "ring",
         "stacked_mnist",
@@ -36,6 +37,7 @@ def test_keys_and_values_are_those_of_the_class(path: Path) -> None:
     assert list(keys) == list(parameters)
     for key, value in keys.items():
         default = parameters[key].default
+        value = tuple(value) if isinstance(value, list) else value
         assert value == ("???" if default is inspect.Parameter.empty else default)
 
 

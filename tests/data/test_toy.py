@@ -4,7 +4,7 @@ import re
 import pytest
 import torch
 
-from gan_cli.data.toy import Gaussian1D, Grid, Ring
+from gan_cli.data.toy import Gaussian1D, Grid, Mixture1D, Ring
 from gan_cli.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def test_gaussian_density_is_the_textbooks() -> None:
     torch.testing.assert_close(Gaussian1D().log_density(x), expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("data", [Ring(points=4000), Grid(points=4000)])
+@pytest.mark.parametrize("data", [Mixture1D(points=4000), Ring(points=4000), Grid(points=4000)])
 def test_density_is_that_of_torchs_mixture(data) -> None:
     modes = data.modes.double()
     parts = torch.distributions.Independent(
@@ -32,7 +32,8 @@ def test_density_is_that_of_torchs_mixture(data) -> None:
     )
     weights = torch.distributions.Categorical(logits=torch.zeros(len(modes)).double())
     mixture = torch.distributions.MixtureSameFamily(weights, parts)
-    x = torch.cat([data.values[:50], torch.zeros(1, 2), torch.full((1, 2), 9.0)]).double()
+    dim = modes.shape[1]
+    x = torch.cat([data.values[:50], torch.zeros(1, dim), torch.full((1, dim), 9.0)]).double()
     torch.testing.assert_close(data.log_density(x), mixture.log_prob(x))
     close = data.log_density(x.float()).double() - data.log_density(x)
     assert close[:50].abs().max() < 1e-3
@@ -45,6 +46,19 @@ def test_grids_density_integrates_to_one() -> None:
     line = torch.arange(-2, 2, step, dtype=torch.float64)
     mass = data.log_density(torch.cartesian_prod(line, line)).exp().sum().item() * step**2
     assert mass == pytest.approx(1, abs=1e-6)
+
+
+def test_a_mixture_on_the_line_has_its_means_and_its_mass() -> None:
+    data = Mixture1D(means=[-3, 0.0, 1.5], deviation=0.25)
+    assert data.spec.shape == (1,)
+    assert data.spec.classes == 3
+    assert data.modes.tolist() == [[-3], [0], [1.5]]
+    for mode, mean in enumerate((-3, 0, 1.5)):
+        points = data.values[data.targets == mode]
+        # Four standard errors of a third of the points.
+        assert points.mean().item() == pytest.approx(mean, abs=4 * 0.25 / 209)
+    line = torch.arange(-6, 5, 0.01, dtype=torch.float64)
+    assert data.log_density(line[:, None]).exp().sum().item() * 0.01 == pytest.approx(1, abs=1e-9)
 
 
 def test_ring_lies_on_its_circle() -> None:
@@ -64,10 +78,11 @@ def test_grid_has_25_modes_two_apart() -> None:
     assert data.deviation == 0.05
 
 
-@pytest.mark.parametrize("data", [Ring(), Grid()])
+@pytest.mark.parametrize("data", [Mixture1D(), Ring(), Grid()])
 def test_labels_name_the_nearest_mode_and_are_balanced(data) -> None:
     nearest = torch.cdist(data.values, data.modes).argmin(1)
-    assert torch.equal(nearest, data.targets)
+    # On the line the modes are 8 deviations apart, and 1 point in 31574 lies beyond 4.
+    assert (nearest != data.targets).sum() <= (14 if data.modes.shape[1] == 1 else 0)
     expected = len(data) / len(data.modes)
     assert (data.targets.bincount() - expected).abs().max() < 5 * math.sqrt(expected)
     residual = (data.values - data.modes[data.targets]).std()
@@ -90,6 +105,10 @@ def test_one_mode_alone_works() -> None:
         (lambda: Gaussian1D(deviation=math.nan), "data.deviation = nan: a positive number"),
         (lambda: Gaussian1D(mean=math.inf), "data.mean = inf: a number is needed"),
         (lambda: Gaussian1D(points=0), "data.points = 0: at least 1 is needed"),
+        (lambda: Mixture1D(means=[]), "data.means = []: one or more different numbers are needed"),
+        (lambda: Mixture1D(means=[1, 1.0]), "data.means = [1,1]: one or more different numbers"),
+        (lambda: Mixture1D(means=[1, math.nan]), "data.means = [1,nan]: one or more different"),
+        (lambda: Mixture1D(deviation=-1), "data.deviation = -1: a positive number is needed"),
         (lambda: Ring(modes=0), "data.modes = 0: at least 1 is needed"),
         (lambda: Ring(radius=-1.0), "data.radius = -1.0: a positive number is needed"),
         (lambda: Grid(side=0), "data.side = 0: at least 1 is needed"),
