@@ -31,10 +31,9 @@ class UpsamplingGenerator(Generator):
             nn.BatchNorm2d(64),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(64, channels, 3, 1, 1),
-            nn.Tanh(),
         )
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.layers(z)
 
 
@@ -81,9 +80,9 @@ class DenseGenerator(Generator):
         layers: list[nn.Module] = [nn.Linear(inputs + classes, 128), nn.LeakyReLU(0.2, True)]
         for before, after in ((128, 256), (256, 512), (512, 1024)):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.LeakyReLU(0.2, True)]
-        self.layers = nn.Sequential(*layers, nn.Linear(1024, math.prod(data.shape)), nn.Tanh())
+        self.layers = nn.Sequential(*layers, nn.Linear(1024, math.prod(data.shape)))
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.layers(self.conditioned(z, y)).view(-1, *self.shape)
 
 

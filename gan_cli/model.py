@@ -104,12 +104,14 @@ class Phase:
     loss: Callable[[Batch], Loss]  # a bound method of the model
     trains: tuple[nn.Module, ...]  # everything else is a constant in this phase
     repeat: int = 1  # times per step, each with a fresh batch (n_critic)
-    every: int = 1  # only on steps that are a multiple of this (lazy regularisation)
+    every: int = 1  # only on every so many-th step (lazy regularisation) ...
+    offset: int = 0  # ... those that leave this when divided by `every`
     start: int = 0  # first step (pre-training schedules)
     stop: int | None = None  # first step without it
     optimizer: str = ""  # share another phase's optimizer; default: own
     after: Callable[[], None] = nothing  # weight clipping, projection; runs after each update
     shares: tuple[nn.Module, ...] = ()  # differentiable for a later phase of this step
+    solved: bool = False  # no optimizer, no gradient: `after` moves what it trains (EM's M-step)
 
     @property
     def player(self) -> str:
@@ -119,7 +121,7 @@ class Phase:
     def repeats(self, step: int) -> int:
         """How many updates this phase makes at `step` (counted from 0)."""
         active = step >= self.start and (self.stop is None or step < self.stop)
-        return self.repeat if active and step % self.every == 0 else 0
+        return self.repeat if active and step % self.every == self.offset else 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,27 @@ class Grid:
     rows: tuple[str, ...] = field(default=())  # what each row shows, where that helps
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Functions on the line, to be drawn over one axis."""
+
+    x: Tensor  # [n], rising
+    curves: Mapping[str, Tensor]  # by name, each [n]
+    x_name: str = "x"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Functions on a rectangle of the plane, to be drawn side by side on one scale of colours."""
+
+    low: tuple[float, float]  # the corner of the smallest x and y
+    high: tuple[float, float]
+    values: Mapping[str, Tensor]  # by name, each [rows, columns], the first row on top
+
+
+View = Grid | Lines | Fields
+
+
 class Model(nn.Module, ABC):
     """A system of networks and the game that they play."""
 
@@ -140,6 +163,7 @@ class Model(nn.Module, ABC):
     second_order: bool = False  # whether a loss differentiates a gradient
     pack: int = 1  # samples judged together; batch_size must be a multiple of it
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
+    indivisible: str = ""  # why several devices cannot train it together, as half a sentence
 
     @abstractmethod
     def phases(self) -> list[Phase]:
@@ -164,12 +188,38 @@ class Model(nn.Module, ABC):
         """
         return {}
 
+    def reconstruct(self, batch: Batch) -> Tensor | None:
+        """What is left of the batch's samples after encoding and decoding, [n, *shape].
+
+        None where the model encodes nothing.
+        """
+        return None
+
+    def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
+        """log p of each of the batch's samples, or lower bounds of it, in nats: by name, each [n].
+
+        "log_likelihood" where it is exact, "elbo", and "iwae" of so many importance `samples`;
+        empty where nothing is known.
+        """
+        return {}
+
     def averaged(self) -> tuple[nn.Module, ...]:
         """The modules whose weights are averaged over time for sampling (EMA)."""
         return ()
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         """Image grids worth looking at, by name; `z` [n, prior.dim] stays the same all run long."""
+        return {}
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        """Further pictures, of what this model teaches, by name.
+
+        Args:
+            real: samples that stay the same all run long.
+            log_density: the true log p(x) [n] of points [n, D]; None where it is unknown.
+        """
         return {}
 
     @property

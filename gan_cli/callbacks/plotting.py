@@ -12,6 +12,7 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
+Entry = tuple[str, Color, bool]  # of a legend: words, colour, whether it is a line
 
 INK: Color = (64, 64, 64)
 FRAME: Color = (150, 150, 150)
@@ -168,11 +169,16 @@ class Canvas:
         draw.text(at, words, fill=color, font=font, anchor=anchor)
         return draw.textlength(words, font=font)
 
-    def legend(self, entries: Sequence[tuple[str, Color, bool]]) -> None:
-        """A row above the plot of (words, colour, whether it is a line and not a dot)."""
+    def legend(self, entries: Sequence[Entry]) -> None:
+        """Rows above the plot of (words, colour, whether it is a line and not a dot).
+
+        Each row after the first, see `legend_rows`, needs a top margin larger by 18.
+        """
         draw = ImageDraw.Draw(self.image)
         x, y = float(self.box[0]), self.px(16)
         for words, color, line in entries:
+            if x > self.box[0] and x + self.px(_length(words, line)) > self.box[2]:
+                x, y = float(self.box[0]), y + self.px(18)
             if line:
                 ends = (x, y, x + self.px(16), y)
                 draw.line(ends, fill=color, width=round(self.px(2.5)))
@@ -195,6 +201,28 @@ class Canvas:
     def _levels(self, axis: Span) -> ndarray:
         ticks = np.array(axis.ticks())
         return self.at(np.full_like(ticks, self.x.low), ticks, axis)[:, 1]
+
+
+def _length(words: str, line: bool) -> float:
+    """Of an entry of a legend, in 1/512 of the picture."""
+    return (21 if line else 14) + _font(14).getlength(words)
+
+
+def legend_rows(entries: Sequence[Entry], left: int, right: int) -> int:
+    """How many rows a legend takes above a plot with these margins."""
+    rows, x = 1, 0.0
+    for words, _, line in entries:
+        length = _length(words, line)
+        if x and x + length > UNIT - left - right:
+            rows, x = rows + 1, 0.0
+        x += length + 16
+    return rows
+
+
+def resized(field: ndarray, size: tuple[int, int]) -> ndarray:
+    """A field [h, w] as float32 of `size` (width, height), smoothly."""
+    image = Image.fromarray(field.astype(np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def number(value: float) -> str:

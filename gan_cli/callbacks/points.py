@@ -10,7 +10,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.plotting import UNIT, Canvas, Color, Span
+from gan_cli.callbacks.plotting import UNIT, Canvas, Color, Span, resized
 
 REAL: Color = (0, 114, 178)  # blue and vermilion of Okabe and Ito's palette, which colour-blind
 FAKE: Color = (213, 94, 0)  # people tell apart
@@ -157,14 +157,14 @@ def _paint_surface(canvas: Canvas, surface: ndarray, centre: float) -> None:
     reach = float(np.quantile(spread, 0.98)) if spread.size else 0.0
     reach = max(reach, 1e-3 * max(1.0, abs(centre)))  # or noise would look like a landscape
     place = np.nan_to_num((surface - centre) / reach, nan=0.0, posinf=1.0, neginf=-1.0)
-    smooth = _resized(np.clip(place, -1.5, 1.5), canvas.inside)
+    smooth = resized(np.clip(place, -1.5, 1.5), canvas.inside)
     colors = _colors(smooth)
     steps = np.floor((smooth + 1) * (LEVELS / 2)).astype(np.int8)
     edge = np.zeros(steps.shape, dtype=bool)
     edge[:, 1:] |= steps[:, 1:] != steps[:, :-1]
     edge[1:] |= steps[1:] != steps[:-1]
     colors[edge] = colors[edge] * CONTOUR
-    colors[_resized(np.isfinite(surface), canvas.inside) < 0.5] = BROKEN
+    colors[resized(np.isfinite(surface), canvas.inside) < 0.5] = BROKEN
     canvas.put(colors, *canvas.box[:2])
     _color_bar(canvas, Span(centre - reach, centre + reach))
 
@@ -176,13 +176,6 @@ def _color_bar(canvas: Canvas, values: Span) -> None:
     canvas.put(ramp, x, top)
     canvas.scale_beside(x + width, values, (64, 64, 64), side=1)
     canvas.text((x + width / 2, top - canvas.px(7)), "D", anchor="md")
-
-
-def _resized(field: ndarray, size: tuple[int, int]) -> ndarray:
-    from PIL import Image
-
-    image = Image.fromarray(field.astype(np.float32))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 @cache

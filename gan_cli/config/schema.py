@@ -139,6 +139,7 @@ class Settings(Strict):
     max_time: Seconds
     log_every: Count
     sample_every: Count
+    film: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs have none
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()  # earlier runs have none
     ema: Ema

@@ -59,10 +59,10 @@ class DCGANGenerator(Generator):
             layers.append(upsample(channels[i], channels[i + 1], sizes[i], sizes[i + 1], bias))
             if i < len(sizes) - 2:
                 layers += tail(channels[i + 1], kind, active, depth)
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        self.layers = nn.Sequential(*layers)
         dcgan_init(self)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.run(self.layers, self.conditioned(z, y)[:, :, None, None])
 
 

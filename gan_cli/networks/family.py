@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
+from gan_cli.networks.encoder import Encoder
 from gan_cli.networks.minibatch import MinibatchDiscrimination
 from gan_cli.networks.normalising import REFERENCES, VirtualBatchNorm
 
@@ -23,13 +24,17 @@ class Generator(nn.Module, ABC):
         inputs: size of the latents.
         classes: number of labels; 0 for none.
         norm: of its layers; with "virtual_batch" it has reference latents.
+        images: whether samples are brought into [-1, 1], by tanh; points have no bounds.
     """
 
     reference: Tensor | None  # [REFERENCES, inputs + classes]
 
-    def __init__(self, inputs: int, classes: int = 0, norm: str = "batch") -> None:
+    def __init__(
+        self, inputs: int, classes: int = 0, norm: str = "batch", images: bool = True
+    ) -> None:
         super().__init__()
         self.classes = classes
+        self.squash = nn.Tanh() if images else nn.Identity()
         virtual = norm == "virtual_batch"
         self.register_buffer(
             "reference", torch.zeros(REFERENCES, inputs + classes) if virtual else None
@@ -64,8 +69,15 @@ class Generator(nn.Module, ABC):
         return torch.cat([z, one_hot(y, self.classes).to(z.dtype)], dim=1)
 
     @abstractmethod
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Decode, but for the last tanh of images.
+
+        Since (tanh(u) + 1) / 2 = sigmoid(2 u), twice this are the logits of pixels in [0, 1].
+        """
+
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Decode."""
+        return self.squash(self.raw(z, y))
 
 
 @dataclass(frozen=True)
@@ -198,6 +210,10 @@ class NetworkFamily(ABC):
     @abstractmethod
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
         """A network from samples of `data` to one output each."""
+
+    def encoder(self, data: DataSpec, outputs: int, classes: int = 0) -> Encoder:
+        """A network from samples of `data` to `outputs` numbers each: the discriminator's trunk."""
+        return Encoder(self.discriminator(data, classes), outputs)
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

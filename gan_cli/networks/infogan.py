@@ -55,10 +55,10 @@ class InfoGANGenerator(Generator):
                 nn.ReLU(inplace=True),
             ]
         layers.append(upsample(channels[-1], data.shape[0], sizes[-2], sizes[-1], bias))
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        self.layers = nn.Sequential(*layers)
         dcgan_init(self)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.run(lambda z: self.layers(self.dense(z)), self.conditioned(z, y))
 
 

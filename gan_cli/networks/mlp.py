@@ -10,9 +10,9 @@ import math
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
+from gan_cli.networks.activations import ACTIVATIONS, activation
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
@@ -25,7 +25,7 @@ from gan_cli.networks.normalising import NORMS, norm, normalise_spectrum
 
 
 class MLPGenerator(Generator):
-    """ReLU layers; tanh at the end for images, nothing for points."""
+    """Hidden layers, ReLU's as a rule; tanh at the end for images, nothing for points."""
 
     def __init__(
         self,
@@ -35,8 +35,9 @@ class MLPGenerator(Generator):
         depth: int,
         classes: int,
         kind: str = "none",
+        active: str = "relu",
     ) -> None:
-        super().__init__(inputs, classes, kind)
+        super().__init__(inputs, classes, kind, data.is_image)
         self.shape = data.shape
         sizes = [inputs + classes] + [width] * depth
         layers: list[nn.Module] = []
@@ -44,26 +45,33 @@ class MLPGenerator(Generator):
             layers.append(nn.Linear(before, after))
             if kind != "none":
                 layers.append(norm(kind, after, flat=True))
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(activation(active))
         layers.append(nn.Linear(width, math.prod(data.shape)))
-        self.layers = nn.Sequential(*layers, nn.Tanh() if data.is_image else nn.Identity())
+        self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.run(self.layers, self.conditioned(z, y)).view(-1, *self.shape)
 
 
 class MLPDiscriminator(Discriminator):
-    """LeakyReLU .2 layers on the flattened sample; one linear output."""
+    """Hidden layers, LeakyReLU's .2 as a rule, on the flattened sample; one linear output."""
 
     def __init__(
-        self, data: DataSpec, width: int, depth: int, classes: int, traits: Traits
+        self,
+        data: DataSpec,
+        width: int,
+        depth: int,
+        classes: int,
+        traits: Traits,
+        active: str = "leaky_relu",
     ) -> None:
         super().__init__(traits)
         self.first = nn.Linear(math.prod(data.shape), width)
+        self.active = activation(active)
         self.label = self.label_bias(classes, width)
         trunk: list[nn.Module] = []
         for _ in range(depth - 1):
-            trunk += [nn.Linear(width, width), nn.LeakyReLU(0.2, inplace=True)]
+            trunk += [nn.Linear(width, width), activation(active)]
         self.trunk = nn.Sequential(*trunk)
         self.top(width, classes)
         if traits.spectral_norm:
@@ -71,7 +79,7 @@ class MLPDiscriminator(Discriminator):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first = self.label(self.first(x.flatten(1)), y)
-        return self.crowded(self.trunk(leaky_relu(first, 0.2, inplace=True)))
+        return self.crowded(self.trunk(self.active(first)))
 
 
 class MLP(NetworkFamily):
@@ -85,6 +93,8 @@ class MLP(NetworkFamily):
             "projection" (Miyato and Koyama 2018).
         minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); null for none.
         generator_norm: "none", "batch", "virtual_batch" (Salimans et al. 2016) or "layer".
+        generator_activation: "relu", "leaky_relu", "softplus" or "tanh".
+        discriminator_activation: the same.
     """
 
     def __init__(
@@ -95,15 +105,24 @@ class MLP(NetworkFamily):
         conditioning: str = "label_bias",
         minibatch_discrimination: tuple[int, int] | None = None,
         generator_norm: str = "none",
+        generator_activation: str = "relu",
+        discriminator_activation: str = "leaky_relu",
     ) -> None:
         self.width, self.depth = positive("width", width), positive("depth", depth)
         self.traits = Traits("none", spectral_norm, conditioning, minibatch_discrimination)
         self.mixes_samples, self.lipschitz = self.traits.mixes_samples, self.traits.lipschitz
         self.generator_norm = one_of("generator_norm", generator_norm, NORMS)
+        self.generator_activation = one_of(
+            "generator_activation", generator_activation, ACTIVATIONS
+        )
+        self.discriminator_activation = one_of(
+            "discriminator_activation", discriminator_activation, ACTIVATIONS
+        )
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         shape = (self.width, self.depth, classes)
-        return MLPGenerator(inputs, data, *shape, self.generator_norm)
+        return MLPGenerator(inputs, data, *shape, self.generator_norm, self.generator_activation)
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return MLPDiscriminator(data, self.width, self.depth, classes, self.traits)
+        shape = (self.width, self.depth, classes)
+        return MLPDiscriminator(data, *shape, self.traits, self.discriminator_activation)

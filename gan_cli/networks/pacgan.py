@@ -41,7 +41,7 @@ class PacGANGenerator(Generator):
     """Layers without bias, batch norm and ReLU; one linear layer with bias at the end."""
 
     def __init__(self, inputs: int, data: DataSpec, width: int, depth: int, classes: int) -> None:
-        super().__init__(inputs, classes)
+        super().__init__(inputs, classes, images=False)
         layers: list[nn.Module] = []
         for before, after in pairwise([inputs + classes] + [width] * depth):
             norm = nn.BatchNorm1d(after, EPS, MOMENTUM)
@@ -49,7 +49,7 @@ class PacGANGenerator(Generator):
         self.layers = nn.Sequential(*layers, nn.Linear(width, data.shape[0]))
         initialise(self)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.layers(self.conditioned(z, y))
 
 

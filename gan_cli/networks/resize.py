@@ -104,10 +104,10 @@ class ResizeGenerator(Generator):
                 activation(active),
             ]
         last = UpsampledConv2d(channels[-1], data.shape[0], sizes[-1], True, fused)
-        self.layers = nn.Sequential(*layers, last, nn.Tanh())
+        self.layers = nn.Sequential(*layers, last)
         dcgan_init(self)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.run(self.layers, self.conditioned(z, y))
 
 

@@ -83,11 +83,14 @@ class VEEGANGenerator(Generator):
         ]
         for (before, after), size in zip(pairwise(channels), sizes[1:], strict=True):
             layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), up(before, after, size)]
-        self.layers = nn.Sequential(*layers, nn.Tanh())
+        self.layers = nn.Sequential(*layers)
         initialise(self)
 
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.layers(self.conditioned(z, y))
+
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return 2 * self.layers(self.conditioned(z, y)) - 1
+        return 2 * super().forward(z, y) - 1
 
 
 class VEEGANDiscriminator(Discriminator):

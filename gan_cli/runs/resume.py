@@ -17,7 +17,7 @@ HORIZON = ("steps", "epochs", "images")  # one of them says how long a run is
 
 # What no weight depends on. The device is among them so that a run can move to another machine,
 # although it goes on bit for bit only on the kind of device where it began.
-SAFE = ("max_time", "log_every", "sample_every", "resume", "force", "dry_run")
+SAFE = ("max_time", "log_every", "sample_every", "film", "resume", "force", "dry_run")
 SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation")
 SAFE_KEYS = (
     *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic", "together")),

@@ -95,7 +95,7 @@ def parameters_of(phase: Phase) -> list[nn.Parameter]:
 
 
 def players_of(phases: list[Phase]) -> dict[str, list[nn.Parameter]]:
-    """The parameters of each optimizer that the phases name.
+    """The parameters of each optimizer that the phases name; solved phases need none.
 
     Raises:
         ConfigError: phases that share an optimizer train different parameters, or share one that
@@ -103,6 +103,8 @@ def players_of(phases: list[Phase]) -> dict[str, list[nn.Parameter]]:
     """
     players: dict[str, list[nn.Parameter]] = {}
     for phase in phases:
+        if phase.solved:
+            continue
         parameters = parameters_of(phase)
         mine = players.setdefault(phase.player, parameters)
         if {id(p) for p in mine} != {id(p) for p in parameters}:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import torch
 from numpy import ndarray
+from torch import Tensor
 
-from gan_cli.callbacks import points
+from gan_cli.callbacks import charts, points
 from gan_cli.data.dataset import Dataset
 from gan_cli.imaging import tile
-from gan_cli.model import Grid
+from gan_cli.model import Batch, Grid, View
 from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.trainer import Trainer
 
 FIXED, DRAWN, SHOWN = 0xF1, 0xD2, 0x5E  # random streams of their own
 LATENTS = 64  # that stay the same all run long
 POINTS = 2000
+REBUILT = 32  # images that are shown beside their reconstructions
 LEGIBLE = 56  # pixels; smaller images are magnified
 
 
@@ -40,23 +42,42 @@ class Draw:
 
     def __call__(self, step: int) -> dict[str, ndarray]:
         """Pictures by name, each uint8 [height, width, channels]."""
+        image, density = self.dataset.spec.is_image, self.dataset.log_density
+        batch = self._some(LATENTS if image else POINTS)
+        shown: dict[str, ndarray] = {}
         with self.trainer.sampling() as model:
             seed_streams(mix(self.seed, DRAWN, step), model.device)
-            if not self.dataset.spec.is_image:
-                real = self.dataset.real(self._some(POINTS))
+            views: dict[str, View] = {}
+            if image:
+                if step == 0:
+                    views["real"] = Grid(batch.real, 8)
+                views |= {} if self.latents is None else model.pictures(self.latents)
+                rebuilt = model.reconstruct(batch.at(batch.index[:REBUILT]))
+                if rebuilt is not None:
+                    views["samples/reconstruction"] = above(batch.real[:REBUILT], rebuilt, 8)
+            else:
                 fake = model.sample(POINTS)
-                density = self.dataset.log_density
-                return {"samples/points": points.draw(real, fake, model.score, density)}
-            grids = {} if self.latents is None else model.pictures(self.latents)
-        if step == 0:
-            grids = {"real": Grid(self.dataset.real(self._some(LATENTS)), 8), **grids}
-        return {name: self._tiled(grid) for name, grid in grids.items()}
+                shown["samples/points"] = points.draw(batch.real, fake, model.score, density)
+            views |= model.views(batch, density)
+            return shown | {name: picture(view) for name, view in views.items()}
 
-    def _tiled(self, grid: Grid) -> ndarray:
-        zoom = max(1, LEGIBLE // max(grid.images.shape[2:]))
-        return tile(grid.images, grid.columns, zoom=zoom)
-
-    def _some(self, n: int) -> torch.Tensor:
+    def _some(self, n: int) -> Batch:
+        """Real samples, the same at every step."""
         generator = torch.Generator().manual_seed(mix(self.seed, SHOWN))
         places = torch.randperm(self.dataset.spec.size, generator=generator)[:n]
-        return places.to(self.dataset.device)
+        data = self.dataset
+        return Batch(places.to(data.device), data.real, data.labels)
+
+
+def picture(view: View) -> ndarray:
+    """A view as uint8 [height, width, channels]; small images are magnified."""
+    if not isinstance(view, Grid):
+        return charts.draw(view)
+    zoom = max(1, LEGIBLE // max(view.images.shape[2:]))
+    return tile(view.images, view.columns, zoom=zoom)
+
+
+def above(first: Tensor, second: Tensor, columns: int) -> Grid:
+    """Images [n, C, H, W] in rows, each with a row of their counterparts below it."""
+    pairs = zip(first.split(columns), second.split(columns), strict=True)
+    return Grid(torch.cat([row for pair in pairs for row in pair]), columns)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.film import Film
 from gan_cli.callbacks.health import DivergenceError, Health
 from gan_cli.callbacks.metrics import Metrics
 from gan_cli.callbacks.progress import Progress
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
+FILMED = {"auto": "points|theory-.*", True: "points|theory-.*|fixed|classes"}
 
 
 def train(config: DictConfig, line: Command) -> int:
@@ -245,6 +247,7 @@ def watchers(
     """The callbacks, in the order in which they are told."""
     return [
         Metrics(run.metrics),
+        *([Film(run.samples, FILMED[session.settings.film])] if session.settings.film else []),
         Samples(run.samples),
         TensorBoard(run.path, text, comparable(session), last_point=last_point),
         progress,

@@ -24,6 +24,12 @@ def prepare(model: Model, settings: Settings, ranks: Ranks) -> list[str]:
     if ranks.count == 1:
         return []
     ranks.check(settings.batch_size, model.pack)
+    if model.indivisible:
+        name = type(model).__name__
+        raise ConfigError(
+            f"model: {name} cannot be trained by {ranks.count} ranks, since {model.indivisible}; "
+            "start it without torchrun"
+        )
     if settings.runtime.compile:
         raise ConfigError(
             f"runtime.compile = true: {ranks.count} ranks share what their steps draw, which "

@@ -111,10 +111,13 @@ def show(
         often += f" every {phase.every} steps" if phase.every > 1 else " a step"
         if phase.start or phase.stop is not None:
             often += f", steps {phase.start} to {phase.stop if phase.stop is not None else 'end'}"
-        player = players[phase.player]
         trains = ", ".join(names.get(id(module), type(module).__name__) for module in phase.trains)
-        optimizer = f"{type(player.optimizer).__name__} ({phase.player})"
-        table.add_row(phase.name, trains, often, optimizer, f"{player.rate:g}, {player.schedule}")
+        optimizer, rate = "none: it is solved", ""
+        if not phase.solved:
+            player = players[phase.player]
+            optimizer = f"{type(player.optimizer).__name__} ({phase.player})"
+            rate = f"{player.rate:g}, {player.schedule}"
+        table.add_row(phase.name, trains, often, optimizer, rate)
     console.print(table)
 
     needs = memory(model, players, dataset, shapes)

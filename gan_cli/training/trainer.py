@@ -7,6 +7,7 @@ run is its weights, averaged weights, optimizers and step counter.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
@@ -95,7 +96,7 @@ class Trainer:
     def turns(self) -> list[Turn]:
         """The updates of the step, in order; a player's i-th one has the step's i-th batch."""
         turns: list[Turn] = []
-        used = dict.fromkeys(self.players, 0)
+        used: Counter[str] = Counter()
         for phase, focus in zip(self._phases, self._focus, strict=True):
             for _ in range(phase.repeats(self.step)):
                 turns.append(Turn(phase, focus, used[phase.player]))
@@ -112,6 +113,13 @@ class Trainer:
             self._update(turn.phase, batches[turn.place], measure)
 
     def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:
+        if phase.solved:
+            with torch.no_grad(), self.precision():
+                loss = phase.loss(batch)
+            with torch.no_grad():
+                phase.after()
+            self.window.add(phase.name, loss, {})
+            return
         player = self.players[phase.player]
         player.optimizer.zero_grad(set_to_none=True)
         with self.precision():

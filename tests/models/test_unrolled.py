@@ -20,10 +20,10 @@ class Constant(Generator):
     """Always theta, whatever the latent."""
 
     def __init__(self) -> None:
-        super().__init__(1)
+        super().__init__(1, images=False)
         self.theta = nn.Parameter(torch.tensor([1.5]))
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.theta.expand(len(z), 1)
 
 

@@ -41,6 +41,9 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
         single, *pair = [
             assemble(one, trust, dataset=dataset) for one in (members[0], *members[:2])
         ]
+        solved = [phase.name for phase in single.model.phases() if phase.solved]
+        if solved:
+            return f"{solved[0]} has no optimizer"
         for name, player in single.players.items():
             if not elementwise(player.optimizer):
                 kind = type(player.optimizer).__name__

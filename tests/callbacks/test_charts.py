@@ -1,0 +1,61 @@
+"""Curves and fields, looked at pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gan_cli.callbacks.charts import BROKEN, CURVES, HEIGHTS, draw
+from gan_cli.callbacks.plotting import legend_rows
+from gan_cli.model import Fields, Lines
+
+X = torch.linspace(-1, 1, 101)
+
+
+def close_to(picture: np.ndarray, color: tuple[int, int, int], within: float = 40) -> np.ndarray:
+    return np.linalg.norm(picture.astype(float) - np.array(color), axis=-1) < within
+
+
+def test_each_curve_has_its_colour_and_height() -> None:
+    picture = draw(Lines(X, {"low": torch.zeros(101), "high": torch.ones(101)}))
+    assert picture.shape == (512, 512, 3)
+    rows = [np.nonzero(close_to(picture[40:460], color))[0].mean() for color in CURVES[:2]]
+    assert rows[0] > 350  # low, counted from the top
+    assert rows[1] < 60
+
+
+def test_a_curve_that_is_not_finite_is_drawn_where_it_is() -> None:
+    curve = torch.where(X > 0, torch.nan, X)
+    picture = draw(Lines(X, {"half": curve, "nowhere": torch.full((101,), torch.inf)}))
+    columns = np.nonzero(close_to(picture[40:460], CURVES[0]))[1]
+    assert 50 < columns.min() < 80
+    assert columns.max() < 290
+    assert not close_to(picture[60:460], CURVES[1]).any()
+
+
+def test_a_long_legend_takes_more_rows_and_covers_no_curve() -> None:
+    curves = {f"the name of curve number {k}": torch.full((101,), float(k)) for k in range(5)}
+    entries = [(name, CURVES[0], True) for name in curves]
+    assert legend_rows(entries, left=58, right=24) == 3
+    picture = draw(Lines(X, curves))
+    highest = np.nonzero(close_to(picture[34 + 36 :, 100:480], CURVES[4]))[0]
+    assert highest.size > 300
+
+
+def test_fields_share_a_scale_and_show_the_first_row_on_top() -> None:
+    peak = torch.zeros(50, 50)
+    peak[:10] = 1.0
+    picture = draw(Fields((-1, -1), (1, 1), {"strong": peak, "weak": peak / 2}))
+    assert picture.shape == (512, 1024, 3)
+    strong, weak = picture[:, :512], picture[:, 512:]
+    assert close_to(strong[50, 100:400], HEIGHTS[-1]).all()
+    assert not close_to(weak[50, 100:400], HEIGHTS[-1]).any()
+    assert (weak[400, 100:400] == 255).all()
+
+
+def test_what_is_not_finite_is_seen() -> None:
+    field = torch.zeros(20, 20)
+    field[:, 10:] = torch.nan
+    picture = draw(Fields((0, 0), (1, 1), {"half": field}))
+    share = close_to(picture[40:460, 60:480], BROKEN).mean()
+    assert 0.4 < share < 0.6

@@ -1,0 +1,63 @@
+"""The film of a run's pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_cli.callbacks.film import FRAMES, Film
+from gan_cli.imaging import write_png
+
+
+def pictures(folder: Path, name: str, levels: dict[int, int], side: int = 8) -> None:
+    for step, level in levels.items():
+        picture = np.full((side, side, 3), level, np.uint8)
+        write_png(folder / f"{name}-{step:08d}.png", picture)
+
+
+def frames_of(path: Path) -> list[int]:
+    """The level of each frame; GIF joins equal ones in a row."""
+    found = []
+    with Image.open(path) as film:
+        for k in range(film.n_frames):
+            film.seek(k)
+            found.append(int(np.asarray(film.convert("RGB"))[0, 0, 0]))
+    return found
+
+
+def test_pictures_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    pictures(tmp_path, "points", {0: 0, 100: 250, 20: 100})
+    pictures(tmp_path, "fixed", {0: 0, 20: 100, 100: 250})
+    Film(tmp_path, "points|theory-.*").end(100, "finished")
+    assert [path.name for path in tmp_path.glob("*.gif")] == ["points.gif"]
+    assert frames_of(tmp_path / "points.gif") == pytest.approx([0, 100, 250], abs=3)
+
+
+def test_what_an_earlier_start_drew_later_is_left_out(tmp_path: Path) -> None:
+    pictures(tmp_path, "points", {0: 0, 10: 50, 20: 100, 30: 200})
+    Film(tmp_path, "points").end(20, "interrupted")
+    assert frames_of(tmp_path / "points.gif") == pytest.approx([0, 50, 100], abs=3)
+
+
+def test_a_long_run_has_a_film_of_bounded_length_that_ends_with_the_end(tmp_path: Path) -> None:
+    pictures(tmp_path, "points", {step: step % 256 for step in range(255)}, side=2)
+    Film(tmp_path, "points").end(254, "finished")
+    levels = frames_of(tmp_path / "points.gif")
+    assert len(levels) == FRAMES
+    assert levels[-1] == pytest.approx(254, abs=3)
+
+
+@pytest.mark.parametrize(("steps", "status"), [(2, "finished"), (5, "failed")])
+def test_no_film_of_next_to_nothing_or_of_a_failure(
+    tmp_path: Path, steps: int, status: str
+) -> None:
+    pictures(tmp_path, "points", dict.fromkeys(range(steps), 9))
+    Film(tmp_path, "points").end(steps, status)
+    assert not list(tmp_path.glob("*.gif"))
+
+
+def test_no_folder_is_no_fault(tmp_path: Path) -> None:
+    Film(tmp_path / "none", "points").end(3, "finished")
