@@ -162,6 +162,7 @@ class Model(nn.Module, ABC):
     conditional: bool = False  # whether `generate` wants labels
     second_order: bool = False  # whether a loss differentiates a gradient
     pack: int = 1  # samples judged together; batch_size must be a multiple of it
+    smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
     indivisible: str = ""  # why several devices cannot train it together, as half a sentence
 

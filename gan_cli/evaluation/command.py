@@ -112,7 +112,7 @@ def _one(options: argparse.Namespace, folder: RunFolder, screen: Console, told: 
     """Evaluate one run; its report goes to the screen, into its folder, and behind `told`."""
     trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
     loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
-    if options.weights == "ema" and loaded.weights == "raw":
+    if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         log.warning("the run has no averaged weights (ema.decay=0); these are the raw ones")
     subject = subject_of(loaded, options, trust)
     choice = choose(parse(options.metrics), subject)

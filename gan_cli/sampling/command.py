@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> list[Path]:
     if options.trust:
         sys.path.append(str(Path.cwd()))  # where a console script would not look
     loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
-    if options.weights == "ema" and loaded.weights == "raw":
+    if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         _note("the run has no averaged weights (ema.decay=0); these are the raw ones")
     wish = Wish(
         options.seed,

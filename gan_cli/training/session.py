@@ -101,6 +101,11 @@ def assemble(
             f"batch_size = {settings.batch_size}: must be a multiple of model.packing = "
             f"{model.pack}; set batch_size={whole}"
         )
+    if settings.batch_size < model.smallest_batch:
+        raise ConfigError(
+            f"batch_size = {settings.batch_size}: {type(model).__name__} needs at least "
+            f"{model.smallest_batch} samples at a time; set batch_size={model.smallest_batch}"
+        )
     said += sharing.prepare(model, settings, ranks)
     runtime.place(model, device)
     model.train()

@@ -64,7 +64,8 @@ def test_what_is_typed_goes_before_a_preset(name: str) -> None:
     settings = settings_of(f"experiment={name}", *typed, *NEEDS.get(name, []))
     assert (settings.prior["dim"], settings.batch_size, settings.steps) == (3, 5, 7)
     assert settings.optimizer["lr"] == 0.125
-    assert settings.model["prior"] == settings.prior
+    if "prior" in settings.model:  # a mixture of Gaussians has none
+        assert settings.model["prior"] == settings.prior
 
 
 def test_the_papers_rates() -> None:
