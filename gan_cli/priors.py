@@ -47,13 +47,14 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     return torch.where(t <= 0, a, torch.where(t >= 1, b, path))
 
 
-PATHS = {"lerp": lerp, "slerp": slerp}
+STRAIGHT = {"lerp": lerp, "slerp": slerp}  # whatever the distribution
 
 
 class Prior(ABC):
     """A distribution over latents z of dimension `dim`."""
 
-    path = "lerp"  # the interpolation that stays where the distribution has its mass
+    path = "lerp"  # the interpolation that is taken unless another one is asked for
+    paths = tuple(STRAIGHT)  # all that it knows
 
     def __init__(self, dim: int) -> None:
         if dim < 1:
@@ -70,15 +71,25 @@ class Prior(ABC):
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z), [n], in nats."""
 
+    def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+        """lerp, brought back to the distribution by optimal transport (Agustsson et al. 2019).
+
+        With independent parts it is monotone in each: F^-1(F_t(y)), with F of the distribution
+        and F_t of (1 - t) a + t b for two draws a, b. So the latents on the way are distributed
+        as those at the ends.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no matched path")
+
     def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor, path: str = "") -> Tensor:
-        """The latent at `t` in [0, 1] on the way from `a` to `b`, by "lerp" or "slerp"."""
-        return PATHS[path or self.path](a, b, t)
+        """The latent at `t` in [0, 1] on the way from `a` to `b`, by one of `paths`."""
+        path = path or self.path
+        return self.matched(a, b, t) if path == "matched" else STRAIGHT[path](a, b, t)
 
 
 class Gaussian(Prior):
     """Independent standard normals. Their mass lies on a sphere, hence slerp (White 2016)."""
 
-    path = "slerp"
+    path, paths = "slerp", (*STRAIGHT, "matched")
 
     def __init__(self, dim: int = 100) -> None:
         super().__init__(dim)
@@ -91,9 +102,15 @@ class Gaussian(Prior):
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * (z.square().sum(-1) + self.dim * math.log(2 * math.pi))
 
+    def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+        t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+        return lerp(a, b, t) / torch.sqrt(t.square() + (1 - t).square())
+
 
 class Uniform(Prior):
     """Independent uniforms on [low, high] (Radford et al. 2016 use [-1, 1])."""
+
+    paths = (*STRAIGHT, "matched")
 
     def __init__(self, dim: int = 100, low: float = -1.0, high: float = 1.0) -> None:
         super().__init__(dim)
@@ -112,9 +129,23 @@ class Uniform(Prior):
         density = torch.full_like(z[..., 0], -self.dim * math.log(self.high - self.low))
         return density.masked_fill(~inside, -math.inf)
 
+    def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+        y = (lerp(a, b, t) - middle) / half  # of two on [-1, 1]: a trapezoid on [-1, 1]
+        long, short = torch.maximum(t, 1 - t), torch.minimum(t, 1 - t)
+        size = y.abs().clamp_max(1)
+        flank = 1 - (1 - size).square() / (4 * long * short).clamp_min(torch.finfo(y.dtype).tiny)
+        # 2 F(|y|) - 1: a line below the roof, a parabola below the flanks.
+        share = torch.where(size <= long - short, size / long, flank)
+        path = middle + half * y.sign() * share
+        return torch.where(t <= 0, a, torch.where(t >= 1, b, path))
+
 
 class Categorical(Prior):
     """A uniform choice among `dim` categories, one-hot; between two lies only a straight mix."""
+
+    paths = (*STRAIGHT, "matched")  # which are one here
 
     def sample(
         self, n: int, device: torch.device | None = None, generator: Generator | None = None
@@ -136,6 +167,7 @@ class Product(Prior):
     def __init__(self, **parts: Prior) -> None:
         super().__init__(sum(part.dim for part in parts.values()))
         self.parts = parts
+        self.paths = tuple(p for p in Gaussian.paths if all(p in x.paths for x in parts.values()))
 
     def split(self, z: Tensor) -> dict[str, Tensor]:
         """The parts of `z` [n, dim] by name, each [n, part.dim]."""
@@ -154,6 +186,9 @@ class Product(Prior):
     def log_prob(self, z: Tensor) -> Tensor:
         pieces = self.split(z)
         return sum((p.log_prob(pieces[name]) for name, p in self.parts.items()), z.new_zeros(()))
+
+    def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+        return self.interpolate(a, b, t, "matched")
 
     def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor, path: str = "") -> Tensor:
         start, end = self.split(a), self.split(b)

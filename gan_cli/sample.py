@@ -44,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE,...",
         help="fix latent codes: category=K, code1=X, code2=X ... (InfoGAN)",
     )
-    add("--interpolate", choices=("lerp", "slerp"), help="go from latent to latent, rows of ten")
+    add(
+        "--interpolate",
+        choices=("lerp", "slerp", "matched"),
+        help="go from latent to latent, rows of ten",
+    )
     add_model_options(made)
     return made
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gan_cli.priors import Categorical, Gaussian, Product, Uniform, lerp, slerp
+from gan_cli.priors import Categorical, Gaussian, Prior, Product, Uniform, lerp, slerp
 
 N = 20000
 
@@ -58,11 +58,58 @@ def test_a_product_is_its_parts() -> None:
     torch.testing.assert_close(prior.log_prob(z), expected)
 
 
-@pytest.mark.parametrize("path", [lerp, slerp])
+@pytest.mark.parametrize("path", [lerp, slerp, Gaussian(100).matched, Uniform(100, -9, 9).matched])
 def test_end_points_are_exact(path) -> None:
     a, b = torch.randn(2, 50, 100, generator=torch.Generator().manual_seed(0))
     assert torch.equal(path(a, b, 0.0), a)
     assert torch.equal(path(a, b, 1.0), b)
+
+
+@pytest.mark.parametrize("prior", [Gaussian(4), Uniform(4), Uniform(4, 2.0, 6.0)])
+@pytest.mark.parametrize("t", [0.0, 0.1, 0.3, 0.5, 0.8, 1.0])
+def test_the_matched_path_keeps_the_distribution(prior: Prior, t: float) -> None:
+    """Each coordinate midway is distributed as at the ends (Kolmogorov and Smirnov's distance)."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = prior.sample(N, generator=generator), prior.sample(N, generator=generator)
+    way = prior.interpolate(a, b, t, "matched").double().flatten()
+    if isinstance(prior, Uniform):
+        share = (way - prior.low) / (prior.high - prior.low)
+    else:
+        share = torch.special.ndtr(way)
+    ranks = torch.arange(1, len(way) + 1, dtype=torch.float64) / len(way)
+    # 1.95 / sqrt(n) is passed by one of a thousand honest samples.
+    assert (share.sort().values - ranks).abs().max() < 1.95 / math.sqrt(len(way))
+
+
+def test_the_matched_path_of_uniforms_by_the_trapezoid_s_own_integral() -> None:
+    t, y = 0.3, torch.linspace(-1, 1, 9, dtype=torch.float64)
+    # .7 U + .3 U': density 1 / 1.4 up to .4, then falling to 0 at 1.
+    grid = torch.linspace(-1, 1, 200_001, dtype=torch.float64)
+    density = torch.where(grid.abs() <= 0.4, 1 / 1.4, (1 - grid.abs()) / (4 * 0.7 * 0.3))
+    cdf = torch.cumulative_trapezoid(density, grid)
+    expected = torch.tensor([2 * cdf[(grid < value).sum() - 1].item() - 1 for value in y[1:]])
+    got = Uniform(1).matched(y[1:, None], y[1:, None], t)[:, 0]
+    torch.testing.assert_close(got, expected.double(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("path", ["lerp", "slerp", "matched"])
+def test_norms_midway_of_100_dimensions(path: str) -> None:
+    """|z| is 10 at the ends; midway 7.07 by lerp, 10 by the others."""
+    generator = torch.Generator().manual_seed(0)
+    prior = Gaussian(100)
+    a, b = prior.sample(4000, generator=generator), prior.sample(4000, generator=generator)
+    midway = prior.interpolate(a, b, 0.5, path).norm(dim=1).mean().item()
+    assert a.norm(dim=1).mean().item() == pytest.approx(10, abs=0.05)
+    assert midway == pytest.approx(10 / math.sqrt(2) if path == "lerp" else 10, abs=0.05)
+
+
+def test_a_category_has_no_matched_path_but_its_product_has() -> None:
+    prior = Product(category=Categorical(3), codes=Uniform(2))
+    a, b = prior.sample(50), prior.sample(50)
+    way = prior.interpolate(a, b, 0.5, "matched")
+    torch.testing.assert_close(way[:, :3], (a + b)[:, :3] / 2)
+    expected = Uniform(2).matched(a[:, 3:], b[:, 3:], 0.5)
+    torch.testing.assert_close(way[:, 3:], expected)
 
 
 def test_lerp_is_a_straight_line() -> None:

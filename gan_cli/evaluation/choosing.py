@@ -11,6 +11,7 @@ from gan_cli.evaluation.measure import Measure, Subject
 
 AUTO, ALL = "auto", "all"
 DEAR = "takes minutes, so it must be asked for by name"  # why "auto" leaves a measure out
+ASIDE = "says nothing of how good samples are, so it must be asked for by name"
 
 
 def measures() -> list[Measure]:
@@ -21,6 +22,7 @@ def measures() -> list[Measure]:
     from gan_cli.evaluation.measures.fid import FID
     from gan_cli.evaluation.measures.gan_train import GANTrain
     from gan_cli.evaluation.measures.infogan import InfoGANFigures
+    from gan_cli.evaluation.measures.interpolation import Interpolation
     from gan_cli.evaluation.measures.kid import KID
     from gan_cli.evaluation.measures.memorisation import Memorisation
     from gan_cli.evaluation.measures.modes import Modes
@@ -41,6 +43,7 @@ def measures() -> list[Measure]:
         Points(),
         Memorisation(),
         Diversity(),
+        Interpolation(),
     ]
 
 
@@ -85,7 +88,7 @@ def known(names: Sequence[str] | str, key: str = "--metrics") -> None:
 def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics") -> Choice:
     """The measures that `names` ask for, as far as they say something of `subject`.
 
-    "auto" takes all that fit and do not take minutes, "all" all that fit.
+    "auto" takes all that fit, judge samples and do not take minutes, "all" all that fit.
 
     Raises:
         ConfigError: there is no measure of some name.
@@ -105,6 +108,8 @@ def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics")
             unfit[measure.name] = reason
         elif names == AUTO and measure.takes_minutes(subject.device):
             unfit[measure.name] = DEAR
+        elif names == AUTO and measure.aside:
+            unfit[measure.name] = ASIDE
         else:
             taken.append(measure)
     return Choice(taken, by_name, unfit)

@@ -160,6 +160,7 @@ class Measure(ABC):
     name: str  # what --metrics takes, such as "fid"
     dear: bool = False  # takes minutes, so not part of "auto"
     dear_on_cpu: bool = False  # so without a GPU
+    aside: bool = False  # about something else than how good samples are, so not part of "auto"
 
     def takes_minutes(self, device: torch.device) -> bool:
         """Whether "auto" leaves it out on `device`."""

@@ -100,15 +100,19 @@ def interpolate(
         model: in eval mode.
         pairs: rows.
         columns: steps from one end to the other, both included; at least 2.
-        path: "lerp" or "slerp".
+        path: one of `prior.paths`.
         wish: as for `draw`.
 
     Raises:
-        ConfigError: the model decodes no latents.
+        ConfigError: the model decodes no latents, or its prior has no such path.
     """
     wish = wish or Wish()
     if model.prior is None:
         raise ConfigError("--interpolate: this model decodes no latents, so none lie between")
+    if path not in model.prior.paths:
+        known = ", ".join(model.prior.paths)
+        name = type(model.prior).__name__
+        raise ConfigError(f"--interpolate {path}: the prior {name} has {known}")
     times = [k / (columns - 1) for k in range(columns)]
     ways = []
     for number in range(-(-2 * pairs // CHUNK)):  # by chunks, for the same reason as in `draw`

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from gan_cli.callbacks.film import FRAMES, Film
 from gan_cli.imaging import write_png
@@ -20,12 +20,9 @@ def pictures(folder: Path, name: str, levels: dict[int, int], side: int = 8) -> 
 
 def frames_of(path: Path) -> list[int]:
     """The level of each frame; GIF joins equal ones in a row."""
-    found = []
     with Image.open(path) as film:
-        for k in range(film.n_frames):
-            film.seek(k)
-            found.append(int(np.asarray(film.convert("RGB"))[0, 0, 0]))
-    return found
+        frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
+    return [int(frame[0, 0, 0]) for frame in frames]
 
 
 def test_pictures_in_the_order_of_their_steps(tmp_path: Path) -> None:
