@@ -182,6 +182,13 @@ class Model(nn.Module, ABC):
         """The discriminator's, critic's or energy's output [n] on `x`; None where there is none."""
         return None
 
+    def push(self, x: Tensor) -> Tensor | None:
+        """Where the generator's loss pushes samples `x` [n, ...]: minus its gradient there.
+
+        As if each were the only sample. None where no generator learns, or not from one sample.
+        """
+        return None
+
     def recognise(self, x: Tensor) -> Mapping[str, Distribution]:
         """Q(part | x) for the parts of a `Product` prior that can be read off samples `x` [n, ...].
 

@@ -59,27 +59,36 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 class Canvas:
-    """A square picture with one plot in it.
+    """A picture with one plot in it, square unless it is given a height.
 
     Args:
-        size: pixels of a side.
+        size: pixels of its width.
         x, y: what the plot shows.
         left, right, top, bottom: margins, in 1/512 of the size.
+        height: pixels.
     """
 
     def __init__(
-        self, size: int, x: Span, y: Span, left: int, right: int, top: int, bottom: int
+        self,
+        size: int,
+        x: Span,
+        y: Span,
+        left: int,
+        right: int,
+        top: int,
+        bottom: int,
+        height: int | None = None,
     ) -> None:
-        self.size, self.x, self.y = size, x, y
+        self.shape, self.x, self.y = (size, height or size), x, y
         self._scale = size * OVERSAMPLING / UNIT
-        side = size * OVERSAMPLING
+        across, down = (side * OVERSAMPLING for side in self.shape)
         self.box = (
             round(self.px(left)),
             round(self.px(top)),
-            side - round(self.px(right)),
-            side - round(self.px(bottom)),
+            across - round(self.px(right)),
+            down - round(self.px(bottom)),
         )
-        self.image = Image.new("RGB", (side, side), (255, 255, 255))
+        self.image = Image.new("RGB", (across, down), (255, 255, 255))
 
     def px(self, length: float) -> float:
         """A length given in 1/512 of the picture, in pixels of the oversampled canvas."""
@@ -190,8 +199,8 @@ class Canvas:
             x += self.text((x, y), words, anchor="lm") + self.px(16)
 
     def finished(self) -> ndarray:
-        """The picture, uint8 [size, size, 3]."""
-        small = self.image.resize((self.size, self.size), Image.Resampling.BOX)
+        """The picture, uint8 [height, size, 3]."""
+        small = self.image.resize(self.shape, Image.Resampling.BOX)
         return np.array(small)
 
     def _ticks_at(self, axis: Span) -> ndarray:

@@ -15,6 +15,7 @@ from gan_cli.callbacks.plotting import UNIT, Canvas, Color, Span, resized
 REAL: Color = (0, 114, 178)  # blue and vermilion of Okabe and Ito's palette, which colour-blind
 FAKE: Color = (213, 94, 0)  # people tell apart
 CRITIC: Color = (110, 60, 130)
+PUSH: Color = (0, 158, 115)
 # Purple to green through near-white: pale enough that points stand out on it, and for the
 # colour-blind as different as for others (ColorBrewer's PRGn).
 SURFACE: tuple[Color, ...] = (
@@ -35,24 +36,36 @@ CONTOUR = 0.86  # their brightness, as a share of the surface's
 Score = Callable[[Tensor], Tensor | None]
 
 
-def draw(real: Tensor, fake: Tensor, score: Score, log_density: Score, size: int = 512) -> ndarray:
-    """A plot as uint8 [size, size, 3].
+def draw(
+    real: Tensor,
+    fake: Tensor,
+    score: Score,
+    log_density: Score,
+    size: int = 512,
+    push: Score | None = None,
+) -> ndarray:
+    """A plot as uint8 [height, size, 3].
 
     For two dimensions: real points and samples on the surface of D's output. For one: the true
     density (or, where that is unknown, a histogram of real points), a histogram of samples, and
-    D's output along the axis. Of more dimensions, the first two without D. The view depends on
-    `real` alone, so that the frames of a film match.
+    D's output along the axis; below it the slope of D, and where the generator's loss pushes a
+    sample. Of more dimensions, the first two without D. The view depends on `real` alone, so that
+    the frames of a film match.
 
     Args:
         real: points [n, d].
         fake: samples [m, d].
         score: D's output [k] at points [k, d] on the device of `fake`; None where there is no D.
         log_density: log p(x) [k] of points [k, d]; None where it is unknown.
-        size: pixels of a side.
+        size: pixels of its width.
+        push: minus the gradient of the generator's loss at samples [k, d], [k, d]; None where
+            there is none.
     """
     truth, samples = _array(real), _array(fake)
     if truth.shape[1] == 1:
-        return _line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
+        plot = _line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
+        slopes = _slopes(_view(truth[:, 0]), score, push, fake.device, size)
+        return plot if slopes is None else np.concatenate([plot, slopes])
     return _plane(truth, samples, score, fake.device, size)
 
 
@@ -232,6 +245,40 @@ def _line(
         canvas.curve(canvas.at(along[good], critic[good], axis), CRITIC, 2)
         canvas.scale_beside(canvas.box[2], axis, CRITIC, side=1)
         legend.append(("D", CRITIC, True))
+    canvas.frame("x")
+    canvas.legend(legend)
+    return canvas.finished()
+
+
+def _slopes(
+    x: Span, score: Score, push: Score | None, device: torch.device, size: int
+) -> ndarray | None:
+    """D's slope along the axis, and the push on a sample; None without a D."""
+    along = np.linspace(x.low, x.high, 481)
+
+    def slope(points: Tensor) -> Tensor | None:
+        with torch.enable_grad():
+            points = points.requires_grad_()
+            output = score(points)
+            if output is None or not output.requires_grad:
+                return None
+            return torch.autograd.grad(output.sum(), points)[0]
+
+    curves = {"slope of D": _ask(slope, along[:, None], device)}
+    if push is not None:
+        curves["push on a sample"] = _ask(push, along[:, None], device)
+    known = {name: values for name, values in curves.items() if values is not None}
+    if not known:
+        return None
+    axis = _range(np.concatenate([np.zeros(1), *known.values()])) or Span(-1.0, 1.0)
+    canvas = Canvas(size, x, axis.grown(0.08), 50, 64, top=34, bottom=46, height=size // 2)
+    canvas.grid()
+    legend = []
+    for (name, values), color in zip(known.items(), (CRITIC, PUSH), strict=False):
+        good = np.isfinite(values)
+        width = 2.6 if name == "slope of D" else 1.6  # where they are one, both are seen
+        canvas.curve(canvas.at(along[good], values[good]), color, width)
+        legend.append((name, color, True))
     canvas.frame("x")
     canvas.legend(legend)
     return canvas.finished()

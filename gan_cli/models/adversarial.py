@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from gan_cli.errors import ConfigError
@@ -151,6 +152,7 @@ def phases_of(
     generator: Side,
     burst: int | None = None,
     shares: tuple[nn.Module, ...] = (),
+    alternate: bool = False,
 ) -> list[Phase]:
     """The discriminator's updates, its lazy penalty where it has one, then the generator's.
 
@@ -163,6 +165,8 @@ def phases_of(
         generator: the same.
         burst: as many updates of the discriminator instead at first, and now and then.
         shares: as in `Phase`, by the discriminator's.
+        alternate: the discriminator plays in the first, third, fifth ... step alone, and the
+            generator in those between.
     """
     player, penalty, trains = game.loss.player, game.penalty, discriminator.trains
 
@@ -173,22 +177,47 @@ def phases_of(
     repeat, loss = discriminator.steps, game.discriminator_loss
     if penalty.every == 1:
         loss = regularised(game, loss)
-    play = Phase(player, loss, trains, repeat=repeat, after=constrain, shares=shares)
+    turn = 2 if alternate else 1
+    play = Phase(player, loss, trains, repeat=repeat, every=turn, after=constrain, shares=shares)
     phases = [play]
     if burst:
         phases.append(replace(play, repeat=burst - repeat, stop=25))
         phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
     if penalty.name and penalty.every > 1:
-        name, every, loss = f"{player}_penalty", penalty.every, regularised(game, game.penalty_loss)
+        name, every = f"{player}_penalty", penalty.every * turn
+        loss = regularised(game, game.penalty_loss)
         phases.append(Phase(name, loss, trains, every=every, optimizer=player, after=constrain))
     reply = Phase(
         "generator",
         game.generator_loss,
         generator.trains,
         repeat=generator.steps,
+        every=turn,
+        offset=turn - 1,
         after=generator.after,
     )
     return [*phases, reply]
+
+
+def push(
+    loss: AdversarialLoss, score: Callable[[Tensor], Tensor | None], x: Tensor
+) -> Tensor | None:
+    """Minus the gradient of the generator's loss at each sample of `x` [n, ...], as `Model.push`.
+
+    Args:
+        loss: the game.
+        score: the discriminator's output [n]; None where it needs more than a sample.
+        x: samples.
+    """
+    if loss.compares or loss.whole_batch:
+        return None
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        output = score(x)
+        if output is None:
+            return None
+        # The loss is a mean, and each sample's own is wanted.
+        return torch.autograd.grad(-len(x) * loss.generator(output), x)[0]
 
 
 def feature_gap(real: Tensor, fake: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ conf/model and conf/experiment.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from gan_cli.models.adversarial import (
     judged,
     lazy,
     phases_of,
+    push,
     refuse,
     warn_of_contradictions,
     whole_batch_terms,
@@ -48,6 +50,8 @@ class GAN(Model):
         share_fakes: the generator learns from the very fakes that the discriminator has just seen,
             judged anew, and is run once less a step (the DCGAN authors' code); its further updates
             have fakes of their own. Needs one discriminator update a step.
+        schedule: "together": both players move in every step; "alternate": the discriminator in odd
+            steps (1, 3, 5 ...), the generator in even ones.
         packing: samples that the discriminator judges together (PacGAN, Lin et al. 2018). A batch
             is cut into batch_size / packing packs; the authors count a batch in packs.
         instance_noise: deviation of the noise on all that the discriminator sees.
@@ -72,6 +76,7 @@ class GAN(Model):
         g_steps: int = 1,
         d_burst: int | None = None,
         share_fakes: bool = False,
+        schedule: Literal["together", "alternate"] = "together",
         packing: int = 1,
         instance_noise: float = 0.0,
         instance_noise_steps: int | None = None,
@@ -84,7 +89,7 @@ class GAN(Model):
         self.data, self.prior, self.conditional = data, prior, conditional
         self.loss, self.penalty, self.second_order = loss, penalty, penalty.per_sample
         self.d_steps, self.g_steps, self.d_burst = d_steps, g_steps, d_burst
-        self.share_fakes, self.pack = share_fakes, packing
+        self.share_fakes, self.schedule, self.pack = share_fakes, schedule, packing
         self.adversarial, self.feature_matching = adversarial, feature_matching
         self.historical_averaging = historical_averaging
         refuse(self._faults())
@@ -109,6 +114,11 @@ class GAN(Model):
             yield (
                 "model.share_fakes = true: fakes can be shared only where the discriminator makes "
                 "one update per step; set model.share_fakes=false, or d_steps=1 and d_burst=null"
+            )
+        if self.schedule == "alternate" and (self.share_fakes or self.d_burst):
+            yield (
+                "model.schedule = alternate: the players never move in one step, so nothing can be "
+                "shared and no burst be counted; set model.share_fakes=false and model.d_burst=null"
             )
         if self.conditional and self.pack > 1:
             yield (
@@ -139,6 +149,7 @@ class GAN(Model):
             side(self.generator, self.generator_history, self.g_steps),
             self.d_burst,
             (self.generator,) if self.share_fakes else (),
+            self.schedule == "alternate",
         )
 
     def discriminator_loss(self, batch: Batch) -> Loss:
@@ -199,6 +210,9 @@ class GAN(Model):
         A pack of copies would be no answer: such packs are what a packing discriminator rejects.
         """
         return None if self.conditional or self.pack > 1 else self.discriminator(x)
+
+    def push(self, x: Tensor) -> Tensor | None:
+        return push(self.loss, self.score, x)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator,)

@@ -17,6 +17,7 @@ from gan_cli.models.adversarial import (
     judged,
     lazy,
     phases_of,
+    push,
     warn_of_contradictions,
     whole_batch_terms,
 )
@@ -170,6 +171,9 @@ class InfoGAN(Model):
 
     def score(self, x: Tensor) -> Tensor | None:
         return self.discriminator(x)
+
+    def push(self, x: Tensor) -> Tensor | None:
+        return push(self.loss, self.score, x)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator,)

@@ -17,6 +17,7 @@ from gan_cli.models.adversarial import (
     judged,
     lazy,
     phases_of,
+    push,
     refuse,
     warn_of_contradictions,
     whole_batch_terms,
@@ -147,6 +148,9 @@ class UnrolledGAN(Model):
 
     def score(self, x: Tensor) -> Tensor | None:
         return self.discriminator(x)
+
+    def push(self, x: Tensor) -> Tensor | None:
+        return push(self.loss, self.score, x)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator,)

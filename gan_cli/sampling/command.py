@@ -204,7 +204,9 @@ class _Task:
             raise DataError(f"{error}; a plot needs the data, --out points.csv not") from error
         real = data.real(torch.arange(min(POINTS, data.spec.size)))
         model = self.loaded.model
-        picture = points.draw(real, samples.to(model.device), model.score, data.log_density)
+        picture = points.draw(
+            real, samples.to(model.device), model.score, data.log_density, push=model.push
+        )
         path = self._file("points", ".png")
         imaging.write_png(path, picture)
         return [path]

@@ -57,7 +57,9 @@ class Draw:
                     views["samples/reconstruction"] = above(batch.real[:REBUILT], rebuilt, 8)
             else:
                 fake = model.sample(POINTS)
-                shown["samples/points"] = points.draw(batch.real, fake, model.score, density)
+                shown["samples/points"] = points.draw(
+                    batch.real, fake, model.score, density, push=model.push
+                )
             views |= model.views(batch, density)
             return shown | {name: picture(view) for name, view in views.items()}
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.callbacks.plotting import Canvas, Span, number
-from gan_cli.callbacks.points import BROKEN, CRITIC, FAKE, REAL, SURFACE, draw
+from gan_cli.callbacks.points import BROKEN, CRITIC, FAKE, PUSH, REAL, SURFACE, draw
 
 SIZE = 512
 
@@ -127,6 +127,24 @@ def test_one_dimension_shows_density_samples_and_critic() -> None:
     assert len(columns) > 0.9 * plot.shape[1], "the critic's curve goes all the way"
     first, last = (np.nonzero(close_to(plot, CRITIC)[:, c])[0].mean() for c in columns[[5, -5]])
     assert first > last, "and rises"
+
+
+def test_below_the_critic_are_its_slope_and_the_push() -> None:
+    """D = x^2: its slope 2 x rises; a push of -1 stays where it is, below the other's mean."""
+    real = 4 + 0.5 * torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
+    fake = torch.zeros(10, 1)
+    picture = draw(
+        real, fake, lambda x: x[:, 0] ** 2, log_normal, push=lambda x: -torch.ones_like(x)
+    )
+    assert picture.shape == (512 + 256, 512, 3)
+    lower = picture[512 + 40 : 512 + 205, 52:447]
+    slope, push = close_to(lower, CRITIC), close_to(lower, PUSH)
+    heights = [np.nonzero(slope[:, column])[0].mean() for column in (5, 200, 390)]
+    assert heights[0] > heights[1] > heights[2]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], rel=0.15)
+    rows = np.nonzero(push)[0]
+    assert rows.max() - rows.min() < 8
+    assert draw(real, fake, nothing, log_normal).shape == (512, 512, 3)
 
 
 def test_the_true_density_is_drawn_to_scale() -> None:

@@ -28,7 +28,7 @@ class Shells(Painter):
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         level = torch.where(z[:, 0] > 0, 200.0, 40.0)
         length = z.norm(dim=1) / (10 if isinstance(self.prior, Gaussian) else 10 / math.sqrt(3))
-        level = torch.where(length < 0.85, 120.0, level) / 127.5 - 1
+        level = torch.where(length < 0.8, 120.0, level) / 127.5 - 1
         return level.view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
 
 
@@ -57,9 +57,9 @@ def test_short_latents_midway_are_found_out(uniform: bool) -> None:
     assert found["norm_ends"].value == pytest.approx(length, rel=0.02)
     assert found["norm_midway_lerp"].value == pytest.approx(length / math.sqrt(2), rel=0.02)
     assert found["norm_midway_matched"].value == pytest.approx(length, rel=0.02)
-    assert found["score_ends"].value == pytest.approx(2, abs=0.1)
-    assert found["score_midway_matched"].value == pytest.approx(2, abs=0.1)
-    assert found["score_midway_lerp"].value == pytest.approx(1, abs=0.1)
+    assert found["score_ends"].value == pytest.approx(2, abs=0.25)
+    assert found["score_midway_matched"].value == pytest.approx(2, abs=0.25)
+    assert found["score_midway_lerp"].value == pytest.approx(1, abs=0.25)
 
 
 def test_pictures_of_the_paths() -> None:

@@ -31,6 +31,7 @@ def ring(*overrides: str) -> tuple[Session, GAN]:
 
 SETTINGS = {
     "packing": (*RING, "model.packing=2", "model.g_steps=2"),
+    "alternate": (*RING, "model.schedule=alternate", "penalty=r1", "penalty.every=2"),
     "annealed": (*RING, "model.instance_noise=0.5", "model.instance_noise_steps=7"),
     "history": (*RING, "model.historical_averaging=0.1", "penalty=r1", "penalty.every=2"),
     "augmented": (
@@ -41,6 +42,66 @@ SETTINGS = {
     ),
     "matching": ("model=dcgan", "data.split=test", "model.feature_matching=1"),
 }
+
+
+PUSHES = {
+    # minus the derivative of the generator's loss by D's output v
+    "minimax": lambda v: v.sigmoid(),
+    "non_saturating": lambda v: (-v).sigmoid(),
+    "least_squares": lambda v: 1 - v,
+    "wasserstein": torch.ones_like,
+    "hinge": torch.ones_like,
+}
+
+
+@pytest.mark.filterwarnings("ignore:loss = wasserstein")
+@pytest.mark.parametrize("loss", PUSHES)
+def test_the_push_on_a_sample_is_d_s_slope_times_what_the_loss_makes_of_it(loss: str) -> None:
+    _, model = ring(f"loss={loss}")
+    x = torch.randn(6, 2)
+    points = x.clone().requires_grad_()
+    output = model.score(points)
+    assert output is not None
+    (slope,) = torch.autograd.grad(output.sum(), points)
+    with torch.no_grad():
+        push = model.push(x)
+    expected = PUSHES[loss](output.detach())[:, None] * slope
+    torch.testing.assert_close(push, expected)
+
+
+def test_no_push_where_samples_are_judged_together() -> None:
+    assert ring("loss=relativistic")[1].push(torch.randn(4, 2)) is None
+    assert ring("model.packing=2")[1].push(torch.randn(4, 2)) is None
+
+
+def test_players_that_take_turns() -> None:
+    """D in odd steps, counted from 1, and G in even ones; a lazy penalty in every k-th of D's."""
+    lazy = ("penalty=r1", "penalty.every=3", "model.d_steps=2")
+    session, model = ring("model.schedule=alternate", *lazy)
+    played = [
+        [(phase.name, phase.repeats(step)) for phase in model.phases() if phase.repeats(step)]
+        for step in range(8)
+    ]
+    d, g = ("discriminator", 2), ("generator", 1)
+    both = [d, ("discriminator_penalty", 1)]
+    assert played == [both, [g], [d], [g], [d], [g], both, [g]]
+    before = snapshot(model)
+    session.trainer.advance()
+    after = snapshot(model)
+    moved = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
+    assert moved == {"discriminator"}
+    session.trainer.advance()
+    last = snapshot(model)
+    moved = {name.split(".")[0] for name in last if not torch.equal(last[name], after[name])}
+    assert moved == {"generator"}
+
+
+def test_turns_and_sharing_exclude_each_other() -> None:
+    for settings in (("model.share_fakes=true",), ("model.d_burst=9",)):
+        with pytest.raises(ConfigError, match=r"model\.schedule = alternate: the players never"):
+            ring("model.schedule=alternate", *settings)
+    with pytest.raises(ConfigError, match=r"model\.schedule = random: must be"):
+        ring("model.schedule=random")
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
