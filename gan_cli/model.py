@@ -165,6 +165,7 @@ class Model(nn.Module, ABC):
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
     indivisible: str = ""  # why several devices cannot train it together, as half a sentence
+    density_of: str = ""  # pixels whose probability `likelihood` is; "": a density of samples
 
     @abstractmethod
     def phases(self) -> list[Phase]:

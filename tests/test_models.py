@@ -63,7 +63,7 @@ def test_samples_and_pictures(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("data", ["gaussian_1d", "ring", "grid"])
 def test_points_with_perceptrons(model: str, data: str) -> None:
-    if model in ("cgan", "acgan", "projection_gan") and data == "gaussian_1d":
+    if model in ("cgan", "acgan", "cvae", "projection_gan") and data == "gaussian_1d":
         with pytest.raises(ConfigError, match="data=gaussian_1d has no labels"):
             session_of(f"model={model}", f"data={data}", "network=mlp", "data.points=100")
         return

@@ -24,6 +24,7 @@ def measures() -> list[Measure]:
     from gan_cli.evaluation.measures.infogan import InfoGANFigures
     from gan_cli.evaluation.measures.interpolation import Interpolation
     from gan_cli.evaluation.measures.kid import KID
+    from gan_cli.evaluation.measures.likelihood import Likelihood
     from gan_cli.evaluation.measures.memorisation import Memorisation
     from gan_cli.evaluation.measures.modes import Modes
     from gan_cli.evaluation.measures.points import Points
@@ -41,6 +42,8 @@ def measures() -> list[Measure]:
         Modes(),
         StackedModes(),
         Points(),
+        Likelihood(),
+        Likelihood("likelihood_5000", 5000, samples=None, dear=True),
         Memorisation(),
         Diversity(),
         Interpolation(),

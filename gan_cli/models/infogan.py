@@ -21,15 +21,10 @@ from gan_cli.models.adversarial import (
     warn_of_contradictions,
     whole_batch_terms,
 )
+from gan_cli.models.likelihoods import gaussian_log_likelihood
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Categorical, Prior, Product, Uniform
-
-
-def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
-    """log N(x; mean, deviation^2) elementwise, in nats."""
-    scaled = (x - mean) * torch.exp(-log_deviation)
-    return -0.5 * scaled.square() - log_deviation - 0.5 * math.log(2 * math.pi)
 
 
 class InfoGAN(Model):

@@ -24,7 +24,8 @@ from rerunning import Rerun
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 TOY = ["data=ring", "data.points=100", "network=mlp", "network.width=4", "prior.dim=3"]
-READ_ON_THE_CPU = {"infogan", "acgan", "cgan", "projection_gan"}  # one_hot looks at values there
+# one_hot looks at values there
+READ_ON_THE_CPU = {"infogan", "acgan", "cgan", "cvae", "projection_gan"}
 
 
 def recorded(*overrides: str, whole: bool = False, reads: bool = False) -> tuple[Session, Rerun]:

@@ -17,9 +17,9 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 def test_every_loss_is_fp32(model: str) -> None:
     session = session_of(f"model={model}", "data.split=test", "runtime.precision=bf16")
     seen = []
-    session.model.get_submodule("discriminator").register_forward_hook(
-        lambda *call: seen.append(call[2].dtype)
-    )
+    judge = dict(session.model.named_children()).get("discriminator")
+    if judge is not None:
+        judge.register_forward_hook(lambda *call: seen.append(call[2].dtype))
     batch = session.stream.batch(0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = [phase.loss(batch) for phase in session.model.phases()]

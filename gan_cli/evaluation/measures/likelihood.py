@@ -1,0 +1,124 @@
+"""How probable a model finds real samples that it has not been trained on, in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.progress import progress_bar
+from gan_cli.evaluation import taking
+from gan_cli.evaluation.collecting import exactly
+from gan_cli.evaluation.measure import HIGHER, LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.subject import NotFiniteError
+from gan_cli.model import Batch
+from gan_cli.seeding import mix, seed_streams
+
+DRAWN = 0x11E1  # the random stream of importance samples and of pixels drawn black or white
+AT_ONCE = 100  # real samples; another number would draw other random numbers
+WEIGHTED = ("elbo", "iwae")  # estimated from importance samples
+
+
+class Likelihood(Measure):
+    """The mean of log p over real samples, exact or a bound from below.
+
+    Args:
+        name: what --metrics takes.
+        importance: samples of the importance-weighted bound.
+        samples: real samples at most; None for all.
+        dear: whether it takes minutes.
+    """
+
+    def __init__(
+        self,
+        name: str = "likelihood",
+        importance: int = 100,
+        samples: int | None = 1000,
+        dear: bool = False,
+    ) -> None:
+        self.name, self.importance, self.samples, self.dear = name, importance, samples, dear
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: the model must say how probable samples are."""
+        zeros = torch.zeros(2, *subject.data.shape, device=subject.device)
+        labels = torch.zeros(2, dtype=torch.int64, device=subject.device)
+        batch = Batch(labels, lambda _: zeros, lambda _: labels if subject.data.classes else None)
+        found = _asked(subject, batch, 1, 0)
+        if not found:
+            return "the model does not say how probable a sample is"
+        if self.dear and not any(name in found for name in WEIGHTED):
+            return "the model's likelihood is exact, see likelihood"
+        return ""
+
+    def measure(self, subject: Subject) -> Finding:
+        """Means with their standard errors; of pixels also in bits for each."""
+        split = "test" if subject.has_test else subject.options.split
+        data = subject.real(split)
+        places = taking.shuffled(data)[: self.samples]
+        values = self._values(subject, data, places)
+        told = subject.protocol() | {
+            "split": split if subject.has_test else "all that was trained on",
+            "samples": len(places),
+            "real_samples": len(places),
+            "unit": "nats",
+        }
+        truth = data.log_density(taking.real(data, places))
+        floor = None if truth is None else float(truth.double().mean())
+        if floor is not None:
+            told["floor"] = "of the true density on these samples"
+        figures = []
+        for name, value in values.items():
+            weighted = name in WEIGHTED
+            protocol = told | ({"importance_samples": self.importance} if weighted else {})
+            shown = f"{name}_{self.importance}" if name == "iwae" else name
+            mean, error = float(value.mean()), float(value.std() / math.sqrt(len(value)))
+            figures.append(Figure(shown, mean, HIGHER, floor, error, protocol, _note(subject)))
+        if subject.model.density_of:  # pixels have probabilities, not densities
+            best = figures[-1]
+            bits = 1 / (math.prod(subject.data.shape) * math.log(2))
+            figures.append(
+                Figure(
+                    "bits_per_dimension",
+                    -best.value * bits,
+                    LOWER,
+                    None,
+                    None if best.error is None else best.error * bits,
+                    {**best.protocol, "unit": "bits", "of": best.name},
+                    best.note,
+                )
+            )
+        return Finding(figures)
+
+    def _values(self, subject: Subject, data: Dataset, places: Tensor) -> Mapping[str, Tensor]:
+        """By name, float64 [number of places]."""
+        found: dict[str, list[Tensor]] = {}
+        with exactly(), progress_bar(self.name, len(places)) as advance:
+            for number, some in enumerate(places.split(AT_ONCE)):
+                batch = Batch(some.to(data.device), data.real, data.labels)
+                for name, value in _asked(subject, batch, self.importance, number).items():
+                    found.setdefault(name, []).append(value.cpu().double())
+                advance(len(some))
+        values = {name: torch.cat(pieces) for name, pieces in found.items()}
+        for name, value in values.items():
+            if not bool(value.isfinite().all()):
+                raise NotFiniteError(f"the model's {name} at step {subject.step} is not finite")
+        return values
+
+
+def _asked(subject: Subject, batch: Batch, importance: int, number: int) -> Mapping[str, Tensor]:
+    """The model's answer, with random numbers that depend on the seed and `number` alone."""
+    devices = [subject.device] if subject.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        seed_streams(mix(subject.options.seed, DRAWN, number), subject.device)
+        return subject.model.likelihood(batch, importance)
+
+
+def _note(subject: Subject) -> str:
+    if subject.model.density_of:
+        return f"of {subject.model.density_of}"
+    if subject.data.is_image:
+        return "a density over values in [-1, 1], no probability of an image of 8 bits"
+    return ""

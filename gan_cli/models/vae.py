@@ -1,0 +1,219 @@
+"""Variational autoencoders, with labels or without (Kingma and Welling 2014)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
+from gan_cli.models.adversarial import below, refuse
+from gan_cli.models.densities import on_the_line, on_the_plane
+from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.latent_views import between, plane
+from gan_cli.models.likelihoods import DYNAMIC, FIXED, NONE, Gaussian, binarised, observation
+from gan_cli.models.posterior import Posterior, log_prior
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.priors import Gaussian as StandardNormal
+from gan_cli.priors import Prior, Product
+
+AT_ONCE = 1 << 23  # numbers that `likelihood` decodes at once: 32 MB for each copy
+
+LATENTS = 512  # drawn to show the density of points
+
+
+class VAE(Model):
+    """An encoder q(z | x) and a decoder p(x | z) that together raise a lower bound of log p(x).
+
+    The bound is ELBO = E_q[log p(x | z)] - KL(q(z | x) || N(0, I)), with the KL in closed form
+    (Kingma and Welling 2014, Eq. 7 and appendix B), or with `importance` > 1 that of Burda et al.
+    2016, Eq. 8. The decoder is a generator: `generate` gives the mean of p(x | z) for images. For
+    points it gives a draw of p(x | z), since that is what is distributed as the data; the prior's
+    latents then hold the noise of the draw beside the code.
+
+    Args:
+        data: what is to be modelled.
+        prior: of the codes; a standard normal.
+        network: builds the decoder and the encoder.
+        conditional: labels into both: log p(x | y) is modelled (Sohn et al. 2015).
+        likelihood: p(x | z): "bernoulli" (images), "gaussian", or "auto", which is the first for
+            images and the second for points.
+        deviation: of the Gaussian; None to learn it.
+        binarise: "none", or pixels drawn black or white, "dynamic" anew at each use or "fixed"
+            once for all.
+        beta: weight of the KL, 1 in the paper (Higgins et al. 2017).
+        warm_up: steps over which the KL's weight rises linearly from 0; 0 for none.
+        importance: samples of q whose weighted mean is the bound; 1 for the ELBO.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        conditional: bool = False,
+        likelihood: str = "auto",
+        deviation: float | None = None,
+        binarise: str = NONE,
+        beta: float = 1.0,
+        warm_up: int = 0,
+        importance: int = 1,
+    ) -> None:
+        super().__init__()
+        self.data, self.conditional, self.binarise = data, conditional, binarise
+        self.beta, self.warm_up, self.importance = beta, warm_up, importance
+        self.codes = prior.dim
+        observed = observation(data, likelihood, deviation)
+        refuse(self._faults(prior, isinstance(observed, Gaussian)))
+        noise = {} if data.is_image else {"noise": StandardNormal(math.prod(data.shape))}
+        self.prior = Product(code=prior, **noise) if noise else prior
+        classes = data.classes if conditional else 0
+        self.encoder = network.encoder(data, 2 * self.codes, classes)
+        self.decoder = network.generator(self.codes, data, classes)
+        self.decoder.refer_to(prior.sample)
+        self.observation = observed
+        if not isinstance(observed, Gaussian):
+            grey = "grey pixels as probabilities, which is a cross-entropy"
+            self.density_of = grey if binarise == NONE else "binarised pixels"
+
+    def _faults(self, prior: Prior, gaussian: bool) -> Iterator[str]:
+        if not isinstance(prior, StandardNormal):
+            yield (
+                f"prior = {type(prior).__name__.lower()}: the KL of a VAE is that from a standard "
+                "normal; set prior=gaussian"
+            )
+        if self.conditional and not self.data.classes:
+            yield f"model.conditional = true: data={self.data.name} has no labels; use model=vae"
+        if self.binarise not in (NONE, DYNAMIC, FIXED):
+            yield f"model.binarise = {self.binarise}: must be none, dynamic or fixed"
+        elif self.binarise != NONE and gaussian:
+            yield (
+                f"model.binarise = {self.binarise}: black and white pixels are no Gaussian's; set "
+                "model.likelihood=bernoulli, or model.binarise=none"
+            )
+        yield from below({"beta": self.beta, "warm_up": self.warm_up}, 0)
+        yield from below({"importance": self.importance}, 1)
+
+    def phases(self) -> list[Phase]:
+        return [Phase("vae", self.loss, trains=(self.encoder, self.decoder, self.observation))]
+
+    def loss(self, batch: Batch) -> Loss:
+        """Minus the bound, in nats per sample."""
+        x, y = self._observed(batch), self._labels(batch)
+        q, beta = self.posterior(x, y), self._beta(batch)
+        z = q.sample(self.importance)
+        reconstruction, kl = self._reconstruction(x, y, z), q.kl()
+        mean = reconstruction.mean()
+        logs = {
+            "elbo": (mean - kl.mean()).detach(),
+            "reconstruction": mean.detach(),
+            "kl": kl.mean().detach(),
+            "active_units": q.active().detach(),
+        }
+        if self.importance == 1:
+            total = beta * kl.mean() - mean
+        else:
+            weights = reconstruction + beta * (log_prior(z) - q.log_prob(z))  # [n, importance]
+            total = math.log(self.importance) - weights.logsumexp(1).mean()
+            logs["importance_bound"] = -total.detach()
+        if isinstance(self.observation, Gaussian):
+            logs["deviation"] = self.observation.log_deviation.detach().exp().mean()
+        return Loss(total, logs)
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """q(z | x) of samples [n, *shape]."""
+        return Posterior.of(self.encoder(x, y))
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x | z] of codes [n, codes], [n, *shape]."""
+        return self.observation.mean(self.decoder.raw(z, y))
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        mean = self.decode(z[:, : self.codes], y)
+        if self.data.is_image:
+            return mean
+        assert isinstance(self.observation, Gaussian), "points have no other"
+        return self.observation.noisy(mean, z[:, self.codes :])
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        if y is None and self.conditional:
+            y = random_labels(self.data, n, self.device)
+        return self.generate(self.prior.sample(n, self.device), y)
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        y = self._labels(batch)
+        return self.decode(self.posterior(self._observed(batch), y).mean, y)
+
+    @torch.no_grad()
+    def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
+        """ELBO and importance-weighted bound (Burda et al. 2016, Eq. 8), float64 on the CPU."""
+        x, y = self._observed(batch), self._labels(batch)
+        q = self.posterior(x, y)
+        total = torch.full((len(x),), -math.inf, dtype=torch.float64)
+        elbo = torch.zeros_like(total)
+        at_once = max(1, AT_ONCE // x.numel())
+        for first in range(0, samples, at_once):
+            z = q.sample(min(at_once, samples - first))
+            weights = self._weights(x, y, q, z).cpu().double()
+            total = torch.logaddexp(total, weights.logsumexp(1))
+            elbo += weights.sum(1)
+        return {"elbo": elbo / samples, "iwae": total - math.log(samples)}
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.encoder, self.decoder, self.observation)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        if not self.data.is_image:
+            return {} if self.conditional else self._density(real.real, log_density)
+        found: dict[str, View] = {}
+        way = between(real, lambda x, y: self.posterior(x, y).mean, self.decode, self.conditional)
+        if way is not None:
+            found["theory/interpolation"] = way
+        if self.codes == 2 and not self.conditional:
+            found["theory/latent_plane"] = plane(self.decode, self.device)
+        return found
+
+    def _density(
+        self, real: Tensor, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        """p(x) as the mean of p(x | z) over latents that are drawn once, beside the true one."""
+        raw = self.decoder.raw(torch.randn(LATENTS, self.codes, device=self.device))
+
+        def model(x: Tensor) -> Tensor:
+            pieces = [self.observation.log_prob(some[:, None], raw) for some in x.split(1024)]
+            return torch.cat([some.logsumexp(1) for some in pieces]) - math.log(LATENTS)
+
+        shown = {"data": log_density, "model": model}
+        dim = real.shape[1]
+        if dim == 1:
+            return {"theory/density": on_the_line(real, shown)}
+        return {"theory/log_density": on_the_plane(real, shown)} if dim == 2 else {}
+
+    def _observed(self, batch: Batch) -> Tensor:
+        return binarised(batch.real, batch.index, self.binarise)
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        return batch.labels if self.conditional else None
+
+    def _beta(self, batch: Batch) -> float:
+        if not self.warm_up:  # what reads the step cannot be recorded
+            return self.beta
+        return self.beta * min(1.0, (batch.step + 1) / self.warm_up)
+
+    def _weights(self, x: Tensor, y: Tensor | None, q: Posterior, z: Tensor) -> Tensor:
+        """log p(x, z) / q(z | x) in nats, [n, count]."""
+        return self._reconstruction(x, y, z) + log_prior(z) - q.log_prob(z)
+
+    def _reconstruction(self, x: Tensor, y: Tensor | None, z: Tensor) -> Tensor:
+        """log p(x | z) in nats, [n, count], of latents [n, count, codes]."""
+        n, count = z.shape[:2]
+        repeated = None if y is None else y.repeat_interleave(count)
+        raw = self.decoder.raw(z.flatten(0, 1), repeated)
+        return self.observation.log_prob(x[:, None], raw.view(n, count, *x.shape[1:]))
