@@ -1,0 +1,191 @@
+"""A generator without an opponent, each image with a code of its own (GLO, Bojanowski 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.memory import total_memory
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
+from gan_cli.models.adversarial import below, refuse
+from gan_cli.models.drawing import grids
+from gan_cli.models.laplacian import lap1
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.priors import Gaussian, Prior
+
+COPIES = 4  # of the table that an optimizer may need: itself, its gradient and two moments
+
+
+def projected(z: Tensor) -> Tensor:
+    """z / max(|z|, 1): onto the unit ball, [n, dim] (Bojanowski et al. 2018, section 2)."""
+    return z / z.norm(dim=1, keepdim=True).clamp_min(1)
+
+
+class Codes(nn.Module):
+    """A table of codes [size, dim], one for each sample of the data set, in the unit ball."""
+
+    def __init__(self, codes: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(codes)
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Those of the samples at these places [n]: [n, dim]."""
+        return self.table[index]
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Bring every code back into the ball."""
+        self.table.copy_(projected(self.table))
+
+
+class GLO(Model):
+    """min over theta and z_1 ... z_N in the unit ball of mean_i loss(G_theta(z_i), x_i) (Eq. 1).
+
+    The gradient for codes is taken together with that for the generator, of the same images, as
+    in the paper; each has an optimizer of its own, as codes are seen once in an epoch.
+
+    Args:
+        data: what is to be generated.
+        prior: Gaussian; its size is that of the codes. Codes begin as its samples over the root
+            of their size, in the ball (the paper also offers PCA, which needs the data first).
+        network: builds the generator.
+        batch_size: a code goes down the gradient of its own image's loss, which is so many times
+            its part in the mean over a batch.
+        latents: "learned" codes; "fixed" ones that stay where they began; or "drawn" anew at
+            every step, for whatever image, so that the best generator gives their mean.
+        lap1: weight of the Laplacian pyramid's distance of images (section 3.2).
+        l2: weight of the mean squared difference, for points the only term.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        batch_size: int,
+        latents: Literal["learned", "fixed", "drawn"] = "learned",
+        lap1: float = 1.0,
+        l2: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.data, self.prior, self.latents, self.images = data, prior, latents, batch_size
+        self.lap1, self.l2 = lap1 if data.is_image else 0.0, l2
+        refuse(self._faults())
+        self.generator = network.generator(prior.dim, data)
+        self.generator.refer_to(lambda n: self._seen(self._as_code(prior.sample(n))))
+        self.codes: Codes | None = None
+        if latents != "drawn":
+            self.codes = Codes(self._as_code(prior.sample(data.size)))
+
+    def _faults(self) -> Iterator[str]:
+        if not isinstance(self.prior, Gaussian):
+            yield (
+                "model = glo: samples come from a Gaussian fitted to the codes; set prior=gaussian"
+            )
+        yield from below({"lap1": self.lap1, "l2": self.l2}, 0)
+        if not self.lap1 and not self.l2:
+            other = " or model.lap1=1" if self.data.is_image else ""
+            yield f"model.l2 = 0: nothing is left to minimise; set model.l2=1{other}"
+        needed = COPIES * 4 * self.data.size * self.prior.dim
+        if self.latents != "drawn" and needed > total_memory() // 2:
+            fits = total_memory() // (8 * COPIES * self.data.size)
+            yield (
+                f"prior.dim = {self.prior.dim}: codes for {self.data.size:,} samples with their "
+                f"optimizer take {needed / 1e9:.1f} GB, more than half of this machine's memory; "
+                f"set prior.dim={max(fits, 1)} or model.latents=drawn"
+            )
+
+    def _as_code(self, z: Tensor) -> Tensor:
+        """Latents [n, dim] at the size of codes: length about 1, none longer."""
+        return projected(z / math.sqrt(self.prior.dim))
+
+    def _seen(self, z: Tensor) -> Tensor:
+        """Codes at the size of standard normals, for which networks are made."""
+        return math.sqrt(self.prior.dim) * z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The samples [n, *shape] of codes [n, dim]."""
+        return self.generator(self._seen(z))
+
+    def phases(self) -> list[Phase]:
+        generator = Phase("generator", self.generator_loss, (self.generator,))
+        if self.codes is None or self.latents != "learned":
+            return [generator]
+        codes = Phase("codes", self.codes_loss, (self.codes,), after=self.codes.project)
+        return [generator, codes]
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """What the images of the batch's codes lack."""
+        if self.codes is None or self.latents == "fixed":
+            return self._loss(batch, self._of(batch))
+        z = self.codes(batch.index).detach().requires_grad_()
+        loss = self._loss(batch, z)
+        # As of now, before the generator has moved; the codes' own phase takes it up.
+        (pull,) = torch.autograd.grad(loss.total, z, retain_graph=True)
+        batch.kept |= {"pull": pull, "loss": loss.total.detach()}
+        return loss
+
+    def codes_loss(self, batch: Batch) -> Loss:
+        """The same for the codes, each by its own image; the value is the generator's."""
+        assert self.codes is not None
+        z = self.codes(batch.index)
+        if "pull" in batch.kept:
+            pull, value = batch.kept.pop("pull"), batch.kept.pop("loss")
+            mean = value + ((z - z.detach()) * pull).sum()
+        else:
+            mean = self._loss(batch, z).total
+        return Loss(mean.detach() + self.images * (mean - mean.detach()), {})
+
+    def _of(self, batch: Batch) -> Tensor:
+        """The codes [n, dim] of the batch's samples; where there is no table, new ones."""
+        if self.codes is None:
+            return self._as_code(self.prior.sample(len(batch), self.device))
+        return self.codes(batch.index)
+
+    def _loss(self, batch: Batch, z: Tensor) -> Loss:
+        made, real = self.decode(z).float(), batch.real
+        squares = (made - real).square().mean()
+        total, logs = self.l2 * squares, {"squared_error": squares.detach()}
+        if self.lap1:
+            distance = lap1(made, real).mean()
+            total = total + self.lap1 * distance
+            logs["lap1"] = distance.detach()
+        return Loss(total, logs)
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Decode standard normals `z` [n, dim] by way of the Gaussian that fits the codes.
+
+        Section 4.3: its mean and full covariance are those of the table. Where codes are not
+        learned it is known without: they are as they were drawn.
+        """
+        if self.codes is None or self.latents != "learned":
+            return self.decode(self._as_code(z))
+        mean, root = self.fitted()
+        return self.decode(mean + z @ root.T)
+
+    def fitted(self) -> tuple[Tensor, Tensor]:
+        """The mean [dim] of the codes and a root L [dim, dim] of their covariance L L^T."""
+        assert self.codes is not None
+        table = self.codes.table.detach().double()
+        mean = table.mean(0)
+        covariance = (table - mean).T @ (table - mean) / len(table)
+        values, vectors = torch.linalg.eigh(covariance)  # a root also where it is singular
+        root = vectors * values.clamp_min(0).sqrt()
+        return mean.float(), root.float()
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n, self.device))
+
+    def reconstruct(self, batch: Batch) -> Tensor | None:
+        """From the codes of the batch's samples, known by their places; drawn ones know nothing."""
+        return self.decode(self._of(batch))
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator,)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
