@@ -18,6 +18,7 @@ def measures() -> list[Measure]:
     """One of each, in the order in which figures are shown."""
     from gan_cli.evaluation.measures.classifier import ClassifierFigures
     from gan_cli.evaluation.measures.conditional import Conditional
+    from gan_cli.evaluation.measures.density import Density
     from gan_cli.evaluation.measures.diversity import Diversity
     from gan_cli.evaluation.measures.fid import FID
     from gan_cli.evaluation.measures.gan_train import GANTrain
@@ -44,6 +45,7 @@ def measures() -> list[Measure]:
         Points(),
         Likelihood(),
         Likelihood("likelihood_5000", 5000, samples=None, dear=True),
+        Density(),
         Memorisation(),
         Diversity(),
         Interpolation(),
