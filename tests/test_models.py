@@ -21,7 +21,11 @@ from gan_cli.models.infogan import InfoGAN, gaussian_log_likelihood
 from gan_cli.penalties import GradientPenalty, WeightClip
 
 # What costs time and tells nothing about resuming.
-CHEAPER = {"projection_gan": ("model.d_steps=1",), "unrolled": ("model.unroll=2",)}
+CHEAPER = {
+    "energy": ("model.langevin_steps=5",),
+    "projection_gan": ("model.d_steps=1",),
+    "unrolled": ("model.unroll=2",),
+}
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
@@ -48,9 +52,11 @@ def test_samples_and_pictures(model: str) -> None:
         pictures = {} if latents is None else sampler.pictures(latents)
         again = {} if latents is None else sampler.pictures(latents)
         views = sampler.views(batch, session.dataset.log_density)
+        rebuilt = sampler.reconstruct(batch)
     grids = {name: view for name, view in views.items() if isinstance(view, Grid)}
     assert samples.shape == (5, 1, 28, 28)
     assert samples.abs().max() <= 1
+    assert rebuilt is None or rebuilt.shape == batch.real.shape
     assert "samples/random" in pictures | grids
     assert ("samples/fixed" in pictures) == (latents is not None)
     for grid in (pictures | grids).values():

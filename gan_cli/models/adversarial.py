@@ -73,7 +73,7 @@ def lazy(penalty: Penalty, term: Tensor) -> Loss:
     return Loss(penalty.every * term, {f"penalty/{penalty.name}": term.detach()})
 
 
-def regularised(game: Game, play: Callable[[Batch], Loss]) -> Callable[[Batch], Loss]:
+def regularised(game: Judging, play: Callable[[Batch], Loss]) -> Callable[[Batch], Loss]:
     """A loss of the discriminator's with the penalty on its weights, where it has such a one."""
     penalty = game.penalty
     if not penalty.on_weights:
@@ -106,7 +106,7 @@ def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: Net
         )
 
 
-def whole_batch_terms(game: Game) -> tuple[str, ...]:
+def whole_batch_terms(game: Judging) -> tuple[str, ...]:
     """What of a game with its networks is no mean over samples, as `Model.whole_batch`."""
     terms = {
         f"loss={type(game.loss).__name__}": game.loss.whole_batch,
@@ -116,12 +116,11 @@ def whole_batch_terms(game: Game) -> tuple[str, ...]:
     return tuple(name for name, found in terms.items() if found)
 
 
-class Game(Protocol):
-    """What a model needs to have for `phases_of`."""
+class Judging(Protocol):
+    """What a model needs to have for `judging_phases`."""
 
     loss: AdversarialLoss
     penalty: Penalty
-    generator: Generator
     discriminator: Discriminator
 
     def discriminator_loss(self, batch: Batch) -> Loss:
@@ -131,6 +130,12 @@ class Game(Protocol):
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
         ...
+
+
+class Game(Judging, Protocol):
+    """What a model needs to have for `phases_of`."""
+
+    generator: Generator
 
     def generator_loss(self, batch: Batch) -> Loss:
         """What the generator minimises."""
@@ -144,6 +149,45 @@ class Side:
     trains: tuple[nn.Module, ...]
     steps: int = 1  # updates, each with a fresh batch
     after: Callable[[], None] = nothing  # runs after each of them
+
+
+def judging_phases(
+    game: Judging,
+    player: str,
+    discriminator: Side,
+    burst: int | None = None,
+    shares: tuple[nn.Module, ...] = (),
+    turn: int = 1,
+) -> list[Phase]:
+    """The discriminator's updates under the name `player`, and its lazy penalty where it has one.
+
+    Args:
+        game: the model.
+        player: the name.
+        discriminator: as for `phases_of`, and so are `burst` and `shares`.
+        burst: see there.
+        shares: see there.
+        turn: it plays on every so many-th step.
+    """
+    penalty, trains = game.penalty, discriminator.trains
+
+    def constrain() -> None:
+        penalty.constrain(game.discriminator)
+        discriminator.after()
+
+    repeat, loss = discriminator.steps, game.discriminator_loss
+    if penalty.every == 1:
+        loss = regularised(game, loss)
+    play = Phase(player, loss, trains, repeat=repeat, every=turn, after=constrain, shares=shares)
+    phases = [play]
+    if burst:
+        phases.append(replace(play, repeat=burst - repeat, stop=25))
+        phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
+    if penalty.name and penalty.every > 1:
+        name, every = f"{player}_penalty", penalty.every * turn
+        loss = regularised(game, game.penalty_loss)
+        phases.append(Phase(name, loss, trains, every=every, optimizer=player, after=constrain))
+    return phases
 
 
 def phases_of(
@@ -168,25 +212,8 @@ def phases_of(
         alternate: the discriminator plays in the first, third, fifth ... step alone, and the
             generator in those between.
     """
-    player, penalty, trains = game.loss.player, game.penalty, discriminator.trains
-
-    def constrain() -> None:
-        penalty.constrain(game.discriminator)
-        discriminator.after()
-
-    repeat, loss = discriminator.steps, game.discriminator_loss
-    if penalty.every == 1:
-        loss = regularised(game, loss)
     turn = 2 if alternate else 1
-    play = Phase(player, loss, trains, repeat=repeat, every=turn, after=constrain, shares=shares)
-    phases = [play]
-    if burst:
-        phases.append(replace(play, repeat=burst - repeat, stop=25))
-        phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
-    if penalty.name and penalty.every > 1:
-        name, every = f"{player}_penalty", penalty.every * turn
-        loss = regularised(game, game.penalty_loss)
-        phases.append(Phase(name, loss, trains, every=every, optimizer=player, after=constrain))
+    phases = judging_phases(game, game.loss.player, discriminator, burst, shares, turn)
     reply = Phase(
         "generator",
         game.generator_loss,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-ACTIVATIONS = ("relu", "leaky_relu", "softplus", "tanh")
+ACTIVATIONS = ("relu", "leaky_relu", "silu", "softplus", "tanh")
 
 
 class ShiftedSoftplus(nn.Module):
@@ -20,6 +20,7 @@ def activation(name: str) -> nn.Module:
     return {
         "relu": lambda: nn.ReLU(inplace=True),
         "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+        "silu": lambda: nn.SiLU(inplace=True),
         "softplus": ShiftedSoftplus,
         "tanh": nn.Tanh,
     }[name]()

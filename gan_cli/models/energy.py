@@ -1,0 +1,233 @@
+"""The discriminator alone generates: an energy model (LeCun et al. 2006; Du and Mordatch 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Fields, Grid, Lines, Loss, Model, Phase, View
+from gan_cli.models.adversarial import (
+    Side,
+    below,
+    judged,
+    judging_phases,
+    lazy,
+    refuse,
+    whole_batch_terms,
+)
+from gan_cli.models.langevin import Langevin, ReplayBuffer, at_rest
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.penalties import Penalty
+
+CELLS = {1: 4096, 2: 256}  # a side of the quadrature, by dimension
+CHAINS, MOMENTS = 8, 10  # rows and columns of the picture of chains
+
+
+class EnergyModel(Model):
+    """p(x) = exp f(x) / Z, where f is the discriminator's output and -f the energy.
+
+    An update makes negatives by climbing f with Langevin dynamics from a replay buffer, then
+    trains f to tell real samples from them. With loss=wasserstein the gradient is that of the
+    likelihood, E[grad f(x)] over the model less that over the data (Hinton 2002, Eq. 2), as far
+    as the chains have arrived.
+
+    Args:
+        data: what is to be generated.
+        network: builds the discriminator.
+        loss: what it minimises.
+        penalty: what constrains it.
+        batch_size: negatives of an update; as many as real samples.
+        langevin_steps: steps of the chains in an update.
+        step_size: of the dynamics; the gradient is taken half as long.
+        noise: factor of the dynamics' noise. What is learned is exp(f / noise^2), and published
+            models of images have far less than 1: in terms of ours, Du and Mordatch 2019 have .001
+            with steps of 20, Nijkamp et al. 2019 .03 with steps of 1.
+        gradient_clip: largest absolute value of an entry of the gradient in the dynamics.
+        buffer_size: chains that are kept.
+        restart: share of an update's chains that begin anew from noise.
+        bound: points stay in [-bound, bound]^D, as from mirrors; images in [-1, 1], cut off.
+        data_noise: deviation of the noise on real samples (Nijkamp et al. 2019: .03).
+        energy_weight: of the mean square of the outputs, which holds f near 0 (Du and Mordatch
+            2019, section 3.3).
+        sample_from: samples begin in the buffer, or in noise, from where they have a longer way.
+        sample_steps: steps that they make from there.
+    """
+
+    indivisible = "each rank would have a replay buffer of its own"
+
+    def __init__(
+        self,
+        data: DataSpec,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        batch_size: int,
+        langevin_steps: int = 40,
+        step_size: float = 0.01,
+        noise: float = 1.0,
+        gradient_clip: float | None = None,
+        buffer_size: int = 2048,
+        restart: float = 0.05,
+        bound: float = 8.0,
+        data_noise: float = 0.0,
+        energy_weight: float = 0.0,
+        sample_from: Literal["buffer", "noise"] = "buffer",
+        sample_steps: int = 40,
+    ) -> None:
+        super().__init__()
+        self.data, self.loss, self.penalty = data, loss, penalty
+        self.second_order = penalty.per_sample
+        self.langevin_steps, self.sample_steps = langevin_steps, sample_steps
+        self.restart, self.data_noise, self.energy_weight = restart, data_noise, energy_weight
+        self.sample_from, self.buffer_size = sample_from, buffer_size
+        self.bound = 1.0 if data.is_image else bound
+        self.dynamics = Langevin(
+            step_size, noise, self.bound, reflect=not data.is_image, clip=gradient_clip
+        )
+        refuse(self._faults(network, batch_size))
+        self.discriminator = network.discriminator(data)
+        self.replay = ReplayBuffer(buffer_size, data.shape, self.bound)
+        self.whole_batch = whole_batch_terms(self)
+
+    def _faults(self, network: NetworkFamily, batch_size: int) -> Iterator[str]:
+        yield from below({"langevin_steps": self.langevin_steps}, 1)
+        weights = ("sample_steps", "data_noise", "energy_weight")
+        yield from below({name: getattr(self, name) for name in weights}, 0)
+        yield from below({"noise": self.dynamics.noise}, 0)
+        positive = {"step_size": self.dynamics.step_size, "bound": self.bound}
+        positive["gradient_clip"] = 1.0 if self.dynamics.clip is None else self.dynamics.clip
+        for name, value in positive.items():
+            if not 0 < value < math.inf:
+                yield f"model.{name} = {value}: must be a number above 0"
+        if not 0 <= self.restart <= 1:
+            yield f"model.restart = {self.restart}: must lie in [0, 1]"
+        if self.buffer_size < batch_size:
+            yield (
+                f"model.buffer_size = {self.buffer_size}: must be at least batch_size = "
+                f"{batch_size}, as every chain of an update has a place of its own"
+            )
+        if network.mixes_samples:
+            yield (
+                "model = energy: with batch norm or minibatch discrimination a sample's energy "
+                "would depend on the others; set network.discriminator_norm=none or layer and "
+                "network.minibatch_discrimination=null"
+            )
+
+    def phases(self) -> list[Phase]:
+        return judging_phases(self, "energy", Side((self.discriminator, self.replay)))
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real samples from those that the chains have come to."""
+        samples = self._real(batch), self.negatives(len(batch))
+        outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
+        game = judged(self.loss, self.penalty, self.discriminator, samples, outputs)
+        if not self.energy_weight:
+            return game
+        squares = outputs[0].square().mean() + outputs[1].square().mean()
+        logs = {**game.logs, "output/squares": squares.detach()}
+        return Loss(game.total + self.energy_weight * squares, logs, game.outputs)
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation; on where the last chains ended."""
+        fake = self.replay.draw(len(batch))
+        return lazy(self.penalty, self.penalty(self.discriminator, self._real(batch), fake))
+
+    def _real(self, batch: Batch) -> Tensor:
+        if not self.data_noise:
+            return batch.real
+        return batch.real + self.data_noise * torch.randn_like(batch.real)
+
+    def negatives(self, n: int) -> Tensor:
+        """`n` samples [n, *shape] that the chains come to; their ends are kept in the buffer."""
+        start, places = self.replay.start(n, self.restart)
+        fake = self.climb(start, self.langevin_steps)
+        self.replay.put(places, fake)
+        return fake
+
+    def climb(self, x: Tensor, steps: int) -> Tensor:
+        """Where chains from `x` [n, *shape] are after some steps."""
+        with at_rest(self.discriminator):
+            return self.dynamics(self.discriminator, x, steps)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        start = self.replay.noise(n) if self.sample_from == "noise" else self.replay.draw(n)
+        return self.climb(start, self.sample_steps)
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return self.discriminator(x)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.discriminator,)
+
+    def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
+        """Exact up to quadrature, for points of one or two dimensions."""
+        if not self._integrable:
+            return {}
+        x = batch.real
+        inside = (x.abs() <= self.bound).all(1)
+        known = self._log_potential(x) - self._log_normaliser()
+        return {"log_likelihood": known.masked_fill(~inside, -math.inf)}
+
+    @property
+    def _integrable(self) -> bool:
+        """Whether the law that the chains tend to is a density that can be summed up."""
+        return not self.data.is_image and self.data.shape[0] in CELLS and self.dynamics.noise > 0
+
+    def _log_potential(self, x: Tensor) -> Tensor:
+        """log p(x) + log Z, [n], of the law that the chains tend to."""
+        return self.discriminator(x).double() / self.dynamics.noise**2
+
+    def _cells(self) -> Tensor:
+        """The middles of the quadrature's cells, [cells^D, D]; rows of a plane from the top."""
+        dim = self.data.shape[0]
+        cells = CELLS[dim]
+        middles = (torch.arange(cells, device=self.device) + 0.5) / cells * 2 - 1
+        if dim == 1:
+            return self.bound * middles[:, None]
+        down, across = torch.meshgrid(-middles, middles, indexing="ij")
+        return self.bound * torch.stack([across, down], dim=-1).flatten(0, 1)
+
+    def _log_normaliser(self) -> Tensor:
+        """log Z over the cube, by the midpoint rule; a scalar."""
+        potential = self._log_potential(self._cells())
+        return (
+            potential.logsumexp(0)
+            + math.log((2 * self.bound) ** self.data.shape[0])
+            - math.log(len(potential))
+        )
+
+    def views(self, real: Batch, log_density: Callable[[Tensor], Tensor | None]) -> dict[str, View]:
+        if self.data.is_image:
+            return self._images(len(real))
+        return self._densities(log_density) if self._integrable else {}
+
+    def _images(self, n: int) -> dict[str, View]:
+        """Samples, what the buffer holds, and chains on their way from noise."""
+        way = max(MOMENTS, round(self.langevin_steps / max(self.restart, 0.01)))
+        marks = [round(way ** (k / (MOMENTS - 1))) for k in range(MOMENTS)]
+        moments = [self.replay.noise(CHAINS)]
+        for before, after in zip([0, *marks], marks, strict=False):
+            moments.append(self.climb(moments[-1], after - before))
+        return {
+            "samples/random": Grid(self.sample(n), 8),
+            "samples/buffer": Grid(self.replay.draw(n), 8),
+            "samples/chains": Grid(torch.stack(moments, dim=1).flatten(0, 1), len(moments)),
+        }
+
+    def _densities(self, log_density: Callable[[Tensor], Tensor | None]) -> dict[str, View]:
+        """The model's normalised density beside the true one, where that is known."""
+        x = self._cells()
+        truth = log_density(x)
+        curves = {} if truth is None else {"truth": truth.exp()}
+        curves["exp f / Z"] = (self._log_potential(x) - self._log_normaliser()).exp().to(x.dtype)
+        if x.shape[1] == 1:
+            return {"theory/density": Lines(x[:, 0], curves)}
+        side = CELLS[2]
+        corner = (self.bound, self.bound)
+        fields = {name: values.view(side, side) for name, values in curves.items()}
+        return {"theory/density": Fields((-corner[0], -corner[1]), corner, fields)}
