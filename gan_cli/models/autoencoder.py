@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
 from gan_cli.models.adversarial import refuse
+from gan_cli.models.centring import Centring
 from gan_cli.models.drawing import grids
 from gan_cli.models.latent_fit import LatentFit
 from gan_cli.models.latent_views import between, plane
@@ -38,6 +39,7 @@ class Autoencoder(Model):
         super().__init__()
         self.data, self.prior, self.error = data, prior, error
         refuse(self._faults())
+        self.centring = Centring(data.shape)
         self.encoder = network.encoder(data, prior.dim)
         self.decoder = network.generator(prior.dim, data)
         self.decoder.refer_to(prior.sample)
@@ -60,13 +62,12 @@ class Autoencoder(Model):
             )
 
     def phases(self) -> list[Phase]:
-        trained = (self.encoder, self.decoder, self.fit)
-        return [Phase("autoencoder", self.loss, trains=trained)]
+        return [Phase("autoencoder", self.loss, trains=self.averaged())]
 
     def loss(self, batch: Batch) -> Loss:
         """What is lost on the way; the codes' Gaussian takes them in."""
         x = batch.real
-        codes = self.encoder(x)
+        codes = self.encode(x)
         self.fit.record(codes)
         raw = whole(self.decoder.raw(codes))
         squared = (self.observation.mean(raw) - x).square().mean()
@@ -76,11 +77,11 @@ class Autoencoder(Model):
         reconstruction = self.observation.log_prob(x, raw).mean()
         return Loss(-reconstruction, {**logs, "reconstruction": reconstruction.detach()})
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The codes [n, prior.dim] of samples [n, *shape]."""
-        return whole(self.encoder(x))
+        return whole(self.encoder(self.centring(x)))
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, y: Tensor | None = None) -> Tensor:
         """Samples [n, *shape] from codes [n, prior.dim]."""
         return self.observation.mean(self.decoder.raw(codes))
 
@@ -94,7 +95,7 @@ class Autoencoder(Model):
         return self.decode(self.encode(batch.real))
 
     def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.encoder, self.decoder, self.fit)
+        return (self.centring, self.encoder, self.decoder, self.fit)
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         return grids(self, z)
@@ -105,7 +106,7 @@ class Autoencoder(Model):
         if not self.data.is_image:
             return {}
         found: dict[str, View] = {}
-        way = between(real, lambda x, y: self.encode(x), lambda z, y: self.decode(z), False)
+        way = between(real, self.encode, self.decode, False)
         if way is not None:
             found["theory/interpolation"] = way
         if self.prior.dim == 2:

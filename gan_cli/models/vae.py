@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
 from gan_cli.models.adversarial import below, refuse
+from gan_cli.models.centring import Centring
 from gan_cli.models.densities import on_the_line, on_the_plane
 from gan_cli.models.drawing import grids, random_labels
 from gan_cli.models.latent_views import between, plane
@@ -70,6 +71,7 @@ class VAE(Model):
         noise = {} if data.is_image else {"noise": StandardNormal(math.prod(data.shape))}
         self.prior = Product(code=prior, **noise) if noise else prior
         classes = data.classes if conditional else 0
+        self.centring = Centring(data.shape)
         self.encoder = network.encoder(data, 2 * self.codes, classes)
         self.decoder = network.generator(self.codes, data, classes)
         self.decoder.refer_to(prior.sample)
@@ -97,7 +99,7 @@ class VAE(Model):
         yield from below({"importance": self.importance}, 1)
 
     def phases(self) -> list[Phase]:
-        return [Phase("vae", self.loss, trains=(self.encoder, self.decoder, self.observation))]
+        return [Phase("vae", self.loss, trains=self.averaged())]
 
     def loss(self, batch: Batch) -> Loss:
         """Minus the bound, in nats per sample."""
@@ -124,7 +126,11 @@ class VAE(Model):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
         """q(z | x) of samples [n, *shape]."""
-        return Posterior.of(self.encoder(x, y))
+        return Posterior.of(self.encoder(self.centring(x), y))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of q(z | x), [n, codes]."""
+        return self.posterior(x, y).mean
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """E[x | z] of codes [n, codes], [n, *shape]."""
@@ -144,7 +150,7 @@ class VAE(Model):
 
     def reconstruct(self, batch: Batch) -> Tensor:
         y = self._labels(batch)
-        return self.decode(self.posterior(self._observed(batch), y).mean, y)
+        return self.decode(self.encode(self._observed(batch), y), y)
 
     @torch.no_grad()
     def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
@@ -162,7 +168,7 @@ class VAE(Model):
         return {"elbo": elbo / samples, "iwae": total - math.log(samples)}
 
     def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.encoder, self.decoder, self.observation)
+        return (self.centring, self.encoder, self.decoder, self.observation)
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         return grids(self, z)
@@ -173,7 +179,7 @@ class VAE(Model):
         if not self.data.is_image:
             return {} if self.conditional else self._density(real.real, log_density)
         found: dict[str, View] = {}
-        way = between(real, lambda x, y: self.posterior(x, y).mean, self.decode, self.conditional)
+        way = between(real, self.encode, self.decode, self.conditional)
         if way is not None:
             found["theory/interpolation"] = way
         if self.codes == 2 and not self.conditional:

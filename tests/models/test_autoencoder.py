@@ -12,6 +12,7 @@ from playing import advance
 
 from gan_cli.errors import ConfigError
 from gan_cli.models.autoencoder import Autoencoder
+from gan_cli.models.centring import Centring
 from gan_cli.models.latent_fit import LatentFit
 from gan_cli.priors import Gaussian
 
@@ -36,6 +37,16 @@ def test_a_linear_one_loses_what_principal_components_lose() -> None:
     made, rebuilt = model.sample(10_000), model.reconstruct(batch_of(x))
     torch.testing.assert_close(made.T.cov(), rebuilt.T.cov(), rtol=0.15, atol=0.15)
     torch.testing.assert_close(made.mean(0), rebuilt.mean(0), rtol=0, atol=0.15)
+
+
+def test_centring_takes_off_the_mean_of_all_that_was_seen() -> None:
+    torch.manual_seed(0)
+    x, centring = 5 + torch.randn(40, 3, 2), Centring((3, 2))
+    centred = [centring(some) for some in x.split(10)]
+    torch.testing.assert_close(centring.mean, x.mean(0))
+    torch.testing.assert_close(centred[-1], x[30:] - x.mean(0))
+    centring.eval()(torch.zeros(4, 3, 2))
+    torch.testing.assert_close(centring.mean, x.mean(0))
 
 
 class TestLatentFit:
