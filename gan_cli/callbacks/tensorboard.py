@@ -23,6 +23,7 @@ CHARTS: Mapping[str, Mapping[str, str]] = {
         "D's accuracy": "accuracy/",
         "Wasserstein estimate": "wasserstein_estimate",
         "mutual information, nats": "information/",
+        "divergence: estimate and truth": "divergence/",
         "penalties": "penalty/",
     },
     "Updates": {
@@ -50,6 +51,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     " (Chen et al. 2016, Eq. 5); ten categories hold at most ln 10 = 2.30.",
     "wasserstein_estimate": "Critic's mean on real minus mean on fake: the Wasserstein-1 distance"
     " up to a factor, the critic's Lipschitz constant (Arjovsky et al. 2017, Eq. 2).",
+    "divergence/": "What D's output says of how far p and q are apart, beside the truth.",
     "metrics/": "Of samples drawn with averaged weights; its protocol and floor are in the run's"
     " evaluations/.",
     "speed/images_per_second": "Real images seen, counting those of every update.",

@@ -33,6 +33,13 @@ class AdversarialLoss(ABC):
             ValueError: the loss compares, and there are no outputs for real samples.
         """
 
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        """The output [n] that is best for D where log p/q is `log_ratio` [n], p of real samples.
+
+        None where no output is best point by point.
+        """
+        return None
+
 
 class Comparing(AdversarialLoss, ABC):
     """A loss of outputs for real and fake samples against each other.

@@ -38,6 +38,13 @@ class CrossEntropy(AdversarialLoss, ABC):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return cross_entropy(real, fake, self.smoothing)
 
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        """logit of (1 - s) p / (p + q), which without smoothing is log p/q."""
+        if not self.smoothing:
+            return log_ratio
+        shifted = log_ratio + math.log(self.smoothing)
+        return log_ratio + math.log1p(-self.smoothing) - softplus(shifted)
+
 
 class Minimax(CrossEntropy):
     """The zero-sum game: G minimises E[log(1 - D(G(z)))] (Goodfellow et al. 2014, Eq. 1)."""
@@ -77,6 +84,10 @@ class LeastSquares(AdversarialLoss):
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return 0.5 * (fake - self.wanted).square().mean()
 
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        """(b p + a q) / (p + q)."""
+        return self.fake + (self.real - self.fake) * log_ratio.sigmoid()
+
 
 class Hinge(AdversarialLoss):
     """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] against -E[D(G(z))].
@@ -91,6 +102,9 @@ class Hinge(AdversarialLoss):
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()
+
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return log_ratio.sign()
 
 
 class Wasserstein(AdversarialLoss):

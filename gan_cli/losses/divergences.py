@@ -62,6 +62,9 @@ class FDivergence(AdversarialLoss, ABC):
 class TotalVariation(FDivergence):
     """f(u) = |u - 1| / 2, g_f(v) = tanh(v) / 2, f*(t) = t (Nowozin et al. 2016, Table 6)."""
 
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return LIMIT * log_ratio.sign()  # where tanh is 1
+
     def activation(self, v: Tensor) -> Tensor:
         return v.tanh() / 2
 
@@ -76,6 +79,9 @@ class ForwardKL(FDivergence):
     """
 
     boundary = 1.0  # f'(1)
+
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return 1 + log_ratio
 
     def activation(self, v: Tensor) -> Tensor:
         return tame(v)
@@ -92,6 +98,9 @@ class ReverseKL(FDivergence):
 
     probabilistic = True
 
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return log_ratio
+
     def activation(self, v: Tensor) -> Tensor:
         return -(-tame(v)).exp()
 
@@ -104,6 +113,9 @@ class Pearson(FDivergence):
 
     Infinite where Q misses a part of P.
     """
+
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return 2 * log_ratio.expm1()
 
     def activation(self, v: Tensor) -> Tensor:
         return v
@@ -118,6 +130,9 @@ class SquaredHellinger(FDivergence):
 
     Nowozin et al. 2016, Table 2. At its best v = log(p / q) / 2.
     """
+
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return log_ratio / 2
 
     def activation(self, v: Tensor) -> Tensor:
         return -(-tame(v)).expm1()
@@ -135,6 +150,9 @@ class JensenShannon(FDivergence):
     """
 
     probabilistic = True
+
+    def best(self, log_ratio: Tensor) -> Tensor | None:
+        return log_ratio
 
     def activation(self, v: Tensor) -> Tensor:
         return math.log(2) - softplus(-v)

@@ -89,7 +89,12 @@ def assemble(
     torch.manual_seed(mix(settings.seed, WEIGHTS))
     with warnings_in_the_log() as said:
         model: Model = build(
-            settings.model, "model", trust, shared=settings.nodes, data=dataset.spec
+            settings.model,
+            "model",
+            trust,
+            shared=settings.nodes,
+            data=dataset.spec,
+            truth=dataset.log_density,
         )
     if not isinstance(model, Model):
         raise ConfigError(

@@ -1,0 +1,227 @@
+"""A discriminator that has a fixed generator before it, and so measures a divergence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from torch import Tensor
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Fields, Lines, Loss, Model, Phase, View
+from gan_cli.models.adversarial import (
+    Side,
+    below,
+    judged,
+    judging_phases,
+    lazy,
+    refuse,
+    warn_of_contradictions,
+    whole_batch_terms,
+)
+from gan_cli.models.quadrature import Cells, steepest, value, wasserstein_1
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.penalties import Penalty
+
+Density = Callable[[Tensor], Tensor | None]
+MISSING = 5e-3  # of the data's mass, that may lie out of the region
+SEEN = 1e-3  # of the highest density: where best outputs are drawn
+MATCHED = 1000  # points of each kind for the Wasserstein distance on the plane
+SEED = 0xD17
+
+
+class Divergence(Model):
+    """Only the discriminator learns, between the data's p and a fixed q = N(mean, deviation^2).
+
+    At its best it gains 2 JS(p, q) - log 4 in the original game, with D = p / (p + q) (Goodfellow
+    et al. 2014, Theorem 1), D_f(p || q) in an f-GAN (Nowozin et al. 2016, Eq. 4), and as a critic
+    with slopes up to K it gains K times the Wasserstein-1 distance (Arjovsky et al. 2017, Eq. 2).
+    `divergence/estimate` is what it gains, an exact integral over the region and no mean over
+    samples, for a critic divided by its steepest slope; `divergence/truth` is the best there is.
+
+    Args:
+        data: points on the line or the plane.
+        network: builds the discriminator.
+        loss: says which divergence.
+        penalty: what constrains the discriminator.
+        truth: log p of points, known where a model is trained.
+        mean: of the fixed generator's samples, in every coordinate.
+        deviation: theirs.
+        d_steps: updates in a step, each with a fresh batch.
+        region: [low, high] of each coordinate, over which integrals go; p and q lie in it.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        truth: Density | None = None,
+        mean: float = 0.0,
+        deviation: float = 1.0,
+        d_steps: int = 1,
+        region: tuple[float, float] = (-8.0, 8.0),
+    ) -> None:
+        super().__init__()
+        self.data, self.loss, self.penalty = data, loss, penalty
+        self.mean, self.deviation, self.d_steps, self.region = mean, deviation, d_steps, region
+        self.second_order = penalty.per_sample
+        refuse(self._faults())
+        warn_of_contradictions(loss, penalty, network)
+        self.discriminator = network.discriminator(data)
+        self.whole_batch = whole_batch_terms(self)
+        self.cells = Cells.of(data.shape[0], *region)
+        log_p = None if truth is None else truth(self.cells.points)
+        if truth is not None:
+            refuse(self._misfits(log_p))
+        self.register_buffer("points", self.cells.points, persistent=False)
+        self.register_buffer("p", self._masses(log_p), persistent=False)
+        self.register_buffer("q", self._masses(self._log_q(self.cells.points)), persistent=False)
+        best = None if log_p is None else self._best_value(log_p)
+        self.register_buffer("best", best, persistent=False)
+
+    points: Tensor  # [cells, D]
+    p: Tensor | None  # [cells], float64
+    q: Tensor
+    best: Tensor | None  # scalar
+
+    def _faults(self) -> Iterator[str]:
+        if self.data.is_image or self.data.shape[0] > 2:
+            yield (
+                f"data = {self.data.name}: model=divergence needs points of one or two dimensions "
+                "whose density is known; take data=gaussian_1d, mixture_1d, ring or grid"
+            )
+        yield from below({"d_steps": self.d_steps}, 1)
+        if self.deviation <= 0:
+            yield f"model.deviation = {self.deviation}: must be positive"
+        if not self.region[0] < self.region[1]:
+            shown = ",".join(f"{bound:g}" for bound in self.region)
+            yield f"model.region = [{shown}]: must be two numbers, the lower first"
+        if self.loss.compares or self.loss.whole_batch:
+            yield (
+                f"loss: {type(self.loss).__name__} looks at several samples at once, and which "
+                "divergence it measures is not known; take minimax, least_squares, hinge, "
+                "wasserstein or an f_ one"
+            )
+
+    def _misfits(self, log_p: Tensor | None) -> Iterator[str]:
+        """What is wrong with the region."""
+        if log_p is None:
+            yield f"data = {self.data.name}: its density is not known; take data=mixture_1d or ring"
+            return
+        low, high = self.region
+        for whose, density in (("data", log_p), ("generator", self._log_q(self.cells.points))):
+            mass = self.cells.masses(density).sum().item()
+            if abs(mass - 1) > MISSING:
+                yield (
+                    f"model.region = [{low:g},{high:g}]: the {whose}'s density sums up to "
+                    f"{mass:.3f} in it, not 1; choose one that holds it all, or less narrow peaks"
+                )
+
+    def _log_q(self, x: Tensor) -> Tensor:
+        """log q(x) [n] of points [n, D]."""
+        z = (x - self.mean) / self.deviation
+        normaliser = x.shape[1] * math.log(self.deviation * math.sqrt(2 * math.pi))
+        return -0.5 * z.square().sum(1) - normaliser
+
+    def _masses(self, log_density: Tensor | None) -> Tensor | None:
+        if log_density is None:
+            return None
+        mass = self.cells.masses(log_density)
+        return mass / mass.sum()
+
+    def _best_value(self, log_p: Tensor) -> Tensor:
+        """What the best discriminator gains; of a critic with slopes up to 1."""
+        p, q = self._masses(log_p), self._masses(self._log_q(self.cells.points))
+        assert p is not None
+        assert q is not None
+        ratio = log_p.double() - self._log_q(self.cells.points).double()
+        output = self.loss.best(ratio)
+        if output is not None:
+            return value(self.loss, output, p, q)
+        if len(self.cells.sides) == 1:
+            return wasserstein_1(p, q, self.cells.volume)
+        random = torch.Generator().manual_seed(SEED)
+        places = (mass.multinomial(MATCHED, True, generator=random) for mass in (p, q))
+        real, fake = (self.cells.points[some].double().numpy() for some in places)
+        costs = cdist(real, fake)
+        return torch.tensor(costs[linear_sum_assignment(costs)].mean())
+
+    def phases(self) -> list[Phase]:
+        return judging_phases(self, self.loss.player, Side((self.discriminator,), self.d_steps))
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell p from q."""
+        samples = batch.real, self.sample(len(batch))
+        outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
+        game = judged(self.loss, self.penalty, self.discriminator, samples, outputs)
+        return game._replace(logs={**game.logs, **self._told()})
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        term = self.penalty(self.discriminator, batch.real, self.sample(len(batch)))
+        return lazy(self.penalty, term)
+
+    def _told(self) -> dict[str, Tensor]:
+        """The estimate beside the truth."""
+        if self.p is None or self.best is None:
+            return {}
+        with torch.no_grad():
+            found = value(self.loss, self.discriminator(self.points).double(), self.p, self.q)
+        logs = {"divergence/truth": self.best.float()}
+        if self.loss.unbounded:
+            slope = steepest(self.discriminator, self.points)
+            logs["divergence/steepest_slope"] = slope
+            found = found / slope.clamp_min(torch.finfo(slope.dtype).tiny)
+        return {"divergence/estimate": found.float(), **logs}
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        size = (n, *self.data.shape)
+        return self.mean + self.deviation * torch.randn(size, device=self.device)
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return self.discriminator(x)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        """D's output beside the best one, over the region."""
+        log_p, log_q = log_density(self.points), self._log_q(self.points)
+        if log_p is None:
+            return {}
+        ours, best = self._shown(log_p, log_q)
+        if len(self.cells.sides) == 2:
+            (low, high), sides = self.region, self.cells.sides
+            fields = {name: field.view(sides) for name, field in (ours | best).items()}
+            return {"theory/output": Fields((low, low), (high, high), fields)}
+        return {"theory/output": Lines(self.points[:, 0], ours | best)}
+
+    def _shown(self, log_p: Tensor, log_q: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Ours and the best one by name, as probabilities or critics where they are such."""
+        ours, best = self.discriminator(self.points), self.loss.best(log_p - log_q)
+        if best is None:
+            slope = steepest(self.discriminator, self.points)
+            ours = ours / slope.clamp_min(torch.finfo(slope.dtype).tiny)
+            name = {"critic, by its steepest slope": ours - ours.mean()}
+            return name, self._potential()
+        if self.loss.probabilistic:
+            return {"D": ours.sigmoid()}, {"p / (p + q)": best.sigmoid()}
+        density = log_p.exp() + log_q.exp()
+        there = density > SEEN * density.max()
+        best = best.clamp(best[there].min(), best[there].max())
+        low, high = best.min(), best.max()
+        margin = 0.25 * (high - low).clamp_min(1e-3)
+        return {"output of D": ours.clamp(low - margin, high + margin)}, {"best output": best}
+
+    def _potential(self) -> dict[str, Tensor]:
+        """The best critic on the line: its slope is +1 or -1, as mass is to go (Vallender 1974)."""
+        if self.p is None or len(self.cells.sides) == 2:
+            return {}
+        surplus = (self.q - self.p).cumsum(0)  # of q's mass on the left
+        slopes = torch.where(surplus.abs() > SEEN, surplus.sign(), torch.zeros_like(surplus))
+        path = slopes.cumsum(0) * self.cells.volume
+        return {"best critic": (path - path.mean()).float()}
