@@ -26,22 +26,35 @@ CHEAPER = {
     "projection_gan": ("model.d_steps=1",),
     "unrolled": ("model.unroll=2",),
 }
+# What is for points alone, and densities that its integrals can resolve.
+OF_POINTS = {"divergence": ("data.deviation=0.3", "data.points=100")}
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+OF_IMAGES = sorted(set(MODELS) - set(OF_POINTS))
+
+
+def small(model: str) -> tuple[str, ...]:
+    return (f"model={model}", *OF_POINTS.get(model, ("data.split=test",)))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_phase_moves_only_what_it_trains_or_shares(model: str) -> None:
-    session = session_of(f"model={model}", "data.split=test")
+    session = session_of(*small(model))
     check_that_phases_move_only_what_they_train_or_share(session)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_20_and_20_steps_are_40_steps_bit_for_bit(model: str) -> None:
     overrides = CHEAPER.get(model, ())
-    check_that_resuming_is_exact(20, f"model={model}", "data.split=test", *overrides)
+    check_that_resuming_is_exact(20, *small(model), *overrides)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", sorted(OF_POINTS))
+def test_what_is_for_points_alone_refuses_images(model: str) -> None:
+    with pytest.raises(ConfigError, match=r"data = mnist: .* needs points"):
+        session_of(f"model={model}", "data=mnist", "data.split=test")
+
+
+@pytest.mark.parametrize("model", OF_IMAGES)
 def test_samples_and_pictures(model: str) -> None:
     session = session_of(f"model={model}", "data.split=test")
     advance(session, 2)
@@ -73,7 +86,8 @@ def test_points_with_perceptrons(model: str, data: str) -> None:
         with pytest.raises(ConfigError, match="data=gaussian_1d has no labels"):
             session_of(f"model={model}", f"data={data}", "network=mlp", "data.points=100")
         return
-    session = session_of(f"model={model}", f"data={data}", "network=mlp", "data.points=100")
+    own = OF_POINTS.get(model, ("data.points=100",))
+    session = session_of(f"model={model}", f"data={data}", "network=mlp", *own)
     advance(session, 2)
     with session.trainer.sampling() as sampler:
         assert sampler.sample(3).shape == (3, 1 if data == "gaussian_1d" else 2)
