@@ -93,7 +93,7 @@ class MLP(NetworkFamily):
             "projection" (Miyato and Koyama 2018).
         minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); null for none.
         generator_norm: "none", "batch", "virtual_batch" (Salimans et al. 2016) or "layer".
-        generator_activation: "relu", "leaky_relu", "softplus" or "tanh".
+        generator_activation: "relu", "leaky_relu", "silu", "softplus", "tanh" or "linear".
         discriminator_activation: the same.
     """
 

@@ -53,15 +53,17 @@ def test_activations_by_hand() -> None:
     wanted = {
         "relu": [0, 0, 2],
         "leaky_relu": [-0.2, 0, 2],
+        "silu": [-1 / (1 + math.e), 0, 2 / (1 + math.exp(-2))],
         "softplus": [math.log(2) / 2 - 1, math.log1p(math.exp(2)) / 2 - 1, 2.001238],
         "tanh": [math.tanh(-1), 0, math.tanh(2)],
+        "linear": [-1, 0, 2],
     }
     assert set(wanted) == set(ACTIVATIONS)
     for name, values in wanted.items():
         assert activation(name)(x.clone()).tolist() == pytest.approx(values, abs=1e-5)
 
 
-@pytest.mark.parametrize("active", ACTIVATIONS)
+@pytest.mark.parametrize("active", sorted({*ACTIVATIONS} - {"linear"}))
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_any_architecture_of_the_table(active: str, norm: str) -> None:
     """Gulrajani et al. 2017, table 1."""
@@ -106,3 +108,12 @@ def test_any_architecture_of_the_table(active: str, norm: str) -> None:
 def test_what_cannot_be_is_refused(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DCGAN(**settings)
+
+
+def test_a_linear_generator_is_an_affine_map() -> None:
+    torch.manual_seed(0)
+    points = DataSpec("points", (2,), 100)
+    generator = MLP(8, 3, generator_activation="linear").generator(3, points)
+    a, b, t = torch.randn(5, 3), torch.randn(5, 3), 1.7
+    between = generator(a + t * (b - a))
+    torch.testing.assert_close(between, generator(a) + t * (generator(b) - generator(a)))
