@@ -14,6 +14,7 @@ from gan_cli.model import DataSpec
 
 AUTO, BERNOULLI, GAUSSIAN = "auto", "bernoulli", "gaussian"
 NONE, DYNAMIC, FIXED = "none", "dynamic", "fixed"
+FIRST = 0.1  # deviation that learning begins with
 
 
 def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
@@ -70,7 +71,8 @@ class Gaussian(Observation):
 
     Args:
         data: what is observed.
-        deviation: None to learn it, from 1 on.
+        deviation: None to learn it. It begins small: were it the data's own deviation, a code that
+            says nothing would be as good as any at first, and most often it stays so.
     """
 
     log_deviation: Tensor  # [1]
@@ -78,7 +80,7 @@ class Gaussian(Observation):
     def __init__(self, data: DataSpec, deviation: float | None) -> None:
         super().__init__(data)
         if deviation is None:
-            self.log_deviation = nn.Parameter(torch.zeros(1))
+            self.log_deviation = nn.Parameter(torch.full((1,), math.log(FIRST)))
         else:
             self.register_buffer("log_deviation", torch.tensor([math.log(deviation)]))
 

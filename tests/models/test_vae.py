@@ -243,10 +243,23 @@ def test_in_the_plane_densities_stand_side_by_side() -> None:
         view = model.views(batch, session.dataset.log_density)["theory/log_density"]
     assert isinstance(view, Fields)
     assert list(view.values) == ["data", "model"]
-    # The decoder's deviation is 1 before training, the ring's radius too: most mass lies outside.
     width, height = (b - a for a, b in zip(view.low, view.high, strict=True))
     cell = width * height / view.values["model"].numel()
-    assert 0.05 < float(view.values["model"].exp().sum()) * cell < 1
+    # Before training it is a Gaussian of deviation .1 near the middle of the ring.
+    assert float(view.values["model"].exp().sum()) * cell == pytest.approx(1, abs=0.03)
+
+
+def test_the_code_is_used_where_the_deviation_is_learned() -> None:
+    """One Gaussian of deviation .707 gives the ring -2.14 nats: a code that says nothing."""
+    session = session_of(
+        "model=vae", "data=ring", "network.width=32", "prior.dim=2", "batch_size=128",
+        "optimizer.lr=5e-3", "network.depth=2",
+    )  # fmt: skip
+    advance(session, 300)
+    torch.manual_seed(0)
+    with session.trainer.sampling() as model:
+        found = model.likelihood(session.stream.batch(0), 50)
+    assert found["iwae"].mean() > -1.6
 
 
 @pytest.mark.parametrize(
