@@ -164,6 +164,7 @@ class Model(nn.Module, ABC):
     pack: int = 1  # samples judged together; batch_size must be a multiple of it
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
+    by_place: bool = False  # whether `reconstruct` knows samples by `batch.index` alone
     indivisible: str = ""  # why several devices cannot train it together, as half a sentence
     density_of: str = ""  # pixels whose probability `likelihood` is; "": a density of samples
 

@@ -30,6 +30,7 @@ def measures() -> list[Measure]:
     from gan_cli.evaluation.measures.modes import Modes
     from gan_cli.evaluation.measures.points import Points
     from gan_cli.evaluation.measures.prdc import PRDC
+    from gan_cli.evaluation.measures.reconstruction import Reconstruction
     from gan_cli.evaluation.measures.stacked_modes import StackedModes
 
     return [
@@ -46,6 +47,7 @@ def measures() -> list[Measure]:
         Likelihood(),
         Likelihood("likelihood_5000", 5000, samples=None, dear=True),
         Density(),
+        Reconstruction(),
         Memorisation(),
         Diversity(),
         Interpolation(),

@@ -121,6 +121,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def trained_on(self) -> Dataset:
+        """The very samples that the model was trained on, in their places."""
+        ...
+
+    @property
     def has_test(self) -> bool:
         """Whether the data has a part that training never sees."""
         ...

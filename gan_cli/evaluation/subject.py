@@ -78,6 +78,11 @@ class TrainedModel:
         return self.model.device
 
     @property
+    def trained_on(self) -> Dataset:
+        """See `Subject`."""
+        return self.truth.part(self.truth.trained_on)
+
+    @property
     def has_test(self) -> bool:
         """Whether the data has a part that training never sees."""
         return self.truth.has_test

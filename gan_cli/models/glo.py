@@ -61,6 +61,8 @@ class GLO(Model):
         l2: weight of the mean squared difference, for points the only term.
     """
 
+    by_place = True
+
     def __init__(
         self,
         data: DataSpec,

@@ -114,4 +114,4 @@ class ReplayBuffer(nn.Module):
     @torch.no_grad()
     def put(self, places: Tensor, samples: Tensor) -> None:
         """Keep where the chains from these places [n] ended."""
-        self.samples.index_copy_(0, places, samples)
+        self.samples[places] = samples

@@ -1,0 +1,91 @@
+"""How much of an image a model's codes hold, beside linear codes of the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.evaluation import taking
+from gan_cli.evaluation.measure import LOWER, Figure, Finding, Measure, Subject
+from gan_cli.metrics.principal import components
+from gan_cli.model import Batch, Model
+
+MOST = 10_000  # images that are reconstructed, and that the linear code is fitted on
+WIDEST = 4096  # pixel values of an image whose principal components are sought
+PIECE = 500
+
+
+class Reconstruction(Measure):
+    """Mean squared error of reconstructions per pixel value, beside that of PCA."""
+
+    name = "reconstruction"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it needs a model that reconstructs."""
+        if not subject.data.is_image:
+            return "it looks at images, and this data is points"
+        train = subject.trained_on
+        if _reconstructed(subject.model, train, torch.arange(1)) is None:
+            return "this model reconstructs nothing"
+        return ""
+
+    def measure(self, subject: Subject) -> Finding:
+        """On images that were trained on, and on test images where any image can be encoded."""
+        model, train = subject.model, subject.trained_on
+        places = taking.shuffled(train)[:MOST]
+        size = None if model.prior is None else int(model.prior.dim)
+        pixels = train.real(places[:1].to(train.device))[0].numel()
+        linear = None
+        if size is not None and size < pixels <= WIDEST:
+            linear = components(taking.real(train, places).flatten(1), size)
+        protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}
+        protocol |= {"unit": "squared error per pixel value, images in [-1, 1]"}
+        protocol |= {} if size is None else {"code": size}
+        parts = {"": train}
+        if subject.has_test and not model.by_place:
+            parts["_test"] = subject.real("test")
+        figures: list[Figure] = []
+        for suffix, data in parts.items():
+            some = taking.shuffled(data)[:MOST]
+            errors, floors = 0.0, 0.0
+            for piece in some.split(PIECE):
+                real = taking.real(data, piece)
+                made = _reconstructed(model, data, piece)
+                assert made is not None
+                errors += _squares(made - real)
+                if linear is not None:
+                    floors += _squares(linear.reconstruct(real.flatten(1)) - real.flatten(1))
+            count = len(some) * pixels
+            told: Mapping[str, str | int | float] = protocol | {
+                "images": len(some),
+                "of": "test" if suffix else "training",
+                "pca": f"with {size} components of {len(places)} training images",
+            }
+            floor = None if linear is None else floors / count
+            figures.append(
+                Figure(f"reconstruction{suffix}", errors / count, LOWER, None, None, told)
+            )
+            if floor is not None:
+                figures.append(
+                    Figure(f"reconstruction{suffix}_pca", floor, LOWER, None, None, told)
+                )
+        return Finding(figures)
+
+
+def _squares(difference: Tensor) -> float:
+    return difference.double().square().sum().item()
+
+
+@torch.no_grad()
+def _reconstructed(model: Model, data: Dataset, places: Tensor) -> Tensor | None:
+    """What `model` makes of the images at `places` [n], on the CPU; None where it makes nothing."""
+    batch = Batch(
+        places.to(model.device),
+        lambda index: data.real(index).to(model.device),
+        data.labels,
+    )
+    made = model.reconstruct(batch)
+    return None if made is None else made.float().cpu()
