@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -10,12 +9,10 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from gan_cli.callbacks.asking import FAKE, REAL, Score, ask, named, view
+from gan_cli.callbacks.line import line, slopes
 from gan_cli.callbacks.plotting import UNIT, Canvas, Color, Span, resized
 
-REAL: Color = (0, 114, 178)  # blue and vermilion of Okabe and Ito's palette, which colour-blind
-FAKE: Color = (213, 94, 0)  # people tell apart
-CRITIC: Color = (110, 60, 130)
-PUSH: Color = (0, 158, 115)
 # Purple to green through near-white: pale enough that points stand out on it, and for the
 # colour-blind as different as for others (ColorBrewer's PRGn).
 SURFACE: tuple[Color, ...] = (
@@ -32,8 +29,6 @@ CELLS = 96  # D is asked on a grid of so many points in each direction
 MOST = 2000  # points drawn of each kind
 LEVELS = 12  # steps between contour lines
 CONTOUR = 0.86  # their brightness, as a share of the surface's
-
-Score = Callable[[Tensor], Tensor | None]
 
 
 def draw(
@@ -63,9 +58,9 @@ def draw(
     """
     truth, samples = _array(real), _array(fake)
     if truth.shape[1] == 1:
-        plot = _line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
-        slopes = _slopes(_view(truth[:, 0]), score, push, fake.device, size)
-        return plot if slopes is None else np.concatenate([plot, slopes])
+        plot = line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
+        below = slopes(view(truth[:, 0]), score, push, fake.device, size)
+        return plot if below is None else np.concatenate([plot, below])
     return _plane(truth, samples, score, fake.device, size)
 
 
@@ -73,56 +68,12 @@ def _array(points: Tensor) -> ndarray:
     return points.detach().cpu().double().numpy()  # in this order: MPS has no float64
 
 
-@torch.no_grad()
-def _ask(function: Score, points: ndarray, device: torch.device) -> ndarray | None:
-    """What `function` says [n] of points [n, d]."""
-    # float32 as the networks want it; not float64, which MPS has not.
-    answer = function(torch.from_numpy(points.astype(np.float32)).to(device))
-    return None if answer is None else answer.float().cpu().numpy().astype(np.float64).reshape(-1)
-
-
-def _view(values: ndarray) -> Span:
-    """Where the bulk of `values` lies, and 0, near which untrained generators begin."""
-    low, high = np.quantile(values, [0.005, 0.995])
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high == low:
-        low, high = -1.0, 1.0
-    # Whole fractions of the length, so that another draw of the same data gives the same view.
-    unit = 10.0 ** np.floor(np.log10(high - low)) / 5
-    margin = (high - low) * 0.2
-    return Span(
-        float(np.floor((low - margin) / unit) * unit), float(np.ceil((high + margin) / unit) * unit)
-    )
-
-
-def _range(values: ndarray) -> Span | None:
-    """The span of the finite values; None where there is none. Never of length 0."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return None
-    low, high = float(finite.min()), float(finite.max())
-    least = max(abs(low), abs(high), 1.0) * 1e-3
-    if high - low < least:
-        span = Span(low, high)
-        return Span(span.middle - least / 2, span.middle + least / 2)
-    return Span(low, high)
-
-
-def _named(name: str, points: ndarray, *axes: Span) -> str:
-    """`name`, and how many of the points [n, d] lie out of view."""
-    inside = np.ones(len(points), dtype=bool)
-    for column, axis in zip(points.T, axes, strict=False):
-        inside &= (column >= axis.low) & (column <= axis.high)  # False for NaN
-    outside = int((~inside).sum())
-    return f"{name} ({outside:,} of {len(points):,} out of view)" if outside else name
-
-
 def _plane(
     truth: ndarray, samples: ndarray, score: Score, device: torch.device, size: int
 ) -> ndarray:
     centre = _centre(truth[:MOST], samples[:MOST], score, device) if truth.shape[1] == 2 else None
     left, right, top, bottom = 52, 26 if centre is None else 72, 34, 46
-    sides = [_view(truth[:, 0]), _view(truth[:, 1])]
+    sides = [view(truth[:, 0]), view(truth[:, 1])]
     # As many pixels to a unit of one axis as of the other: a circle shall look like one.
     half = max(side.length for side in sides) / 2
     halves = half, half * (UNIT - top - bottom) / (UNIT - left - right)
@@ -138,7 +89,7 @@ def _plane(
     canvas.points(canvas.at(truth[:MOST, 0], truth[:MOST, 1]), 3.6, REAL, 0.45)
     canvas.points(canvas.at(shown[:, 0], shown[:, 1]), 1.7, FAKE, 0.9)
     canvas.frame("x1", "x2")
-    words = _named("samples", samples[:, :2], x, y)
+    words = named("samples", samples[:, :2], x, y)
     canvas.legend([("real", REAL, False), (words, FAKE, False)])
     return canvas.finished()
 
@@ -148,7 +99,7 @@ def _surface(x: Span, y: Span, score: Score, device: torch.device) -> ndarray | 
     across = np.linspace(x.low, x.high, CELLS)
     down = np.linspace(y.high, y.low, CELLS)
     grid = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
-    values = _ask(score, grid, device)
+    values = ask(score, grid, device)
     return None if values is None else values.reshape(CELLS, CELLS)
 
 
@@ -157,7 +108,7 @@ def _centre(truth: ndarray, samples: ndarray, score: Score, device: torch.device
 
     That is near 0 where D's output is a logit, and means as much where it has no natural zero.
     """
-    answers = [_ask(score, points, device) for points in (truth, samples)]
+    answers = [ask(score, points, device) for points in (truth, samples)]
     known = [answer[np.isfinite(answer)] for answer in answers if answer is not None]
     if not known:
         return None
@@ -203,91 +154,3 @@ def _palette() -> ndarray:
 def _colors(place: ndarray) -> ndarray:
     """Colours uint8 [..., 3] for places [...] between -1 and 1 on the scale."""
     return _palette()[((np.clip(place, -1, 1) + 1) * 127.5).astype(np.uint8)]
-
-
-def _line(
-    truth: ndarray,
-    samples: ndarray,
-    score: Score,
-    log_density: Score,
-    device: torch.device,
-    size: int,
-) -> ndarray:
-    x = _view(truth)
-    along = np.linspace(x.low, x.high, 481)
-    edges = np.linspace(x.low, x.high, 61)
-    log_p = _ask(log_density, along[:, None], device)
-    density = np.histogram(truth, edges)[0] / len(truth) / np.diff(edges)
-    peak = float(density.max() if log_p is None else np.exp(log_p).max())
-    critic = _ask(score, along[:, None], device)
-    axis = None if critic is None else _range(critic)
-    canvas = Canvas(
-        size,
-        x,
-        Span(0.0, peak * 1.45),
-        left=50,
-        right=24 if axis is None else 64,
-        top=34,
-        bottom=46,
-    )
-    canvas.grid()
-    made = np.histogram(samples[np.isfinite(samples)], edges)[0] / len(samples) / np.diff(edges)
-    _bars(canvas, edges, made, FAKE)
-    if log_p is None:
-        _bars(canvas, edges, density, REAL)
-    else:
-        canvas.curve(canvas.at(along, np.exp(log_p)), REAL, 2.5)
-    legend = [("true density" if log_p is not None else "real", REAL, log_p is not None)]
-    legend.append((_named("samples", samples[:, None], x), FAKE, False))
-    if critic is not None and axis is not None:
-        axis = axis.grown(0.08)
-        good = np.isfinite(critic)
-        canvas.curve(canvas.at(along[good], critic[good], axis), CRITIC, 2)
-        canvas.scale_beside(canvas.box[2], axis, CRITIC, side=1)
-        legend.append(("D", CRITIC, True))
-    canvas.frame("x")
-    canvas.legend(legend)
-    return canvas.finished()
-
-
-def _slopes(
-    x: Span, score: Score, push: Score | None, device: torch.device, size: int
-) -> ndarray | None:
-    """D's slope along the axis, and the push on a sample; None without a D."""
-    along = np.linspace(x.low, x.high, 481)
-
-    def slope(points: Tensor) -> Tensor | None:
-        with torch.enable_grad():
-            points = points.requires_grad_()
-            output = score(points)
-            if output is None or not output.requires_grad:
-                return None
-            return torch.autograd.grad(output.sum(), points)[0]
-
-    curves = {"slope of D": _ask(slope, along[:, None], device)}
-    if push is not None:
-        curves["push on a sample"] = _ask(push, along[:, None], device)
-    known = {name: values for name, values in curves.items() if values is not None}
-    if not known:
-        return None
-    axis = _range(np.concatenate([np.zeros(1), *known.values()])) or Span(-1.0, 1.0)
-    canvas = Canvas(size, x, axis.grown(0.08), 50, 64, top=34, bottom=46, height=size // 2)
-    canvas.grid()
-    legend = []
-    for (name, values), color in zip(known.items(), (CRITIC, PUSH), strict=False):
-        good = np.isfinite(values)
-        width = 2.6 if name == "slope of D" else 1.6  # where they are one, both are seen
-        canvas.curve(canvas.at(along[good], values[good]), color, width)
-        legend.append((name, color, True))
-    canvas.frame("x")
-    canvas.legend(legend)
-    return canvas.finished()
-
-
-def _bars(canvas: Canvas, edges: ndarray, heights: ndarray, color: Color) -> None:
-    """A histogram as one shape; what is higher than the plot is cut off."""
-    x = np.repeat(edges, 2)
-    y = np.concatenate([[0.0], np.repeat(np.minimum(heights, canvas.y.high * 1.1), 2), [0.0]])
-    outline = canvas.at(x, y)
-    canvas.area(outline, color, 0.4)
-    canvas.curve(outline, color, 1.2)
