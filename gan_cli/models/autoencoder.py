@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
 from gan_cli.models.adversarial import refuse
-from gan_cli.models.centring import Centring
+from gan_cli.models.centring import APART, Centring
 from gan_cli.models.drawing import grids
 from gan_cli.models.latent_fit import LatentFit
 from gan_cli.models.latent_views import between, plane
@@ -32,6 +32,8 @@ class Autoencoder(Model):
         error: "squared", the mean over all numbers, or "bernoulli", the cross-entropy of an
             image's pixels in nats.
     """
+
+    indivisible = APART
 
     def __init__(
         self, data: DataSpec, prior: Prior, network: NetworkFamily, error: str = SQUARED

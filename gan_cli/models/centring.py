@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+APART = "each rank would centre what its encoder sees by a mean of its own"
+
 
 class Centring(nn.Module):
     """Subtracts the mean of all samples that were seen in training, as Burda et al.'s code does.

@@ -70,7 +70,7 @@ class Divergence(Model):
         self.data, self.loss, self.penalty = data, loss, penalty
         self.mean, self.deviation, self.d_steps, self.region = mean, deviation, d_steps, region
         self.second_order = penalty.per_sample
-        refuse(self._faults())
+        refuse(self._faults(network))
         warn_of_contradictions(loss, penalty, network)
         self.discriminator = network.discriminator(data)
         self.whole_batch = whole_batch_terms(self)
@@ -79,17 +79,21 @@ class Divergence(Model):
         if truth is not None:
             refuse(self._misfits(log_p))
         self.register_buffer("points", self.cells.points, persistent=False)
-        self.register_buffer("p", self._masses(log_p), persistent=False)
-        self.register_buffer("q", self._masses(self._log_q(self.cells.points)), persistent=False)
-        best = None if log_p is None else self._best_value(log_p)
-        self.register_buffer("best", best, persistent=False)
+        found = {
+            "p": self._masses(log_p),
+            "q": self._masses(self._log_q(self.cells.points)),
+            "best": None if log_p is None else self._best_value(log_p),
+        }
+        for name, values in found.items():  # found in float64, which MPS has not
+            kept = None if values is None else values.float()
+            self.register_buffer(name, kept, persistent=False)
 
     points: Tensor  # [cells, D]
-    p: Tensor | None  # [cells], float64
+    p: Tensor | None  # [cells]
     q: Tensor
     best: Tensor | None  # scalar
 
-    def _faults(self) -> Iterator[str]:
+    def _faults(self, network: NetworkFamily) -> Iterator[str]:
         if self.data.is_image or self.data.shape[0] > 2:
             yield (
                 f"data = {self.data.name}: model=divergence needs points of one or two dimensions "
@@ -106,6 +110,11 @@ class Divergence(Model):
                 f"loss: {type(self.loss).__name__} looks at several samples at once, and which "
                 "divergence it measures is not known; take minimax, least_squares, hinge, "
                 "wasserstein or an f_ one"
+            )
+        if network.mixes_samples:
+            yield (
+                "model = divergence: with minibatch discrimination D's output on a point would "
+                "depend on the others; set network.minibatch_discrimination=null"
             )
 
     def _misfits(self, log_p: Tensor | None) -> Iterator[str]:
@@ -171,13 +180,13 @@ class Divergence(Model):
         if self.p is None or self.best is None:
             return {}
         with torch.no_grad():
-            found = value(self.loss, self.discriminator(self.points).double(), self.p, self.q)
-        logs = {"divergence/truth": self.best.float()}
+            found = value(self.loss, self.discriminator(self.points), self.p, self.q)
+        logs = {"divergence/truth": self.best}
         if self.loss.unbounded:
             slope = steepest(self.discriminator, self.points)
             logs["divergence/steepest_slope"] = slope
             found = found / slope.clamp_min(torch.finfo(slope.dtype).tiny)
-        return {"divergence/estimate": found.float(), **logs}
+        return {"divergence/estimate": found, **logs}
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         size = (n, *self.data.shape)
@@ -224,4 +233,4 @@ class Divergence(Model):
         surplus = (self.q - self.p).cumsum(0)  # of q's mass on the left
         slopes = torch.where(surplus.abs() > SEEN, surplus.sign(), torch.zeros_like(surplus))
         path = slopes.cumsum(0) * self.cells.volume
-        return {"best critic": (path - path.mean()).float()}
+        return {"best critic": path - path.mean()}

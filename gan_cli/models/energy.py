@@ -171,7 +171,7 @@ class EnergyModel(Model):
         x = batch.real
         inside = (x.abs() <= self.bound).all(1)
         known = self._log_potential(x) - self._log_normaliser()
-        return {"log_likelihood": known.masked_fill(~inside, -math.inf)}
+        return {"log_likelihood": known.masked_fill(~inside.cpu(), -math.inf)}
 
     @property
     def _integrable(self) -> bool:
@@ -179,8 +179,8 @@ class EnergyModel(Model):
         return not self.data.is_image and self.data.shape[0] in CELLS and self.dynamics.noise > 0
 
     def _log_potential(self, x: Tensor) -> Tensor:
-        """log p(x) + log Z, [n], of the law that the chains tend to."""
-        return self.discriminator(x).double() / self.dynamics.noise**2
+        """log p(x) + log Z, float64 [n] on the CPU, of the law that the chains tend to."""
+        return self.discriminator(x).cpu().double() / self.dynamics.noise**2
 
     def _cells(self) -> Tensor:
         """The middles of the quadrature's cells, [cells^D, D]; rows of a plane from the top."""

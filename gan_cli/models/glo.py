@@ -172,12 +172,12 @@ class GLO(Model):
     def fitted(self) -> tuple[Tensor, Tensor]:
         """The mean [dim] of the codes and a root L [dim, dim] of their covariance L L^T."""
         assert self.codes is not None
-        table = self.codes.table.detach().double()
+        table = self.codes.table.detach().cpu().double()  # in this order: MPS has no float64
         mean = table.mean(0)
         covariance = (table - mean).T @ (table - mean) / len(table)
         values, vectors = torch.linalg.eigh(covariance)  # a root also where it is singular
         root = vectors * values.clamp_min(0).sqrt()
-        return mean.float(), root.float()
+        return mean.to(self.codes.table), root.to(self.codes.table)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))

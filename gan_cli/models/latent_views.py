@@ -23,10 +23,10 @@ def tilt(images: Tensor) -> Tensor:
     It is the slope of the regression of a bright point's column on its height, from the moments of
     brightness.
     """
-    mass = (images + 1).sum(1).double()  # [n, H, W]
+    mass = (images + 1).sum(1).cpu().double()  # [n, H, W]; in this order: MPS has no float64
     mass = mass / mass.sum((1, 2), keepdim=True).clamp_min(1e-12)
-    height = -torch.arange(mass.shape[1], device=mass.device, dtype=mass.dtype)[:, None]
-    column = torch.arange(mass.shape[2], device=mass.device, dtype=mass.dtype)
+    height = -torch.arange(mass.shape[1], dtype=mass.dtype)[:, None]
+    column = torch.arange(mass.shape[2], dtype=mass.dtype)
 
     def mean(of: Tensor) -> Tensor:
         return (mass * of).sum((1, 2), keepdim=True)
@@ -41,7 +41,7 @@ def opposites(images: Tensor, labels: Tensor | None, pairs: int) -> Tensor:
     Within each class the two that lean most, of the classes where they differ most; without labels
     the outermost two of all, the two next to them, and so on.
     """
-    leaning = tilt(images).cpu()
+    leaning = tilt(images)
     if labels is None:
         order = leaning.argsort()
         pairs = min(pairs, len(order) // 2)
@@ -82,7 +82,7 @@ def plane(decode: Callable[[Tensor], Tensor], device: torch.device) -> Grid:
 
     The first latent grows to the right and the second upwards (Kingma and Welling 2014, fig. 4).
     """
-    shares = (torch.arange(SIDE, device=device) + 0.5) / SIDE
-    quantiles = torch.special.ndtri(shares)
+    shares = (torch.arange(SIDE) + 0.5) / SIDE
+    quantiles = torch.special.ndtri(shares).to(device)
     up, right = torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")
     return Grid(decode(torch.stack([right, up], dim=-1).view(-1, 2)), SIDE)

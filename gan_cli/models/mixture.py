@@ -22,6 +22,7 @@ from gan_cli.models.low_rank import LowRank
 COVARIANCES, FITS = ("full", "diagonal", "low_rank"), ("em", "gradient")
 LARGEST = 10**8  # numbers in one table of full covariances: .4 GB, and fitting holds several
 SHOWN = 100  # components drawn
+LEAST = 1e-12  # floor: deviations of 1e-6, below which float32 cannot tell points apart
 
 
 class Mixture(Model):
@@ -89,8 +90,8 @@ class Mixture(Model):
                 f"{4e-9 * numbers:.1f} GB, and fitting needs several times that; use "
                 "model.covariance=low_rank or diagonal, or fewer components"
             )
-        if not self.floor > 0:
-            yield f"model.floor = {self.floor}: must be positive"
+        if self.floor < LEAST:
+            yield f"model.floor = {self.floor:g}: must be at least {LEAST:g}, or float32 is lost"
         if not 0.5 < self.em_rate <= 1:
             yield f"model.em_rate = {self.em_rate}: must lie above 0.5 and be at most 1"
 

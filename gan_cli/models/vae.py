@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
 from gan_cli.models.adversarial import below, refuse
-from gan_cli.models.centring import Centring
+from gan_cli.models.centring import APART, Centring
 from gan_cli.models.densities import on_the_line, on_the_plane
 from gan_cli.models.drawing import grids, random_labels
 from gan_cli.models.latent_views import between, plane
@@ -48,6 +48,8 @@ class VAE(Model):
         warm_up: steps over which the KL's weight rises linearly from 0; 0 for none.
         importance: samples of q whose weighted mean is the bound; 1 for the ELBO.
     """
+
+    indivisible = APART
 
     def __init__(
         self,

@@ -103,3 +103,11 @@ def test_what_ranks_cannot_share_is_refused() -> None:
         prepare(Mean(), settings, Two())
     model = session_of("model=gan", "data=ring", "data.points=100", "network=mlp").model
     assert prepare(model, settings, Two()) == []
+
+
+@pytest.mark.parametrize("model", ["vae", "autoencoder"])
+def test_running_means_that_enter_a_loss_are_not_shared(model: str) -> None:
+    """A checkpoint holds those of one rank, so the others could not go on exactly."""
+    session = session_of(f"model={model}", "data=ring", "data.points=100")
+    with pytest.raises(ConfigError, match="by 2 ranks, since each rank would centre"):
+        prepare(session.model, session.settings, Two())
