@@ -145,8 +145,8 @@ class TestLatents:
         drawn = self.trained("drawn")
         points = fixed.dataset.real(torch.arange(200))
         variance = points.var(0, correction=0).mean().item()
-        assert learned < 0.7 * error_of(fixed)
-        assert error_of(fixed) < variance
+        assert learned < 0.8 * error_of(fixed)  # .48 to .63 by the seed
+        assert error_of(fixed) == pytest.approx(variance, rel=0.1)
         # What it draws is the mean: each coordinate within 4 of its standard errors of .3 / 14.
         with drawn.trainer.sampling() as model:
             samples = model.sample(500)
