@@ -22,7 +22,7 @@ from gan_cli.models.adversarial import (
     warn_of_contradictions,
     whole_batch_terms,
 )
-from gan_cli.models.quadrature import Cells, steepest, value, wasserstein_1
+from gan_cli.models.quadrature import Cells, evenly, steepest, value, wasserstein_1
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 
@@ -30,7 +30,6 @@ Density = Callable[[Tensor], Tensor | None]
 MISSING = 5e-3  # of the data's mass, that may lie out of the region
 SEEN = 1e-3  # of the highest density: where best outputs are drawn
 MATCHED = 1000  # points of each kind for the Wasserstein distance on the plane
-SEED = 0xD17
 
 
 class Divergence(Model):
@@ -154,8 +153,7 @@ class Divergence(Model):
             return value(self.loss, output, p, q)
         if len(self.cells.sides) == 1:
             return wasserstein_1(p, q, self.cells.volume)
-        random = torch.Generator().manual_seed(SEED)
-        places = (mass.multinomial(MATCHED, True, generator=random) for mass in (p, q))
+        places = (evenly(mass, MATCHED) for mass in (p, q))
         real, fake = (self.cells.points[some].double().numpy() for some in places)
         costs = cdist(real, fake)
         return torch.tensor(costs[linear_sum_assignment(costs)].mean())

@@ -67,3 +67,13 @@ def steepest(score: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
 def wasserstein_1(p: Tensor, q: Tensor, width: float) -> Tensor:
     """The Wasserstein-1 distance of masses [cells] on the line: the area between both F."""
     return (p - q).cumsum(0).abs().sum() * width
+
+
+def evenly(masses: Tensor, count: int) -> Tensor:
+    """The places [count] of cells that stand for equal parts of masses [cells], in their order.
+
+    Random ones would do too, but two draws of one law are .14 deviations apart with 1,000 points
+    on the plane, and these are not apart at all.
+    """
+    shares = (torch.arange(count, dtype=masses.dtype) + 0.5) / count
+    return torch.searchsorted(masses.cumsum(0) / masses.sum(), shares).clamp(max=len(masses) - 1)

@@ -135,7 +135,7 @@ def test_the_steepest_slope() -> None:
 
 
 def test_the_wasserstein_distance_on_the_line_and_the_plane() -> None:
-    """A shift by 1 on the line; by (1, 1), which is sqrt 2, on the plane."""
+    """Shifts: by 1 on the line, and by little and much on the plane."""
     _, model = divergence("loss=wasserstein", "penalty=gradient_penalty", "data.deviation=1")
     assert model.best is not None
     assert model.best.item() == pytest.approx(1, abs=1e-3)
@@ -146,13 +146,16 @@ def test_the_wasserstein_distance_on_the_line_and_the_plane() -> None:
     assert model.best is not None
     sampled = wasserstein_distance(ours.numpy(), theirs.numpy())
     assert model.best.item() == pytest.approx(sampled, abs=0.01)  # three standard errors
-    plane = session_of(
-        *("model=divergence", "data=ring", "data.modes=1", "data.deviation=1", "data.points=99"),
-        *("data.radius=1.5", "loss=wasserstein", "penalty=gradient_penalty"),
-    ).model
-    assert isinstance(plane, Divergence)
-    assert plane.best is not None
-    assert plane.best.item() == pytest.approx(1.5, abs=0.1)  # of 1,000 points each
+    for shift in (0.01, 0.3, 1.5):
+        plane = session_of(
+            *("model=divergence", "data=ring", "data.modes=1", "data.deviation=1"),
+            *("data.points=99", f"data.radius={shift}"),
+            *("loss=wasserstein", "penalty=gradient_penalty"),
+        ).model
+        assert isinstance(plane, Divergence)
+        assert plane.best is not None
+        # By 1,000 points of each, on cells of .1.
+        assert plane.best.item() == pytest.approx(shift, abs=0.01)
 
 
 TRAINED = ("network.width=32", "batch_size=256", "optimizer.lr=5e-3", "optimizer.betas=[0.9,0.999]")
