@@ -48,6 +48,13 @@ def test_an_encoder_knows_the_class(family: NetworkFamily) -> None:
     assert not torch.allclose(first, second)
 
 
+def test_an_encoder_looks_at_a_sample_and_its_label_alone() -> None:
+    with pytest.raises(ConfigError, match="minibatch_discrimination: makes what an encoder says"):
+        MLP(8, minibatch_discrimination=(2, 2)).encoder(POINTS, 7)
+    with pytest.raises(ConfigError, match="conditioning = projection: puts labels into"):
+        MLP(8, conditioning="projection").encoder(POINTS, 7, classes=3)
+
+
 def test_all_of_an_encoder_s_weights_are_used() -> None:
     encoder = DCGAN(4, conditioning="projection").encoder(IMAGES, 7)
     encoder(torch.randn(4, 1, 28, 28)).square().sum().backward()
