@@ -64,7 +64,9 @@ def differences(
         key
         for leaves in (old_leaves, new_leaves)
         for key, value in leaves.items()
-        if key.rpartition(".")[2] == "schedule" and value not in (None, "constant")
+        if key.startswith("optimizer.")
+        and key.endswith(".schedule")
+        and value not in (None, "constant")
     )
     total = new.get("steps") if total is None else total
     found = []
