@@ -13,8 +13,14 @@ from gan_cli.callbacks.plotting import Color, Span
 
 REAL: Color = (0, 114, 178)  # blue and vermilion of Okabe and Ito's palette, which colour-blind
 FAKE: Color = (213, 94, 0)  # people tell apart
+PUSH: Color = (0, 158, 115)
 
 Score = Callable[[Tensor], Tensor | None]
+
+
+def array(points: Tensor) -> ndarray:
+    """On the host, in float64."""
+    return points.detach().cpu().double().numpy()  # in this order: MPS has no float64
 
 
 @torch.no_grad()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy import ndarray
-from torch import Tensor
 
+from gan_cli.callbacks.asking import FAKE, PUSH, REAL, array
 from gan_cli.callbacks.plotting import Canvas, Color, Span, legend_rows, resized
 from gan_cli.model import Fields, Lines
 
-# Okabe and Ito's palette, which colour-blind people tell apart.
+# The rest of Okabe and Ito's palette after the colours that pictures of points have.
 CURVES: tuple[Color, ...] = (
-    (0, 114, 178),
-    (213, 94, 0),
-    (0, 158, 115),
+    REAL,
+    FAKE,
+    PUSH,
     (204, 121, 167),
     (86, 180, 233),
     (230, 159, 0),
@@ -38,8 +38,8 @@ def draw(view: Lines | Fields, size: int = 512) -> ndarray:
 
 
 def _lines(view: Lines, size: int) -> ndarray:
-    x = _array(view.x)
-    curves = {name: _array(values) for name, values in view.curves.items()}
+    x = array(view.x)
+    curves = {name: array(values) for name, values in view.curves.items()}
     colors = {name: CURVES[i % len(CURVES)] for i, name in enumerate(curves)}
     entries = [(name, colors[name], True) for name in curves]
     top = TITLE + ROW * (legend_rows(entries, left=58, right=24) - 1)
@@ -56,7 +56,7 @@ def _lines(view: Lines, size: int) -> ndarray:
 
 def _fields(view: Fields, size: int) -> ndarray:
     x, y = (Span(low, high) for low, high in zip(view.low, view.high, strict=True))
-    fields = {name: _array(values) for name, values in view.values.items()}
+    fields = {name: array(values) for name, values in view.values.items()}
     scale = _span(np.concatenate([values.ravel() for values in fields.values()]))
     plots = []
     for name, values in fields.items():
@@ -69,10 +69,6 @@ def _fields(view: Fields, size: int) -> ndarray:
         canvas.legend([(name, HEIGHTS[3], False)])
         plots.append(canvas.finished())
     return np.concatenate(plots, axis=1)
-
-
-def _array(values: Tensor) -> ndarray:
-    return values.detach().cpu().double().numpy()  # in this order: MPS has no float64
 
 
 def _span(values: ndarray) -> Span:

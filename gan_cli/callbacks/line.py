@@ -7,11 +7,10 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.asking import FAKE, REAL, Score, ask, finite_range, named, view
+from gan_cli.callbacks.asking import FAKE, PUSH, REAL, Score, ask, finite_range, named, view
 from gan_cli.callbacks.plotting import Canvas, Color, Span
 
 CRITIC: Color = (110, 60, 130)
-PUSH: Color = (0, 158, 115)
 
 
 def line(

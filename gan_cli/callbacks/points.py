@@ -9,7 +9,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.asking import FAKE, REAL, Score, ask, named, view
+from gan_cli.callbacks.asking import FAKE, REAL, Score, array, ask, named, view
 from gan_cli.callbacks.line import line, slopes
 from gan_cli.callbacks.plotting import UNIT, Canvas, Color, Span, resized
 
@@ -56,16 +56,12 @@ def draw(
         push: minus the gradient of the generator's loss at samples [k, d], [k, d]; None where
             there is none.
     """
-    truth, samples = _array(real), _array(fake)
+    truth, samples = array(real), array(fake)
     if truth.shape[1] == 1:
         plot = line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
         below = slopes(view(truth[:, 0]), score, push, fake.device, size)
         return plot if below is None else np.concatenate([plot, below])
     return _plane(truth, samples, score, fake.device, size)
-
-
-def _array(points: Tensor) -> ndarray:
-    return points.detach().cpu().double().numpy()  # in this order: MPS has no float64
 
 
 def _plane(

@@ -11,7 +11,7 @@ from gan_cli.models.adversarial import refuse
 from gan_cli.models.centring import APART, Centring
 from gan_cli.models.drawing import grids
 from gan_cli.models.latent_fit import LatentFit
-from gan_cli.models.latent_views import between, plane
+from gan_cli.models.latent_views import of_images
 from gan_cli.models.likelihoods import BERNOULLI, GAUSSIAN, observation, whole
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.priors import Gaussian, Prior
@@ -107,10 +107,5 @@ class Autoencoder(Model):
     ) -> Mapping[str, View]:
         if not self.data.is_image:
             return {}
-        found: dict[str, View] = {}
-        way = between(real, self.encode, self.decode, False)
-        if way is not None:
-            found["theory/interpolation"] = way
-        if self.prior.dim == 2:
-            found["theory/latent_plane"] = plane(self.generate, self.device)
-        return found
+        latents = self.generate if self.prior.dim == 2 else None
+        return of_images(real, self.encode, self.decode, False, latents)

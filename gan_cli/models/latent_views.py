@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gan_cli.model import Batch, Grid
+from gan_cli.model import Batch, Grid, View
 from gan_cli.priors import lerp
 
 PAIRS, STEPS = 5, 9  # rows of pairs; codes from one end to the other
@@ -53,6 +53,23 @@ def opposites(images: Tensor, labels: Tensor | None, pairs: int) -> Tensor:
             left, right = own[leaning[own].argmin()].item(), own[leaning[own].argmax()].item()
             found.append((float(leaning[left] - leaning[right]), int(left), int(right)))
     return torch.tensor([ends for _, *ends in sorted(found)[:pairs]], dtype=torch.long).view(-1, 2)
+
+
+def of_images(
+    real: Batch,
+    encode: Encode,
+    decode: Decode,
+    conditional: bool,
+    latents: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, View]:
+    """What models of codes draw of images; `latents` decodes the prior's where they are two."""
+    found: dict[str, View] = {}
+    way = between(real, encode, decode, conditional)
+    if way is not None:
+        found["theory/interpolation"] = way
+    if latents is not None:
+        found["theory/latent_plane"] = plane(latents, real.real.device)
+    return found
 
 
 def between(real: Batch, encode: Encode, decode: Decode, conditional: bool) -> Grid | None:

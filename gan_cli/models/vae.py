@@ -13,7 +13,7 @@ from gan_cli.models.adversarial import below, refuse
 from gan_cli.models.centring import APART, Centring
 from gan_cli.models.densities import on_the_line, on_the_plane
 from gan_cli.models.drawing import grids, random_labels
-from gan_cli.models.latent_views import between, plane
+from gan_cli.models.latent_views import of_images
 from gan_cli.models.likelihoods import DYNAMIC, FIXED, NONE, Gaussian, binarised, observation
 from gan_cli.models.posterior import Posterior, log_prior
 from gan_cli.networks.family import NetworkFamily
@@ -180,13 +180,8 @@ class VAE(Model):
     ) -> Mapping[str, View]:
         if not self.data.is_image:
             return {} if self.conditional else self._density(real.real, log_density)
-        found: dict[str, View] = {}
-        way = between(real, self.encode, self.decode, self.conditional)
-        if way is not None:
-            found["theory/interpolation"] = way
-        if self.codes == 2 and not self.conditional:
-            found["theory/latent_plane"] = plane(self.decode, self.device)
-        return found
+        latents = self.decode if self.codes == 2 and not self.conditional else None
+        return of_images(real, self.encode, self.decode, self.conditional, latents)
 
     def _density(
         self, real: Tensor, log_density: Callable[[Tensor], Tensor | None]

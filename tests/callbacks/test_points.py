@@ -10,8 +10,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.asking import FAKE, REAL
-from gan_cli.callbacks.line import CRITIC, PUSH
+from gan_cli.callbacks.asking import FAKE, PUSH, REAL
+from gan_cli.callbacks.line import CRITIC
 from gan_cli.callbacks.plotting import Canvas, Span, number
 from gan_cli.callbacks.points import BROKEN, SURFACE, draw
 

@@ -20,8 +20,8 @@ ADAM = (
     "fused, decoupled_weight_decay"
 )
 GAN = "it has prior, network, loss, penalty, conditional, d_steps, g_steps, d_burst, share_fakes, "
-GAN += "packing, instance_noise, instance_noise_steps, augment, adversarial, feature_matching, "
-GAN += "historical_averaging"
+GAN += "schedule, packing, instance_noise, instance_noise_steps, augment, adversarial, "
+GAN += "feature_matching, historical_averaging"
 
 
 def refusal(*overrides: str) -> str:

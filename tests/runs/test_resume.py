@@ -148,6 +148,12 @@ def test_a_schedule_ties_the_horizon(key):
     assert found(changed(SAVED, **{key: "constant"}, steps=40000))["steps"]
 
 
+def test_a_schedule_of_turns_does_not_tie_the_horizon():
+    saved = changed(SAVED, model__schedule="alternate")
+    assert found(changed(saved, steps=40000), saved) == {"steps": True}
+    assert found(changed(saved, model__schedule="together"), saved) == {"model.schedule": False}
+
+
 def test_one_message_lists_all_unsafe_differences():
     new = changed(batch_size=32, seed=1, steps=30000, optimizer__momentum=0.9)
     with pytest.raises(ConfigError) as error:

@@ -84,9 +84,9 @@ def score_figure(subject: Subject, extractor: Extractor) -> Figure:
     """
     return Figure(
         name=f"score_{extractor.name}",
-        value=_score(subject.generated(extractor)),
+        value=score_of(subject.generated(extractor)),
         better=HIGHER,
-        floor=floor("score", subject, extractor, lambda first, _: _score(first)),
+        floor=floor("score", subject, extractor, lambda first, _: score_of(first)),
         protocol={
             **subject.protocol(extractor),
             "splits": 1,
@@ -96,7 +96,8 @@ def score_figure(subject: Subject, extractor: Extractor) -> Figure:
     )
 
 
-def _score(features: Features) -> float:
+def score_of(features: Features) -> float:
+    """The score of what an extractor with classes saw."""
     assert features.mean_probability is not None
     assert features.mean_entropy is not None
     return score(features.mean_probability, features.mean_entropy)

@@ -17,9 +17,8 @@ from gan_cli.evaluation.measure import (
     Picture,
     Subject,
 )
-from gan_cli.evaluation.measures.classifier import no_classifier
+from gan_cli.evaluation.measures.classifier import no_classifier, score_of
 from gan_cli.imaging import tile
-from gan_cli.metrics.scores import score
 from gan_cli.model import Lines
 from gan_cli.priors import Prior
 from gan_cli.sampling.drawing import decode
@@ -89,10 +88,15 @@ def _score(
     protocol: dict[str, str | int | float],
     note: str,
 ) -> Figure:
-    assert features.mean_probability is not None
-    assert features.mean_entropy is not None
-    value = score(features.mean_probability, features.mean_entropy)
-    return Figure(name, value, HIGHER, None, None, protocol, f"{note}; at most {extractor.classes}")
+    return Figure(
+        name,
+        score_of(features),
+        HIGHER,
+        None,
+        None,
+        protocol,
+        f"{note}; at most {extractor.classes}",
+    )
 
 
 def _norms(prior: Prior, a: Tensor, b: Tensor) -> Picture:
