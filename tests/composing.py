@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from gan_cli.config.build import Trust
 from gan_cli.config.composing import settings_of
+from gan_cli.config.overrides import CONF
 from gan_cli.training.session import Session, assemble
 
 SMALL = ["batch_size=8", "network.width=8", "runtime.device=cpu", "runtime.threads=1"]
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+# What is for points alone, and densities that its integrals can resolve.
+OF_POINTS = {"divergence": ("data.deviation=0.3", "data.points=100")}
+
+
+def little(model: str) -> tuple[str, ...]:
+    """A model on few samples, of the data that it is for."""
+    return (f"model={model}", *OF_POINTS.get(model, ("data.split=test",)))
 
 
 def session_of(*overrides: str) -> Session:

@@ -12,15 +12,13 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import pytest
 import torch
-from composing import SMALL
+from composing import MODELS, SMALL
 from torch import Tensor
 
 from gan_cli.config.build import Trust
 from gan_cli.config.composing import settings_of
-from gan_cli.config.overrides import CONF
 from gan_cli.training.session import Session, assemble
 
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 pytestmark = pytest.mark.gpu
 
 
@@ -125,6 +123,9 @@ def test_recorded_steps_are_the_eager_ones(model: str) -> None:
     advance(recorded, 12)
     graphs = recorded.trainer.graphs
     assert graphs is not None
+    if model == "mixture":  # EM's rate depends on the step
+        assert set(graphs.reasons) == {"mixture"}
+        return
     assert graphs.reasons == {}
     # Of 12 steps, half measured, each unit is made eagerly thrice in either kind.
     assert graphs.replays >= 6

@@ -6,14 +6,13 @@ import math
 
 import pytest
 import torch
-from composing import session_of
+from composing import MODELS, OF_POINTS, little, session_of
 from playing import (
     advance,
     check_that_phases_move_only_what_they_train_or_share,
     check_that_resuming_is_exact,
 )
 
-from gan_cli.config.overrides import CONF
 from gan_cli.errors import ConfigError
 from gan_cli.model import Grid
 from gan_cli.models.gan import GAN
@@ -26,26 +25,19 @@ CHEAPER = {
     "projection_gan": ("model.d_steps=1",),
     "unrolled": ("model.unroll=2",),
 }
-# What is for points alone, and densities that its integrals can resolve.
-OF_POINTS = {"divergence": ("data.deviation=0.3", "data.points=100")}
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 OF_IMAGES = sorted(set(MODELS) - set(OF_POINTS))
-
-
-def small(model: str) -> tuple[str, ...]:
-    return (f"model={model}", *OF_POINTS.get(model, ("data.split=test",)))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_phase_moves_only_what_it_trains_or_shares(model: str) -> None:
-    session = session_of(*small(model))
+    session = session_of(*little(model))
     check_that_phases_move_only_what_they_train_or_share(session)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_20_and_20_steps_are_40_steps_bit_for_bit(model: str) -> None:
     overrides = CHEAPER.get(model, ())
-    check_that_resuming_is_exact(20, *small(model), *overrides)
+    check_that_resuming_is_exact(20, *little(model), *overrides)
 
 
 @pytest.mark.parametrize("model", sorted(OF_POINTS))

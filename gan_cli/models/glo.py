@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -117,6 +118,8 @@ class GLO(Model):
         generator = Phase("generator", self.generator_loss, (self.generator,))
         if self.codes is None or self.latents != "learned":
             return [generator]
+        # Shared, so that recorded updates hand over the codes' gradient too.
+        generator = replace(generator, shares=(self.codes,))
         codes = Phase("codes", self.codes_loss, (self.codes,), after=self.codes.project)
         return [generator, codes]
 
@@ -124,7 +127,7 @@ class GLO(Model):
         """What the images of the batch's codes lack."""
         if self.codes is None or self.latents == "fixed":
             return self._loss(batch, self._of(batch))
-        z = self.codes(batch.index).detach().requires_grad_()
+        z = self.codes(batch.index)
         loss = self._loss(batch, z)
         # As of now, before the generator has moved; the codes' own phase takes it up.
         (pull,) = torch.autograd.grad(loss.total, z, retain_graph=True)

@@ -292,7 +292,7 @@ def test_what_cannot_be_is_refused(overrides: tuple[str, ...], message: str) -> 
     [
         ("network=dcgan", "model.binarise=fixed", "model.importance=3"),
         ("network=infogan", "model.likelihood=gaussian", "model.warm_up=2"),
-        ("network=dcgan", "model.conditional=true", "network.conditioning=projection"),
+        ("network=resize", "model.conditional=true"),
         ("network=mlp", "model.binarise=dynamic", "runtime.precision=bf16"),
     ],
 )

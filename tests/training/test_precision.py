@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from composing import session_of
+from composing import MODELS, little, session_of
 from torch import Tensor
 
-from gan_cli.config.overrides import CONF
 from gan_cli.penalties.gradients import squared_gradient_norm
-
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_loss_is_fp32(model: str) -> None:
-    session = session_of(f"model={model}", "data.split=test", "runtime.precision=bf16")
+    session = session_of(*little(model), "runtime.precision=bf16")
     seen = []
     judge = dict(session.model.named_children()).get("discriminator")
     if judge is not None:
