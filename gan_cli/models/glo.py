@@ -58,7 +58,7 @@ class GLO(Model):
             its part in the mean over a batch.
         latents: "learned" codes; "fixed" ones that stay where they began; or "drawn" anew at
             every step, for whatever image, so that the best generator gives their mean.
-        lap1: weight of the Laplacian pyramid's distance of images (section 3.2).
+        lap1: weight of the Laplacian pyramid's distance of images.
         l2: weight of the mean squared difference, for points the only term.
     """
 
@@ -164,8 +164,8 @@ class GLO(Model):
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Decode standard normals `z` [n, dim] by way of the Gaussian that fits the codes.
 
-        Section 4.3: its mean and full covariance are those of the table. Where codes are not
-        learned it is known without: they are as they were drawn.
+        Its mean and full covariance are those of the table (Bojanowski et al. 2018). Where codes
+        are not learned it is known without: they are as they were drawn.
         """
         if self.codes is None or self.latents != "learned":
             return self.decode(self._as_code(z))

@@ -76,9 +76,8 @@ def collapse(levels: list[Tensor]) -> Tensor:
 def lap1(x: Tensor, y: Tensor) -> Tensor:
     """sum_j 2^(2j) |L^j(x) - L^j(y)|_1, over the number of pixel values: [n], of [n, c, h, w].
 
-    Bojanowski et al. 2018, section 3.2, after Ling and Okada 2006, who add up the levels as they
-    are. The weights make up for the fewer pixels of coarser levels: each counts with about its
-    mean.
+    Bojanowski et al. 2018, after Ling and Okada 2006, who add up the levels as they are. The
+    weights make up for the fewer pixels of coarser levels: each counts with about its mean.
     """
     total = x.new_zeros(len(x))
     for j, level in enumerate(pyramid(x - y)):  # the pyramid is linear
