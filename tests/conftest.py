@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parent))  # for helpers such as composing.py
+
+# A shell's background jobs are born deaf to Ctrl-C, which the tests send to themselves and others.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
