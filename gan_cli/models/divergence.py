@@ -83,6 +83,7 @@ class Divergence(Model):
             "q": self._masses(self._log_q(self.cells.points)),
             "best": None if log_p is None else self._best_value(log_p),
         }
+        refuse(self._unbounded(found["best"]))
         for name, values in found.items():  # found in float64, which MPS has not
             kept = None if values is None else values.float()
             self.register_buffer(name, kept, persistent=False)
@@ -129,6 +130,14 @@ class Divergence(Model):
                     f"model.region = [{low:g},{high:g}]: the {whose}'s density sums up to "
                     f"{mass:.3f} in it, not 1; choose one that holds it all, or less narrow peaks"
                 )
+
+    def _unbounded(self, best: Tensor | None) -> Iterator[str]:
+        """What is wrong where the best discriminator gains without bound."""
+        if best is not None and not best.float().isfinite():
+            yield (
+                f"model.deviation = {self.deviation:g}: {type(self.loss).__name__}'s divergence "
+                "from so narrow a generator has no bound; choose a larger one"
+            )
 
     def _log_q(self, x: Tensor) -> Tensor:
         """log q(x) [n] of points [n, D]."""

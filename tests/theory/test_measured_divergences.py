@@ -244,6 +244,7 @@ def test_the_density_on_the_plane_is_the_right_way_up() -> None:
         (("model.region=[-8,1]",), "the data's density sums up to 0.500 in it, not 1"),
         (("model.mean=8",), "the generator's density sums up to 0.500"),
         (("data.deviation=1e-4",), "not 1; choose one that holds it all, or less narrow peaks"),
+        (("model.deviation=0.2", "loss=f_pearson"), "Pearson's divergence .* has no bound"),
         (("model.truth=3",), "model.truth: comes from the program and cannot be set"),
     ],
 )
