@@ -11,16 +11,15 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
     Side,
-    below,
     judged,
     lazy,
     phases_of,
     push,
-    refuse,
     warn_of_contradictions,
     whole_batch_terms,
 )
 from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.view import View
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, Loss, Phase, nothing
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
@@ -253,22 +252,3 @@ def feature_gap(real: Tensor, fake: Tensor) -> Tensor:
     Salimans et al. 2016, section 3.1.
     """
     return (real.float().mean(0) - fake.float().mean(0)).square().sum()
-
-
-def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
-    """What is wrong with those of the model's settings that are less than `least` (0 or 1)."""
-    words = "must not be negative" if least == 0 else f"must be at least {least}"
-    for name, value in settings.items():
-        if value < least:
-            yield f"model.{name} = {value}: {words}"
-
-
-def refuse(faults: Iterator[str]) -> None:
-    """Say all that is wrong with a model's settings.
-
-    Raises:
-        ConfigError: there is any fault, one on a line.
-    """
-    found = list(faults)
-    if found:
-        raise ConfigError("\n".join(found))

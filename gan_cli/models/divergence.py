@@ -14,14 +14,13 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Fields, Lines, Loss, Model, Phase, View
 from gan_cli.models.adversarial import (
     Side,
-    below,
     judged,
     judging_phases,
     lazy,
-    refuse,
     warn_of_contradictions,
     whole_batch_terms,
 )
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.quadrature import Cells, evenly, steepest, value, wasserstein_1
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty

@@ -11,15 +11,8 @@ from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Fields, Grid, Lines, Loss, Model, Phase, View
-from gan_cli.models.adversarial import (
-    Side,
-    below,
-    judged,
-    judging_phases,
-    lazy,
-    refuse,
-    whole_batch_terms,
-)
+from gan_cli.models.adversarial import Side, judged, judging_phases, lazy, whole_batch_terms
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.langevin import Langevin, ReplayBuffer, at_rest
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty

@@ -15,17 +15,16 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
     Side,
-    below,
     feature_gap,
     judged,
     lazy,
     phases_of,
     push,
-    refuse,
     warn_of_contradictions,
     whole_batch_terms,
 )
 from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.history import History, looking_back
 from gan_cli.models.view import View
 from gan_cli.networks.family import NetworkFamily

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from gan_cli.memory import total_memory
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import below, refuse
 from gan_cli.models.drawing import grids
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.laplacian import lap1
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.priors import Gaussian, Prior

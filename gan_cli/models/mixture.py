@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.adversarial import below, refuse
 from gan_cli.models.densities import on_the_line, on_the_plane, table
+from gan_cli.models.faults import below, one_of, refuse
 from gan_cli.models.gaussian_mixture import GaussianMixture
 from gan_cli.models.gaussians import Diagonal, Full, Gaussians, Moments
 from gan_cli.models.low_rank import LowRank
@@ -192,9 +192,3 @@ class Running(nn.Module):
         values = (moments.mass, moments.mean, *moments.seconds)
         for own, new in zip(self.buffers(), values, strict=True):
             own.copy_(new)
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> Iterator[str]:
-    """What is wrong with a setting that must be one of `choices`."""
-    if value not in choices:
-        yield f"model.{name} = {value}: must be {', '.join(choices[:-1])} or {choices[-1]}"

@@ -13,16 +13,15 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
     Side,
-    below,
     judged,
     lazy,
     phases_of,
     push,
-    refuse,
     warn_of_contradictions,
     whole_batch_terms,
 )
 from gan_cli.models.drawing import grids
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.unrolling import AdamDescent, Descent, GradientDescent, Weights
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.adversarial import below, refuse
 from gan_cli.models.centring import APART, Centring
 from gan_cli.models.densities import on_the_line, on_the_plane
 from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_views import of_images
 from gan_cli.models.likelihoods import DYNAMIC, FIXED, NONE, Gaussian, binarised, observation
 from gan_cli.models.posterior import Posterior, log_prior
