@@ -78,6 +78,8 @@ def compose(arguments: list[str]) -> int:
 
         refuse_one_folder_for_all(line)
         command.set(line)
+    else:
+        line = going_on(line)
     overrides.open_path(line)
     statuses = []
     wanted: list[Job] = []
@@ -124,6 +126,27 @@ def compose(arguments: list[str]) -> int:
 
         statuses.append(train_all(wanted, line))
     return max(statuses, default=DONE)
+
+
+def going_on(line: Command) -> Command:
+    """`line` composed on top of the run that `resume` names, where it can be read.
+
+    Raises:
+        ConfigError: a setting is part of an option that is not to be found.
+    """
+    from gan_cli.config import continuing
+    from gan_cli.errors import CheckpointError
+
+    path = continuing.resumed(line)
+    if path is None:
+        return line
+    from gan_cli.runs.folder import find
+
+    try:
+        text = find(path).read_config()
+    except CheckpointError:
+        return line  # told in its place, after what is wrong with the line itself
+    return continuing.on_top_of(line, text or "")
 
 
 def refuse_one_folder_for_all(line: Command) -> None:

@@ -147,6 +147,15 @@ def test_changed_settings_are_refused_with_a_list(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "run").read_status()["step"] == 8
 
 
+def test_changed_settings_are_those_of_the_run_s_own_model(tmp_path: Path) -> None:
+    small = [text for text in SMALL if not text.startswith("network")]
+    gan_train("model=mixture", "data=ring", "steps=4", "run.dir=run", *small[:1], cwd=tmp_path)
+    said = gan_train("resume=run", "model.em_rate=1", "steps=8", cwd=tmp_path, expect=2)
+    assert "model.em_rate: 0.7 in the run, 1 now" in said
+    gan_train("resume=run", "model.em_rate=1", "steps=8", "force=true", cwd=tmp_path)
+    assert RunFolder(tmp_path / "run").read_status()["step"] == 8
+
+
 def test_a_run_that_is_done_says_so(tmp_path: Path) -> None:
     gan_train("model=gan", "steps=4", "run.dir=run", *SMALL, cwd=tmp_path)
     before = points(tmp_path / "run")

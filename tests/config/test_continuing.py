@@ -1,0 +1,79 @@
+"""What a command that goes on with a run is composed on top of."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gan_cli.config.composing import composed, settings_of
+from gan_cli.config.continuing import on_top_of, resumed
+from gan_cli.config.overrides import prepare
+from gan_cli.config.reading import read, to_yaml
+from gan_cli.errors import ConfigError
+
+ITS_OWN = ("model=vae", "batch_size=32", "data=ring")
+RUN = to_yaml(settings_of(*ITS_OWN))
+
+
+def continued(*words: str, text: str = RUN):
+    line = on_top_of(prepare(["resume=runs/a", *words]), text)
+    return read(composed(line), line)
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["resume=runs/a"], "runs/a"),
+        (["resume=x", "resume='runs/a b'"], "runs/a b"),
+        (["++resume=~/runs/a"], str(Path("~/runs/a").expanduser())),
+        (["resume=null"], None),
+        (["resume="], None),
+        (["model.resume=runs/a", "steps=3"], None),
+    ],
+)
+def test_which_run(words: list[str], path: str | None) -> None:
+    assert resumed(prepare(words)) == path
+
+
+def test_a_setting_is_one_of_the_run_s_own_option() -> None:
+    settings = continued("model.importance=5")
+    assert (settings.choices["model"], settings.model["importance"]) == ("vae", 5)
+    assert continued("network.width=7").choices["model"] == "dcgan"  # which nobody asks for
+
+
+def test_an_option_chosen_anew_is_taken_with_the_run_s_shared_values() -> None:
+    text = to_yaml(settings_of("model=glo", "batch_size=32", "model.lap1=3"))
+    model = continued("model=glo", "model.l2=2", text=text).model
+    assert (model["batch_size"], model["l2"], model["lap1"]) == (32, 2, 1)
+    assert continued("batch_size=16", "model.l2=2", text=text).model["batch_size"] == 16
+
+
+@pytest.mark.parametrize(
+    "root", ["/my photos, all", "it's", r"C:\photos", "ends\\", r"\'", "a=[1]", "null", "3", ""]
+)
+def test_what_an_option_must_be_told_comes_from_the_run(root: str) -> None:
+    text = to_yaml(settings_of("data=folder", "data.root=there"))
+    text = text.replace("root: there", f"root: {json.dumps(root)}")
+    settings = continued("data.size=32", text=text)
+    assert (settings.data["root"], settings.data["size"]) == (root, 32)
+
+
+def test_what_the_run_s_option_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model\.d_steps: VAE has no such setting"):
+        continued("model.d_steps=2")
+
+
+def test_an_option_of_one_s_own_is_asked_for() -> None:
+    text = re.sub(r"\bmodel: vae", "model: mygan", RUN)
+    with pytest.raises(ConfigError, match=r"model\.pull: the run's model=mygan .* --config-dir"):
+        continued("model.pull=1", text=text)
+    assert continued("steps=7", text=text).steps == 7
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2", "- 1", "choices: 3", "choices: {model: 3}"])
+def test_what_is_no_config_changes_nothing(text: str) -> None:
+    line = prepare(["resume=runs/a", "prior.dim=7"])
+    assert on_top_of(line, text) == line
