@@ -204,7 +204,7 @@ def test_classes(cgan, capsys):
 
 def test_class_of_a_model_without(run, capsys):
     message = call(capsys, run.path, "--class", 3, status=2)
-    assert "--class 3: this model knows no classes; model=cgan does" in message
+    assert "--class 3: this model knows no classes; model=cgan and model=cvae do" in message
 
 
 def test_codes(infogan, run, capsys):

@@ -1,5 +1,6 @@
 """What a start leaves out: modules that are dear to import and that nothing in it needs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,22 @@ def test_the_first_step_imports_no_compiler(tmp_path: Path) -> None:
     seen = modules(code, tmp_path)
     assert "torch.optim" in seen
     assert not seen & set(COMPILER)
+
+
+@pytest.mark.parametrize(
+    ("own", "count"),
+    [({}, "8000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_spin_as_the_user_says_else_shortly(own: dict[str, str], count: str | None) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    code = "import gan_cli, os, sys\nassert 'torch' not in sys.modules\n"
+    code += "print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment | own,
+        check=True,
+    )
+    assert done.stdout.strip() == str(count)

@@ -102,14 +102,16 @@ def run(options: argparse.Namespace) -> list[Path]:
 def _label(text: str, loaded: Loaded) -> int:
     data = loaded.model.data
     if not loaded.model.conditional:
-        raise ConfigError(f"--class {text}: this model knows no classes; model=cgan does")
+        raise ConfigError(
+            f"--class {text}: this model knows no classes; model=cgan and model=cvae do"
+        )
     names = [name.lower() for name in data.class_names]
     if text.lower() in names:
         return names.index(text.lower())
     if text.isascii() and text.isdigit() and int(text) < data.classes:
         return int(text)
     known = f": {', '.join(data.class_names[:20])}" if data.class_names else ""
-    near = hint(text, data.class_names)
+    near = "" if text.isdigit() else hint(text, data.class_names)
     raise ConfigError(
         f"--class {text}: no such class{near}; there are 0 to {data.classes - 1}{known}"
     )

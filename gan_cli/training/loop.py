@@ -190,7 +190,7 @@ class Loop:
             if number and step < plan.total:
                 self._save(keep=False)
                 return Outcome("interrupted", f"stopped by {signal.Signals(number).name}", step)
-            if late:
+            if late and step < plan.total:
                 self._finish()
                 return Outcome("finished", "stopped by max_time", step)
         self._finish()
