@@ -129,11 +129,7 @@ def compose(arguments: list[str]) -> int:
 
 
 def going_on(line: Command) -> Command:
-    """`line` composed on top of the run that `resume` names, where it can be read.
-
-    Raises:
-        ConfigError: a setting is part of an option that is not to be found.
-    """
+    """`line` composed on top of the run that `resume` names, where it can be read."""
     from gan_cli.config import continuing
     from gan_cli.errors import CheckpointError
 

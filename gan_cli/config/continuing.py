@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,6 @@ import yaml
 
 from gan_cli.config import groups
 from gan_cli.config.overrides import Command, split
-from gan_cli.errors import ConfigError
 
 SHARED = ("seed", "batch_size")  # values of the root that groups repeat by interpolation
 
@@ -27,61 +24,52 @@ def resumed(line: Command) -> str | None:
 
 
 def on_top_of(line: Command, text: str) -> Command:
-    """`line`, for Hydra, with the options and values that its own settings are parts of.
+    """`line`, for Hydra, with the options that its own settings are parts of.
 
-    `model.beta=2` alone would be read as a setting of the default model, not of the run's.
+    `model.beta=2` alone would be read as a setting of the default model, not of the run's. Nothing
+    of the run's text is composed but names of options that are there and whole numbers, for a run
+    folder never decides which code is run. What cannot be used is left alone.
 
     Args:
         line: with `resume`.
-        text: of the run's config; where that is no config, `line` stays as it is.
-
-    Raises:
-        ConfigError: a setting is part of an option that is not to be found.
+        text: of the run's config.
     """
     try:
         saved = yaml.safe_load(text)
-    except yaml.YAMLError:
-        saved = None  # told when the run is picked up
+    except (yaml.YAMLError, ValueError):  # told when the run is picked up
+        return line
     if not isinstance(saved, Mapping):
         return line
     options = [word for word in line.argv if word.startswith("-")]
     typed = [word for word in line.argv if not word.startswith("-")]
-    recorded = list(_recorded(line, saved))
+    recorded = [*_choices(line, saved.get("choices")), *_numbers(saved)]
     return replace(line, argv=[*options, *recorded, *typed])
 
 
-def _recorded(line: Command, saved: Mapping[str, Any]) -> Iterator[str]:
-    chosen = saved.get("choices")
-    chosen = chosen if isinstance(chosen, Mapping) else {}
+def _choices(line: Command, chosen: Any) -> Iterator[str]:
     keys = [key.partition("@")[0] for key in line.keys]
-    inside = {key.partition(".")[0]: key for key in keys if "." in key}
-    for group in groups.names(line.config_dirs):
-        option = chosen.get(group)
-        if group not in inside or group in keys or option is None:
-            continue
+    inside = {key.partition(".")[0] for key in keys if "." in key}
+    for group in groups.defaults():
+        option = chosen.get(group) if isinstance(chosen, Mapping) else None
         files = groups.options(group, line.config_dirs)
-        if option not in files:
-            raise ConfigError(
-                f"{inside[group]}: the run's {group}={option} is not to be found; give the folder "
-                "that has it with --config-dir"
-            )
-        yield f"{group}={option}"
-        yield from _untold(files[option], group, saved.get(group))
+        if group in inside and group not in keys and isinstance(option, str) and option in files:
+            yield f"{group}={option}"
+            # Any will do: what is not typed is the run's in the end.
+            yield from (f"++{group}.{key}=given" for key in _open(option, files))
+
+
+def _open(option: str, files: Mapping[str, Path]) -> Iterator[str]:
+    """The keys that an option, or one that it is made from, leaves open (`???`)."""
+    written = yaml.safe_load(files[option].read_text(encoding="utf-8"))
+    if not isinstance(written, Mapping):
+        return
+    yield from (str(key) for key, value in written.items() if value == "???")
+    for other in written.get("defaults") or ():
+        if isinstance(other, str) and other in files:
+            yield from _open(other, files)
+
+
+def _numbers(saved: Mapping[str, Any]) -> Iterator[str]:
     for key in SHARED:
-        if key in saved:
-            yield f"++{key}={saved[key]}"
-
-
-def _untold(file: Path, group: str, node: Any) -> Iterator[str]:
-    """What an option leaves open (`???`), as the run's `node` has it."""
-    written = yaml.safe_load(file.read_text(encoding="utf-8"))
-    for key, value in written.items() if isinstance(written, Mapping) else ():
-        if value == "???" and isinstance(node, Mapping) and key in node:
-            told = node[key]
-            yield f"++{group}.{key}={_quoted(told) if isinstance(told, str) else json.dumps(told)}"
-
-
-def _quoted(text: str) -> str:
-    """For Hydra, to whom backslashes count only before a quote."""
-    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
+        if type(value := saved.get(key)) is int:
+            yield f"++{key}={value}"

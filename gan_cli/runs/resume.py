@@ -154,6 +154,8 @@ def merge(
         source: Any = composed
         if is_group:
             source = {key: _tied(value, composed, groups, key) for key, value in composed.items()}
+            if path[0] in composed:  # its name, too
+                _copy(("choices", path[0]), composed, merged)
         _copy(path, source, merged)
     return _untied(merged, merged)
 

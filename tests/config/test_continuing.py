@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -51,14 +50,18 @@ def test_an_option_chosen_anew_is_taken_with_the_run_s_shared_values() -> None:
     assert continued("batch_size=16", "model.l2=2", text=text).model["batch_size"] == 16
 
 
-@pytest.mark.parametrize(
-    "root", ["/my photos, all", "it's", r"C:\photos", "ends\\", r"\'", "a=[1]", "null", "3", ""]
-)
-def test_what_an_option_must_be_told_comes_from_the_run(root: str) -> None:
+def test_what_an_option_must_be_told_is_no_fault_where_the_run_knows_it() -> None:
     text = to_yaml(settings_of("data=folder", "data.root=there"))
-    text = text.replace("root: there", f"root: {json.dumps(root)}")
     settings = continued("data.size=32", text=text)
-    assert (settings.data["root"], settings.data["size"]) == (root, 32)
+    assert (settings.choices["data"], settings.data["size"]) == ("folder", 32)
+
+
+def test_also_in_an_option_made_from_another(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("defaults: [folder, _self_]\nsize: 16\n")
+    text = re.sub(r"\bdata: ring", "data: mine", RUN)
+    settings = continued("--config-dir", str(tmp_path), "data.size=32", text=text)
+    assert (settings.choices["data"], settings.data["size"]) == ("mine", 32)
 
 
 def test_what_the_run_s_option_does_not_know_is_refused() -> None:
@@ -66,14 +69,33 @@ def test_what_the_run_s_option_does_not_know_is_refused() -> None:
         continued("model.d_steps=2")
 
 
-def test_an_option_of_one_s_own_is_asked_for() -> None:
+def test_an_option_that_is_not_to_be_found_changes_nothing() -> None:
     text = re.sub(r"\bmodel: vae", "model: mygan", RUN)
-    with pytest.raises(ConfigError, match=r"model\.pull: the run's model=mygan .* --config-dir"):
-        continued("model.pull=1", text=text)
-    assert continued("steps=7", text=text).steps == 7
+    assert continued("model.d_steps=3", text=text).choices["model"] == "dcgan"
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2", "- 1", "choices: 3", "choices: {model: 3}"])
-def test_what_is_no_config_changes_nothing(text: str) -> None:
+EVIL = "{_target_: evil.Evil}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1, 2",
+        "- 1",
+        "when: 2024-13-45",
+        "choices: 3",
+        "choices: {prior: 3}",
+        "choices: {prior: [uniform]}",
+        "choices: {prior: ../model/gan}",
+        "choices: {prior: 'uniform,gaussian'}",
+        f"choices: {{prior: '{EVIL}'}}",
+        f"batch_size: '{EVIL}'",
+        "seed: '${oc.env:HOME}'",
+        "seed: true",
+        f"prior: {{dim: '{EVIL}'}}",
+    ],
+)
+def test_nothing_of_the_run_but_names_that_are_there_and_numbers_is_composed(text: str) -> None:
     line = prepare(["resume=runs/a", "prior.dim=7"])
     assert on_top_of(line, text) == line

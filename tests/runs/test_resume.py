@@ -210,6 +210,13 @@ def test_group_brings_its_whole_node():
     assert merged(composed, "optimizer@optimizer=sgd") == changed(RUN, optimizer=node)
 
 
+def test_a_group_chosen_anew_is_called_so():
+    run = changed(RUN, choices={"optimizer": "rmsprop", "experiment": "a"})
+    composed = changed(choices={"optimizer": "sgd", "experiment": "b"})
+    result = merged(composed, "optimizer=sgd", "experiment=b", "prior.dim=3", run=run)
+    assert result["choices"] == {"optimizer": "sgd", "experiment": "a"}
+
+
 def test_what_repeats_a_group_follows_it():
     uniform = {"_target_": "gan_cli.priors.Uniform", "dim": 7}
     composed = changed(prior=uniform, model__prior=uniform)
