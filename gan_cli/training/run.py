@@ -20,11 +20,12 @@ from gan_cli.config.schema import Settings
 from gan_cli.console import FILE_ONLY, setup_logging
 from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.ranks.joining import first_rank, joined
-from gan_cli.runs import checkpoint, resume
+from gan_cli.runs import checkpoint
 from gan_cli.runs import folder as runs
 from gan_cli.runs.compact import compact
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
+from gan_cli.runs.trimming import trim
 from gan_cli.training import runtime
 from gan_cli.training.driving import Course, drive
 from gan_cli.training.ending import close, lost, recorded
@@ -134,7 +135,7 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
             return follow(session, plan_of(session), judge, last_point)
         ranks.on_loss(lambda why: lost(run, session, why))
         if past is not None:
-            resume.trim(run.metrics, past.last_point)
+            trim(run.metrics, past.last_point)
             run.write_config(to_yaml(session.settings))
         stop = StopRequest(ranks.echo)
         begun = pieces(session, run, watch, stop, progress_of(session), judge, last_point)

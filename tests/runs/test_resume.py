@@ -10,6 +10,7 @@ import pytest
 
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.runs import resume
+from gan_cli.runs.trimming import trim
 
 PRIOR = {"_target_": "gan_cli.priors.Gaussian", "dim": 100}
 LOSS = {"_target_": "gan_cli.losses.Wasserstein"}
@@ -260,7 +261,7 @@ def lines(*steps: int) -> bytes:
 def test_trim_drops_later_points_and_a_torn_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(lines(50, 100, 150, 200) + lines(250)[:-9])
-    assert resume.trim(path, 100) == 3
+    assert trim(path, 100) == 3
     assert path.read_bytes() == lines(50, 100)
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
@@ -268,23 +269,23 @@ def test_trim_drops_later_points_and_a_torn_line(tmp_path):
 def test_trim_of_a_line_that_only_lacks_its_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(lines(50, 100)[:-1])  # the next point would be glued to it
-    assert resume.trim(path, 100) == 1
+    assert trim(path, 100) == 1
     assert path.read_bytes() == lines(50)
 
 
 def test_trim_keeps_what_has_no_step_and_drops_garbage(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"note": 1}\n\x00\x00\n[1]\n' + lines(50))
-    assert resume.trim(path, 50) == 2
+    assert trim(path, 50) == 2
     assert path.read_bytes() == b'{"note": 1}\n' + lines(50)
 
 
 def test_trim_leaves_a_fitting_file_alone(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    assert resume.trim(path, 0) == 0
+    assert trim(path, 0) == 0
     path.write_bytes(lines(50, 100))
     before = path.stat()
-    assert resume.trim(path, 100) == 0
+    assert trim(path, 100) == 0
     assert path.stat().st_ino == before.st_ino
 
 
@@ -297,10 +298,10 @@ def test_trim_on_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl: cannot be written: No space left"):
-        resume.trim(path, 50)
+        trim(path, 50)
     assert path.read_bytes() == lines(50, 100)
 
 
 def test_trim_of_a_folder_is_one_line(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
-        resume.trim(tmp_path, 1)
+        trim(tmp_path, 1)
