@@ -15,7 +15,7 @@ import torch
 
 from gan_cli.callbacks.metrics import Metrics
 from gan_cli.callbacks.tensorboard import TensorBoard
-from gan_cli.runs import resume
+from gan_cli.runs.trimming import trim
 
 RUN = """
 import os, signal, sys
@@ -64,7 +64,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events.write_bytes(events.read_bytes()[:-7])
     # ... and interrupted once more, at 30 with a checkpoint of step 25.
     for checkpoint, last in ((10, 30), (25, 40)):
-        resume.trim(folder / "metrics.jsonl", checkpoint)
+        trim(folder / "metrics.jsonl", checkpoint)
         train(str(folder), checkpoint, last)
     return root
 
