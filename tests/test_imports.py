@@ -112,7 +112,7 @@ def test_data_knows_nothing_of_what_is_done_with_it(module: str) -> None:
     assert ours(imported(MODULES[module])) <= CONTRACT | helpers | room("data")
 
 
-@pytest.mark.parametrize("module", ["gan_cli.memory", "gan_cli.seeding"])
+@pytest.mark.parametrize("module", ["gan_cli.formatting", "gan_cli.memory", "gan_cli.seeding"])
 def test_what_everybody_may_ask_asks_nobody(module: str) -> None:
     assert ours(imported(MODULES[module])) == set()
 
@@ -141,7 +141,10 @@ def test_reports_know_run_folders_alone(module: str) -> None:
         "gan_cli.config.reproducing",
         "gan_cli.evaluation.telling",
     }
-    allowed |= {f"gan_cli.{name}" for name in ("atomic", "console", "duration", "errors", "exits")}
+    allowed |= {
+        f"gan_cli.{name}"
+        for name in ("atomic", "console", "duration", "errors", "exits", "formatting")
+    }
     found = ours(imported(MODULES[module])) - {"gan_cli"}
     assert found <= allowed
     assert "torch" not in {name.partition(".")[0] for name in imported(MODULES[module])}
@@ -161,7 +164,7 @@ def test_jobs_know_processes_and_files_alone(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(room("tuning")))
 def test_a_search_trains_by_the_command_alone(module: str) -> None:
     known = room("tuning") | room("jobs") | room("config") | room("runs")
-    known |= {f"gan_cli.{name}" for name in ("atomic", "console", "errors", "exits")}
+    known |= {f"gan_cli.{name}" for name in ("atomic", "console", "errors", "exits", "formatting")}
     assert ours(imported(MODULES[module])) <= known
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +11,10 @@ from typing import Any
 
 from gan_cli import duration
 from gan_cli.config.overrides import CONF, prepare
+from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs.resume import HORIZON, differences
 
 ASIDE = ("run", "sweep", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
-PLAIN = re.compile(r"[A-Za-z_][\w./\-]*", re.ASCII)
-WORDS = ("null", "true", "false", "nan", "inf", "none")
 Config = dict[str, Any]
 
 
@@ -40,7 +37,7 @@ class Origin:
             words = [word for word in words if not word.startswith("seed=")]
             words.append(f"seed={','.join(map(str, seeds))}")
         sweep = ["-m"] if len(seeds) > 1 else []
-        return shlex.join(["gan-train", *sweep, *words])
+        return shell_command("gan-train", *sweep, *words)
 
 
 def origin(saved: Config) -> Origin:
@@ -137,7 +134,7 @@ def _missing(saved: Config, composed: Config) -> Iterator[str]:
             continue  # the one that is given takes their place
         if found.new is None and not _has(mine, found.key):
             continue  # a setting that is younger than the run
-        yield f"{found.key}={written(found.new)}"
+        yield assignment(found.key, found.new)
 
 
 def _home(root: Any) -> Any:
@@ -151,22 +148,3 @@ def _has(config: Mapping[str, Any], key: str) -> bool:
             return False
         node = node[part]
     return True
-
-
-def written(value: Any) -> str:
-    """`value` in Hydra's grammar of overrides."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
-    if not isinstance(value, str):
-        return repr(value)
-    if PLAIN.fullmatch(value) and value.lower() not in WORDS:
-        return value
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    trailing = len(escaped) - len(escaped.rstrip("\\"))
-    return f"'{escaped}{chr(92) * trailing}'"

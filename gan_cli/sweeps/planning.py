@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 from gan_cli.config.overrides import split
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.formatting import assignment
 from gan_cli.runs.folder import FAILED, FINISHED, UNKNOWN, RunFolder
 from gan_cli.sweeps.index import WAITING, Entry, Index
 from gan_cli.sweeps.naming import job_name, typed
 
 PLACES = ("run.dir", "run.name")
-PLAIN = re.compile(r"[\w/.+\-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -110,17 +109,8 @@ def _job(
         elif settings.run.name is not None:
             run = Path(settings.run.root) / settings.run.name
         kept = [text for text in overrides if split(text)[0] not in PLACES]
-        arguments = [*kept, f"run.dir={quoted(run)}", keys]
+        arguments = [*kept, assignment("run.dir", run), keys]
     return Job(name, said, run, [*options, *arguments], settings)
-
-
-def quoted(path: Path) -> str:
-    """A path as the value of an override."""
-    text = str(path)
-    if PLAIN.fullmatch(text):
-        return text
-    escaped = text.replace("'", r"\'")
-    return f"'{escaped}'"
 
 
 def enter(jobs: Sequence[Job], index: Index, retry_failed: bool) -> list[Job]:
