@@ -14,6 +14,7 @@ from gan_cli.console import setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED
 from gan_cli.jobs.processes import GRACE, Children, StoppedError
+from gan_cli.tuning.judging import DiskFullError
 from gan_cli.tuning.plan import Plan, plan_of, settle
 from gan_cli.tuning.playing import BROKEN, COMPLETE, PRUNED, Played, Player
 from gan_cli.tuning.results import number, publish
@@ -100,6 +101,8 @@ def one(study: Study, plan: Plan, player: Player, turn: Turn) -> None:
     except StoppedError:
         trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
         raise
+    except DiskFullError:
+        raise  # nothing can be written now; the trial counts as broken off
     except BaseException as error:  # of the whole study; the trial is no longer on its way
         trial.set_user_attr("why", str(error))
         study.tell(trial, state=TrialState.FAIL)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gan_cli.config.wording import hint
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, UserError
 from gan_cli.jobs.following import Curves
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning.direction import EVALUATED, MINIMIZE
@@ -22,6 +22,10 @@ class MetricError(ConfigError):
 
 class TrialFailedError(Exception):
     """One trial has no value; the study goes on."""
+
+
+class DiskFullError(UserError):
+    """A trial's run had no room on the disk: the study ends, and the trial is tried again."""
 
 
 class Curve:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -14,7 +17,13 @@ from gan_cli.exits import DONE, WRONG_INPUT
 from gan_cli.jobs.processes import POLL, Children, StoppedError, command, last_line
 from gan_cli.runs.folder import FAILED, FINISHED, RunFolder
 from gan_cli.tuning.direction import EVALUATED, MINIMIZE
-from gan_cli.tuning.judging import Curve, MetricError, Pruning, TrialFailedError
+from gan_cli.tuning.judging import (
+    Curve,
+    DiskFullError,
+    MetricError,
+    Pruning,
+    TrialFailedError,
+)
 from gan_cli.tuning.plan import Plan
 
 if TYPE_CHECKING:
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 TRAIN = "gan_cli.train"
 COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
+DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+LEAST_ROOM = 2**20  # bytes on the disk, below which a failure is put down to the lack of them
 
 
 @dataclass
@@ -57,6 +68,7 @@ class Player:
         Raises:
             StoppedError: the whole command ends; the trial goes on another time.
             MetricError: no run of this study has such a metric.
+            DiskFullError: there is no room; the trial can be tried again.
         """
         values: list[float] = []
         try:
@@ -87,7 +99,7 @@ class Player:
         curve = Curve(self.plan, run)
         pruning = Pruning(trial, curve)
         record = run.read_status()
-        if record["status"] == FAILED:
+        if record["status"] == FAILED and not disk_full(str(record.get("error"))):
             raise TrialFailedError(str(record.get("error")))
         if record["status"] != FINISHED:
             said = self.plan.work / f"{run.path.name}.log"
@@ -112,8 +124,13 @@ class Player:
     def _broken(self, run: RunFolder, status: int, said: str) -> Exception:
         """Why a run has no value: what it says, its signal, or the reason for the whole study."""
         record = run.read_status()
-        if record["status"] == FAILED and record.get("error"):
-            return TrialFailedError(str(record["error"]))
+        error = str(record.get("error") or "") if record["status"] == FAILED else ""
+        if disk_full(error or said) or shutil.disk_usage(self.plan.folder).free < LEAST_ROOM:
+            return DiskFullError(
+                f"{run.path}: {DISK_FULL[0]}; make room, and the same command tries the trial again"
+            )
+        if error:
+            return TrialFailedError(error)
         if status < 0:
             name = signal.Signals(-status).name
             more = "; was there enough memory?" if name == "SIGKILL" else ""
@@ -154,6 +171,11 @@ class Player:
             except UserError as error:  # the study itself knows it all
                 log.warning(str(error))
         return played
+
+
+def disk_full(error: str) -> bool:
+    """Whether an error's text names a full disk or an exceeded quota."""
+    return any(reason in error for reason in DISK_FULL)
 
 
 def mark(run: RunFolder, told: Mapping[str, Any]) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from gan_cli import atomic
-from gan_cli.config.composing import settings_of
-from gan_cli.config.reading import from_yaml
+from gan_cli.config.composing import composed
+from gan_cli.config.overrides import open_path, prepare
+from gan_cli.config.reading import from_yaml, read
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.folder import RunFolder
@@ -67,18 +69,28 @@ def command(plan: Plan) -> str:
 def preset_of(settings: Settings, plan: Plan) -> dict[str, Any]:
     """The options of all groups, and what differs from them."""
     groups = {k: v for k, v in settings.choices.items() if k not in NO_GROUP}
-    plain = settings_of(*plan.options, *(f"{group}={option}" for group, option in groups.items()))
     preset: dict[str, Any] = {
         "defaults": [{f"override /{group}": option} for group, option in groups.items()]
     }
     preset["defaults"].append("_self_")
-    for found in differences(plain.model_dump(), settings.model_dump()):
-        typed = found.key in {override.partition("=")[0] for override in plan.fixed}
-        first, *rest = found.key.split(".")
-        if first in AROUND or (found.key == "runtime.threads" and not typed):
+    line = prepare([*plan.options, *(f"{group}={option}" for group, option in groups.items())])
+    open_path(line)
+    plain = composed(line)
+    saved = settings.model_dump()
+    wanted: dict[str, Any] = {}
+    for key in sorted(OmegaConf.missing_keys(plain)):  # `???` in an option, such as data.root
+        wanted[key] = OmegaConf.select(OmegaConf.create(saved), key)
+        OmegaConf.update(plain, key, wanted[key])
+    typed = {override.partition("=")[0] for override in plan.fixed}
+    for found in differences(read(plain, line).model_dump(), saved):
+        if found.key.partition(".")[0] in AROUND:
             continue
-        node, keys = preset, [first, *rest]
-        for key in keys[:-1]:
-            node = node.setdefault(key, {})
-        node[keys[-1]] = found.new
+        if found.key != "runtime.threads" or found.key in typed:
+            wanted[found.key] = found.new
+    for key, value in wanted.items():
+        *above, last = key.split(".")
+        node = preset
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = value
     return preset

@@ -68,7 +68,7 @@ def ranked(found: Sequence[Row], plan: Plan) -> list[Row]:
 
 
 def publish(study: Study, plan: Plan) -> bool:
-    """Show and write what is known; whether there is a best trial.
+    """Show and write what is known; whether there is a best trial whose preset was written.
 
     Raises:
         UserError: a file cannot be written.
@@ -94,13 +94,13 @@ def publish(study: Study, plan: Plan) -> bool:
         return False
     run = RunFolder(plan.run_folder(best[0].number, plan.tune.seeds[0]))
     headline = f"{plan.tune.metric} {number(best[0].value)}, the best of {len(found)} trials"
+    log.info(f"  page      {written}")
     try:
         preset.write(plan, run, headline)
-    except UserError as error:  # such as a run on another machine's disk
-        log.warning(f"{preset.NAME}.yaml was not written: {error}")
-    else:
-        log.info(f"  best      {preset.command(plan)}")
-    log.info(f"  page      {written}")
+    except UserError as error:
+        log.error(f"{preset.NAME}.yaml was not written: {error}")
+        return False
+    log.info(f"  best      {preset.command(plan)}")
     return True
 
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from gan_cli.atomic import cannot_write
 from gan_cli.config.sweeping import Dimension
 from gan_cli.config.wording import show
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, UserError
 from gan_cli.tuning.plan import Plan
 
 if TYPE_CHECKING:
@@ -55,20 +57,53 @@ def open_study(plan: Plan) -> Study:
                 load_if_exists=True,
                 pruner=_pruner(plan),
             )
+    except UserError:
+        raise
     except Exception as error:
-        if plan.tune.storage is None:
-            raise
         reason = " ".join(str(error).split())
+        if plan.tune.storage is None:
+            raise ConfigError(
+                f"{_journal(plan)}: is damaged ({type(error).__name__}: {reason}); restore it from "
+                "a backup, or start a new study with another tune.dir"
+            ) from error
         raise ConfigError(f"tune.storage = {show(plan.tune.storage)}: {reason}") from error
 
 
 def _storage(plan: Plan) -> BaseStorage | str:
+    if plan.tune.storage:
+        return plan.tune.storage
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    return plan.tune.storage or JournalStorage(
-        JournalFileBackend(str(plan.folder / "study.journal"))
-    )
+    class Journal(JournalFileBackend):
+        """Optuna's journal, in which a record that a full disk cut off is no lasting damage."""
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            try:
+                with FileLock(plan.work / "journal"):
+                    cut_torn_record(_journal(plan))
+                    super().append_logs(logs)
+            except OSError as cause:
+                raise cannot_write(_journal(plan), cause) from cause
+
+    return JournalStorage(Journal(str(_journal(plan))))
+
+
+def _journal(plan: Plan) -> Path:
+    return plan.folder / "study.journal"
+
+
+def cut_torn_record(journal: Path) -> None:
+    """Cut what follows the last newline of a file of lines; only for whoever may write to it."""
+    with journal.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if not end:
+            return
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _pruner(plan: Plan) -> BasePruner:

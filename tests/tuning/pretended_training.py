@@ -2,11 +2,13 @@
 
 The metric is |log10(optimizer.lr) + 3| + seed/10 + 1/step. `model.d_steps` says what happens:
 2 fails, 3 diverges after the first point, 4 waits at step 3 for a file `open` in the working
-directory, which `waiting` asks for; 5 is killed. Only the standard library is imported.
+directory, which `waiting` asks for; 5 is killed; 6 finds the disk full until there is a file `room`
+in the working directory. Only the standard library is imported.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -15,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+DISK_FULL = os.strerror(errno.ENOSPC)
 ENOUGH = 200.0  # seconds after which it gives up
 
 
@@ -42,6 +45,9 @@ def main() -> None:
                 tell(file, step, math.nan if way == "3" else miss + 1 / step)
             if way == "3":
                 status(run, "failed", step, error=f"step {step}: the run has diverged")
+                sys.exit(1)
+            if way == "6" and not Path("room").exists():
+                status(run, "failed", step, error=f"{run}: cannot be written: {DISK_FULL}")
                 sys.exit(1)
             if way == "5":
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ LINE = [
     "steps=8",
     "evaluation.every=2",
     "optimizer.lr=tag(log,interval(1e-6,1))",
-    "model.d_steps=range(1,6)",
+    "model.d_steps=range(1,7)",
     "tune.metric=metrics/wasserstein_1",
     "tune.pruner=none",
 ]

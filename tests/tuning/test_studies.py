@@ -18,13 +18,14 @@ from studying import LINE, Study
 from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
+from gan_cli.tuning import preset
 from gan_cli.tuning.command import run, search
-from gan_cli.tuning.judging import MetricError
+from gan_cli.tuning.judging import DiskFullError, MetricError
 from gan_cli.tuning.plan import Plan
 from gan_cli.tuning.results import Row, ranked, rows
 from gan_cli.tuning.study import open_study
 
-GOOD, FAILS, DIVERGES, WAITS, KILLED = 1, 2, 3, 4, 5  # what model.d_steps asks for
+GOOD, FAILS, DIVERGES, WAITS, KILLED, DISK_FULL = 1, 2, 3, 4, 5, 6  # what model.d_steps asks for
 ENOUGH = 150.0  # seconds after which a test gives up
 
 
@@ -91,6 +92,38 @@ def test_settings_that_always_fail_end_the_study(study: Study) -> None:
     with pytest.raises(ConfigError, match="first 3 trials failed alike: step 1: the run has dive"):
         search(plan, Children())
     assert len([row for row in rows(open_study(plan)) if row.state == "failed"]) == 3
+
+
+def test_a_trial_without_room_on_the_disk_is_tried_again(study: Study) -> None:
+    plan = study((1e-3, GOOD), (1e-3, DISK_FULL))
+    with pytest.raises(DiskFullError, match="No space left on device; make room, and the same"):
+        search(plan, Children())
+    assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]
+    Path("room").touch()
+    assert [row.state for row in played(plan)] == ["complete", "complete"]
+
+
+def test_a_record_that_a_full_disk_cut_off_does_not_damage_the_study(study: Study) -> None:
+    plan = study((1e-3, GOOD), (1e-2, GOOD))
+    journal = plan.folder / "study.journal"
+    opened = open_study(plan)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":5,"worker')
+    opened.set_user_attr("after", "the cut")  # by a worker that has the study open already
+    assert journal.read_bytes().startswith(whole + b'{"op_code":')
+    assert open_study(plan).user_attrs == {"after": "the cut"}
+    assert [row.state for row in played(plan)] == ["complete", "complete"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("study.journal", '{"op_code":5,"worker{"op_code":0}\n{}\n')]
+)
+def test_a_damaged_study_is_named_in_one_line(study: Study, name: str, text: str) -> None:
+    plan = study((1e-3, GOOD))
+    (plan.folder / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"{name}: is damaged \(.*; restore it") as error:
+        open_study(plan)
+    assert "\n" not in str(error.value)
 
 
 def test_a_metric_that_is_never_reported_ends_the_study(study: Study) -> None:
@@ -165,7 +198,10 @@ def test_after_kill_9_the_same_command_goes_on(study: Study, tmp_path: Path) -> 
     assert [row.number for row in found] == [0, 1]
 
 
-def test_a_finished_study_only_tells(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_study_only_tells(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preset, "write", lambda *_: None)  # the pretended runs have no settings
     plan = study((1e-3, GOOD))
     line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=1"]
     assert run(line) == 0

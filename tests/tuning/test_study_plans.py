@@ -70,7 +70,7 @@ def test_what_cannot_be_searched_is_refused(words: list[str], message: str) -> N
 
 def test_a_space_as_a_mapping_is_the_same_study(base: Plan) -> None:
     plain = [word for word in LINE if "interval" not in word and "range" not in word]
-    space = '{optimizer.lr: "tag(log,interval(1e-6,1))", model.d_steps: "range(1,6)"}'
+    space = '{optimizer.lr: "tag(log,interval(1e-6,1))", model.d_steps: "range(1,7)"}'
     assert plan_of([*plain, f"tune.space={space}"]).folder == base.folder
 
 

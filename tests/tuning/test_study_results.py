@@ -12,12 +12,14 @@ from studying import LINE, Study
 
 from gan_cli.config.composing import settings_of
 from gan_cli.config.reading import to_yaml
+from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, preset
+from gan_cli.tuning.command import search
 from gan_cli.tuning.drawing import axis, chart
 from gan_cli.tuning.plan import Plan
 from gan_cli.tuning.playing import BROKEN, COMPLETE, PRUNED
-from gan_cli.tuning.results import Row, ranked, rows, table
+from gan_cli.tuning.results import Row, publish, ranked, rows, table
 from gan_cli.tuning.study import open_study
 
 FOUND = [
@@ -126,6 +128,30 @@ def test_the_preset_gives_the_same_settings(base: Plan, tmp_path: Path) -> None:
     assert head[0] == "# @package _global_"
     assert "# bit for bit the same with runtime.threads=1" in head
     assert preset.command(plan) == f"gan-train --config-dir {plan.folder} experiment=best"
+
+
+def test_the_preset_names_what_its_options_leave_open(base: Plan, tmp_path: Path) -> None:
+    fixed = ("data=folder", f"data.root={tmp_path}/a b", "data.size=16", "steps=64")
+    plan = replace(base, fixed=fixed, folder=tmp_path / "study")
+    plan.folder.mkdir()
+    settings = settings_of(*fixed, "optimizer.lr=0.01")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.write_config(to_yaml(settings))
+    preset.write(plan, run, "metrics/x 1")
+    again = settings_of(f"--config-dir={plan.folder}", "experiment=best")
+    assert again.model_dump(exclude={"choices"}) == settings.model_dump(exclude={"choices"})
+
+
+def test_a_preset_that_cannot_be_written_fails_the_command(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = study((1e-3, 1))
+    search(plan, Children())
+    opened = open_study(plan)
+    with caplog.at_level("ERROR"):
+        assert publish(opened, plan) is False  # the pretended run's config is none of ours
+    assert "best.yaml was not written: " in caplog.text
 
 
 def test_a_preset_among_own_groups_is_copied_there(base: Plan) -> None:
