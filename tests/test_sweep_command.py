@@ -21,6 +21,7 @@ def index(folder: Path) -> list[dict[str, object]]:
     return json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["jobs"]
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_to_its_end_whatever_becomes_of_a_job(tmp_path: Path) -> None:
     common = [*TOY, "optimizer=sgd", "steps=4", "log_every=2", "sweep.dir=all"]
     said = gan_train("-m", *common, "optimizer.lr=1e-3,1e30", cwd=tmp_path, expect=1)
@@ -36,6 +37,7 @@ def test_a_sweep_goes_on_to_its_end_whatever_becomes_of_a_job(tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> None:
     options = [f"hydra.launcher.fork={str(way == 'fork').lower()}", "hydra.launcher.n_jobs=2"]
@@ -59,6 +61,7 @@ def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> No
             os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_seeds_of_points_are_trained_in_one_process(tmp_path: Path) -> None:
     common = [*TOY, "steps=6", "log_every=2", "sweep.dir=all", "hydra.launcher.n_jobs=1"]
     gan_train("-m", *common, "seed=range(1,4)", cwd=tmp_path)

@@ -80,6 +80,7 @@ def test_a_run_leaves_all_that_the_readme_says(tmp_path: Path) -> None:
     assert "10 steps on 10,000 samples of mnist (1x28x28)" in said
 
 
+@pytest.mark.slow
 def test_20_steps_and_20_more_are_40(tmp_path: Path) -> None:
     """By `resume` and by the same command again, through an off-grid end of the curves."""
     common = ["model=wgan", *SMALL]
@@ -117,6 +118,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
     assert checkpoint.load(run / "checkpoints" / "last.pt")["step"] == status["step"] > 0
 
 
+@pytest.mark.slow
 def test_kill_9_is_seen_and_survived(tmp_path: Path) -> None:
     process = start(
         "model=gan", "steps=1000000", "run.dir=run", "checkpoint.every=5", *SMALL, cwd=tmp_path
@@ -135,6 +137,7 @@ def test_kill_9_is_seen_and_survived(tmp_path: Path) -> None:
     assert found[-1] == step + 3
 
 
+@pytest.mark.slow
 def test_changed_settings_are_refused_with_a_list(tmp_path: Path) -> None:
     gan_train("model=gan", "steps=4", "run.dir=run", *SMALL, cwd=tmp_path)
     said = gan_train(
@@ -147,6 +150,7 @@ def test_changed_settings_are_refused_with_a_list(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "run").read_status()["step"] == 8
 
 
+@pytest.mark.slow
 def test_changed_settings_are_those_of_the_run_s_own_model(tmp_path: Path) -> None:
     small = [text for text in SMALL if not text.startswith("network")]
     gan_train("model=mixture", "data=ring", "steps=4", "run.dir=run", *small[:1], cwd=tmp_path)
@@ -156,6 +160,7 @@ def test_changed_settings_are_those_of_the_run_s_own_model(tmp_path: Path) -> No
     assert RunFolder(tmp_path / "run").read_status()["step"] == 8
 
 
+@pytest.mark.slow
 def test_a_run_that_is_done_says_so(tmp_path: Path) -> None:
     gan_train("model=gan", "steps=4", "run.dir=run", *SMALL, cwd=tmp_path)
     before = points(tmp_path / "run")
@@ -181,6 +186,7 @@ def test_a_diverged_run_fails_with_one_line_and_saves_nothing_of_it(tmp_path: Pa
     assert not (run / "checkpoints" / "last.pt").exists()
 
 
+@pytest.mark.slow
 def test_max_time_and_epochs(tmp_path: Path) -> None:
     said = gan_train("model=gan", "max_time=1s", "run.dir=run", *SMALL, cwd=tmp_path)
     assert "stopped by max_time" in said
@@ -199,6 +205,7 @@ def test_dry_run_trains_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_hydra_s_own_options_keep_working(tmp_path: Path) -> None:
     assert "_target_: gan_cli.models.gan.GAN" in gan_train("--cfg", "job", cwd=tmp_path)
     assert "conf" in gan_train("--info", "searchpath", cwd=tmp_path)
@@ -213,6 +220,7 @@ def example() -> dict[str, str]:
     return dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL))
 
 
+@pytest.mark.slow
 def test_the_readme_s_own_gan(tmp_path: Path) -> None:
     files = example()
     assert set(files) == {"my_gan.py", "my_conf/model/mygan.yaml"}
@@ -233,6 +241,7 @@ def test_the_readme_s_own_gan(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "run").read_status()["step"] == 8
 
 
+@pytest.mark.slow
 def test_a_run_folder_beside_the_user_s_config_provides_no_code(tmp_path: Path) -> None:
     """Neither by its place in the working directory nor by --config-dir."""
     gan_train("model=gan", "steps=4", "run.dir=evil", *SMALL, cwd=tmp_path)
@@ -248,6 +257,7 @@ def test_a_run_folder_beside_the_user_s_config_provides_no_code(tmp_path: Path) 
         assert not (tmp_path / "owned").exists()
 
 
+@pytest.mark.slow
 def test_other_data_under_the_same_settings_is_noticed(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -262,6 +272,7 @@ def test_other_data_under_the_same_settings_is_noticed(tmp_path: Path) -> None:
     assert "the data is not what the run began with: fingerprint was" in said
 
 
+@pytest.mark.slow
 def test_several_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     said = gan_train("-m", "model=gan", "seed=1,2", "run.dir=x", cwd=tmp_path, expect=2)
     assert "run.dir = x: all runs of -m would share it" in said
@@ -269,6 +280,7 @@ def test_several_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     assert "resume = x: goes on in that folder, so run.dir cannot be chosen" in said
 
 
+@pytest.mark.slow
 def test_a_run_that_had_saved_nothing_begins_anew(tmp_path: Path) -> None:
     gan_train("model=gan", "steps=4", "run.dir=run", *SMALL, cwd=tmp_path)
     (tmp_path / "run" / "checkpoints" / "last.pt").unlink()

@@ -262,6 +262,7 @@ def test_on_a_terminal_there_is_one_bar_and_the_lines_are_in_the_log(tmp_path: P
     assert steps_of(re.findall(r"INFO +(step .*)", written)) == [5, 10, 15, 30]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_in_tmux_the_bar_stays_below_the_messages_and_goes_in_the_end(tmp_path: Path) -> None:
     def tmux(*words: str) -> str:

@@ -136,6 +136,7 @@ def mine(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_gan_of_ones_own_trains_and_its_faults_are_told(mine: Path) -> None:
     own = ["--config-dir", "my_conf", "model=mygan", "data.points=256", "runtime.device=cpu"]
     few = ["steps=2", "batch_size=8", "checkpoint.every=2", "sample_every=2", "log_every=1"]

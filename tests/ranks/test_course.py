@@ -93,6 +93,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(tmp_path: Path) -> None
     assert saved["step"] == status(tmp_path)["step"]
 
 
+@pytest.mark.slow
 def test_a_lost_rank_ends_the_others(tmp_path: Path) -> None:
     processes = start(2, command, tmp_path, *LONG)
     under_way(tmp_path, processes, 5)

@@ -57,6 +57,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("game", GAMES)
 def test_two_ranks_are_one_process_with_the_whole_batch(two: Path, game: str) -> None:
     state, means = torch.load(two / f"{game}.pt", weights_only=True)

@@ -159,6 +159,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_last_loads_after_every_kill_9_during_saving(run):
     step, rng = 0, random.Random(0)
     for _ in range(6):
