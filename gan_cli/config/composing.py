@@ -5,9 +5,12 @@ It composes once where `hydra.main` does twice, which is a tenth of a start.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_cli.config.overrides import CONF, Command, explain, open_path, prepare
 from gan_cli.config.reading import read
@@ -41,12 +44,35 @@ def settings_of(*arguments: str) -> Settings:
         ConfigError: lists every fault.
     """
     line = prepare(list(arguments))
+    return read(_composed_or_explained(line), line)
+
+
+def settings_completed(
+    saved: Mapping[str, Any], *arguments: str
+) -> tuple[Settings, dict[str, Any]]:
+    """`settings_of`, where keys that the options leave open (`???`, such as data.root) are `saved`.
+
+    Returns:
+        The settings, and those keys with their values.
+
+    Raises:
+        ConfigError: lists every fault.
+    """
+    line = prepare(list(arguments))
+    config = _composed_or_explained(line)
+    known, open_keys = OmegaConf.create(dict(saved)), sorted(OmegaConf.missing_keys(config))
+    values = {key: OmegaConf.select(known, key) for key in open_keys}
+    for key, value in values.items():
+        OmegaConf.update(config, key, value)
+    return read(config, line), values
+
+
+def _composed_or_explained(line: Command) -> DictConfig:
     open_path(line)
     try:
-        config = composed(line)
+        return composed(line)
     except Exception as error:
         message = explain(error)
         if message is None:
             raise
         raise ConfigError(message) from error
-    return read(config, line)

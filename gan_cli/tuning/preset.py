@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from gan_cli import atomic
-from gan_cli.config.composing import composed
-from gan_cli.config.overrides import open_path, prepare
-from gan_cli.config.reading import from_yaml, read
+from gan_cli.config.composing import settings_completed
+from gan_cli.config.reading import from_yaml
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.folder import RunFolder
@@ -73,16 +71,11 @@ def preset_of(settings: Settings, plan: Plan) -> dict[str, Any]:
         "defaults": [{f"override /{group}": option} for group, option in groups.items()]
     }
     preset["defaults"].append("_self_")
-    line = prepare([*plan.options, *(f"{group}={option}" for group, option in groups.items())])
-    open_path(line)
-    plain = composed(line)
+    chosen = [f"{group}={option}" for group, option in groups.items()]
     saved = settings.model_dump()
-    wanted: dict[str, Any] = {}
-    for key in sorted(OmegaConf.missing_keys(plain)):  # `???` in an option, such as data.root
-        wanted[key] = OmegaConf.select(OmegaConf.create(saved), key)
-        OmegaConf.update(plain, key, wanted[key])
+    plain, wanted = settings_completed(saved, *plan.options, *chosen)
     typed = {override.partition("=")[0] for override in plan.fixed}
-    for found in differences(read(plain, line).model_dump(), saved):
+    for found in differences(plain.model_dump(), saved):
         if found.key.partition(".")[0] in AROUND:
             continue
         if found.key != "runtime.threads" or found.key in typed:
