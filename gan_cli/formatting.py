@@ -19,7 +19,7 @@ KEYWORDS = ("null", "true", "false", "nan", "inf", "none")
 
 
 def shell_command(*words: str | PurePath) -> str:
-    """A line for bash or zsh that runs the program `words[0]` with the other words.
+    """A command, or a part of one, for bash or zsh.
 
     Args:
         words: as the program is to receive them; a path is kept from looking like an option.

@@ -153,12 +153,13 @@ def refuse_one_folder_for_all(line: Command) -> None:
     """
     from gan_cli.config.overrides import split
     from gan_cli.errors import ConfigError
+    from gan_cli.formatting import shell_command
 
     for key, value in map(split, line.overrides):
         if key in ("run.dir", "run.name") and value and not set(value) & set(",$("):
             raise ConfigError(
                 f"{key} = {value}: all runs of -m would share it; use run.root, or give each its "
-                f"own, such as {key}={value}-${{seed}}"
+                f"own, such as {shell_command(f'{key}={value}-${{seed}}')}"
             )
 
 

@@ -29,7 +29,7 @@ Settings of the study:
   tune.workers     1: trials at once, each its own process; tune.gpus=N shares out N GPUs
   tune.sampler     tpe or random; tune.seed is the search's own
   tune.pruner      hyperband, asha, median or none
-  tune.space       ranges as a mapping: tune.space={optimizer.lr: "tag(log,interval(1e-5,1e-2))"}
+  tune.space       ranges as a mapping: 'tune.space={optimizer.lr: "tag(log,interval(1e-5,1e-2))"}'
   tune.dir         the study's folder (default: run.root/tune-<model>-<data>-<hash>)
   tune.storage     a database's URL, for machines without a common disk; else a file in the folder
 

@@ -17,6 +17,7 @@ import argparse
 import os
 import platform
 import re
+import shlex
 import signal
 import sys
 import time
@@ -153,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("nothing to run: no table has such a row, seed and form; see --list")
     if options.list:
         for job in todo:
-            print(f"{job.table} {job.key}: gan-train {' '.join(job.train)}")
+            print(f"{job.table} {job.key}: {shlex.join(['gan-train', *job.train])}")
         return DONE
     return _do(tables, todo, options)
 

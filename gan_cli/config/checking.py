@@ -15,6 +15,7 @@ from gan_cli.config.overrides import Command
 from gan_cli.config.schema import HORIZONS, NODES, Settings
 from gan_cli.config.wording import show
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import shell_command
 
 TARGET = "_target_"
 LIGHT = ("loss", "penalty", "network", "prior")  # nodes that cost nothing to build
@@ -98,7 +99,9 @@ def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]
             group = shared.get(key, {})
             if isinstance(value, Mapping) and TARGET in group and TARGET not in value:
                 # `model.prior.dim=5` replaces what `prior: ${prior}` says.
-                typed = ", ".join(f"{key}.{inner}={show(v)}" for inner, v in value.items())
+                typed = ", ".join(
+                    shell_command(f"{key}.{inner}={show(v)}") for inner, v in value.items()
+                )
                 yield f"{name}.{key} = {show(value)}: is the group {key}; set {typed}"
         faults = check(
             node, name, trust, given=given.get(name, ()), shared=shared, kind=kinds.get(name)

@@ -16,6 +16,7 @@ from gan_cli.config.overrides import CONF, Command, explain, open_path, prepare
 from gan_cli.config.reading import read
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import assignment
 
 
 def composed(line: Command) -> DictConfig:
@@ -25,7 +26,7 @@ def composed(line: Command) -> DictConfig:
     """
     overrides = [word for word in line.argv if not word.startswith("-")]
     if line.config_dirs:
-        overrides.append(f"hydra.searchpath=[{','.join(f'file://{d}' for d in line.config_dirs)}]")
+        overrides.append(assignment("hydra.searchpath", [f"file://{d}" for d in line.config_dirs]))
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(config)

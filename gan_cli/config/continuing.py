@@ -11,6 +11,7 @@ import yaml
 
 from gan_cli.config import groups
 from gan_cli.config.overrides import Command, split
+from gan_cli.formatting import unquoted
 
 SHARED = ("seed", "batch_size")  # values of the root that groups repeat by interpolation
 
@@ -20,7 +21,7 @@ def resumed(line: Command) -> str | None:
     named = [value for key, value in map(split, line.overrides) if key == "resume"]
     if not named or named[-1] in (None, "", "null"):
         return None
-    return str(Path(named[-1].strip("'\"")).expanduser())
+    return str(Path(unquoted(named[-1])).expanduser())
 
 
 def on_top_of(line: Command, text: str) -> Command:

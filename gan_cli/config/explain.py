@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gan_cli.config import groups
 from gan_cli.config.wording import hint
+from gan_cli.formatting import shell_command
 
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n1\. ", re.DOTALL)
 SWEEP = re.compile(r"Sweep parameters '(.*)' requires --multirun", re.DOTALL)
@@ -94,7 +95,9 @@ def _composition(error: BaseException) -> str:
     if match := AMBIGUOUS.search(message) or SWEEP.search(message):
         key, _, value = match[1].lstrip("+").partition("=")
         alone = SWEEP.search(message) or key in groups.names()
-        listed = "" if alone else f"; as one list they are written {key}=[{value}]"
+        listed = (
+            "" if alone else f"; as one list they are written {shell_command(f'{key}=[{value}]')}"
+        )
         return f"{key} = {value}: several values; add -m to run one job per value{listed}"
     if match := NO_MATCH.search(message):
         key, at, _ = match[1].partition("@")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gan_cli.config.wording import closest, hint, show
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import shell_command
 
 ROOMS = ("data", "losses", "models", "networks", "penalties", "priors")
 OWN = tuple(f"gan_cli.{room}" for room in ROOMS)
@@ -145,7 +146,9 @@ def _require_trust(target: str, trust: Trust, key: str) -> None:
     if first is None and trust.folders:
         raise ConfigError(f"{key}: there is no module {top} here or in --config-dir")
     if first is None or not files or not _lies_in(first, files[-1], trust.folders):
-        raise ConfigError(f"{key}: not part of gan_cli; if you trust it, add --trust {top}")
+        raise ConfigError(
+            f"{key}: not part of gan_cli; if you trust it, add {shell_command('--trust', top)}"
+        )
 
 
 def _lies_in(first: ModuleSpec, file: Path, folders: tuple[Path, ...]) -> bool:

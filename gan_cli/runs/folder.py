@@ -16,6 +16,7 @@ from typing import Any
 
 from gan_cli import atomic
 from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import finding
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
@@ -219,8 +220,8 @@ def _mkdir(parent: Path, name: str) -> RunFolder:
 def _refuse_taken(run: RunFolder, key: str) -> None:
     if finding.is_run(run.path):
         raise ConfigError(
-            f"{key}: holds a run already; resume={run.path} goes on with it, another name starts "
-            "a new one"
+            f"{key}: holds a run already; {shell_command(assignment('resume', run.path))} goes on "
+            "with it, another name starts a new one"
         )
     if runs := finding.below(run.path):
         raise ConfigError(f"{key}: holds other runs, such as {runs[-1]}; choose another name")

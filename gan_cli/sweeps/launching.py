@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gan_cli.config.overrides import Command, split
 from gan_cli.config.schema import Settings
 from gan_cli.console import console, setup_logging
 from gan_cli.exits import RunFailedError
+from gan_cli.formatting import shell_command
 from gan_cli.jobs.starting import Starter
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 from gan_cli.sweeps.board import board_for, failures
@@ -114,7 +114,7 @@ def run(request: Request, means: Means) -> None:
         log.info(f"{place}: {len(jobs)} jobs{done}")
         if due:
             slots = means.slots(due)
-            log.info(f"{slots.count} at once; tensorboard --logdir {place}")
+            log.info(f"{slots.count} at once; {watching(place)}")
             with board_for(index.entries, [job.name for job in jobs]) as board:
                 course = Course(index, means.starter, slots, board, arguments, means.grace)
                 whole = course.run(means.groups(due, slots))
@@ -141,7 +141,12 @@ def arguments(jobs: Sequence[Job]) -> Sequence[str]:
 
 def typed(line: Command) -> str:
     """The command line, for a shell."""
-    return shlex.join(["gan-train", *given(line), "-m", *line.overrides])
+    return shell_command("gan-train", *given(line), "-m", *line.overrides)
+
+
+def watching(place: Path) -> str:
+    """The command that shows the curves of all jobs."""
+    return shell_command("tensorboard", "--logdir", place)
 
 
 def given(line: Command) -> list[str]:
@@ -165,7 +170,7 @@ def tell(
 ) -> None:
     """How the sweep ended."""
     finished = sum(entry.state == FINISHED for entry in entries)
-    log.info(f"{finished} of {len(entries)} jobs finished; tensorboard --logdir {place}")
+    log.info(f"{finished} of {len(entries)} jobs finished; {watching(place)}")
     if failed:
         screen().print(failures(failed, logs))
         if before := [entry for entry in failed if entry.name not in due]:
@@ -187,7 +192,7 @@ def show(jobs: Sequence[Job], index: Index) -> None:
         table.add_column(name)
     for job in jobs:
         entry = index.entries.get(job.name) or Entry(job.name, job.overrides, "")
-        table.add_row(job.name, standing(job, entry), Text(" ".join(telling(job.overrides))))
+        table.add_row(job.name, standing(job, entry), Text(shell_command(*telling(job.overrides))))
     out.print(table)
 
 

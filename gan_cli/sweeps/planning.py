@@ -68,7 +68,7 @@ def plan(
             if other != job.name:
                 raise ConfigError(
                     f"run.dir, run.name: {job.run} would be the folder of several jobs; give each "
-                    "its own, such as run.name=x-${seed}"
+                    "its own, such as 'run.name=x-${seed}'"
                 )
         except ConfigError as error:
             for line in str(error).splitlines():

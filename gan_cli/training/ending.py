@@ -11,6 +11,7 @@ from gan_cli.callbacks.health import DivergenceError
 from gan_cli.config.build import foreign_modules
 from gan_cli.evaluation.best import Best
 from gan_cli.exits import RunFailedError, one_line
+from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import folder
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.loop import Outcome
@@ -78,20 +79,21 @@ def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[st
     settings = session.settings
     path, root = run.path, Path(settings.run.root)
     below = path.absolute().is_relative_to(root.absolute())
-    trust = "".join(f" --trust {module}" for module in foreign_modules(settings.nodes))
+    trust = [word for module in foreign_modules(settings.nodes) for word in ("--trust", module)]
+    chosen = ["--checkpoint", "best"] if best is not None and best.value is not None else []
     commands = {
         "run": str(path),
-        "watch": f"tensorboard --logdir {root if below else path}",
-        "sample": f"gan-sample {path}{trust}",
-        "evaluate": f"gan-eval {path}{trust}",
+        "watch": shell_command("tensorboard", "--logdir", root if below else path),
+        "sample": shell_command("gan-sample", path, *chosen, *trust),
+        "evaluate": shell_command("gan-eval", path, *trust),
     }
-    if best is not None and best.value is not None:
-        commands["sample"] = f"gan-sample {path} --checkpoint best{trust}"
+    resume = assignment("resume", path)
     patience = settings.evaluation.patience
     if session.trainer.step < session.total:
         given_up = best is not None and patience is not None and best.misses >= patience
-        more = " evaluation.patience=null" if given_up else ""
-        commands["go on"] = f"gan-train resume={path}{more}{trust}"
+        more = ["evaluation.patience=null"] if given_up else []
+        commands["go on"] = shell_command("gan-train", resume, *more, *trust)
     elif all(player.schedule == "constant" for player in session.players.values()):
-        commands["go on"] = f"gan-train resume={path} steps={2 * session.total}{trust}"
+        more = [f"steps={2 * session.total}"]
+        commands["go on"] = shell_command("gan-train", resume, *more, *trust)
     return commands

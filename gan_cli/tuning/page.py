@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gan_cli import atomic
 from gan_cli.config.sweeping import Dimension
+from gan_cli.formatting import shell_command
 from gan_cli.tuning import drawing
 from gan_cli.tuning.direction import MINIMIZE
 from gan_cli.tuning.plan import Plan
@@ -80,7 +81,7 @@ def text(plan: Plan, found: Sequence[Row], shares: Mapping[str, float]) -> Itera
     over = f", mean of {seeds} seeds" if seeds > 1 else ""
     yield f"<p>{metric}, {plan.direction}d, {plan.tune.value} point of each run{over}. "
     yield f"{len(found)} trials, {len(best)} of them complete. Every trial: "
-    yield f"<code>{escape(' '.join([*plan.fixed, *plan.added]))}</code></p>"
+    yield f"<code>{escape(shell_command(*plan.fixed, *plan.added))}</code></p>"
     if best:
         params = " ".join(f"{key}={short(value)}" for key, value in best[0].params.items())
         yield f"<p>Best: trial {best[0].number} with {number(best[0].value)}: "

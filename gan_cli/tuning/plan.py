@@ -128,7 +128,7 @@ def _space(tune: Tune) -> Iterator[str]:
         else:
             raise ConfigError(
                 f"tune.space: {key} = {show(value)}: must be a list, or a range in quotes, such as "
-                'tune.space={optimizer.lr: "tag(log,interval(1e-5,1e-2))"}'
+                """'tune.space={optimizer.lr: "tag(log,interval(1e-5,1e-2))"}'"""
             )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_cli.errors import UserError
 from gan_cli.exits import DONE, WRONG_INPUT
+from gan_cli.formatting import assignment
 from gan_cli.jobs.processes import POLL, Children, StoppedError, command, last_line
 from gan_cli.runs.folder import FAILED, FINISHED, RunFolder
 from gan_cli.tuning.direction import EVALUATED, MINIMIZE
@@ -106,7 +107,7 @@ class Player:
             if not pruning():
                 words = [*self.plan.options, *self.plan.fixed, *self.plan.added, *self.more]
                 words += [f"{key}={text}" for key, text in params.items()]
-                words += [f"seed={seed}", f"run.dir={run.path}"]
+                words += [f"seed={seed}", assignment("run.dir", run.path)]
                 status = self.children.run(
                     command(TRAIN, words), said, self.environment, watch=pruning
                 )

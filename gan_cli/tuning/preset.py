@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from gan_cli.config.composing import settings_completed
 from gan_cli.config.reading import from_yaml
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError
+from gan_cli.formatting import shell_command
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.resume import differences
 from gan_cli.tuning.plan import Plan
@@ -38,7 +38,12 @@ def write(plan: Plan, run: RunFolder, headline: str) -> Path:
         raise CheckpointError(f"{run.config}: is missing, so there is no {NAME}.yaml")
     settings = from_yaml(text)
     preset = preset_of(settings, plan)
-    lines = ["# @package _global_", f"# {headline}", f"# {command(plan)}", f"# from {run.path}"]
+    lines = [
+        "# @package _global_",
+        f"# {headline}",
+        f"# {command(plan)}",
+        f"# from {shell_command(run.path)}",
+    ]
     if settings.runtime.threads is not None and "runtime" not in preset:
         lines.append(f"# bit for bit the same with runtime.threads={settings.runtime.threads}")
     body = yaml.safe_dump(preset, sort_keys=False, allow_unicode=True, width=100)
@@ -58,10 +63,15 @@ def command(plan: Plan) -> str:
     dirs = [o.partition("=")[2] for o in plan.options if o.startswith("--config-dir=")]
     rest = ["experiment=" + NAME, *trust]
     if not dirs:
-        return shlex.join(["gan-train", "--config-dir", str(plan.folder), *rest])
+        return shell_command("gan-train", "--config-dir", plan.folder, *rest)
     # There is one such folder at a time, and the groups are in this one.
-    copy = f"cp {shlex.quote(str(file))} {shlex.quote(dirs[0])}/experiment/"
-    return f"{copy} && {shlex.join(['gan-train', '--config-dir', dirs[0], *rest])}"
+    place = Path(dirs[0], "experiment")
+    steps = (
+        ["mkdir", "-p", place],
+        ["cp", file, place],
+        ["gan-train", "--config-dir", dirs[0], *rest],
+    )
+    return " && ".join(shell_command(*words) for words in steps)
 
 
 def preset_of(settings: Settings, plan: Plan) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (
             ["seed=1,2,3"],
             "seed = 1,2,3: several values; add -m to run one job per value; as one list they are "
-            "written seed=[1,2,3]",
+            "written 'seed=[1,2,3]'",
         ),
         (
             ["seed=range(3)"],

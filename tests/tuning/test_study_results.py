@@ -157,7 +157,7 @@ def test_a_preset_that_cannot_be_written_fails_the_command(
 def test_a_preset_among_own_groups_is_copied_there(base: Plan) -> None:
     plan = replace(base, options=("--config-dir=my conf", "--trust=mine"), folder=Path("s"))
     assert preset.command(plan) == (
-        "cp s/experiment/best.yaml 'my conf'/experiment/ && "
+        "mkdir -p 'my conf/experiment' && cp s/experiment/best.yaml 'my conf/experiment' && "
         "gan-train --config-dir 'my conf' experiment=best --trust=mine"
     )
 

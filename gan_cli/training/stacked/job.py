@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from gan_cli.config.overrides import Command
 from gan_cli.config.schema import Settings
+from gan_cli.formatting import shell_command
 
 
 class Job(NamedTuple):
@@ -26,4 +26,4 @@ def command_of(overrides: Sequence[str], line: Command) -> str:
     """
     options = [f"--config-dir={folder}" for folder in line.config_dirs]
     options += [f"--trust={module}" for module in line.trust]
-    return shlex.join(["gan-train", *options, *(o.removeprefix("++") for o in overrides)])
+    return shell_command("gan-train", *options, *(o.removeprefix("++") for o in overrides))
