@@ -108,7 +108,8 @@ def test_callbacks_never_touch_the_training(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(room("data")))
 def test_data_knows_nothing_of_what_is_done_with_it(module: str) -> None:
-    helpers = {"gan_cli.atomic", "gan_cli.console", "gan_cli.memory", "gan_cli.seeding"}
+    helpers = {"gan_cli.atomic", "gan_cli.console", "gan_cli.foreign", "gan_cli.memory"}
+    helpers |= {"gan_cli.seeding"}
     assert ours(imported(MODULES[module])) <= CONTRACT | helpers | room("data")
 
 
@@ -143,7 +144,7 @@ def test_reports_know_run_folders_alone(module: str) -> None:
     }
     allowed |= {
         f"gan_cli.{name}"
-        for name in ("atomic", "console", "duration", "errors", "exits", "formatting")
+        for name in ("atomic", "console", "duration", "errors", "exits", "foreign", "formatting")
     }
     found = ours(imported(MODULES[module])) - {"gan_cli"}
     assert found <= allowed
@@ -158,13 +159,16 @@ def test_ranks_know_nothing_of_what_they_train(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(room("jobs")))
 def test_jobs_know_processes_and_files_alone(module: str) -> None:
-    assert ours(imported(MODULES[module])) <= room("jobs") | {"gan_cli.atomic", "gan_cli.errors"}
+    assert ours(imported(MODULES[module])) <= room("jobs") | {
+        f"gan_cli.{name}" for name in ("atomic", "errors", "foreign")
+    }
 
 
 @pytest.mark.parametrize("module", sorted(room("tuning")))
 def test_a_search_trains_by_the_command_alone(module: str) -> None:
     known = room("tuning") | room("jobs") | room("config") | room("runs")
-    known |= {f"gan_cli.{name}" for name in ("atomic", "console", "errors", "exits", "formatting")}
+    known |= {f"gan_cli.{name}" for name in ("atomic", "console", "errors", "exits", "foreign")}
+    known |= {"gan_cli.formatting"}
     assert ours(imported(MODULES[module])) <= known
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from gan_cli import foreign
 from gan_cli.config import groups
 from gan_cli.config.overrides import Command, split
+from gan_cli.errors import CheckpointError
 from gan_cli.formatting import unquoted
 
 SHARED = ("seed", "batch_size")  # values of the root that groups repeat by interpolation
@@ -36,8 +38,8 @@ def on_top_of(line: Command, text: str) -> Command:
         text: of the run's config.
     """
     try:
-        saved = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # told when the run is picked up
+        saved = foreign.parse_yaml(text, "config")
+    except CheckpointError:  # told when the run is picked up
         return line
     if not isinstance(saved, Mapping):
         return line

@@ -14,6 +14,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from gan_cli import foreign
 from gan_cli.config import groups
 from gan_cli.config.checking import (
     NO_HORIZON,
@@ -78,14 +79,10 @@ def from_yaml(text: str) -> Settings:
     """The settings in a run's config. Trusts nothing: imports and builds nothing it names.
 
     Raises:
-        ConfigError: this is no such text, or lists every fault.
+        ConfigError: this is no such text; lists every fault.
+        CheckpointError: this is not plain YAML.
     """
-    try:
-        root = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"the run's config is not YAML: {' '.join(str(error).split())}"
-        ) from error
+    root = foreign.parse_yaml(text, "the run's config")
     if not isinstance(root, dict):
         raise ConfigError("the run's config is no mapping of settings")
     faults = validate(Settings, {str(key): value for key, value in root.items()})

@@ -15,6 +15,7 @@ from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs.resume import HORIZON, differences
 
 ASIDE = ("run", "sweep", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
+LONGEST = 200  # characters of a reason
 Config = dict[str, Any]
 
 
@@ -42,16 +43,11 @@ class Origin:
 
 def origin(saved: Config) -> Origin:
     """The shortest overrides that compose to `saved`, but for where the run is kept."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from gan_cli.errors import ConfigError
-
     try:
         with _hydra():
             return _origin(saved)
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        first = str(error).strip().partition("\n")[0]
+    except Exception as error:  # what a foreign config holds can fail in any way
+        first = str(error).strip().partition("\n")[0][:LONGEST]
         overrides = tuple(f"{g}={o}" for g, o in _chosen(saved).items())
         return Origin(overrides, f"its choices do not compose here: {first}")
 

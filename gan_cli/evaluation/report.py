@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gan_cli import atomic
+from gan_cli import atomic, foreign
 from gan_cli.data.lock import locked
 from gan_cli.errors import CheckpointError
 from gan_cli.evaluation.measure import Figure, Picture
@@ -99,12 +99,13 @@ def write(report: Report, run: RunFolder) -> Path:
 
 def _read(path: Path) -> Json | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.read_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as cause:
-        raise CheckpointError(f"{path}: cannot be read ({cause}); remove it to go on") from cause
-    if not isinstance(content, dict) or not isinstance(content.get("figures"), list):
+    except CheckpointError as cause:
+        raise CheckpointError(f"{cause}; remove it to go on") from cause
+    figures = content.get("figures") if isinstance(content, dict) else None
+    if not isinstance(figures, list) or not all(isinstance(one, dict) for one in figures):
         raise CheckpointError(f"{path}: holds no figures; remove it to go on")
     return content
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
-from typing import Any
+
+from gan_cli import foreign
+from gan_cli.foreign import ForeignError
+
+MOST = 64 << 20  # bytes that are read at once
 
 
 class Curves:
@@ -18,25 +22,22 @@ class Curves:
         self.path = path
         self._file, self._read = 0, 0  # inode, and bytes of it that were read
 
-    def new(self) -> list[dict[str, Any]]:
-        """The points since the last call, whole lines only."""
+    def new(self) -> list[dict[str, float]]:
+        """The numbers of each point since the last call, whole lines only."""
         try:
-            with self.path.open("rb") as file:
-                found = self.path.stat()
+            with foreign.open_file(self.path) as file:
+                found = os.fstat(file.fileno())
                 if found.st_ino != self._file or found.st_size < self._read:
                     self._file, self._read = found.st_ino, 0
                 file.seek(self._read)
-                content = file.read()
-        except FileNotFoundError:
+                content = file.read(MOST)
+        except (FileNotFoundError, ForeignError):
             return []
         whole = content[: content.rfind(b"\n") + 1]
         self._read += len(whole)
         return [point for line in whole.splitlines() if (point := _point(line)) is not None]
 
 
-def _point(line: bytes) -> dict[str, Any] | None:
-    try:
-        point = json.loads(line)
-    except ValueError:
-        return None  # a line that a crash cut off, before the run went on
-    return point if isinstance(point, dict) and "step" in point else None
+def _point(line: bytes) -> dict[str, float] | None:
+    found = foreign.point(line)
+    return None if found is None else {"step": found[0], **found[1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import shutil
 import sys
@@ -27,6 +28,8 @@ from gan_cli.runs import folder
 from gan_cli.runs.record import Record, read
 from gan_cli.runs.resume import differences
 
+log = logging.getLogger(__name__)
+MOST_FAULTS = 12  # that are named below a list
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -64,13 +67,22 @@ def list_runs(options: argparse.Namespace) -> int:
         table.add_row(*_line(one), *(", ".join(map(_shown, one.values(key))) for key in extra))
     screen().print(table)
     screen().print(f"{len(found)} runs, {bytes_shown(sum(one.size for one in found))}", style="dim")
+    _warn([fault for one in found for fault in one.record.faults])
     return DONE
+
+
+def _warn(faults: Sequence[str]) -> None:
+    """Name the files that could not be read."""
+    for fault in faults[:MOST_FAULTS]:
+        log.warning(fault)
+    if len(faults) > MOST_FAULTS:
+        log.warning(f"{len(faults) - MOST_FAULTS} more files cannot be read")
 
 
 def _line(one: Listed) -> list[str]:
     record = one.record
     best = record.status.get("best") or {}
-    told = f"{best['figure']} {number(best['value'])}" if {"figure", "value"} <= best.keys() else ""
+    told = "" if best.get("value") is None else f"{best.get('figure')} {number(best['value'])}"
     steps = record.status.get("steps")
     return [
         escape(str(record.folder.path)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
-from gan_cli import atomic
+from gan_cli import atomic, foreign
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.managing.where import Value
 from gan_cli.runs.folder import RunFolder
@@ -54,8 +54,12 @@ class Listed:
 
     @cached_property
     def tags(self) -> list[str]:
-        """The names that the user gave it."""
-        return read_tags(self.record.folder)
+        """The names that the user gave it; none where the file cannot be read, which is a fault."""
+        try:
+            return read_tags(self.record.folder)
+        except CheckpointError as error:
+            self.record.faults.append(str(error))
+            return []
 
     def values(self, key: str) -> list[Value]:
         """What the run has under `key`; of tags all, of what it has not nothing."""
@@ -126,14 +130,14 @@ def read_tags(folder: RunFolder) -> list[str]:
     """
     path = folder.path / TAGS
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = foreign.read_json(path)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as cause:
-        raise CheckpointError(f"{path}: cannot be read ({cause}); remove it to go on") from cause
-    if not isinstance(found, list):
+    except CheckpointError as cause:
+        raise CheckpointError(f"{cause}; remove it to go on") from cause
+    if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
         raise CheckpointError(f"{path}: is no list of tags; remove it to go on")
-    return [str(tag) for tag in found]
+    return found
 
 
 def write_tags(folder: RunFolder, tags: list[str]) -> None:

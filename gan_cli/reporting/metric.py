@@ -82,7 +82,8 @@ def _kept_by(record: Record) -> str | None:
     if isinstance(best, dict) and best.get("figure"):
         return str(best["figure"])
     asked = record.config.get("evaluation")
-    return asked.get("best") if isinstance(asked, dict) else None
+    best = asked.get("best") if isinstance(asked, dict) else None
+    return best if isinstance(best, str) else None
 
 
 def _direction(records: Sequence[Record], name: str) -> str:
@@ -101,12 +102,12 @@ def _direction(records: Sequence[Record], name: str) -> str:
 
 def _protocols(records: Sequence[Record], name: str) -> list[str]:
     """A warning where runs were evaluated in different ways."""
-    seen: dict[tuple[object, ...], None] = {}
+    seen: dict[tuple[str, ...], None] = {}
     for record in records:
         found = record.judgements(name)
         if found:
             last = found[max(found)].protocol
-            seen[tuple(last.get(key) for key in (*PROTOCOL, "extractor_sha256"))] = None
+            seen[tuple(str(last.get(key)) for key in (*PROTOCOL, "extractor_sha256"))] = None
     if len(seen) < 2:
         return []
     told = "; ".join(f"{n} samples of seed {seed}, {split}" for n, seed, split, _ in seen)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gan_cli import foreign
 from gan_cli.errors import CheckpointError
 
 HOLDS = "a run folder holds config.yaml, status.json and checkpoints/"
@@ -74,7 +74,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _started(path: Path) -> str:
     try:
-        return str(json.loads((path / "status.json").read_text(encoding="utf-8"))["started"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(foreign.read_json(path / "status.json")["started"])
+    except (OSError, CheckpointError, KeyError, TypeError):
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return changed.isoformat(timespec="seconds")

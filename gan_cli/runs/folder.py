@@ -8,13 +8,14 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gan_cli import atomic
+from gan_cli import atomic, foreign
+from gan_cli.config.wording import show
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import finding
@@ -22,6 +23,20 @@ from gan_cli.runs import finding
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 KILLED = "killed"  # read where a run says that it runs and nobody is in its folder
 UNKNOWN = "unknown"  # read where there is no status.json
+STATES = (RUNNING, FINISHED, INTERRUPTED, FAILED, KILLED, UNKNOWN)
+STATUS: dict[str, tuple[type, ...]] = {  # what status.json may hold under the keys that are read
+    "status": (str,),
+    "step": (int, type(None)),
+    "steps": (int, type(None)),
+    "best": (dict, type(None)),
+    "started": (str, type(None)),
+    "error": (str, type(None)),
+}
+BEST: dict[str, tuple[type, ...]] = {
+    "figure": (str, type(None)),
+    "value": (int, float, type(None)),
+    "step": (int, type(None)),
+}
 
 
 class RunFolder:
@@ -52,11 +67,9 @@ class RunFolder:
     def read_config(self) -> str | None:
         """The text of config.yaml, or None where it is missing."""
         try:
-            return self.config.read_text(encoding="utf-8")
+            return foreign.read_text(self.config)
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as cause:
-            raise CheckpointError(f"{self.config}: cannot be read: {cause}") from cause
 
     def write_status(self, status: str, step: int, **more: Any) -> None:
         """Say how the run stands: `status` at `step`, and `steps`, `error`, `best` ... in `more`.
@@ -67,7 +80,7 @@ class RunFolder:
             UserError: the folder cannot be written.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        before = {"steps": None, "best": None, "started": now, **(self._read() or {})}
+        before = {"steps": None, "best": None, "started": now, **(self.recorded() or {})}
         record = {
             "status": status,
             "step": step,
@@ -89,24 +102,29 @@ class RunFolder:
         Raises:
             CheckpointError: status.json is damaged.
         """
-        record = self._read()
+        record = self.recorded()
         if record is None:
             return {"status": UNKNOWN, "step": None}
         if record["status"] == RUNNING and not self.in_use():
             record["status"] = KILLED
         return record
 
-    def _read(self) -> dict[str, Any] | None:
+    def recorded(self) -> dict[str, Any] | None:
+        """What status.json says, be the run alive or not; None where there is no such file.
+
+        Raises:
+            CheckpointError: status.json is damaged.
+        """
         try:
-            record = json.loads(self.status.read_text(encoding="utf-8"))
+            record = foreign.read_json(self.status)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as cause:
-            raise CheckpointError(
-                f"{self.status}: cannot be read ({cause}); remove it to go on without"
-            ) from cause
+        except CheckpointError as cause:
+            raise CheckpointError(f"{cause}; remove it to go on without") from cause
         if not isinstance(record, dict) or not {"status", "step"} <= record.keys():
             raise CheckpointError(f"{self.status}: is no run's status; remove it to go on without")
+        if fault := _wrong(record, STATUS) or _wrong(record.get("best") or {}, BEST, "best."):
+            raise CheckpointError(f"{self.status}: {fault}; remove it to go on without")
         return record
 
     def in_use(self) -> bool:
@@ -145,12 +163,26 @@ class RunFolder:
 
     def _by_whom(self) -> str:
         try:
-            record = self._read() or {}
+            record = self.recorded() or {}
         except CheckpointError:
             record = {}
         if not {"pid", "hostname"} <= record.keys():
             return ""
         return f" by process {record['pid']} on {record['hostname']}"
+
+
+def _wrong(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], at: str = "") -> str:
+    """What is not of the right type in a status; empty where all is."""
+    for key, kind in kinds.items():
+        value = record.get(key)
+        if type(value) not in kind and key in record:
+            names = " or ".join("null" if one is type(None) else one.__name__ for one in kind)
+            return f"{at}{key} = {show(value)}: must be {names}"
+        if key in ("step", "steps") and isinstance(value, int) and value < 0:
+            return f"{at}{key} = {value}: must not be negative"
+    if record.get("status", RUNNING) not in STATES:
+        return f"status = {show(record['status'])}: must be one of {', '.join(STATES)}"
+    return ""
 
 
 def create(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gan_cli import foreign
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.folder import UNKNOWN, RunFolder
 
 Curve = dict[int, float]  # step -> value; NaN and infinity are kept
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times as fast
+LONGEST = 1 << 30  # bytes of curves
 SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
 JUDGED = "metrics/"  # the curves that evaluations draw
 PROTOCOL = ("samples", "seed", "split")  # of an evaluation; figures of others are others
@@ -57,7 +55,7 @@ class Record:
     @property
     def state(self) -> str:
         """Running, finished, interrupted, failed, killed or unknown."""
-        return str(self.status["status"])
+        return str(self.status["status"])  # one of `folder.STATES`
 
     @property
     def step(self) -> int:
@@ -75,7 +73,7 @@ class Record:
     def choices(self) -> dict[str, str]:
         """The option that was taken of each group."""
         chosen = self.config.get("choices")
-        return dict(chosen) if isinstance(chosen, Mapping) else {}
+        return {str(g): str(o) for g, o in chosen.items()} if isinstance(chosen, Mapping) else {}
 
     def curve(self, name: str) -> Curve:
         """The curve `name`, or the figure of that name over the steps: from both sources."""
@@ -135,12 +133,12 @@ def read(folder: RunFolder) -> Record:
 
 def _config(folder: RunFolder, faults: list[str]) -> dict[str, Any]:
     try:
-        root = yaml.load(folder.read_config() or "", Loader=LOADER)  # safe, as its name says
-    except (CheckpointError, yaml.YAMLError) as error:
-        faults.append(f"{folder.config}: cannot be read: {' '.join(str(error).split())}")
+        root = foreign.parse_yaml(folder.read_config() or "", folder.config)
+    except CheckpointError as error:
+        faults.append(str(error))
         return {}
     if isinstance(root, dict):
-        return root
+        return {str(key): value for key, value in root.items()}
     faults.append(f"{folder.config}: holds no settings")
     return {}
 
@@ -148,45 +146,43 @@ def _config(folder: RunFolder, faults: list[str]) -> dict[str, Any]:
 def _curves(path: Path, faults: list[str]) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     try:
-        lines = path.read_bytes().splitlines()
+        lines = foreign.read_bytes(path, LONGEST).splitlines()
     except FileNotFoundError:
         return curves
-    except OSError as cause:
-        faults.append(f"{path}: cannot be read: {cause.strerror or cause}")
+    except CheckpointError as error:
+        faults.append(str(error))
         return curves
     for line in lines:
-        try:
-            point = json.loads(line)
-            step = int(point.pop("step"))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        if (point := foreign.point(line)) is None:
             continue  # being written just now, or cut off by a crash
-        for name, value in point.items():
-            if name != "time" and (number := _number(value)) is not None:
-                curves.setdefault(name, {})[step] = number
+        step, values = point
+        for name, value in values.items():
+            if name != "time":
+                curves.setdefault(name, {})[step] = value
     return curves
 
 
 def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, Judgement]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        step, weights = int(content["step"]), str(content.get("weights", ""))
-        figures = [(str(figure["name"]), figure) for figure in content["figures"]]
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        faults.append(f"{path}: cannot be read: {type(cause).__name__}: {cause}")
+        content = foreign.read_json(path)
+    except FileNotFoundError:
+        return  # removed just now
+    except CheckpointError as error:
+        faults.append(str(error))
         return
-    for name, figure in figures:
-        if (value := _number(figure.get("value"))) is not None:
-            protocol = figure.get("protocol") or {}
-            floor = _number(figure.get("floor"))
-            better = str(figure.get("better") or "")
+    figures = content.get("figures") if isinstance(content, dict) else None
+    step = content.get("step") if isinstance(content, dict) else None
+    if type(step) is not int or step < 0 or not isinstance(figures, list):
+        faults.append(f"{path}: cannot be read (is no evaluation: has no step or no figures)")
+        return
+    weights = str(content.get("weights", ""))
+    for figure in figures:
+        if not isinstance(figure, dict) or not isinstance(name := figure.get("name"), str):
+            faults.append(f"{path}: cannot be read in part (a figure has no name)")
+        elif (value := foreign.number(figure.get("value"))) is not None:
+            protocol = figure.get("protocol")
+            protocol = protocol if isinstance(protocol, dict) else {}
+            floor = foreign.number(figure.get("floor"))
+            better = figure.get("better")
+            better = better if better in ("lower", "higher") else ""
             yield name, Judgement(step, value, better, floor, protocol, weights)
-
-
-def _number(value: object) -> float | None:
-    """A number, or the text of one that JSON does not know ("nan", "inf", "-inf")."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gan_cli import atomic
+from gan_cli import atomic, foreign
 from gan_cli.errors import CheckpointError
 
 
@@ -20,7 +20,7 @@ def trim(path: Path, step: int) -> int:
     """
     kept, dropped = [], 0
     try:
-        with path.open("rb") as lines:
+        with foreign.open_file(path) as lines:
             for line in lines:
                 if _belongs(line, step):
                     kept.append(line)
@@ -28,8 +28,6 @@ def trim(path: Path, step: int) -> int:
                     dropped += 1
     except FileNotFoundError:
         return 0
-    except OSError as cause:
-        raise CheckpointError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
     if dropped:
         atomic.write(path, b"".join(kept), CheckpointError)
     return dropped
@@ -40,7 +38,7 @@ def _belongs(line: bytes, step: int) -> bool:
         return False
     try:
         point = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     if not isinstance(point, dict):
         return False

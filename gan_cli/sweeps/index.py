@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gan_cli import atomic
+from gan_cli import atomic, foreign
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 
@@ -49,6 +49,23 @@ class Entry:
         self.state, self.exit_status, self.error, self.ended = state, exit_status, error, now()
 
 
+def _entry(job: Any) -> Entry:
+    """A job as the file has it.
+
+    Raises:
+        TypeError: a key is missing, or not ours.
+        ValueError: a value is of the wrong type.
+    """
+    entry = Entry(**job)
+    texts = (entry.name, entry.run, entry.state, *entry.overrides)
+    texts += tuple(text for text in (entry.started, entry.ended, entry.error) if text is not None)
+    if not isinstance(entry.overrides, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("a job has a value that is not text")
+    if entry.state not in (WAITING, RUNNING, *ENDED) or type(entry.exit_status or 0) is not int:
+        raise ValueError("a job has a state or exit status that does not exist")
+    return entry
+
+
 class Index:
     """The jobs of a sweep, by name; `write` keeps them.
 
@@ -65,16 +82,18 @@ class Index:
         self.about: dict[str, Any] = {"version": VERSION, "started": now()}
         self.entries: dict[str, Entry] = {}
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found = foreign.read_json(self.path)
             version = found["version"]
             if version <= VERSION:
-                self.entries = {job["name"]: Entry(**job) for job in found.pop("jobs")}
+                jobs = [_entry(job) for job in found.pop("jobs")]
+                self.entries = {entry.name: entry for entry in jobs}
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, KeyError) as cause:
+        except (CheckpointError, TypeError, KeyError, ValueError) as cause:
+            reason = "is no sweep's index" if isinstance(cause, KeyError | TypeError) else cause
+            reason = str(reason).removeprefix(f"{self.path}: ")
             raise CheckpointError(
-                f"{self.path}: cannot be read ({cause}); remove it, and the sweep finds its runs "
-                "by their folders"
+                f"{self.path}: {reason}; remove it, and the sweep finds its runs by their folders"
             ) from cause
         if version > VERSION:
             raise CheckpointError(f"{self.path}: was written by a newer gan-train; use that")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from gan_cli.errors import CheckpointError
 from gan_cli.jobs.following import Curves
 from gan_cli.runs.folder import RunFolder
 
@@ -32,14 +32,13 @@ class Watcher:
     def look(self) -> None:
         """Read what is new. Files that are not there yet, or damaged, tell nothing."""
         try:
-            found = json.loads(self.run.status.read_text(encoding="utf-8"))
-            self.status = found if isinstance(found, dict) else {}
-        except (OSError, ValueError):
+            self.status = self.run.recorded() or {}
+        except CheckpointError:
             self.status = {}
-        self.step = int(self.status.get("step") or 0)
+        self.step = self.status.get("step") or 0
         for point in self._curves.new():
             self.step = max(self.step, int(point["step"]))
-            self.values |= {name: float(value) for name, value in point.items()}
+            self.values |= point
 
     @property
     def steps(self) -> int | None:
@@ -62,7 +61,7 @@ class Watcher:
     def figure(self) -> tuple[str, float] | None:
         """The best value of the figure that checkpoints are kept by, else any figure's last."""
         best = self.status.get("best")
-        if isinstance(best, dict) and best.get("value") is not None:
+        if best and best.get("figure") is not None and best.get("value") is not None:
             return best["figure"], best["value"]
         name = next((name for name in self.values if name.startswith(FIGURES)), None)
         return None if name is None else (name.removeprefix(FIGURES), self.values[name])

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from gan_cli import foreign
 from gan_cli.config import groups
 from gan_cli.config.overrides import Command
 from gan_cli.config.reading import from_yaml, to_yaml
@@ -71,7 +72,7 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
             raise CheckpointError(f"{run.path}: holds neither a checkpoint nor a config.yaml")
     if warning:
         log.warning(warning)
-    saved, now = yaml.safe_load(text), yaml.safe_load(to_yaml(settings))
+    saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
     if settings.resume is not None:
         now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
         now["run"] = saved["run"]
@@ -85,6 +86,14 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
     last_point = done if done % saved["log_every"] == 0 else done - 1
     past = Past(run, state, -1 if state is None else last_point)
     return from_yaml(yaml.safe_dump(now)), past
+
+
+def _saved(text: str, run: RunFolder) -> dict[str, Any]:
+    """The settings that the run was started with."""
+    found = foreign.parse_yaml(text, f"{run.path}: its config")
+    if not isinstance(found, dict) or not {"run", "log_every"} <= found.keys():
+        raise CheckpointError(f"{run.path}: its config is not that of a run")
+    return found
 
 
 def restore(session: Session, past: Past) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gan_cli import atomic
+from gan_cli import atomic, foreign
 from gan_cli.config.composing import settings_of
 from gan_cli.config.overrides import Command, prepare, split
 from gan_cli.config.schema import Settings
 from gan_cli.config.sweeping import Dimension, dimensions
 from gan_cli.config.wording import show
-from gan_cli.errors import ConfigError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.tuning.direction import EVALUATED, direction_of
 from gan_cli.tuning.settings import Tune, read
 
@@ -206,7 +206,9 @@ def settle(plan: Plan) -> Plan:
             place = f"{plan.folder.name}-{uuid.uuid4().hex[:8]}"
             text = json.dumps({"place": place, **plan.said()}, indent=2)
             atomic.write(file, text + "\n")
-        saved = json.loads(file.read_text(encoding="utf-8"))
+        saved = foreign.read_json(file)
+    if not isinstance(saved, dict) or not isinstance(saved.get("place"), str):
+        raise CheckpointError(f"{file}: is no study; choose another tune.dir")
     now = plan.said()
     faults = [
         f"{key}: {show(saved.get(key))} there, {show(now[key])} now"

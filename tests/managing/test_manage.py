@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from run_folders import write_run
+from test_foreign import BOMB
 
 from gan_cli import manage
+from gan_cli import report as report_command
 from gan_cli.runs.folder import RunFolder
 
 
@@ -32,6 +35,14 @@ def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
     out, err = capsys.readouterr()
     assert exit_.value.code == status, err
     assert "Traceback" not in err
+    return out, err
+
+
+def report(capsys, *arguments: str) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as exit_:
+        report_command.main(list(arguments))
+    out, err = capsys.readouterr()
+    assert exit_.value.code == 0, err
     return out, err
 
 
@@ -112,3 +123,61 @@ def test_only_runs_are_removed(runs, capsys) -> None:
     assert "is a link" in err
     assert Path("mine/precious").exists()
     assert runs[0].path.exists()
+
+
+HOSTILE = {
+    "a date that does not exist": ("config.yaml", "seed: 2020-02-30\n"),
+    "an integer of 5,000 digits": ("config.yaml", f"seed: {'9' * 5000}\n"),
+    "a recursive anchor": ("config.yaml", "seed: &me [*me]\n"),
+    "900 levels": ("config.yaml", "a: " + "[" * 900 + "]" * 900),
+    "a bomb of aliases": ("config.yaml", BOMB),
+    "a step that is not finite": ("status.json", '{"status": "finished", "step": 1e999}'),
+    "a step that is text": ("status.json", '{"status": "finished", "step": "x"}'),
+    "a state with markup": ("status.json", '{"status": "[/red]<script>", "step": 1}'),
+    "a best that is a list": ("status.json", '{"status": "finished", "step": 1, "best": [1]}'),
+    "a best of text": (
+        "status.json",
+        '{"status": "finished", "step": 1, "best": {"figure": "fid", "value": "x"}}',
+    ),
+    "tags that are no list": ("tags.json", "{}"),
+    "a tag that is no text": ("tags.json", "[[1]]"),
+    "a figure without a name": ("evaluations/step_00000020.json", '{"step": 20, "figures": [3]}'),
+    "a protocol that is a list": (
+        "evaluations/step_00000020.json",
+        '{"step": 20, "figures": [{"name": "energy_distance", "value": 1, "protocol": [1]}]}',
+    ),
+    "choices that are lists": ("config.yaml", "choices: {model: [1], data: {a: 1}, 3: 4}\n"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_one_damaged_run_is_told_and_the_others_are_listed(what, runs, capsys) -> None:
+    name, text = HOSTILE[what]
+    (runs[0].path / name).write_text(text)
+    out, err = call(capsys, "--sort", "age", "--show", "seed")
+    assert all(f"runs/{name}" in out for name in "abc")
+    assert "3 runs, " in out
+    told = [line for line in err.splitlines() if "warning: runs/a/" in line]
+    assert len(told) == len(err.splitlines()) == (not what.startswith(("a protocol", "choices")))
+    out, err = report(capsys, "--csv")
+    assert all(f"runs/{name}" in out for name in "abc")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "status.json", "metrics.jsonl", "tags.json"])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_pipes_and_links_are_not_read(name, kind, runs, capsys) -> None:
+    path = runs[0].path / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    out, err = call(capsys)
+    listed = "runs/a" in out
+    assert "runs/b" in out
+    if name == "status.json":  # without it, and without checkpoints, the folder is no run
+        assert not listed
+    else:
+        assert listed
+        assert f"warning: {path}: cannot be read (is " in err
+    assert "runs/b" in report(capsys, "--csv")[0]

@@ -303,5 +303,5 @@ def test_trim_on_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 def test_trim_of_a_folder_is_one_line(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
+    with pytest.raises(CheckpointError, match="is not a regular file"):
         trim(tmp_path, 1)
