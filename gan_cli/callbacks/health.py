@@ -31,6 +31,8 @@ class Health(Callback):
         checkpoints: their folder, so that the message can name a file to go on from.
     """
 
+    fatal = (DivergenceError,)
+
     def __init__(self, checkpoints: Path | None = None) -> None:
         self.checkpoints = checkpoints
         self._finite = 0  # the last step with finite scalars

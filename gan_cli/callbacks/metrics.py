@@ -26,6 +26,8 @@ class Metrics(Callback):
         UserError: (from any hook) the file cannot be written, or was deleted meanwhile.
     """
 
+    fatal = (Exception,)  # the curves are what a run is compared by
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: AppendedFile | None = None

@@ -41,11 +41,18 @@ def picture(tag: str, pixels: ndarray, description: str = "") -> Summary.Value:
 
 
 def histogram(tag: str, values: ndarray) -> Summary.Value | None:
-    """The distribution of the finite among `values` in equal buckets; None where there is none."""
+    """The distribution of the finite among `values` in equal buckets; None where there is none.
+
+    Values that lie too close together for so many buckets share one.
+    """
     values = values[np.isfinite(values)].astype(np.float64)
     if values.size == 0:
         return None
-    counts, edges = np.histogram(values, bins=BUCKETS)
+    try:
+        counts, edges = np.histogram(values, bins=BUCKETS)
+    except ValueError:
+        edges = np.array([values.min(), np.nextafter(values.max(), np.inf)])
+        counts = np.array([values.size])
     histo = HistogramProto(
         min=values.min(),
         max=values.max(),

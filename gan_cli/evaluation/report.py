@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
+from PIL import Image
+
 from gan_cli import atomic, foreign
 from gan_cli.data.lock import locked
 from gan_cli.errors import CheckpointError
 from gan_cli.evaluation.measure import Figure, Picture
+from gan_cli.exits import one_line
 from gan_cli.imaging import write_png
 from gan_cli.runs.folder import RunFolder
 
@@ -95,6 +100,24 @@ def write(report: Report, run: RunFolder) -> Path:
         name = re.sub(r"[^\w.=+-]+", "-", picture.name)
         write_png(folder / f"{stem(report)}-{name}.png", picture.image)
     return path
+
+
+def read_pictures(run: RunFolder, step: int, weights: str) -> dict[str, ndarray]:
+    """The pictures that `write` kept of one step, by name; one that cannot be read is left out."""
+    start = f"{stem(Report('', step, weights, ()))}-"
+    found = {}
+    for path in sorted(run.evaluations.glob(f"{start}*.png")):
+        name = path.stem.removeprefix(start)
+        if weights != "raw" and name.startswith("raw-"):
+            continue
+        try:
+            with foreign.open_file(path) as file, Image.open(file, formats=["PNG"]) as image:
+                pixels = np.array(image.convert("L" if image.mode == "L" else "RGB"))
+        except Exception as error:  # damaged bytes can fail in any way
+            log.warning(f"{path}: cannot be read ({one_line(error)}), so it is left out")
+            continue
+        found[name] = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    return found
 
 
 def _read(path: Path) -> Json | None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from numpy import ndarray
 
 from gan_cli.config.build import Trust
 from gan_cli.errors import ConfigError
@@ -19,7 +18,7 @@ from gan_cli.evaluation.extracting import extractors
 from gan_cli.evaluation.judging import judge, missed
 from gan_cli.evaluation.measure import Options
 from gan_cli.evaluation.reference import Real, nothing
-from gan_cli.evaluation.report import Report, write
+from gan_cli.evaluation.report import Report, read_pictures, write
 from gan_cli.evaluation.subject import TrainedModel
 from gan_cli.evaluation.telling import number
 from gan_cli.model import Model
@@ -165,8 +164,11 @@ class Watch:
         return improved
 
     def again(self) -> Verdict:
-        """The figures of the last evaluation; its pictures are in the run folder only."""
-        return Verdict(self._figures, no_pictures())
+        """The figures of the last evaluation, and its pictures as the run folder has them."""
+        assert self.run is not None, "a run that goes on has a folder"
+        assert self.evaluated is not None, "and has been evaluated"
+        found = read_pictures(self.run, self.evaluated, self._weights())
+        return Verdict(self._figures, {f"metrics/{name}": image for name, image in found.items()})
 
     def exhausted(self) -> str:
         """Why training shall not go on, or nothing."""
@@ -190,10 +192,11 @@ class Watch:
         self.best = None if state["best"] is None else Best(**state["best"])
 
     def _subject(self, model: Model) -> TrainedModel:
-        weights = "ema" if self.trainer.average.values else "raw"
-        return TrainedModel(
-            model, self.trainer.step, weights, self._options, self._real, self._extractors
-        )
+        step, weights = self.trainer.step, self._weights()
+        return TrainedModel(model, step, weights, self._options, self._real, self._extractors)
+
+    def _weights(self) -> str:
+        return "ema" if self.trainer.average.values else "raw"
 
     def _report(self, pause: Pause) -> Report:
         assert self._choice is not None, "prepare comes first"
@@ -217,8 +220,3 @@ class Watch:
 def asked(metrics: str | list[str]) -> str | list[str]:
     """evaluation.metrics as names."""
     return parse(metrics) if isinstance(metrics, str) else list(metrics)
-
-
-def no_pictures() -> dict[str, ndarray]:
-    """An evaluation without pictures."""
-    return {}

@@ -6,14 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import NamedTuple, Protocol
 
 from numpy import ndarray
 
-from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.callback import Callback, Callbacks
 from gan_cli.memory import resident
 from gan_cli.ranks.alone import ALONE, Ranks
 from gan_cli.training.driving import Course, drive
@@ -133,7 +133,7 @@ class Loop:
         ranks: Ranks = ALONE,
         stop: StopRequest | None = None,
     ) -> None:
-        self.trainer, self.plan, self.callbacks = trainer, plan, callbacks
+        self.trainer, self.plan, self.callbacks = trainer, plan, Callbacks(callbacks)
         self._draw, self._save_to, self._judge = draw, save, judge
         self._last_point = trainer.step if last_point is None else last_point
         self._ranks, self._stop = ranks, stop or StopRequest(ranks.echo)
@@ -158,16 +158,13 @@ class Loop:
             status = "interrupted"
             raise
         finally:
-            with ExitStack() as ends:  # each is told, whatever another one's end raises
-                for callback in reversed(self.callbacks):
-                    ends.callback(callback.end, self.trainer.step, status)
+            self.callbacks.end(self.trainer.step, status)
         return outcome
 
     def _run(self) -> Course[Outcome]:
         trainer, plan = self.trainer, self.plan
         begun = self._mark()
-        for callback in self.callbacks:
-            callback.start(trainer.step)
+        self.callbacks.start(trainer.step)
         if trainer.step == 0:
             self._show()
         give_up = self._catch_up()
@@ -175,8 +172,7 @@ class Loop:
             step = trainer.step + 1
             due = step % plan.log_every == 0
             yield due or step == plan.total
-            for callback in self.callbacks:
-                callback.stepped(step)
+            self.callbacks.stepped(step)
             if due:
                 self._log(ends_window=True)
             if step % plan.sample_every == 0:
@@ -228,14 +224,13 @@ class Loop:
         outputs = dict(trainer.window.outputs)
         if ends_window:  # before anyone is told, so that a callback's failure loses no point
             trainer.clear()
-        for callback in self.callbacks:
-            callback.logged(trainer.step, scalars | speed | resident(), outputs)
+        self.callbacks.logged(trainer.step, scalars | speed | resident(), outputs)
 
     def _show(self) -> None:
         with self._off_the_clock():
-            pictures = self._draw(self.trainer.step)
-            for callback in self.callbacks:
-                callback.drawn(self.trainer.step, pictures)
+            step, none = self.trainer.step, dict[str, ndarray]()
+            pictures = self.callbacks.attempt("pictures", lambda: self._draw(step), none)
+            self.callbacks.drawn(step, pictures)
 
     def _evaluate(self) -> str:
         """Why training shall end here, or nothing."""
@@ -253,6 +248,8 @@ class Loop:
     def _catch_up(self) -> str:
         """What an earlier start did not come to, or whose point is no longer in the curves."""
         step, every = self.trainer.step, self.plan.evaluate_every
+        if step > self._last_point and step and step % self.plan.sample_every == 0:
+            self._show()
         if self._judge is None or not every or step % every:
             return ""
         if self._judge.evaluated != step:
@@ -262,8 +259,7 @@ class Loop:
         return ""
 
     def _tell(self, verdict: Verdict) -> None:
-        for callback in self.callbacks:
-            callback.evaluated(self.trainer.step, verdict.figures, verdict.pictures)
+        self.callbacks.evaluated(self.trainer.step, verdict.figures, verdict.pictures)
 
     def _pause(self) -> None:
         if self._stop.signal is not None:
@@ -273,8 +269,7 @@ class Loop:
         with self._off_the_clock():
             self.trainer.window.average(self._ranks.average)
             self._save_to(keep)
-            for callback in self.callbacks:
-                callback.saved(self.trainer.step)
+            self.callbacks.saved(self.trainer.step)
 
     @contextmanager
     def _off_the_clock(self) -> Iterator[None]:

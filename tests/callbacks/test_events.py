@@ -55,6 +55,14 @@ def test_records_are_on_disk_without_flush_or_close(tmp_path: Path) -> None:
     file.close()
 
 
+@pytest.mark.parametrize("values", [[1e20, 1e20], [1e17], [1.0, np.nextafter(1.0, 2)]])
+def test_values_too_close_together_for_buckets_share_one(values: list[float]) -> None:
+    found = histogram("x", np.array(values))
+    assert found is not None
+    assert list(found.histo.bucket) == [len(values)]
+    assert found.histo.min <= found.histo.max < found.histo.bucket_limit[0]
+
+
 def test_appends_to_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"old\n")
     file = AppendedFile(tmp_path / "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_cli import evaluate
 from gan_cli.config.build import Trust
@@ -36,6 +38,7 @@ from gan_cli.training.evaluating import watch_of
 from gan_cli.training.past import pick_up
 from gan_cli.training.run import course
 from gan_cli.training.session import assemble
+from gan_cli.training.trainer import Trainer
 
 SMALL = ["model=gan", "network=mlp", "network.width=4", "network.depth=1", "data=gaussian_1d"]
 SMALL += ["data.points=200", "batch_size=4", "runtime.device=cpu", "runtime.threads=1"]
@@ -297,6 +300,32 @@ def test_other_settings_on_resume() -> None:
     assert state(run)["evaluation"]["best"]["step"] in (2, 4, 8)
     train("run", "steps=9", "evaluation.every=4", "evaluation.seed=1")
     assert state(run)["evaluation"]["best"]["value"] is None
+
+
+def pictures(run: RunFolder) -> dict[str, list[int]]:
+    """The steps of each picture that TensorBoard shows."""
+    shown = EventAccumulator(str(run.path), size_guidance={"images": 0}).Reload()
+    return {tag: [event.step for event in shown.Images(tag)] for tag in shown.Tags()["images"]}
+
+
+def test_pictures_of_a_resumed_step_between_points_of_the_curves_stay(monkeypatch) -> None:
+    often = ("steps=40", "log_every=3", "sample_every=7", "checkpoint.every=5")
+    overrides = (*often, "evaluation.every=35")
+    advance = Trainer.advance
+
+    def leave_a_copy(self: Trainer, measure: bool = False) -> None:
+        advance(self, measure)
+        if self.step == 36 and not Path("killed").exists():  # what a kill leaves
+            shutil.copytree("straight", "killed")
+
+    monkeypatch.setattr(Trainer, "advance", leave_a_copy)
+    straight, _ = train("straight", *overrides)
+    killed, _ = train("killed", *overrides)
+    expected = pictures(straight)
+    assert expected["samples/points"] == [0, 7, 14, 21, 28, 35, 40]
+    assert expected["metrics/dot"] == [0, 35]
+    assert pictures(killed) == expected
+    assert points(killed) == points(straight)
 
 
 def test_a_run_from_before_there_was_evaluation_goes_on() -> None:

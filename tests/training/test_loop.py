@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.errors import CheckpointError
 from gan_cli.model import Batch, Loss, Model, Phase
 from gan_cli.training.averaging import Average
 from gan_cli.training.loop import Loop, Plan
@@ -151,6 +152,69 @@ def test_an_error_reaches_the_callbacks_and_the_caller() -> None:
     with pytest.raises(FloatingPointError):
         loop.run()
     assert diary.events[-1] == ("end", 2, "failed")
+
+
+class Broken(Diary):
+    """Fails whenever it is told something."""
+
+    def __getattribute__(self, name: str):
+        if name in ("start", "stepped", "logged", "drawn", "saved", "end"):
+            return lambda *told: 1 / 0
+        return super().__getattribute__(name)
+
+
+class Fragile(Broken):
+    """What it does is needed."""
+
+    fatal = (ZeroDivisionError,)
+
+
+def test_what_only_watches_warns_once_and_the_run_goes_on(caplog) -> None:
+    _, loop, diary, kept = build()
+    _, other, expected, _ = build()
+    loop.callbacks.callbacks.insert(0, Broken())
+    assert loop.run().state == other.run().state == "finished"
+    assert diary.events == expected.events
+    assert kept[-1] == (10, False)
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["Broken: ZeroDivisionError: division by zero; training continues"]
+    assert caplog.records[0].exc_info is not None, "the log file has the traceback"
+
+
+def test_what_a_run_needs_ends_it() -> None:
+    _, loop, diary, _ = build()
+    loop.callbacks.callbacks.append(Fragile())
+    with pytest.raises(ZeroDivisionError):
+        loop.run()
+    assert diary.events[-1] == ("end", 0, "failed"), "told all the same"
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run() -> None:
+    _, loop, diary, _ = build()
+
+    def full(keep: bool) -> None:
+        raise CheckpointError("last.pt: cannot be written: No space left on device")
+
+    loop._save_to = full
+    with pytest.raises(CheckpointError):
+        loop.run()
+    assert diary.events[-1] == ("end", 6, "failed")
+
+
+def test_pictures_that_cannot_be_drawn_are_left_out(caplog) -> None:
+    _, loop, diary, _ = build()
+    drawn: list[dict] = []
+
+    def fail(step: int) -> dict[str, np.ndarray]:
+        if step == 5:
+            raise ValueError("math domain error")
+        return {}
+
+    diary.drawn = lambda step, pictures: drawn.append({step: pictures})
+    loop._draw = fail
+    assert loop.run().state == "finished"
+    assert drawn == [{0: {}}, {5: {}}, {10: {}}]
+    assert "pictures: ValueError: math domain error; training continues" in caplog.text
 
 
 def test_max_time_ends_the_run_as_finished() -> None:

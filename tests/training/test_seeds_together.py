@@ -16,7 +16,7 @@ from composing import SMALL
 from stacking import assert_close
 from torch import Tensor
 
-from gan_cli.callbacks.samples import Samples
+from gan_cli.callbacks.metrics import Metrics
 from gan_cli.config.composing import settings_of
 from gan_cli.config.overrides import Command, prepare
 from gan_cli.console import setup_logging
@@ -161,22 +161,22 @@ def test_one_that_diverges_ends_alone(
     monkeypatch.setattr(Ensemble, "advance", spoil)
     assert train_all(seeds(1, 2, 3), line_of()) == FAILED
     assert [status(f"s{n}")["status"] for n in (1, 2, 3)] == ["finished", "failed", "finished"]
-    assert "weights are NaN or infinite" in status("s2")["error"]
-    assert "seed=2: step 3: weights are NaN or infinite" in capsys.readouterr().err
+    assert "weights: NaN or infinite" in status("s2")["error"]
+    assert "seed=2: step 3: weights: NaN or infinite" in capsys.readouterr().err
     single = job("seed=3", name="single")
     assert train_settings(single.settings, line_of()) == DONE
     assert_close(state("single"), state("s3"))
 
 
 def test_one_whose_disk_is_full_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = Samples.drawn
+    logged = Metrics.logged
 
-    def full(self: Samples, step: int, pictures: Any) -> None:
-        if "s1" in self.folder.parts and step == 6:
+    def full(self: Metrics, step: int, *told: Any) -> None:
+        if "s1" in self.path.parts and step == 6:
             raise OSError(28, "No space left on device")
-        drawn(self, step, pictures)
+        logged(self, step, *told)
 
-    monkeypatch.setattr(Samples, "drawn", full)
+    monkeypatch.setattr(Metrics, "logged", full)
     assert train_all(seeds(1, 2), line_of()) == FAILED
     assert [status(f"s{n}")["status"] for n in (1, 2)] == ["failed", "finished"]
     assert "No space left" in Path("runs/s1/train.log").read_text()
