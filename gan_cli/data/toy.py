@@ -16,6 +16,9 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.errors import ConfigError
 
 SEED = 0x70
+LARGEST = 1e12  # of a coordinate: squares of points and their sums stay float32 numbers
+SMALLEST = 1e-12
+RESOLVED = 1e-6  # of a coordinate: float32 tells apart points that are some 1e-7 of it apart
 
 
 class Mixture(Dataset):
@@ -29,7 +32,9 @@ class Mixture(Dataset):
     def __init__(
         self, name: str, modes: Tensor, deviation: float, points: int, labelled: bool
     ) -> None:
-        _require("deviation", deviation, deviation > 0, "a positive number")
+        least = max(SMALLEST, RESOLVED * modes.abs().max().item())
+        fits = f"a number from {least:.3g} (below it, float32 blurs these modes) to {LARGEST:g}"
+        _require("deviation", deviation, least <= deviation <= LARGEST, fits)
         _require("points", points, points >= 1, "at least 1")
         generator = torch.Generator().manual_seed(SEED)
         chosen = torch.randint(len(modes), (points,), generator=generator)
@@ -55,7 +60,7 @@ class Gaussian1D(Mixture):
     """Points of N(mean, deviation^2) on the line, without labels."""
 
     def __init__(self, mean: float = 4.0, deviation: float = 0.5, points: int = 131072) -> None:
-        _require("mean", mean, True, "a number")
+        _require("mean", mean, abs(mean) <= LARGEST, f"a number from {-LARGEST:g} to {LARGEST:g}")
         modes = torch.tensor([[float(mean)]])
         super().__init__("gaussian_1d", modes, deviation, points, labelled=False)
 
@@ -67,9 +72,12 @@ class Mixture1D(Mixture):
         self, means: Sequence[float] = (-2.0, 2.0), deviation: float = 0.5, points: int = 131072
     ) -> None:
         shown = f"[{','.join(f'{mean:g}' for mean in means)}]"
-        finite = all(map(math.isfinite, means))
+        finite = all(abs(mean) <= LARGEST for mean in means)
         if not means or not finite or len(set(means)) < len(means):
-            raise ConfigError(f"data.means = {shown}: one or more different numbers are needed")
+            raise ConfigError(
+                f"data.means = {shown}: one or more different numbers are needed, each from "
+                f"{-LARGEST:g} to {LARGEST:g}"
+            )
         modes = torch.tensor(means, dtype=torch.float32).view(-1, 1)
         super().__init__("mixture_1d", modes, deviation, points, labelled=True)
 
@@ -81,7 +89,7 @@ class Ring(Mixture):
         self, modes: int = 8, radius: float = 1.0, deviation: float = 0.01, points: int = 131072
     ) -> None:
         _require("modes", modes, modes >= 1, "at least 1")
-        _require("radius", radius, radius > 0, "a positive number")
+        _require("radius", radius, 0 < radius <= LARGEST, f"a positive number up to {LARGEST:g}")
         angles = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
         circle = radius * torch.stack([angles.cos(), angles.sin()], dim=1)
         super().__init__("ring", circle.float(), deviation, points, labelled=True)
@@ -94,7 +102,7 @@ class Grid(Mixture):
         self, side: int = 5, spacing: float = 2.0, deviation: float = 0.05, points: int = 131072
     ) -> None:
         _require("side", side, side >= 1, "at least 1")
-        _require("spacing", spacing, spacing > 0, "a positive number")
+        _require("spacing", spacing, 0 < spacing <= LARGEST, f"a positive number up to {LARGEST:g}")
         line = (torch.arange(side) - (side - 1) / 2) * spacing
         lattice = torch.cartesian_prod(line, line).view(-1, 2)
         super().__init__("grid", lattice, deviation, points, labelled=True)

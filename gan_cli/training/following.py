@@ -72,8 +72,8 @@ def follow(session: Session, plan: Plan, judge: Judge | None, last_point: int | 
     """
 
     def refuse_divergence(keep: bool) -> None:
-        if not session.trainer.is_finite():
-            raise DivergenceError("weights are NaN or infinite")
+        if part := session.trainer.not_finite():
+            raise DivergenceError(f"{part}: NaN or infinite")
 
     def no_pictures(step: int) -> Mapping[str, ndarray]:
         return {}

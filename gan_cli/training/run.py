@@ -178,9 +178,9 @@ def pieces(
         log.info(f"runtime: {'; '.join(session.runtime.reasons)}")
 
     def save(keep: bool) -> None:
-        if not trainer.is_finite():
+        if part := trainer.not_finite():
             raise DivergenceError(
-                f"step {trainer.step}: weights are NaN or infinite and are not saved; the run "
+                f"step {trainer.step}: {part}: NaN or infinite, so the state is not saved; the run "
                 "has diverged. Try a lower optimizer.lr, or optimizer.clip_norm=1"
             )
         data = describe_data(session.dataset.spec, session.dataset.fingerprint)

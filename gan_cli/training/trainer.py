@@ -7,8 +7,9 @@ run is its weights, averaged weights, optimizers and step counter.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Any
@@ -154,10 +155,21 @@ class Trainer:
         """Begin the next stretch of the curves."""
         self.window.clear()
 
-    def is_finite(self) -> bool:
-        """Whether no weight is NaN or infinite; reads the device."""
-        total = nn.utils.get_total_norm([p.detach() for p in self.model.parameters()])
-        return bool(total.isfinite())
+    def not_finite(self) -> str:
+        """Which part of the state holds NaN or infinity, or nothing; reads the device."""
+        parts = {
+            "weights": self.model.parameters(),
+            "buffers": self.model.buffers(),
+            "averaged weights": self.average.values.values(),
+            "optimizer state": (
+                value
+                for player in self.players.values()
+                for state in player.optimizer.state.values()
+                for value in state.values()
+                if isinstance(value, Tensor)
+            ),
+        }
+        return next((name for name, values in parts.items() if not are_finite(values)), "")
 
     @contextmanager
     def sampling(self) -> Iterator[Model]:
@@ -190,6 +202,13 @@ class Trainer:
         for name, player in self.players.items():
             player.load_state(state["optimizers"][name])
         self.window.load_state_dict(state["window"], self.model.device)
+
+
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no entry of a floating-point tensor is NaN or infinite."""
+    floating = [t.detach() for t in tensors if t.is_floating_point() and t.numel()]
+    # The largest absolute value: squares of finite numbers may overflow.
+    return bool(nn.utils.get_total_norm(floating, math.inf).isfinite())
 
 
 def batches_per_step(phases: list[Phase]) -> Iterator[int]:

@@ -82,5 +82,5 @@ def test_a_packed_game_trains() -> None:
     game = ("model=gan", "network=pacgan", "network.discriminator_width=4", "model.packing=2")
     session = session_of(*game, "data=ring", "data.points=100")
     session.trainer.advance()
-    assert session.trainer.is_finite()
+    assert not session.trainer.not_finite()
     assert session.model.get_parameter("discriminator.first.weight").shape[1] == 4

@@ -124,4 +124,4 @@ def test_it_trains_in_any_precision(precision: str) -> None:
         "data.split=test",
     )
     session.trainer.advance()
-    assert session.trainer.is_finite()
+    assert not session.trainer.not_finite()

@@ -263,10 +263,35 @@ def test_another_setting_of_the_optimizer_is_not_undone_by_the_state() -> None:
 
 def test_weights_that_are_not_finite_are_noticed() -> None:
     trainer = trainer_of(gan())
-    assert trainer.is_finite()
+    assert not trainer.not_finite()
     with torch.no_grad():
         next(trainer.model.parameters()).view(-1)[0] = float("nan")
-    assert not trainer.is_finite()
+    assert trainer.not_finite() == "weights"
+
+
+@pytest.mark.parametrize("part", ["buffers", "averaged weights", "optimizer state"])
+def test_all_of_the_state_is_looked_at(part: str) -> None:
+    trainer = trainer_of(gan())
+    trainer.model.register_buffer("statistic", torch.ones(3))
+    trainer.model.register_buffer("empty", torch.empty(0))
+    trainer.advance()
+    moments = next(iter(trainer.players["generator"].optimizer.state.values()))
+    spoiled = {
+        "buffers": trainer.model.statistic,
+        "averaged weights": next(iter(trainer.average.values.values())),
+        "optimizer state": moments["exp_avg_sq"],
+    }
+    assert not trainer.not_finite()
+    with torch.no_grad():
+        spoiled[part].view(-1)[-1] = float("inf")
+    assert trainer.not_finite() == part
+
+
+def test_large_weights_are_finite_though_their_squares_are_not() -> None:
+    trainer = trainer_of(gan())
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(1e30)
+    assert not trainer.not_finite()
 
 
 def test_sampling_uses_averages_in_eval_mode_and_changes_nothing() -> None:
