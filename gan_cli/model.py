@@ -8,7 +8,8 @@ trainer alone owns zero_grad, backward, step, precision, clipping, freezing, ave
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -104,8 +105,10 @@ class Phase:
     loss: Callable[[Batch], Loss]  # a bound method of the model
     trains: tuple[nn.Module, ...]  # everything else is a constant in this phase
     repeat: int = 1  # times per step, each with a fresh batch (n_critic)
-    every: int = 1  # only on every so many-th step (lazy regularisation) ...
+    every: int = 1  # only on every so many-th step ...
     offset: int = 0  # ... those that leave this when divided by `every`
+    follows: str = ""  # a player: `every` counts its updates instead, and this comes right after
+    rescales: bool = False  # the optimizer makes up for these updates (see `build_players`)
     start: int = 0  # first step (pre-training schedules)
     stop: int | None = None  # first step without it
     optimizer: str = ""  # share another phase's optimizer; default: own
@@ -120,8 +123,43 @@ class Phase:
 
     def repeats(self, step: int) -> int:
         """How many updates this phase makes at `step` (counted from 0)."""
-        active = step >= self.start and (self.stop is None or step < self.stop)
-        return self.repeat if active and step % self.every == self.offset else 0
+        return self.repeat if self.active(step) and step % self.every == self.offset else 0
+
+    def active(self, step: int) -> bool:
+        """Whether `step` lies in [start, stop)."""
+        return step >= self.start and (self.stop is None or step < self.stop)
+
+    def made_before(self, step: int) -> int:
+        """How many updates this phase has made in all steps before `step`."""
+        end = step if self.stop is None else min(step, self.stop)
+        return self.repeat * max(0, self._turns(end) - self._turns(self.start))
+
+    def _turns(self, step: int) -> int:
+        """How many steps before `step` leave `offset` when divided by `every`."""
+        return max(0, -((self.offset - step) // self.every))
+
+
+def updates(phases: Sequence[Phase], step: int) -> Iterator[Phase]:
+    """The phases that `step` plays, in order, each as often as it makes updates.
+
+    A phase that follows a player comes after the player's updates number 0, `every`, 2 `every` ...,
+    counted from the run's beginning, wherever in a step they are.
+    """
+    followers = [phase for phase in phases if phase.follows and phase.active(step)]
+    made: Counter[str] = Counter()  # of the players that are followed, so far
+    for player in {phase.follows for phase in followers}:
+        own = (phase for phase in phases if phase.player == player and not phase.follows)
+        made[player] = sum(phase.made_before(step) for phase in own)
+    for phase in phases:
+        if phase.follows:
+            continue
+        due = [other for other in followers if other.follows == phase.player]
+        for _ in range(phase.repeats(step)):
+            yield phase
+            for other in due:
+                if made[phase.player] % other.every == other.offset:
+                    yield from [other] * other.repeat
+            made[phase.player] += 1
 
 
 @dataclass(frozen=True)

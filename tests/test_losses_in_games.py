@@ -40,7 +40,10 @@ def test_every_loss_trains_both_players(option: str) -> None:
 
 @pytest.mark.parametrize(
     ("option", "settings"),
-    [*((option, []) for option in groups.options("penalty")), ("orthogonal", ["penalty.every=2"])],
+    [
+        *((option, []) for option in groups.options("penalty")),
+        ("orthogonal", ["penalty.of=discriminator", "penalty.every=2"]),
+    ],
 )
 def test_every_penalty_trains_and_is_plotted(option: str, settings: list[str]) -> None:
     session = session_of(*GAME, "loss=hinge", f"penalty={option}", *settings)

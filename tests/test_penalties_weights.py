@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from composing import session_of
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.losses import Relativistic, Wasserstein
-from gan_cli.model import Batch, DataSpec
+from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.adversarial import verdicts
 from gan_cli.models.gan import GAN
 from gan_cli.networks.mlp import MLP
-from gan_cli.penalties import Orthogonal, Penalty
+from gan_cli.networks.normalising import normalise_spectrum
+from gan_cli.penalties import NoPenalty, Orthogonal, Penalty
 from gan_cli.priors import Gaussian
 
 W = torch.tensor([[1.0, 0.0], [1.0, 1.0]])  # W W^T = [[1, 1], [1, 2]]
@@ -103,6 +106,44 @@ def test_it_joins_the_discriminators_loss_or_has_a_phase_of_its_own(every: int) 
         torch.testing.assert_close(played.total, without.total)
         torch.testing.assert_close(alone.total, every * term)
         assert phases["critic_penalty"].every == every
+
+
+@pytest.mark.filterwarnings("ignore:loss = wasserstein with nothing")
+def test_it_joins_the_generators_loss_where_it_is_the_generators() -> None:
+    """As in Brock et al. 2019; the critic's loss then has none of it."""
+
+    def loss(game: GAN, name: str) -> Loss:
+        torch.manual_seed(1)
+        batch = Batch(torch.arange(8), lambda i: POINTS[i], lambda i: None)
+        return next(phase for phase in game.phases() if phase.name == name).loss(batch)
+
+    game, bare = gan(Orthogonal(weight=0.5, of="generator")), gan(NoPenalty())
+    term = game.penalty.regularise(game.generator)
+    assert term.item() > 0
+    torch.testing.assert_close(loss(game, "generator").total, loss(bare, "generator").total + term)
+    torch.testing.assert_close(loss(game, "generator").logs["penalty/orthogonal"], term.detach())
+    torch.testing.assert_close(loss(game, "critic").total, loss(bare, "critic").total)
+    assert "penalty/orthogonal" not in loss(game, "critic").logs
+
+
+def test_the_generators_has_no_lazy_form_and_needs_a_generator() -> None:
+    with pytest.raises(ValueError, match=r"every = 4: must be 1 with penalty.of = generator; set"):
+        Orthogonal(every=4, of="generator")
+    with pytest.raises(
+        ConfigError, match=r"penalty.of = generator: this game has no generator; se"
+    ):
+        session_of("model=energy", "data=mnist", "data.split=test", "penalty=orthogonal")
+
+
+def test_embeddings_of_classes_are_left_alone() -> None:
+    """With spectral norm too, where the embedding's own weight is the parametrization's."""
+    torch.manual_seed(0)
+    table, weight = nn.Embedding(3, 4), nn.Linear(4, 4)
+    both = nn.ModuleList([table, weight])
+    alone = Orthogonal(weight=1.0).regularise(weight)
+    torch.testing.assert_close(Orthogonal(weight=1.0).regularise(both), alone)
+    normalise_spectrum(table)
+    torch.testing.assert_close(Orthogonal(weight=1.0).regularise(both), alone)
 
 
 def test_verdicts_of_losses_that_compare_are_about_pairs() -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, Loss, Phase, nothing
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
@@ -60,7 +61,7 @@ def judged(
     real, fake = outputs
     total = loss.discriminator(real, fake)
     logs = verdicts(loss, real, fake)
-    if penalty.name and penalty.every == 1:
+    if penalty.name and penalty.every == 1 and not penalty.on_weights:
         term = penalty(score, *samples)
         logs[f"penalty/{penalty.name}"] = term.detach()
         total = total + term
@@ -68,18 +69,19 @@ def judged(
 
 
 def lazy(penalty: Penalty, term: Tensor) -> Loss:
-    """The loss of a phase that applies the penalty alone, on every n-th step, n times as strong."""
+    """The loss of a phase that applies the penalty alone, n times as strong, every n updates."""
     return Loss(penalty.every * term, {f"penalty/{penalty.name}": term.detach()})
 
 
-def regularised(game: Judging, play: Callable[[Batch], Loss]) -> Callable[[Batch], Loss]:
-    """A loss of the discriminator's with the penalty on its weights, where it has such a one."""
-    penalty = game.penalty
-    if not penalty.on_weights:
+def regularised(
+    penalty: Penalty, of: str, network: nn.Module, play: Callable[[Batch], Loss]
+) -> Callable[[Batch], Loss]:
+    """A player's loss with the penalty on the weights of its network, where there is such a one."""
+    if not penalty.on_weights or penalty.of != of:
         return play
 
     def loss(batch: Batch) -> Loss:
-        played, term = play(batch), penalty.regularise(game.discriminator)
+        played, term = play(batch), penalty.regularise(network)
         logs = {**played.logs, f"penalty/{penalty.name}": term.detach()}
         return played._replace(total=played.total + penalty.every * term, logs=logs)
 
@@ -169,6 +171,10 @@ def judging_phases(
         turn: it plays on every so many-th step.
     """
     penalty, trains = game.penalty, discriminator.trains
+    if penalty.of == "generator" and not hasattr(game, "generator"):
+        raise ConfigError(
+            "penalty.of = generator: this game has no generator; set penalty.of=discriminator"
+        )
 
     def constrain() -> None:
         penalty.constrain(game.discriminator)
@@ -176,16 +182,25 @@ def judging_phases(
 
     repeat, loss = discriminator.steps, game.discriminator_loss
     if penalty.every == 1:
-        loss = regularised(game, loss)
+        loss = regularised(penalty, "discriminator", game.discriminator, loss)
     play = Phase(player, loss, trains, repeat=repeat, every=turn, after=constrain, shares=shares)
     phases = [play]
     if burst:
         phases.append(replace(play, repeat=burst - repeat, stop=25))
         phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
     if penalty.name and penalty.every > 1:
-        name, every = f"{player}_penalty", penalty.every * turn
-        loss = regularised(game, game.penalty_loss)
-        phases.append(Phase(name, loss, trains, every=every, optimizer=player, after=constrain))
+        phases.append(
+            Phase(
+                f"{player}_penalty",
+                regularised(penalty, "discriminator", game.discriminator, game.penalty_loss),
+                trains,
+                every=penalty.every,
+                follows=player,
+                rescales=penalty.rescale,
+                optimizer=player,
+                after=constrain,
+            )
+        )
     return phases
 
 
@@ -215,7 +230,7 @@ def phases_of(
     phases = judging_phases(game, game.loss.player, discriminator, burst, shares, turn)
     reply = Phase(
         "generator",
-        game.generator_loss,
+        regularised(game.penalty, "generator", game.generator, game.generator_loss),
         generator.trains,
         repeat=generator.steps,
         every=turn,

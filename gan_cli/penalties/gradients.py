@@ -50,8 +50,10 @@ class GradientPenalty(Penalty):
     lipschitz = True
     per_sample = True
 
-    def __init__(self, weight: float = 10.0, target: float = 1.0, every: int = 1) -> None:
-        super().__init__(weight, every)
+    def __init__(
+        self, weight: float = 10.0, target: float = 1.0, every: int = 1, rescale: bool = False
+    ) -> None:
+        super().__init__(weight, every, rescale)
         if target < 0:
             raise ValueError(f"target = {target}: must not be negative")
         self.target = target
@@ -71,8 +73,8 @@ class OneSidedGradientPenalty(Penalty):
     lipschitz = True
     per_sample = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        super().__init__(weight, every)
+    def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
+        super().__init__(weight, every, rescale)
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         norm = gradient_norm(score, between(real, fake))
@@ -89,8 +91,8 @@ class ZeroCentred(Penalty):
     lipschitz = True
     per_sample = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        super().__init__(weight, every)
+    def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
+        super().__init__(weight, every, rescale)
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         return self.weight * squared_gradient_norm(score, between(real, fake)).mean()
@@ -102,8 +104,8 @@ class R1(Penalty):
     name = "r1"
     per_sample = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        super().__init__(weight, every)
+    def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
+        super().__init__(weight, every, rescale)
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * self.weight * squared_gradient_norm(score, real).mean()
@@ -119,8 +121,8 @@ class R1R2(Penalty):
     name = "r1_r2"
     per_sample = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        super().__init__(weight, every)
+    def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
+        super().__init__(weight, every, rescale)
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         at_real = squared_gradient_norm(score, real).mean()
@@ -139,6 +141,7 @@ class DRAGAN(Penalty):
         target: k there.
         spread: of the noise, in deviations of the data.
         every: as in `Penalty`.
+        rescale: as there.
     """
 
     name = "dragan"
@@ -146,9 +149,14 @@ class DRAGAN(Penalty):
     whole_batch = True  # the deviation s
 
     def __init__(
-        self, weight: float = 10.0, target: float = 1.0, spread: float = 0.5, every: int = 1
+        self,
+        weight: float = 10.0,
+        target: float = 1.0,
+        spread: float = 0.5,
+        every: int = 1,
+        rescale: bool = False,
     ) -> None:
-        super().__init__(weight, every)
+        super().__init__(weight, every, rescale)
         if target < 0:
             raise ValueError(f"target = {target}: must not be negative")
         if spread < 0:

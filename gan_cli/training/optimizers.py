@@ -129,15 +129,34 @@ def build_players(
             and `clip_norm`.
         construct: builds an optimizer from its `_target_` and arguments.
         total: steps of the whole run.
+
+    Where a phase `rescales`, its `repeat` updates after every `every` of the player's are made up
+    for: the learning rate is times every / (every + repeat), Adam's betas are to that power.
     """
     players = {}
-    for name, parameters in players_of(model.phases()).items():
+    phases = model.phases()
+    for name, parameters in players_of(phases).items():
         node = dict(settings[name])
         own = {key: node.pop(key) for key in ("schedule", "warmup", "clip_norm") if key in node}
         optimizer = construct(node, parameters)
-        rate = optimizer.defaults["lr"]
-        players[name] = Player(name, optimizer, parameters, float(rate), **own, total=total)
+        rate = float(optimizer.defaults["lr"])
+        for phase in phases:
+            if phase.rescales and phase.player == name:
+                share = phase.every / (phase.every + phase.repeat)
+                rate *= share
+                rescale_betas(optimizer, share)
+        players[name] = Player(name, optimizer, parameters, rate, **own, total=total)
     return players
+
+
+def rescale_betas(optimizer: Optimizer, share: float) -> None:
+    """Take Adam's betas to a power, so that its means forget as much in more updates.
+
+    Karras et al. 2020, appendix B. Optimizers without betas stay as they are.
+    """
+    for settings in (optimizer.defaults, *optimizer.param_groups):
+        if "betas" in settings:
+            settings["betas"] = tuple(beta**share for beta in settings["betas"])
 
 
 def fused(target: type, device: torch.device, given: Collection[str] = ()) -> dict[str, bool]:

@@ -108,7 +108,10 @@ def show(
     names = {id(module): name for name, module in model.named_children()}
     for phase in model.phases():
         often = f"{phase.repeat} x" if phase.repeat > 1 else "once"
-        often += f" every {phase.every} steps" if phase.every > 1 else " a step"
+        if phase.follows:
+            often += f" every {phase.every} updates of {phase.follows}"
+        else:
+            often += f" every {phase.every} steps" if phase.every > 1 else " a step"
         if phase.start or phase.stop is not None:
             often += f", steps {phase.start} to {phase.stop if phase.stop is not None else 'end'}"
         trains = ", ".join(names.get(id(module), type(module).__name__) for module in phase.trains)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_cli.model import Batch, Model, Phase
+from gan_cli.model import Batch, Model, Phase, updates
 from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.averaging import Average
 from gan_cli.training.freezing import Focus
@@ -98,10 +98,10 @@ class Trainer:
         """The updates of the step, in order; a player's i-th one has the step's i-th batch."""
         turns: list[Turn] = []
         used: Counter[str] = Counter()
-        for phase, focus in zip(self._phases, self._focus, strict=True):
-            for _ in range(phase.repeats(self.step)):
-                turns.append(Turn(phase, focus, used[phase.player]))
-                used[phase.player] += 1
+        focus = {id(phase): one for phase, one in zip(self._phases, self._focus, strict=True)}
+        for phase in updates(self._phases, self.step):
+            turns.append(Turn(phase, focus[id(phase)], used[phase.player]))
+            used[phase.player] += 1
         return turns
 
     def play(self, turns: Sequence[Turn], batches: Sequence[Batch], measure: bool) -> None:
@@ -215,10 +215,8 @@ def batches_per_step(phases: list[Phase]) -> Iterator[int]:
     """How many batches each step uses, from step 0 on: as many as its hungriest player."""
     step = 0
     while True:
-        used: dict[str, int] = {}
-        for phase in phases:
-            used[phase.player] = used.get(phase.player, 0) + phase.repeats(step)
-        yield max(used.values())
+        used = Counter(phase.player for phase in updates(phases, step))
+        yield max(used.values(), default=0)
         step += 1
 
 

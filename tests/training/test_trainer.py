@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.losses import NonSaturating
-from gan_cli.model import Batch, DataSpec, Loss, Model, Phase
+from gan_cli.model import Batch, DataSpec, Loss, Model, Phase, updates
 from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.penalties import R1, NoPenalty
@@ -112,6 +112,87 @@ def test_batches_per_step_follow_the_hungriest_player() -> None:
     )
     counts = batches_per_step(model.phases())
     assert [next(counts) for _ in range(4)] == [5, 2, 5, 2]
+
+
+def test_a_phase_that_follows_a_player_counts_its_updates_and_comes_right_after() -> None:
+    """Updates 0, 3, 6 ... of d's, whichever of its phases makes them; batches are fresh ones."""
+    model = Counting(
+        [
+            {"name": "d", "repeat": 2},
+            {"name": "d_more", "repeat": 3, "stop": 1, "optimizer": "d"},
+            {"name": "lazy", "every": 3, "follows": "d", "optimizer": "d"},
+            {"name": "g", "net": "b"},
+        ]
+    )
+    trainer = trainer_of(model)
+    trainer.advance()
+    names = ["d", "lazy", "d", "d_more", "d_more", "lazy", "d_more"]
+    assert model.played() == [*((name, k) for k, name in enumerate(names)), ("g", 0)]
+    trainer.advance()
+    assert model.played() == [("d", 7), ("d", 8), ("lazy", 9), ("g", 7)]
+    counts = batches_per_step(model.phases())
+    assert [next(counts) for _ in range(4)] == [7, 3, 2, 3]
+
+
+@pytest.mark.parametrize("every", [2, 4, 16])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"d_steps": 5},
+        {"d_burst": 100},
+        {"d_steps": 3, "d_burst": 7},
+        {"d_steps": 2, "g_steps": 3},
+        {"schedule": "alternate", "d_steps": 3},
+    ],
+    ids=str,
+)
+def test_a_lazy_penalty_weighs_as_much_for_each_update_as_one_that_is_always_there(
+    every: int, settings: dict
+) -> None:
+    """Its factors over all updates so far are their number, but for those not yet paid off."""
+    model = gan(penalty=R1(every=every), **settings)
+    made, weight = 0, 0
+    for step in range(530):
+        for phase in updates(model.phases(), step):
+            made += phase.name == "discriminator"
+            weight += every * (phase.name == "discriminator_penalty")
+            if phase.player == "discriminator":
+                assert 0 <= weight - made < every or phase.name == "discriminator"
+        assert weight == -(-made // every) * every
+
+
+def test_what_a_phase_has_made_before_a_step_is_the_sum_of_its_updates_there() -> None:
+    def none(batch: Batch) -> Loss:
+        raise AssertionError("it is not played")
+
+    for phase in (
+        Phase("one", none, (), repeat=3),
+        Phase("one", none, (), every=2, offset=1),
+        Phase("one", none, (), start=25, every=10, repeat=4),
+        Phase("one", none, (), start=3, stop=17, every=5, offset=2),
+        Phase("one", none, (), start=9, stop=9),
+    ):
+        counts = [phase.repeats(step) for step in range(60)]
+        assert [phase.made_before(step) for step in range(60)] == [
+            sum(counts[:step]) for step in range(60)
+        ]
+
+
+def test_the_optimizer_makes_up_for_lazy_penalties_where_that_is_asked_for() -> None:
+    """Karras et al. 2020, appendix B, with n = 16: rate and betas of 16 / 17 as many updates."""
+    plain = trainer_of(gan(penalty=R1(every=16)), betas=(0.5, 0.99)).players
+    changed = trainer_of(gan(penalty=R1(every=16, rescale=True)), betas=(0.5, 0.99)).players
+    share = 16 / 17
+    assert plain["discriminator"].rate == 0.01
+    assert changed["discriminator"].rate == pytest.approx(0.01 * share)
+    betas = changed["discriminator"].optimizer.param_groups[0]["betas"]
+    assert betas == pytest.approx((0.5**share, 0.99**share))
+    assert changed["discriminator"].optimizer.defaults["betas"] == betas
+    assert changed["generator"].rate == 0.01
+    assert changed["generator"].optimizer.param_groups[0]["betas"] == (0.5, 0.99)
+    always = trainer_of(gan(penalty=R1(rescale=True)), betas=(0.5, 0.99)).players
+    assert always["discriminator"].rate == 0.01
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
