@@ -11,8 +11,10 @@ import pytest
 from test_train import gan_train, start
 from waiting import PATIENCE, wait_for
 
+from gan_cli.errors import ConfigError
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
+from gan_cli.train import compose
 
 TOY = ["model=gan", "data=ring", "batch_size=8", "network.width=8", "runtime.device=cpu"]
 
@@ -85,3 +87,33 @@ def test_a_dry_run_lists_jobs_and_makes_nothing(tmp_path: Path) -> None:
     said = gan_train("-m", *TOY, "seed=range(3)", "dry_run=true", cwd=tmp_path)
     assert said.count("waiting") == 3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["seed=range(0,0)"], "seed = range(0,0): has no value, so there is nothing to run"),
+        (["model=glob(xyz*)", "seed=1,2"], "model = glob(xyz*): fits none of acgan, autoencoder"),
+    ],
+)
+def test_a_sweep_without_jobs_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gan-train"])
+    with pytest.raises(ConfigError) as refused:
+        compose(["-m", *TOY[1:], *values])
+    assert str(refused.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_are_equal_are_one_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gan-train"])
+    equal = ["seed=1,1", "model=gan,gan", "optimizer.lr=1e-3,0.001"]
+    assert compose(["-m", *TOY[1:], *equal, "dry_run=true"]) == 0
+    said = capsys.readouterr()
+    assert "1 jobs" in said.out
+    assert "seed=1 model=gan optimizer.lr=0.001: asked for more than once" in said.err

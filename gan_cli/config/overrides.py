@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from gan_cli.config import groups, switches
@@ -22,9 +23,13 @@ from gan_cli.errors import ConfigError
 __all__ = ["CONF", "Command", "explain", "open_path", "prepare"]
 
 OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|)(?P<key>[^=~+][^=]*)=(?P<value>.*)", re.DOTALL)
-# Values that have a grammar of their own are left alone: quoted text, lists, sweeps, functions,
+# Values that have a grammar of their own are left alone: quoted text, lists, functions,
 # interpolations. Any other that holds a character outside of Hydra's alphabet is plain text.
-STRUCTURED = re.compile(r"""['"\[\]{},]|^\w+\s*\(.*\)$|\$\{""")
+SWEEPS = "choice|glob|interval|range|shuffle|tag"
+FUNCTIONS = f"{SWEEPS}|bool|float|int|sort|str"
+STRUCTURED = re.compile(rf"""['"\[\]{{}}]|\\,|^\s*(?:{FUNCTIONS})\s*\(.*\)\s*$|\$\{{""", re.DOTALL)
+SWEEP = re.compile(rf"\s*(?:{SWEEPS})\s*\(")
+NOT_BESIDE = "a range, choice or glob cannot stand beside other values; write each value by itself"
 ALPHABET = re.compile(r"[\w/\-+.$%*@?|: \t\\]*", re.ASCII)
 
 
@@ -121,6 +126,8 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     group = key.partition("@")[0]
     if group == "hydra" or group.startswith(("hydra.", "hydra/")):
         return [override], []
+    if len(parts := _parts(value)) > 1 and any(map(SWEEP.match, parts)):
+        return [], [f"{key} = {value}: {NOT_BESIDE}"]
     if group == key and "/" not in key and not groups.is_group(group, folders):
         return [f"++{key}={_quoted(value)}"], []
     if value == "null" == groups.defaults().get(key):
@@ -132,6 +139,39 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
 
 
 def _quoted(value: str) -> str:
+    """A value for Hydra; of several, with commas between, each by itself."""
+    parts = _parts(value)
+    if len(parts) == 1:
+        return _quoted_part(value)
+    return ",".join(_quoted_part(part.strip()) for part in parts)
+
+
+def _parts(value: str) -> list[str]:
+    """`value` cut at the commas outside of quotes and brackets."""
+    cuts, depth, at = [-1], 0, 0
+    while at < len(value):
+        character = value[at]
+        if character == "\\":
+            at += 1  # the next one means itself
+        elif character in "'\"":
+            at = _closing(value, at)
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth = max(0, depth - 1)
+        elif character == "," and depth == 0:
+            cuts.append(at)
+        at += 1
+    return [value[a + 1 : b] for a, b in pairwise([*cuts, len(value)])]
+
+
+def _closing(value: str, at: int) -> int:
+    """Where the quote that opens at `at` closes, or the end."""
+    found = re.compile(rf"(?<!\\)(?:\\\\)*{value[at]}").search(value, at + 1)
+    return len(value) if found is None else found.end() - 1
+
+
+def _quoted_part(value: str) -> str:
     if value.startswith("~/"):
         value = str(Path(value).expanduser())
     if STRUCTURED.search(value) or ALPHABET.fullmatch(value):

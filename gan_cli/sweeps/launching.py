@@ -21,7 +21,7 @@ from gan_cli.sweeps.board import board_for, failures
 from gan_cli.sweeps.course import GRACE, Course
 from gan_cli.sweeps.index import Entry, Index, locked
 from gan_cli.sweeps.naming import sweep_name, telling
-from gan_cli.sweeps.planning import Job, enter, plan, standing
+from gan_cli.sweeps.planning import Job, enter, once, plan, standing
 from gan_cli.sweeps.slots import Slots
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def run(request: Request, means: Means) -> None:
     setup_logging(None)
     place = request.place
     line = command.get()
-    jobs = plan(request.settings_of, request.jobs, request.swept, place, options(line))
+    wanted = once(request.jobs, request.swept)
+    jobs = plan(request.settings_of, wanted, request.swept, place, options(line))
     if request.dry_run:
         show(jobs, Index(place))
         return

@@ -48,7 +48,9 @@ def job_name(overrides: Sequence[str], swept: Sequence[str]) -> str:
             last = key.rpartition(".")[2]
             words = bool(value) and not re.search(r"\d", (value or "")[:1])
             values.append(str(value) if words else f"{last}{value}")
-    return f"{_plain('-'.join(values) or 'one')}-{_hash(telling(overrides))}"
+    told = telling(overrides)
+    apart = [o for o in map(typed, overrides) if split(o)[0] in swept and o not in told]
+    return f"{_plain('-'.join(values) or 'one')}-{_hash([*told, *sorted(apart)])}"
 
 
 def _plain(text: str) -> str:

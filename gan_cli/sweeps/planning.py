@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from gan_cli.runs.folder import FAILED, FINISHED, UNKNOWN, RunFolder
 from gan_cli.sweeps.index import WAITING, Entry, Index
 from gan_cli.sweeps.naming import job_name, typed
 
+log = logging.getLogger(__name__)
 PLACES = ("run.dir", "run.name")
 
 
@@ -59,8 +62,7 @@ def plan(
     faults: dict[str, list[str]] = {}
     taken: dict[Path, str] = {}
     for one in overrides:
-        said = [typed(override) for override in one]
-        own = " ".join(text for text in said if split(text)[0] in swept) or "its one job"
+        own = varied(one, swept)
         try:
             settings = settings_of(one)
             job = _job(settings, one, swept, folder, options)
@@ -79,6 +81,22 @@ def plan(
         lines = (_located(line, named, len(overrides)) for line, named in faults.items())
         raise ConfigError("\n".join(lines))
     return list(jobs.values())
+
+
+def once(overrides: Sequence[Sequence[str]], swept: Sequence[str]) -> list[tuple[str, ...]]:
+    """The overrides of each job, once; warns of those that were asked for several times."""
+    counts = Counter(tuple(one) for one in overrides)
+    again = [varied(one, swept) for one, count in counts.items() if count > 1]
+    if again:
+        more = f", and {len(again) - 1} other jobs" if len(again) > 1 else ""
+        log.warning(f"{again[0]}{more}: asked for more than once, and run once")
+    return list(counts)
+
+
+def varied(overrides: Sequence[str], swept: Sequence[str]) -> str:
+    """What sets a job apart from the others."""
+    said = [text for text in map(typed, overrides) if split(text)[0] in swept]
+    return " ".join(said) or "its one job"
 
 
 def _located(line: str, named: Sequence[str], jobs: int) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config.overrides import CONF, explain, open_path, prepare
@@ -93,6 +96,26 @@ def test_values_are_forced_and_groups_are_not(typed: str, for_hydra: str) -> Non
 )
 def test_values_survive_hydra(typed: str, key: str, value: object) -> None:
     assert OmegaConf.select(composed(typed), key) == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("d,dü", ["d", "dü"]),
+        ("a=b,a#b, (1),photos (1)", ["a=b", "a#b", "(1)", "photos (1)"]),
+        ("~/x,a;b,a&b", [str(Path.home() / "x"), "a;b", "a&b"]),
+        ("'a,b',d", ["a,b", "d"]),
+        (r"a\,b,ü,'it\'s'", ["a,b", "ü", "it's"]),
+        ("[a,b],[c]", [["a", "b"], ["c"]]),
+        ("choice(a,b)", ["a", "b"]),
+        ("range(1,3)", [1, 2]),
+        ("1,x", [1, "x"]),
+    ],
+)
+def test_each_of_several_values_takes_what_one_alone_takes(typed: str, values: list[Any]) -> None:
+    overrides = OverridesParser.create().parse_overrides(prepare([f"data.root={typed}"]).argv)
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    assert [composed(*job).data.root for job in jobs] == values
 
 
 def test_nothing_is_chosen_by_experiment_null() -> None:
@@ -205,6 +228,16 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (
             ["seed=range(3)"],
             "seed = range(3): several values; add -m to run one job per value",
+        ),
+        (
+            ["-m", "seed=range(1,3),5"],
+            "seed = range(1,3),5: a range, choice or glob cannot stand beside other values; write "
+            "each value by itself",
+        ),
+        (
+            ["-m", "model=glob(d*),wgan"],
+            "model = glob(d*),wgan: a range, choice or glob cannot stand beside other values; "
+            "write each value by itself",
         ),
         (
             ["loss=hinge,minimax"],

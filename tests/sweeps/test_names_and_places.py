@@ -43,6 +43,11 @@ def test_job_s_names_tell_their_overrides_apart() -> None:
     assert len(names) == 2
 
 
+def test_jobs_have_names_of_their_own_whatever_sets_them_apart() -> None:
+    names = {job_name(["seed=1", f"run.root={root}"], ["run.root"]) for root in ("d", "'dü'")}
+    assert len(names) == 2
+
+
 def test_how_many_at_once() -> None:
     assert at_once(None, 10, ["0", "1"], 1) == 2
     assert at_once(None, 10, ["0", "1"], 2) == 1

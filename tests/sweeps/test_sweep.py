@@ -134,6 +134,17 @@ def test_faults_of_any_job_are_found_before_the_first_one_starts(sweep: Sweep) -
     assert not sweep.place.exists()
 
 
+def test_a_job_that_is_asked_for_twice_is_run_once(
+    sweep: Sweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = ["act=finish", "seed=1"]
+    sweep.run("finish", jobs=[job, ["act=finish", "seed=2"], job])
+    assert sweep.states == ["finished", "finished"]
+    said = capfd.readouterr().err
+    assert "act=finish seed=1: asked for more than once, and run once" in said
+    assert "2 of 2 jobs finished" in said
+
+
 def test_a_dry_run_lists_the_jobs(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     sweep.run("finish")
     sweep.run("finish", "fail", dry_run=True)
