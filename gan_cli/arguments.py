@@ -3,7 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+
+EMPTY = "; a variable of the shell that is not set?"
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's options, with examples below. An empty argument is an error.
+
+    It is what an unset variable of the shell leaves, and would mean the current folder or all runs.
+    """
+
+    def __init__(self, prog: str, description: str, examples: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def parse_args(  # type: ignore[override] - without a namespace, which nobody gives
+        self, args: Sequence[str] | None = None
+    ) -> argparse.Namespace:
+        """The options; ends the program where they cannot be used."""
+        words = list(sys.argv[1:] if args is None else args)
+        for place, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if not word.strip() or (word.startswith("--") and equals and not value.strip()):
+                behind = option if word.strip() else words[place - 1] if place else self.prog
+                self.error(
+                    f"the argument {'of' if word.strip() else 'behind'} {behind} is empty{EMPTY}"
+                )
+        return super().parse_args(words)
 
 
 def whole(least: int) -> Callable[[str], int]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gan_cli.arguments import add_model_options, whole
+from gan_cli.arguments import Parser, add_model_options, whole
 
 EXAMPLES = """\
 examples:
@@ -23,12 +23,7 @@ checkpoint, the data, the seed and the number of samples: not on --batch-size.
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="gan-eval",
-        description="Evaluate runs.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = Parser("gan-eval", "Evaluate runs.", EXAMPLES)
     add = made.add_argument
     add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it; several may be given")
     add("--metrics", default="auto", metavar="LIST", help="names, auto (default), all, or list")

@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from gan_cli.arguments import Parser
+
 EXAMPLES = """\
 examples:
   gan-runs                                            all below runs/, oldest first
@@ -40,11 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def options_of(words: list[str]) -> argparse.Namespace:
     """The command line; a folder that is called as a command is written ./tag."""
     what = words.pop(0) if words and words[0] in COMMANDS else "list"
-    parser = argparse.ArgumentParser(
-        prog="gan-runs" if what == "list" else f"gan-runs {what}",
-        description="List, find, tag, compare and remove runs.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "gan-runs" if what == "list" else f"gan-runs {what}",
+        "List, find, tag, compare and remove runs.",
+        EXAMPLES,
     )
     add = parser.add_argument
     condition = "such as 'model=wgan and metrics.fid<20'"

@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from gan_cli.arguments import Parser
+
 EXAMPLES = """\
 examples:
   gan-report                              all below runs/: a table here, and report.html
@@ -21,12 +23,7 @@ intervals and tests come about.
 
 def parser(program: str = "gan-report") -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog=program,
-        description="Compare runs: what differs, what is better, and how surely.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = Parser(program, "Compare runs: what differs, what is better, and how surely.", EXAMPLES)
     add = made.add_argument
     add(
         "runs",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gan_cli.arguments import add_model_options, whole
+from gan_cli.arguments import Parser, add_model_options, whole
 
 EXAMPLES = """\
 examples:
@@ -24,12 +24,7 @@ Points (toy data) become a plot, and with -n or an --out that ends in .csv a tab
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="gan-sample",
-        description="Draw samples from a run.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = Parser("gan-sample", "Draw samples from a run.", EXAMPLES)
     add = made.add_argument
     add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it")
     add("-n", "--number", type=whole(1), metavar="N", help="how many samples, or pairs of latents")

@@ -119,6 +119,8 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     """What to give to Hydra instead of an override, and what is wrong with it."""
     if override.startswith("~"):
         return [override], []
+    if not override.strip():
+        return [], ["an argument is empty; a variable of the shell that is not set?"]
     match = OVERRIDE.fullmatch(override)
     if match is None:
         return [], [_no_assignment(override, folders)]

@@ -25,6 +25,8 @@ def locate(path: Path | str) -> Path:
     Raises:
         CheckpointError: there is none; the message names the nearest ones.
     """
+    if not str(path).strip():  # `Path("")` would be the current folder
+        raise CheckpointError("a run folder must be named; what was given is empty")
     path = Path(path)
     if is_run(path):
         return path

@@ -1,0 +1,64 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from run_folders import write_run
+
+from gan_cli import evaluate, manage, report, sample
+from gan_cli.config.overrides import prepare
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.runs.folder import find
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (manage.main, ["remove", "{}", "--yes"]),
+        (manage.main, ["remove", "--where", "{}", "--yes"]),
+        (manage.main, ["remove", "--where={}", "--yes"]),
+        (manage.main, ["{}"]),
+        (manage.main, ["--where", "{}"]),
+        (manage.main, ["tag", "{}", "x"]),
+        (manage.main, ["compare", "runs/a", "{}"]),
+        (report.main, ["{}"]),
+        (report.main, ["--json={}"]),
+        (report.watch, ["{}"]),
+        (sample.main, ["{}"]),
+        (sample.main, ["runs/a", "--out", "{}"]),
+        (evaluate.main, ["{}"]),
+        (evaluate.main, ["runs/a", "--data-root", "{}"]),
+    ],
+)
+def test_an_empty_argument_is_an_error_in_every_command(
+    command: Callable[[list[str]], None],
+    words: list[str],
+    empty: str,
+    tmp_path,
+    monkeypatch,
+    capsys,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = write_run(Path("runs/a"), "model=gan")
+    with pytest.raises(SystemExit) as exit_:
+        command([word.format(empty) for word in words])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == 2
+    assert "is empty; a variable of the shell that is not set?" in err
+    assert not out
+    assert run.config.exists()
+
+
+def test_an_empty_argument_is_an_error_in_training() -> None:
+    with pytest.raises(ConfigError, match="an argument is empty; a variable of the shell"):
+        prepare(["model=gan", ""])
+
+
+def test_an_empty_name_is_no_run_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(write_run(tmp_path / "run", "model=gan").path)
+    with pytest.raises(CheckpointError, match="a run folder must be named"):
+        find("")
