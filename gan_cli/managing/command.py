@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import shutil
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
 from gan_cli import duration
-from gan_cli.atomic import cannot_write
-from gan_cli.config.wording import hint, show
+from gan_cli.config.wording import show
 from gan_cli.console import setup_logging
-from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.errors import ConfigError
 from gan_cli.evaluation.telling import number
-from gan_cli.exits import DONE, FAILED
-from gan_cli.managing.listed import Listed, read_tags, write_tags
+from gan_cli.exits import DONE
+from gan_cli.managing.listed import Listed, bytes_shown, read_tags, require, write_tags
+from gan_cli.managing.removal import remove
 from gan_cli.managing.where import Value, parse
 from gan_cli.reporting.gathering import Gatherer
 from gan_cli.reporting.terminal import COLOURS, screen
@@ -30,7 +27,6 @@ from gan_cli.runs.resume import differences
 
 log = logging.getLogger(__name__)
 MOST_FAULTS = 12  # that are named below a list
-UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -111,19 +107,6 @@ def matching(root: str | None, where: str | None) -> list[Listed]:
     return [one for one in found if condition.test(one)]
 
 
-def require(key: str, found: Sequence[Listed], where: str) -> None:
-    """Refuse a key of which no run knows anything.
-
-    Raises:
-        ConfigError: naming the nearest.
-    """
-    if any(one.values(key) for one in found):
-        return
-    known = dict.fromkeys(name for one in found for name in one.known())
-    if key not in known:
-        raise ConfigError(f"{where}: no run has {key}{hint(key, known)}")
-
-
 def ordered(found: Sequence[Listed], key: str) -> list[Listed]:
     """By the values of `key`, falling where it begins with a minus; runs without it last.
 
@@ -150,14 +133,6 @@ def _missing(value: Value) -> bool:
 
 def _shown(value: Value) -> str:
     return number(value) if isinstance(value, float) else escape(str(value))
-
-
-def bytes_shown(size: float) -> str:
-    """`1.2 MB`."""
-    unit = 0
-    while size >= 999.5 and unit < len(UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.0f} {UNITS[unit]}" if unit == 0 or size >= 9.95 else f"{size:.1f} {UNITS[unit]}"
 
 
 def tag(options: argparse.Namespace) -> int:
@@ -200,53 +175,3 @@ def compare(options: argparse.Namespace) -> int:
 def _last(record: Record, name: str) -> str:
     curve = record.curve(name)
     return number(list(curve.values())[-1]) if curve else ""
-
-
-def remove(options: argparse.Namespace) -> int:
-    """Delete runs, after asking; those in use stay.
-
-    Raises:
-        ConfigError: nothing says which, or nobody can be asked.
-    """
-    if not options.runs and not options.where:
-        raise ConfigError("remove: name runs, or say which with --where")
-    places = options.runs or [None]
-    found = {str(o.record.folder.path): o for p in places for o in matching(p, options.where)}
-    if not found:
-        print("no run matches")
-        return DONE
-    for one in found.values():
-        folder_of = one.record.folder
-        if folder_of.path.is_symlink():
-            raise ConfigError(f"remove {folder_of.path}: is a link; name the folder that it means")
-        if folder_of.in_use():
-            raise CheckpointError(f"remove {folder_of.path}: is in use; stop the run first")
-    for name, one in found.items():
-        print(f"{name}  {one.record.state} at step {one.record.step:,}  {bytes_shown(one.size)}")
-    if not options.yes and not _agreed(len(found)):
-        print("nothing was removed")
-        return FAILED
-    for one in found.values():
-        delete(one.record.folder)
-    print(f"removed {len(found)} runs")
-    return DONE
-
-
-def _agreed(many: int) -> bool:
-    if not sys.stdin.isatty():
-        raise ConfigError("remove: there is nobody to ask here; add --yes")
-    return input(f"remove {many} runs for good? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def delete(run: folder.RunFolder) -> None:
-    """Delete a run's folder while nobody else can enter it.
-
-    Raises:
-        CheckpointError: somebody is in it.
-        UserError: the operating system refuses.
-    """
-    with run.lock():
-        try:
-            shutil.rmtree(Path(run.path))
-        except OSError as cause:
-            raise cannot_write(run.path, cause, UserError) from cause

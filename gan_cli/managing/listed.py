@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
 from gan_cli import atomic, foreign
+from gan_cli.config.wording import hint
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.managing.where import Value
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.record import JUDGED, Record
 
 TAGS = "tags.json"
+UNITS = ("B", "kB", "MB", "GB", "TB")
 OWN = ("name", "path", "state", "status", "step", "steps", "size", "age", "tag", "error", "best")
 
 
@@ -143,3 +145,24 @@ def read_tags(folder: RunFolder) -> list[str]:
 def write_tags(folder: RunFolder, tags: list[str]) -> None:
     """Keep a run's tags."""
     atomic.write(folder.path / TAGS, json.dumps(sorted(set(tags))) + "\n")
+
+
+def bytes_shown(size: float) -> str:
+    """`1.2 MB`."""
+    unit = 0
+    while size >= 999.5 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} {UNITS[unit]}" if unit == 0 or size >= 9.95 else f"{size:.1f} {UNITS[unit]}"
+
+
+def require(key: str, found: Sequence[Listed], where: str) -> None:
+    """Refuse a key of which no run knows anything.
+
+    Raises:
+        ConfigError: naming the nearest.
+    """
+    if any(one.values(key) for one in found):
+        return
+    known = dict.fromkeys(name for one in found for name in one.known())
+    if key not in known:
+        raise ConfigError(f"{where}: no run has {key}{hint(key, known)}")

@@ -56,7 +56,7 @@ def runs_at(place: str) -> list[Path]:
     """
     path = Path(place).expanduser()
     if not path.exists() and any(sign in place for sign in MAGIC):
-        found = [run for match in sorted(_matches(path)) for run in _inside(Path(match))]
+        found = [run for match in sorted(matches(path)) for run in _inside(Path(match))]
         if not found:
             raise CheckpointError(f"{place}: matches no run folder")
         return found
@@ -67,6 +67,7 @@ def _inside(path: Path) -> list[Path]:
     return [path] if finding.is_run(path) else finding.below(path)
 
 
-def _matches(pattern: Path) -> Iterable[Path]:
+def matches(pattern: Path) -> Iterable[Path]:
+    """What a glob finds."""
     root = Path(pattern.anchor)
     return root.glob(str(pattern.relative_to(root)))

@@ -95,36 +95,6 @@ def test_two_runs_compared(runs, capsys) -> None:
     assert "prior.dim" not in out
 
 
-def test_removing_asks_and_spares_runs_in_use(runs, capsys, monkeypatch) -> None:
-    _, err = call(capsys, "remove", "runs/a", status=2)
-    assert "there is nobody to ask here; add --yes" in err
-    _, err = call(capsys, "remove", status=2)
-    assert "name runs, or say which with --where" in err
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda _: "n")
-    assert "nothing was removed" in call(capsys, "remove", "runs/a", status=1)[0]
-    with runs[1].lock():
-        _, err = call(capsys, "remove", "runs", "--yes", status=2)
-    assert "remove runs/b: is in use; stop the run first" in err
-    assert all(run.path.exists() for run in runs)
-    monkeypatch.setattr("builtins.input", lambda _: "y")
-    call(capsys, "remove", "runs/a")
-    call(capsys, "remove", "--where", "state=killed", "--yes")
-    assert [run.path.exists() for run in runs] == [False, True, False]
-
-
-def test_only_runs_are_removed(runs, capsys) -> None:
-    Path("mine").mkdir()
-    Path("mine/precious").write_text("x")
-    _, err = call(capsys, "remove", "mine", "--yes", status=2)
-    assert "mine: is no run folder" in err
-    Path("runs/link").symlink_to(runs[0].path.absolute())
-    _, err = call(capsys, "remove", "runs/link", "--yes", status=2)
-    assert "is a link" in err
-    assert Path("mine/precious").exists()
-    assert runs[0].path.exists()
-
-
 HOSTILE = {
     "a date that does not exist": ("config.yaml", "seed: 2020-02-30\n"),
     "an integer of 5,000 digits": ("config.yaml", f"seed: {'9' * 5000}\n"),
