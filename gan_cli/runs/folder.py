@@ -128,16 +128,25 @@ class RunFolder:
         return record
 
     def in_use(self) -> bool:
-        """Whether somebody is in the folder; a reader that may not try the lock says yes."""
-        from filelock import FileLock, Timeout
+        """Whether somebody is in the folder; who may not even read the lock cannot know: yes."""
+        if os.name != "posix":
+            from filelock import FileLock, Timeout
 
-        if not self._lock.exists():
+            try:
+                with FileLock(self._lock, timeout=0):
+                    return False
+            except (Timeout, OSError):
+                return self._lock.exists()
+        import fcntl
+
+        try:  # the lock that filelock takes, tried on a file that may be of a read-only disk
+            with foreign.open_file(self._lock) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
             return False
-        try:
-            with FileLock(self._lock, timeout=0):
-                return False
-        except (Timeout, OSError):
+        except CheckpointError:
             return True
+        return False
 
     @contextmanager
     def lock(self) -> Iterator[None]:
