@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,6 +154,7 @@ def pieces(
     progress: Callback,
     judge: Judge | None,
     last_point: int | None = None,
+    together: Sequence[int] = (),
 ) -> Course[int]:
     """A run in its folder, in pieces: it yields wherever the trainer is to advance.
 
@@ -164,12 +166,20 @@ def pieces(
         progress: shows how far it is.
         judge: `watch`, as the ranks share it.
         last_point: of the curves, of an earlier start.
+        together: the seeds of the runs that are stepped as one with this, its own among them.
     """
     settings, trainer, ranks = session.settings, session.trainer, session.ranks
     text = to_yaml(settings)
     if watch is not None:
         watch.run = run
-    run.write_status(runs.RUNNING, trainer.step, steps=session.total)
+    earlier = run.read_status().get("together")
+    run.write_status(runs.RUNNING, trainer.step, steps=session.total, together=list(together))
+    if earlier and not together and trainer.step:
+        log.warning(
+            f"{run.path}: {len(earlier)} seeds were trained together up to step {trainer.step:,}; "
+            "alone this one is rounded otherwise, so the rest is not bit for bit what it would "
+            "have been (runtime.together=false trains each seed alone from the start)"
+        )
     for warning in session.warnings:
         log.warning(warning, extra=FILE_ONLY)  # the screen has it already
     where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")

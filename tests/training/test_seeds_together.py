@@ -130,10 +130,22 @@ def test_the_command_of_a_member_is_one_that_can_be_typed() -> None:
     assert said == """gan-train --trust=mine seed=1 model=gan 'data.root='"'"'a b'"'"''"""
 
 
-def test_a_member_is_resumed_alone() -> None:
+def test_a_member_is_resumed_alone_and_that_its_rounding_changes_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     assert train_all(seeds(1, 2), line_of()) == DONE
-    more = settings_of(*SMALL, "resume=runs/s1", "steps=9")
-    assert train_settings(more, prepare(["resume=runs/s1", "steps=9"])) == DONE
+    assert status("s1")["together"] == [1, 2]
+    assert "bit for bit" not in caplog.text
+    for steps in (8, 9):
+        more = settings_of(*SMALL, "resume=runs/s1", f"steps={steps}")
+        assert train_settings(more, prepare(["resume=runs/s1", f"steps={steps}"])) == DONE
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        "runs/s1: 2 seeds were trained together up to step 6; alone this one is rounded otherwise, "
+        "so the rest is not bit for bit what it would have been (runtime.together=false trains "
+        "each seed alone from the start)"
+    ]
+    assert status("s1")["together"] == []
     longer = job("seed=1", "steps=9", name="long")
     assert train_settings(longer.settings, line_of()) == DONE
     assert_close(state("long"), state("s1"))

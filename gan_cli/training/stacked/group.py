@@ -101,7 +101,8 @@ def train_group(jobs: Sequence[Job], trust: Trust, lead: Session) -> list[int]:
         display = Display(progress_of(lead), lambda: speaking.of(""))
         group = []
         for session, run, watch in zip(sessions, runs, watches, strict=True):
-            course = pieces(session, run, watch, stop, display.share(), watch)
+            share, numbers = display.share(), [settings.seed for settings in members]
+            course = pieces(session, run, watch, stop, share, watch, together=numbers)
             group.append(Member(session, course, speaking))
         for name, job in zip(names, jobs, strict=True):
             with speaking.of(name):
