@@ -7,10 +7,22 @@ import torch
 from gan_cli.errors import ConfigError
 
 
-def has_tiles() -> bool:
-    """Whether the CPU multiplies bf16 matrices in hardware (AMX); torch says so in private only."""
-    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+def reports(name: str) -> bool:
+    """Whether torch reports a feature of the CPU; it does so in private functions only."""
+    asked = getattr(torch.cpu, f"_is_{name}_supported", None)
     return bool(asked and asked())
+
+
+def lacks_matrix_units() -> str:
+    """Why bf16 is not known to be faster than fp32 on this CPU; empty where it has AMX."""
+    if reports("amx_tile"):
+        return ""
+    if reports("avx512_bf16"):
+        return (
+            "this CPU has AVX512-BF16 but no AMX, so bf16 is not known to be faster; "
+            "runtime.precision=bf16 tries it"
+        )
+    return "torch reports neither AMX nor AVX512-BF16 on this CPU"
 
 
 def lacks_bf16(device: torch.device) -> str:
@@ -31,7 +43,8 @@ def lacks_bf16(device: torch.device) -> str:
 def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     """The precision that `runtime.precision` names, and why it is not the fastest, where it is not.
 
-    "auto" is bf16 where there is hardware for it: on CUDA from Ampere on, and on CPUs with AMX.
+    "auto" is bf16 where there are matrix units for it: on CUDA from Ampere on, and on CPUs with
+    AMX. AVX512-BF16 alone multiplies vectors; whether that pays is not measured.
     bf16 computes the networks in bfloat16 and keeps weights, losses and penalties in fp32; tf32
     keeps fp32's range and rounds the factors of matrix products to 10 bits.
 
@@ -50,7 +63,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
         lack = lacks_bf16(device)
     elif device.type == "cpu":
-        lack = "" if has_tiles() else "this CPU has no bf16 units (AMX)"
+        lack = lacks_matrix_units()
     else:
         lack = f"bf16 is not known to be faster on {device.type}; runtime.precision=bf16 tries it"
     return ("fp32", lack) if lack else ("bf16", "")

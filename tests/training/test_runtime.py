@@ -24,11 +24,35 @@ def wanted(**settings: object) -> Wanted:
 def test_bf16_is_chosen_where_the_cpu_has_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert precision.choose_precision("auto", CPU) == ("bf16", "")
+
+
+@pytest.mark.parametrize(
+    ("vectors", "reason"),
+    [
+        (
+            True,
+            "this CPU has AVX512-BF16 but no AMX, so bf16 is not known to be faster; "
+            "runtime.precision=bf16 tries it",
+        ),
+        (False, "torch reports neither AMX nor AVX512-BF16 on this CPU"),
+    ],
+    ids=["AVX512-BF16", "neither"],
+)
+def test_the_reason_for_fp32_names_the_bf16_instructions_that_the_cpu_has(
+    monkeypatch: pytest.MonkeyPatch, vectors: bool, reason: str
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    without = ("fp32", "this CPU has no bf16 units (AMX)")
-    assert precision.choose_precision("auto", CPU) == without
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # it is private, and may go
-    assert precision.choose_precision("auto", CPU) == without
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
+    assert precision.choose_precision("auto", CPU) == ("fp32", reason)
+
+
+def test_a_torch_without_the_private_functions_counts_as_a_cpu_without_bf16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("amx_tile", "avx512_bf16"):
+        monkeypatch.delattr(torch.cpu, f"_is_{name}_supported")
+    reason = "torch reports neither AMX nor AVX512-BF16 on this CPU"
+    assert precision.choose_precision("auto", CPU) == ("fp32", reason)
 
 
 def test_points_are_bf16_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
