@@ -142,10 +142,8 @@ def test_reports_know_run_folders_alone(module: str) -> None:
         "gan_cli.config.reproducing",
         "gan_cli.evaluation.telling",
     }
-    allowed |= {
-        f"gan_cli.{name}"
-        for name in ("atomic", "console", "duration", "errors", "exits", "foreign", "formatting")
-    }
+    ground = ("atomic", "console", "duration", "errors", "exits", "foreign", "formatting", "pages")
+    allowed |= {f"gan_cli.{name}" for name in ground}
     found = ours(imported(MODULES[module])) - {"gan_cli"}
     assert found <= allowed
     assert "torch" not in {name.partition(".")[0] for name in imported(MODULES[module])}
@@ -167,8 +165,8 @@ def test_jobs_know_processes_and_files_alone(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(room("tuning")))
 def test_a_search_trains_by_the_command_alone(module: str) -> None:
     known = room("tuning") | room("jobs") | room("config") | room("runs")
-    known |= {f"gan_cli.{name}" for name in ("atomic", "console", "errors", "exits", "foreign")}
-    known |= {"gan_cli.formatting"}
+    ground = ("atomic", "console", "errors", "exits", "foreign", "formatting", "pages")
+    known |= {f"gan_cli.{name}" for name in ground}
     assert ours(imported(MODULES[module])) <= known
 
 

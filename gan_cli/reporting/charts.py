@@ -1,10 +1,10 @@
-"""Charts as SVG: one figure of each seed with its interval, and curves with bands."""
+"""Charts of the report: what templates/charts.html draws, in pixels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gan_cli.evaluation.telling import number
@@ -13,10 +13,28 @@ from gan_cli.reporting.statistics import Interval
 WIDTH, HEIGHT = 520, 260
 WIDE = 720  # of dots
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 34  # room around the plot
-COLOURS = 8  # series-0 ... in page.css; beyond, dashes tell them apart
+COLOURS = 8  # series-0 ... in report.css; beyond, dashes tell them apart
 MOST_POINTS = 160  # of a curve
 LOG_FROM = 30  # times the smallest value; then the axis is logarithmic
 ROW = 30  # height of a line of dots
+
+
+class Colour(NamedTuple):
+    """A series' place among all, which gives its colour and dashes."""
+
+    place: int
+
+    @property
+    def classes(self) -> str:
+        """Its CSS classes."""
+        return f"series-{self.place % COLOURS} dash-{self.place // COLOURS % 3}"
+
+
+class Tick(NamedTuple):
+    """A number at an axis."""
+
+    at: float
+    text: str
 
 
 class Point(NamedTuple):
@@ -26,6 +44,65 @@ class Point(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series: `x,y x,y ...` of its line and of its band, its last point, its words."""
+
+    colour: Colour
+    line: str
+    band: str
+    end: tuple[float, float]
+    said: str
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Series over steps in one frame."""
+
+    name: str
+    log: bool
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    series: list[Curve]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    floor: int = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True)
+class Dotted:
+    """A configuration's line: its seeds, its mean, the interval and those ends that are not cut."""
+
+    colour: Colour
+    label: str
+    y: float
+    seeds: list[float]
+    mean: float | None
+    interval: tuple[float, float] | None
+    caps: list[float]
+    said: str
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Configurations below each other on one axis."""
+
+    name: str
+    ticks: list[Tick]
+    rows: list[Dotted]
+    height: int
+    left: int
+    width: int = WIDE
+    top: int = TOP
+
+    @property
+    def floor(self) -> int:
+        """Where the axis is."""
+        return self.height - BOTTOM
 
 
 class Axis:
@@ -87,16 +164,16 @@ def _joined(points: Sequence[Point]) -> Point:
     )
 
 
-def curves(name: str, series: Sequence[tuple[str, int, Sequence[Point]]]) -> str:
-    """Curves over steps as SVG; nothing where no series has two points.
+def curves(name: str, series: Sequence[tuple[str, Colour, Sequence[Point]]]) -> Curves | None:
+    """Curves over steps; None where no series has two points.
 
     Args:
         name: of what is drawn.
-        series: label, number of its colour, points.
+        series: label, colour, points.
     """
     series = [one for one in series if len(one[2]) > 1]
     if not series:
-        return ""
+        return None
     every = [point for *_, points in series for point in points]
     low, high = min(p.low for p in every), max(p.high for p in every)
     log = low > 0 and high / low > LOG_FROM
@@ -104,30 +181,12 @@ def curves(name: str, series: Sequence[tuple[str, int, Sequence[Point]]]) -> str
         low, high = low - (high - low) * 0.04, high + (high - low) * 0.04
     x = Axis(min(p.step for p in every), max(p.step for p in every), LEFT, WIDTH - RIGHT)
     y = Axis(low, high, HEIGHT - BOTTOM, TOP, log)
-    parts = [_frame(x, y)]
-    parts += [_curve(label, colour, points, x, y) for label, colour, points in series]
-    scale = ", logarithmic" if log else ""
-    return (
-        f'<figure class="chart"><figcaption>{escape(name)}<span class="dim">{scale}</span>'
-        f'</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(name)} over steps">{"".join(parts)}</svg></figure>'
-    )
+    drawn = [_curve(label, colour, points, x, y) for label, colour, points in series]
+    return Curves(name, log, _ticks(x), _ticks(y), drawn)
 
 
-def _frame(x: Axis, y: Axis) -> str:
-    lines = []
-    for value in y.ticks():
-        at = y(value)
-        lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
-        lines.append(f'<text class="tick end" x="{LEFT - 8}" y="{at + 4}">{short(value)}</text>')
-    for value in x.ticks():
-        at = x(value)
-        lines.append(
-            f'<text class="tick mid" x="{at}" y="{HEIGHT - BOTTOM + 18}">{short(value)}</text>'
-        )
-    floor = HEIGHT - BOTTOM
-    lines.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{floor}" y2="{floor}"/>')
-    return "".join(lines)
+def _ticks(axis: Axis, about: int = 5) -> list[Tick]:
+    return [Tick(axis(value), short(value)) for value in axis.ticks(about)]
 
 
 def short(value: float) -> str:
@@ -139,34 +198,27 @@ def short(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _curve(label: str, colour: int, points: Sequence[Point], x: Axis, y: Axis) -> str:
+def _curve(label: str, colour: Colour, points: Sequence[Point], x: Axis, y: Axis) -> Curve:
     line = " ".join(f"{x(p.step)},{y(p.mean)}" for p in points)
     band = [f"{x(p.step)},{y(p.high)}" for p in points]
     band += [f"{x(p.step)},{y(p.low)}" for p in reversed(points)]
     last = points[-1]
-    told = f"{label}: {number(last.mean)} at step {last.step:,.0f}"
-    return (
-        f'<g class="series {classes(colour)}" data-series="{colour}"><title>{escape(told)}</title>'
-        f'<polygon class="band" points="{" ".join(band)}"/><polyline points="{line}"/>'
-        f'<circle cx="{x(last.step)}" cy="{y(last.mean)}" r="3"/></g>'
-    )
+    said = f"{label}: {number(last.mean)} at step {last.step:,.0f}"
+    return Curve(colour, line, " ".join(band), (x(last.step), y(last.mean)), said)
 
 
-def classes(colour: int) -> str:
-    """The CSS classes of a series."""
-    return f"series-{colour % COLOURS} dash-{colour // COLOURS % 3}"
-
-
-def dots(name: str, rows: Sequence[tuple[str, int, Sequence[float], Interval | None]]) -> str:
+def dots(
+    name: str, rows: Sequence[tuple[str, Colour, Sequence[float], Interval | None]]
+) -> Dots | None:
     """A line for each configuration: a dot for each seed, the mean and its interval.
 
     Args:
         name: of the figure.
-        rows: label, number of its colour, values, mean and interval.
+        rows: label, colour, values, mean and interval.
     """
     values = [v for *_, some, _ in rows for v in some]
     if not values:
-        return ""
+        return None
     # A wide interval of two seeds must not squeeze the dots; it is cut at the edge.
     spread = (max(values) - min(values)) or abs(values[0]) or 1.0
     low, high = min(values) - 0.6 * spread, max(values) + 0.6 * spread
@@ -176,49 +228,35 @@ def dots(name: str, rows: Sequence[tuple[str, int, Sequence[float], Interval | N
     longest = max(len(label) for label, *_ in rows)
     left = min(260, 20 + 7 * longest)
     x = Axis(low - pad, high + pad, left, WIDE - RIGHT)
-    height = TOP + ROW * len(rows) + BOTTOM
-    parts = []
-    for value in x.ticks(6):
-        at = x(value)
-        parts.append(
-            f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{height - BOTTOM}"/>'
-            f'<text class="tick mid" x="{at}" y="{height - BOTTOM + 18}">{short(value)}</text>'
-        )
-    for place, (label, colour, some, at) in enumerate(rows):
-        parts.append(_dotted(label, colour, some, at, x, TOP + ROW * (place + 0.5), left))
-    return (
-        f'<figure class="chart wide"><svg viewBox="0 0 {WIDE} {height}" role="img" '
-        f'aria-label="{escape(name)} of each seed">{"".join(parts)}</svg></figure>'
-    )
+    lines = [
+        _dotted(label, colour, some, at, x, TOP + ROW * (place + 0.5), (left - 20) // 7)
+        for place, (label, colour, some, at) in enumerate(rows)
+    ]
+    return Dots(name, _ticks(x, 6), lines, TOP + ROW * len(rows) + BOTTOM, left)
 
 
 def _dotted(
     label: str,
-    colour: int,
+    colour: Colour,
     values: Sequence[float],
     at: Interval | None,
     x: Axis,
     y: float,
-    left: int,
-) -> str:
-    most = (left - 20) // 7
-    text = label if len(label) <= most else f"{label[: most - 1]}…"
-    parts = [f'<text class="label end" x="{left - 12}" y="{y + 4}">{escape(text)}</text>']
+    most: int,
+) -> Dotted:
+    """`most`: characters of the label."""
+    stretch, caps = None, []
     if at is not None and at.low is not None and at.high is not None:
-        a, b = x(max(at.low, x.low)), x(min(at.high, x.high))
-        parts.append(f'<line class="interval" x1="{a}" x2="{b}" y1="{y}" y2="{y}"/>')
-        ends = [(a, at.low < x.low), (b, at.high > x.high)]
-        parts += [
-            f'<line class="cap" x1="{end}" x2="{end}" y1="{y - 5}" y2="{y + 5}"/>'
-            for end, cut in ends
-            if not cut
-        ]
-    parts += [f'<circle class="seed" cx="{x(v)}" cy="{y}" r="3.5"/>' for v in values]
-    if at is not None:
-        mean = x(at.mean)
-        parts.append(f'<path class="mean" d="M{mean} {y - 7}l5 7l-5 7l-5 -7z"/>')
-    told = f"{label}: {', '.join(map(number, values)) or 'no values'}"
-    return (
-        f'<g class="series {classes(colour)}" data-series="{colour}">'
-        f"<title>{escape(told)}</title>{''.join(parts)}</g>"
+        stretch = x(max(at.low, x.low)), x(min(at.high, x.high))
+        cut = at.low < x.low, at.high > x.high
+        caps = [end for end, beyond in zip(stretch, cut, strict=True) if not beyond]
+    return Dotted(
+        colour,
+        label if len(label) <= most else f"{label[: most - 1]}…",
+        y,
+        [x(v) for v in values],
+        None if at is None else x(at.mean),
+        stretch,
+        caps,
+        f"{label}: {', '.join(map(number, values)) or 'no values'}",
     )

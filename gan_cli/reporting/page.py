@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from html import escape
-from pathlib import Path
 
 import gan_cli
+from gan_cli import pages
 from gan_cli.reporting.comparing import power
 from gan_cli.reporting.findings import Findings
-from gan_cli.reporting.html import capital, paragraph, section
 from gan_cli.reporting.sections import (
+    capital,
     commands,
     configurations,
     curves,
@@ -23,7 +22,6 @@ from gan_cli.reporting.sections import (
 )
 
 MARK = "gan-report"  # by which an older page is known
-ASSETS = Path(__file__).parent / "assets"
 METHODS = """\
 A configuration is all runs whose settings differ by the seed alone (and by what changes nothing
 that is learned: how often to log, draw, save). Only runs that finished with a finite value count.
@@ -42,56 +40,33 @@ def to_html(found: Findings, now: datetime | None = None) -> str:
         found: what it tells.
         now: when it was made.
     """
-    css, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    title = f"{found.metric.name}: {len(found.records)} runs compared"
     made = (now or datetime.now()).strftime("%Y-%m-%d %H:%M")
-    better = f"{found.metric.better} is better"
     count = f"{len(found.records)} runs of {_many(len(found.rows), 'configuration')}"
-    body = "".join(
-        [
-            f"<header><h1>{escape(found.metric.name)}</h1>",
-            paragraph(f"{count}, {better}, {found.at} values. Made {made}.", "dim"),
-            "</header>",
-            _short(found),
-            _warnings(found),
-            section("Not finished", troubles(found.troubled)),
-            section("Each configuration", figures(found), configurations(found)),
-            section("Curves", curves(found)),
-            section("Samples from the same noise", samples(found)),
-            section("What a setting does", settings_effects(found)),
-            section("Pair by pair", pairs(found)),
-            section("To train them again", commands(found)),
-            section("All runs", runs(found)),
-            section("How these figures come about", paragraph(METHODS)),
-            f"<footer>gan-report {gan_cli.__version__}</footer>",
-        ]
-    )
-    policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="generator" content="{MARK}">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(title)}</title><link rel="icon" href="data:,">'
-        f"<style>{css}</style></head>\n<body><main>{body}</main>"
-        f"<script>{script}</script></body></html>\n"
+    return pages.render(
+        "report",
+        f"{found.metric.name}: {len(found.records)} runs compared",
+        mark=MARK,
+        metric=found.metric.name,
+        summary=f"{count}, {found.metric.better} is better, {found.at} values. Made {made}.",
+        answer=answer(found),
+        effects_in_short=[(one.question, f"{capital(one.short)}.") for one in found.effects[:3]],
+        warnings=list(dict.fromkeys(found.warnings)),
+        troubles=troubles(found.troubled),
+        figures=figures(found),
+        configurations=configurations(found),
+        charts=curves(found),
+        samples=samples(found),
+        effects=settings_effects(found),
+        pairs=pairs(found),
+        commands=commands(found),
+        runs=runs(found),
+        methods=METHODS,
+        version=gan_cli.__version__,
     )
 
 
 def _many(n: int, word: str) -> str:
     return f"{n} {word}{'' if n == 1 else 's'}"
-
-
-def _short(found: Findings) -> str:
-    """The answer in a few sentences."""
-    lines = [paragraph(line) for line in answer(found)]
-    lines += [
-        f"<p><strong>{escape(one.question)}</strong> {escape(capital(one.short))}.</p>"
-        for one in found.effects[:3]
-    ]
-    return f'<div class="card short">{"".join(lines)}</div>'
 
 
 def answer(found: Findings) -> list[str]:
@@ -112,10 +87,3 @@ def answer(found: Findings) -> list[str]:
     if mine:
         return [f"{text}, but beats none of the others clearly.", power(found.comparisons)]
     return [f"{text}; one seed each says nothing of chance, so no test is made."]
-
-
-def _warnings(found: Findings) -> str:
-    if not found.warnings:
-        return ""
-    lines = "".join(f"<li>{escape(line)}</li>" for line in dict.fromkeys(found.warnings))
-    return f'<div class="card warn"><ul>{lines}</ul></div>'

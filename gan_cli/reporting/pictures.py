@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
+import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gan_cli import foreign
+from gan_cli.errors import CheckpointError
 from gan_cli.reporting.findings import Row
 from gan_cli.runs.record import Record
 
@@ -60,10 +64,14 @@ def _by_seed(row: Row) -> dict[int | None, Record]:
 
 
 def pictures(record: Record) -> dict[str, dict[int, Path]]:
-    """A run's pictures by name and step."""
+    """A run's pictures by name and step; never through a link, which may lead out of the run."""
     found: dict[str, dict[int, Path]] = {}
-    for path in sorted(record.folder.samples.glob("*.png")):
-        if match := NAME.fullmatch(path.name):
+    folder = record.folder.samples
+    if folder.is_symlink():
+        return found
+    for path in sorted(folder.glob("*.png")):
+        match = NAME.fullmatch(path.name)
+        if match and stat.S_ISREG(path.lstat().st_mode):
             found.setdefault(match["name"], {})[int(match["step"])] = path
     return found
 
@@ -98,5 +106,13 @@ def _fitted(made: Gallery) -> Gallery:
 
 
 def data_uri(path: Path) -> str:
-    """A PNG file as text that a page can hold."""
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    """A PNG file as text that a page can hold; "" where it is no regular file or no such image."""
+    from PIL import Image
+
+    try:
+        content = foreign.read_bytes(path, MOST_BYTES)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.verify()
+    except (CheckpointError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -1,16 +1,18 @@
-"""The parts of the page, each nothing where there is nothing to tell."""
+"""The parts of the page as plain values, which templates/report.html lays out."""
 
 from __future__ import annotations
 
-from html import escape
-from pathlib import Path
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gan_cli import duration
 from gan_cli.evaluation.telling import number
 from gan_cli.reporting import charts
+from gan_cli.reporting.charts import Colour
 from gan_cli.reporting.comparing import shown
 from gan_cli.reporting.findings import Findings, Row
-from gan_cli.reporting.html import Cell, amount, capital, paragraph, table
 from gan_cli.reporting.pictures import data_uri, gallery
 from gan_cli.reporting.statistics import Interval
 from gan_cli.reporting.terminal import spread, why
@@ -20,41 +22,109 @@ LOSSES = "loss/"
 MOST_CHARTS = 24
 
 
-def colours(found: Findings) -> dict[str, int]:
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Args:
+        text: what is read.
+        value: what a column of numbers is sorted by; None for words, NaN for "nothing here".
+        style: CSS classes, ours alone.
+        colour: of the dot before the text.
+    """
+
+    text: str
+    value: float | None = None
+    style: str = ""
+    colour: Colour | None = None
+
+    @property
+    def classes(self) -> str:
+        """All CSS classes."""
+        return f"num {self.style}".strip() if self.value is not None else self.style
+
+    @property
+    def order(self) -> str | None:
+        """What the page's script sorts numbers by."""
+        if self.value is None:
+            return None
+        return str(self.value) if math.isfinite(self.value) else ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns sort."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    @property
+    def columns(self) -> list[tuple[str, bool]]:
+        """Each head, and whether its column holds numbers."""
+        first = self.rows[0] if self.rows else [Cell("")] * len(self.heads)
+        return [
+            (head, cell.value is not None) for head, cell in zip(self.heads, first, strict=True)
+        ]
+
+
+def amount(value: float | None, text: str | None = None, style: str = "") -> Cell:
+    """A cell with a number, or an empty one."""
+    if value is None:
+        return Cell("", math.nan, style)
+    return Cell(number(value) if text is None else text, value, style)
+
+
+def capital(text: str) -> str:
+    """The text as it begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def colours(found: Findings) -> dict[str, Colour]:
     """A colour for each configuration, whatever the order of the rows."""
-    return {label: i for i, label in enumerate(sorted(row.label for row in found.rows))}
+    labels = sorted(row.label for row in found.rows)
+    return {label: Colour(place) for place, label in enumerate(labels)}
 
 
-def key(colour: int) -> str:
-    """A dot in a configuration's colour."""
-    return f'<span class="key {charts.classes(colour)}"></span>'
+class Trouble(NamedTuple):
+    """A run that did not finish."""
+
+    folder: str
+    state: str
+    step: str
+    why: str
+    log: str
 
 
-def troubles(records: list[Record]) -> str:
+def troubles(records: Sequence[Record]) -> list[Trouble]:
     """What went wrong, and where to read more."""
-    return "".join(
-        f'<div class="card bad"><h3>{escape(str(record.folder.path))}: {record.state} at step '
-        f"{record.step:,}</h3><p>{escape(why(record))}</p>"
-        f"<p><code>{escape(str(record.folder.log))}</code></p></div>"
+    return [
+        Trouble(
+            str(record.folder.path),
+            record.state,
+            f"{record.step:,}",
+            why(record),
+            str(record.folder.log),
+        )
         for record in records
-    )
+    ]
 
 
-def figures(found: Findings) -> str:
+def figures(found: Findings) -> charts.Dots | None:
     """Dots of the seeds and intervals of the means."""
     colour = colours(found)
     rows = [(row.label, colour[row.label], row.values(found.at), row.metric) for row in found.rows]
     return charts.dots(found.metric.name, [one for one in rows if one[2]])
 
 
-def configurations(found: Findings) -> str:
+def configurations(found: Findings) -> Table:
     """The table of configurations."""
     columns = found.columns or ["configuration"]
     heads = [*columns, "runs", found.at, *([] if found.at == "best" else ["best"])]
+    colour = colours(found)
     rows = []
     for row in found.rows:
         settings = list(row.configuration.settings.values()) if found.columns else [row.label]
-        cells = [_marked(found, row, settings[0]), *(Cell(value) for value in settings[1:])]
+        cells = [Cell(settings[0], colour=colour[row.label]), *map(Cell, settings[1:])]
         states = ", ".join(f"{n} {state}" for state, n in row.states.items())
         cells += [Cell(states), _spread(row.metric, "main")]
         cells += [] if found.at == "best" else [_spread(row.best)]
@@ -63,19 +133,24 @@ def configurations(found: Findings) -> str:
         rows.append(
             [*cells, amount(row.steps), amount(row.seconds, time), amount(row.speed, speed)]
         )
-    return table([*heads, "step", "training time", "images/s"], rows)
-
-
-def _marked(found: Findings, row: Row, text: str) -> Cell:
-    return Cell(f"{key(colours(found)[row.label])}{escape(text)}", style="", markup=True)
+    return Table([*heads, "step", "training time", "images/s"], rows)
 
 
 def _spread(value: Interval | None, style: str = "") -> Cell:
     return amount(None) if value is None else amount(value.mean, spread(value), style)
 
 
-def curves(found: Findings) -> str:
-    """The metric's curves, the losses', and behind a click those of all other figures."""
+@dataclass(frozen=True)
+class Charts:
+    """Curves over steps: the metric's and the losses', those of other figures, and the legend."""
+
+    first: list[charts.Curves]
+    others: list[charts.Curves]
+    legend: list[tuple[str, Colour]]
+
+
+def curves(found: Findings) -> Charts:
+    """The metric's curves, the losses', and those of all other figures."""
     colour = colours(found)
     names = {name: None for record in found.records for name in record.curves}
     losses = [name for name in names if name.startswith(LOSSES) and name != found.metric.name]
@@ -90,21 +165,12 @@ def curves(found: Findings) -> str:
         )
         for name in [found.metric.name, *losses, *others][:MOST_CHARTS]
     }
-    first = "".join(drawn[name] for name in [found.metric.name, *losses] if name in drawn)
-    rest = "".join(drawn[n] for n in others if n in drawn and n != found.metric.name)
-    if not first and not rest:
-        return ""
-    entries = "".join(
-        f'<li><button type="button" aria-pressed="false" data-series="{colour[row.label]}">'
-        f"{key(colour[row.label])}{escape(row.label)}</button></li>"
-        for row in found.rows
+    first = [found.metric.name, *losses]
+    return Charts(
+        [one for name in first if (one := drawn.get(name))],
+        [one for name in others if name not in first and (one := drawn.get(name))],
+        [(row.label, colour[row.label]) for row in found.rows],
     )
-    told = paragraph(
-        "Lines: means over seeds. Bands: from the lowest to the highest seed. Over steps.", "dim"
-    )
-    more = f'<details><summary>Other figures</summary><div class="charts">{rest}</div></details>'
-    legend = f'<ul class="legend">{entries}</ul>'
-    return f'{told}{legend}<div class="charts">{first}</div>{more if rest else ""}'
 
 
 def _curves(row: Row, name: str) -> list[dict[int, float]]:
@@ -112,47 +178,72 @@ def _curves(row: Row, name: str) -> list[dict[int, float]]:
     return [curve for curve in found if curve]
 
 
-def samples(found: Findings) -> str:
+class Picture(NamedTuple):
+    """A picture as a page holds it, "" where there is none, and its words."""
+
+    uri: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures side by side: a row for each configuration, a column for each step."""
+
+    said: str
+    steps: list[str]
+    rows: list[SampleRow] = field(default_factory=list)
+
+
+class SampleRow(NamedTuple):
+    """A configuration's pictures."""
+
+    label: str
+    colour: Colour
+    pictures: list[Picture]
+
+
+def samples(found: Findings) -> Samples | None:
     """Pictures side by side."""
     made = gallery(found.rows)
     if made is None:
-        return ""
-    heads = "".join(f'<div class="head">step {step:,}</div>' for step in made.steps)
-    lines = []
-    for label, paths in made.rows:
-        lines.append(f"<div>{key(colours(found)[label])}{escape(label)}</div>")
-        for step, path in zip(made.steps, paths, strict=True):
-            lines.append(_picture(path, f"{label}, step {step:,}"))
-    columns = f"grid-template-columns: minmax(6rem, 10rem) repeat({len(made.steps)}, 1fr)"
+        return None
     left = f" {made.left_out} more configurations are left out." if made.left_out else ""
-    told = (
+    said = (
         f"{made.name}, seed {made.seed}: the latents are a function of the seed, so with the same "
         f"prior each place of a grid is the same latent in every picture.{left}"
     )
-    return (
-        f'{paragraph(told, "dim")}<div class="scroll"><div class="gallery" style="{columns}">'
-        f'<div class="head"></div>{heads}{"".join(lines)}</div></div>'
-    )
+    shown = Samples(said, [f"{step:,}" for step in made.steps])
+    colour = colours(found)
+    for label, paths in made.rows:
+        pictures = []
+        for step, path in zip(made.steps, paths, strict=True):
+            uri = "" if path is None else data_uri(path)
+            missing = "none" if path is None else "not an image"
+            pictures.append(Picture(uri, f"{label}, step {step:,}" if uri else missing))
+        shown.rows.append(SampleRow(label, colour[label], pictures))
+    return shown
 
 
-def _picture(path: Path | None, text: str) -> str:
-    if path is None:
-        return '<div class="dim">none</div>'
-    return f'<img src="{data_uri(path)}" alt="{escape(text)}" title="{escape(text)}">'
+class EffectSaid(NamedTuple):
+    """What a setting does, and how it is within each value of the others."""
+
+    question: str
+    said: str
+    table: Table | None
 
 
-def settings_effects(found: Findings) -> str:
-    """Each setting's effect, and how it is within each value of the others."""
-    parts = []
+def settings_effects(found: Findings) -> list[EffectSaid]:
+    """Each setting's effect."""
+    told = []
     for one in found.effects:
         heads = ["other settings", f"{one.levels[0]} less {one.levels[1]}"]
         rows = [[Cell(rest), amount(part.mean, spread(part))] for rest, part in one.within.items()]
-        parts.append(f"<h3>{escape(one.question)}</h3>{paragraph(capital(f'{one}.'))}")
-        parts.append(table(heads, rows) if len(rows) > 1 else "")
-    return "".join(parts)
+        table = Table(heads, rows) if len(rows) > 1 else None
+        told.append(EffectSaid(one.question, capital(f"{one}."), table))
+    return told
 
 
-def pairs(found: Findings) -> str:
+def pairs(found: Findings) -> Table | None:
     """Each pair of configurations in words."""
     heads = ["in words", "difference", "better in", "p", "p after Holm"]
     rows = [
@@ -165,26 +256,29 @@ def pairs(found: Findings) -> str:
         ]
         for one in found.comparisons
     ]
-    return table(heads, rows) if rows else ""
+    return Table(heads, rows) if rows else None
 
 
-def commands(found: Findings) -> str:
+class Again(NamedTuple):
+    """The command that trains a configuration again, and why it is not exact."""
+
+    label: str
+    command: str
+    fault: str | None
+
+
+def commands(found: Findings) -> list[Again]:
     """The command of each configuration, all its seeds at once."""
-    lines = []
-    for row in found.rows:
-        fault = row.configuration.origin.fault
-        note = f'<span class="dim">not exact: {escape(fault)}</span>' if fault else ""
-        lines.append(
-            f'<div class="command"><div><b>{escape(row.label)}</b>'
-            f"<code>{escape(row.configuration.command)}</code> {note}</div>"
-            '<button type="button" class="copy">copy</button></div>'
-        )
-    return f'<div class="card">{"".join(lines)}</div>'
+    return [
+        Again(row.label, row.configuration.command, row.configuration.origin.fault)
+        for row in found.rows
+    ]
 
 
-def runs(found: Findings) -> str:
+def runs(found: Findings) -> Table:
     """Every run by itself."""
     heads = ["configuration", "seed", "state", "step", "final", "best", "best at", "training time"]
+    colour = colours(found)
     rows = []
     for row in found.rows:
         for one in row.outcomes:
@@ -192,7 +286,7 @@ def runs(found: Findings) -> str:
             time = None if record.seconds is None else duration.show(record.seconds)
             rows.append(
                 [
-                    _marked(found, row, row.label),
+                    Cell(row.label, colour=colour[row.label]),
                     amount(record.seed, str(record.seed)),
                     Cell(record.state, style=f"state {record.state}"),
                     amount(record.step),
@@ -204,4 +298,4 @@ def runs(found: Findings) -> str:
                     Cell(str(record.folder.path), style="path"),
                 ]
             )
-    return table([*heads, "images/s", "folder"], rows) if rows else ""
+    return Table([*heads, "images/s", "folder"], rows)

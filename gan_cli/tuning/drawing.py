@@ -1,11 +1,11 @@
-"""Charts as SVG text, in the colours of the page that holds them."""
+"""Charts of a study: what templates/study.html draws, in pixels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import NamedTuple
 
 WIDE, TALL = 420, 240  # pixels of a chart
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 10, 40  # pixels around the plot
@@ -75,47 +75,70 @@ def named(title: str, names: Sequence[str]) -> Axis:
     return Axis(title, -0.5, len(names) - 0.5, names=tuple(names))
 
 
-def circle(place: Point, x: Axis, y: Axis, kind: str, title: str) -> str:
-    """A point with a text that is shown when one rests on it."""
+class Circle(NamedTuple):
+    """A point, and a text that is shown when the pointer rests on it."""
+
+    kind: str
+    x: float
+    y: float
+    said: str
+
+
+class Line(NamedTuple):
+    """A line: `x,y x,y ...`, and its text."""
+
+    kind: str
+    points: str
+    said: str
+
+
+class Tick(NamedTuple):
+    """A value at an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines and, above them, circles between two axes."""
+
+    title: str
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[Line]
+    circles: list[Circle]
+    caption: str = ""
+    width: int = WIDE
+    height: int = TALL
+    left: int = LEFT
+    right: int = WIDE - RIGHT
+    top: int = TOP
+    floor: int = TALL - BOTTOM
+
+
+def circle(place: Point, x: Axis, y: Axis, kind: str, said: str) -> Circle:
+    """A point of the chart."""
     left, top = _place(place, x, y)
-    text = f"<title>{escape(title)}</title>"
-    return f'<circle class="{kind}" cx="{left:.1f}" cy="{top:.1f}" r="4">{text}</circle>'
+    return Circle(kind, left, top, said)
 
 
-def line(points: Sequence[Point], x: Axis, y: Axis, kind: str, title: str = "") -> str:
+def line(points: Sequence[Point], x: Axis, y: Axis, kind: str, said: str = "") -> Line:
     """A line through points; what is not finite is left away."""
     shown = [_place(p, x, y) for p in points if math.isfinite(p[1])]
-    path = " ".join(f"{left:.1f},{top:.1f}" for left, top in shown)
-    return f'<polyline class="{kind}" points="{path}"><title>{escape(title)}</title></polyline>'
+    return Line(kind, " ".join(f"{left},{top}" for left, top in shown), said)
 
 
 def _place(point: Point, x: Axis, y: Axis) -> Point:
     left = LEFT + x.at(point[0]) * (WIDE - LEFT - RIGHT)
-    return left, TALL - BOTTOM - y.at(point[1]) * (TALL - TOP - BOTTOM)
+    return round(left, 1), round(TALL - BOTTOM - y.at(point[1]) * (TALL - TOP - BOTTOM), 1)
 
 
-def chart(x: Axis, y: Axis, marks: Iterable[str]) -> str:
-    """A chart of marks that were made for these axes."""
-    parts = [f'<svg viewBox="0 0 {WIDE} {TALL}" role="img">']
-    for value, text in x.ticks():
-        left, floor = _place((value, y.low), x, y)
-        cut = text if len(text) <= 14 else f"{text[:13]}…"
-        parts.append(
-            f'<line class="grid" x1="{left:.1f}" x2="{left:.1f}" y1="{TOP}" y2="{floor}"/>'
-        )
-        parts.append(
-            f'<text x="{left:.1f}" y="{floor + 15}" text-anchor="middle">{escape(cut)}</text>'
-        )
-    for value, text in y.ticks():
-        _, top = _place((x.low, value), x, y)
-        right = WIDE - RIGHT
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{top:.1f}" y2="{top:.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{top + 4:.1f}" text-anchor="end">{escape(text)}</text>'
-        )
-    middle = (LEFT + WIDE - RIGHT) / 2
-    parts.append(
-        f'<text class="title" x="{middle}" y="{TALL - 6}" text-anchor="middle">'
-        f"{escape(x.title)}</text>"
-    )
-    return "".join([*parts, *marks, "</svg>"])
+def chart(
+    x: Axis, y: Axis, lines: Iterable[Line], circles: Iterable[Circle] = (), caption: str = ""
+) -> Chart:
+    """A chart of lines and circles that were made for these axes."""
+    names = [(value, text if len(text) <= 14 else f"{text[:13]}…") for value, text in x.ticks()]
+    x_ticks = [Tick(_place((value, y.low), x, y)[0], text) for value, text in names]
+    y_ticks = [Tick(_place((x.low, value), x, y)[1], text) for value, text in y.ticks()]
+    return Chart(x.title, x_ticks, y_ticks, [*lines], [*circles], caption)

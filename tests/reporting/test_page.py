@@ -1,26 +1,22 @@
-"""The page in a real browser: it renders, images load, tables sort, in light and in dark."""
+"""The page in a real browser: it renders, tables sort, and no run can put code into it."""
 
 from __future__ import annotations
 
 import html.parser
 import json
+import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from browsing import browser, visit
+from PIL import Image
 from run_folders import sweep, write_run
 
 from gan_cli import report
+from gan_cli.runs.folder import RunFolder
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-browser = pytest.mark.skipif(BROWSER is None, reason="no chromium here (apt-get install chromium)")
-# Runs behind the page's own script and writes what it saw into the page.
 PROBE = """
-const faults = window.faults, seen = {};
 const images = [...document.images];
 seen.images = images.length;
 seen.loaded = images.filter(i => i.complete && i.naturalWidth > 0).length;
@@ -42,16 +38,6 @@ seen.drawn = [...document.querySelectorAll("main > section .chart svg")]
   .filter(s => s.getBoundingClientRect().height > 50).length;
 const rgb = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
 seen.bright = rgb[0] + rgb[1] + rgb[2] > 382;
-seen.faults = faults;
-const told = document.createElement("pre");
-told.id = "seen";
-told.textContent = JSON.stringify(seen);
-document.body.append(told);
-"""
-CATCH = """window.faults = [];
-addEventListener("error", e => faults.push(String(e.message || e.target.src)), true);
-addEventListener("securitypolicyviolation", e => faults.push(e.violatedDirective));
-console.error = console.warn = (...words) => faults.push(words.join(" "));
 """
 
 
@@ -61,6 +47,11 @@ def page(tmp_path_factory) -> Path:
     sweep(folder / "runs", seeds=2)
     sly = "<script>alert(1)</script> & \"so\" 'on'"
     write_run(folder / "runs" / "bad", "model=dcgan", status="failed", error=sly)
+    return written(folder)
+
+
+def written(folder: Path) -> Path:
+    """The page of the runs in `folder`/runs."""
     path = folder / "report.html"
     with pytest.raises(SystemExit) as exit_:
         report.main([str(folder / "runs"), "--out", str(path)])
@@ -107,25 +98,7 @@ def test_the_page_is_well_formed(page) -> None:
     ("dark", "width"), [(False, 1200), (True, 400)], ids=["light", "dark phone"]
 )
 def test_the_page_in_a_browser(page, tmp_path, dark: bool, width: int) -> None:
-    text = page.read_text(encoding="utf-8")
-    text = text.replace("<style>", f"<script>{CATCH}</script><style>", 1)
-    probed = tmp_path / "probed.html"
-    probed.write_text(
-        text.replace(
-            "</body>", f"<script>addEventListener('load', () => {{{PROBE}}})</script></body>"
-        )
-    )
-    assert BROWSER
-    command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
-    command += ["--virtual-time-budget=2000", "--enable-logging=stderr", "--log-level=0"]
-    if dark:
-        command.append("--blink-settings=preferredColorScheme=0")
-    done = subprocess.run([*command, probed.as_uri()], capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    assert "CONSOLE" not in done.stderr
-    seen = json.loads(found[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
+    seen = visit(page, PROBE, tmp_path, dark=dark, width=width)
     assert seen["faults"] == []
     assert seen["images"] == seen["loaded"] > 0
     numbers = [float(value) for value in seen["up"] if value]
@@ -139,3 +112,95 @@ def test_the_page_in_a_browser(page, tmp_path, dark: bool, width: int) -> None:
     assert seen["drawn"] >= 4
     assert seen["wide"]
     assert seen["bright"] is not dark
+
+
+SCRIPT = """<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">"""
+BREAKOUT = f"""x" onmouseover="window.hacked = 1" style="color: red">{SCRIPT}<style>*{{}}</style>"""
+LOOK_FOR_CODE = """
+seen.hacked = "hacked" in window;
+seen.scripts = [...document.scripts].length;
+seen.styles = document.querySelectorAll("style, [style], link[rel=stylesheet]").length;
+seen.handlers = [...document.querySelectorAll("*")].filter(
+  e => [...e.attributes].some(a => a.name.startsWith("on"))).length;
+seen.foreign = [...document.images].filter(i => !i.src.startsWith("data:image/png")).length;
+seen.classes = [...document.querySelectorAll(".state")].map(e => e.className);
+seen.text = document.body.textContent;
+"""
+
+
+def hostile(folder: Path) -> None:
+    """Two runs that try to put code into the page by every text that it shows."""
+    name = BREAKOUT.replace("/", "\u2215")
+    one = write_run(folder / name, "model=gan", name=BREAKOUT, status="failed", error=BREAKOUT)
+    write_run(folder / "other", "model=gan", name=BREAKOUT)
+    status = json.loads(one.status.read_text())
+    status |= {"status": BREAKOUT, "hostname": BREAKOUT}
+    status["best"] = {"figure": BREAKOUT, "value": 1.0, "step": 40}
+    one.status.write_text(json.dumps(status))
+    (one.path / "tags.json").write_text(json.dumps([BREAKOUT]))
+    shown = json.dumps(BREAKOUT)
+    text = (one.read_config() or "").replace("model: gan", f"model: {shown}")
+    one.config.write_text(f"{text}\n{shown}: {shown}\n")
+    with one.metrics.open("a") as file:
+        for step in (20, 40):
+            print(json.dumps({"step": step, f"loss/{BREAKOUT}": step / 7}), file=file)
+
+
+@browser
+def test_no_run_can_put_code_into_the_page(tmp_path) -> None:
+    hostile(tmp_path / "runs")
+    seen = visit(written(tmp_path), LOOK_FOR_CODE, tmp_path)
+    assert not seen["hacked"]
+    assert seen["faults"] == []  # the policy, a second line of defence, had nothing to refuse
+    assert seen["scripts"] == 3  # the page's, and two of the test
+    assert (seen["styles"], seen["handlers"], seen["foreign"]) == (1, 0, 0)
+    assert sorted(seen["classes"]) == ["state finished", "state unknown"]
+    assert seen["text"].count(SCRIPT) > 5  # it is all there to read
+
+
+def test_the_policy_admits_the_page_s_own_script_and_style_alone(page) -> None:
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    policy = re.search(r'Policy" content="([^"]*)"', text)
+    assert policy
+    assert "unsafe" not in policy[1]
+    for kind in ("script", "style"):
+        assert re.search(rf"{kind}-src 'sha256-[\w+/]{{43}}='(;|$)", policy[1])
+    assert "default-src 'none'" in policy[1]
+
+
+def pictures_of(run: RunFolder, folder: Path) -> int:
+    text = written(folder).read_text(encoding="utf-8")
+    return text.count("data:image")
+
+
+SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("kind", ["file", "picture", "folder", "text", "cut off", "FIFO"])
+def test_only_images_that_lie_in_the_run_are_put_into_the_page(tmp_path, kind: str) -> None:
+    run = write_run(tmp_path / "runs" / "a", values={40: 1.0})
+    assert pictures_of(run, tmp_path) == 1
+    picture = run.samples / "fixed-00000040.png"
+    secret = tmp_path / "id"
+    secret.write_bytes(SECRET)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if kind == "folder":  # all pictures are elsewhere
+        picture.rename(outside / picture.name)
+        run.samples.rmdir()
+        run.samples.symlink_to(outside)
+    whole = b"" if kind == "folder" else picture.read_bytes()
+    if whole:
+        picture.unlink()
+    if kind == "file":
+        picture.symlink_to(secret)
+    elif kind == "picture":
+        Image.new("RGB", (4, 4)).save(outside / "private.png")
+        picture.symlink_to(outside / "private.png")
+    elif kind == "text":
+        picture.write_bytes(SECRET)
+    elif kind == "cut off":
+        picture.write_bytes(whole[:-20])
+    elif kind == "FIFO":
+        os.mkfifo(picture)
+    assert pictures_of(run, tmp_path) == 0

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browsing import browser, visit
 from rich.console import Console
 from studying import LINE, Study
 
@@ -28,7 +29,19 @@ FOUND = [
     Row(2, COMPLETE, 1.0, 0.25, {"optimizer.lr": 1e-4, "model.d_steps": 5}, {2: 1.0}, 5, ""),
     Row(3, BROKEN, None, None, {"optimizer.lr": 1e-2, "model.d_steps": 5}, {}, None, "diverged"),
 ]  # fmt: skip
-VOID = {"meta", "line", "circle", "polyline", "br"}
+VOID = {"meta", "link", "line", "circle", "polyline", "rect", "br"}
+
+LOOK = """
+seen.hacked = "hacked" in window;
+seen.scripts = document.scripts.length;
+seen.styles = document.querySelectorAll("style, [style]").length;
+seen.images = document.images.length;
+seen.text = document.body.textContent;
+const wide = e => e.getBoundingClientRect().width;
+seen.bar = wide(document.querySelector(".bar rect")) / wide(document.querySelector(".bar"));
+const rgb = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+seen.bright = rgb[0] + rgb[1] + rgb[2] > 382;
+"""
 
 
 class Page(HTMLParser):
@@ -72,12 +85,13 @@ def test_the_table_shows_the_best_first(base: Plan) -> None:
 
 
 def test_the_page_needs_nothing_else_and_shows_all_trials(base: Plan) -> None:
-    text = "".join(page.text(base, FOUND, {"optimizer.lr": 0.75, "model.d_steps": 0.25}))
+    text = page.text(base, FOUND, {"optimizer.lr": 0.75, "model.d_steps": 0.25})
     seen = Page(text)
     assert seen.open == []
-    assert seen.outside == []
-    assert "http" not in text
-    assert seen.tags.count("svg") == 4  # history, curves, and one for each setting
+    assert seen.outside == ["data:,"]
+    assert "http:" not in text
+    assert "https:" not in text
+    assert seen.tags.count("figure") == 4  # history, curves, and one for each setting
     assert text.count('<circle class="pruned"') == 3  # in all but the curves
     assert "&lt;late&gt;" in text
     assert ">75%<" in text
@@ -86,13 +100,37 @@ def test_the_page_needs_nothing_else_and_shows_all_trials(base: Plan) -> None:
 
 @pytest.mark.parametrize("found", [[], FOUND[1:2], FOUND[3:], FOUND[:1]])
 def test_a_page_of_little(base: Plan, found: list[Row]) -> None:
-    assert Page("".join(page.text(base, found, {}))).open == []
+    assert Page(page.text(base, found, {})).open == []
+
+
+@browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_trial_can_put_code_into_the_page(base: Plan, tmp_path: Path, dark: bool) -> None:
+    bad = '"><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
+    tune = base.tune.model_copy(update={"metric": f"metrics/{bad}"})
+    lr, steps = base.dimensions
+    space = replace(lr, key=bad), replace(steps, kind="choice", choices=(bad, "2"))
+    fixed = (f"run.root={bad}",)
+    plan = replace(base, tune=tune, fixed=fixed, dimensions=space, folder=Path(bad))
+    found = [
+        Row(n, state, 1.0 + n, 0.5, {bad: 10.0**-n, steps.key: bad}, {2: 3.0, 4: 2.0}, 5.0, bad)
+        for n, state in enumerate((COMPLETE, COMPLETE, PRUNED, BROKEN))
+    ]
+    file = tmp_path / "study.html"
+    file.write_text(page.text(plan, found, {bad: 0.75}), encoding="utf-8")
+    seen = visit(file, LOOK, tmp_path, dark=dark)
+    assert not seen["hacked"]
+    assert seen["faults"] == []
+    assert (seen["scripts"], seen["styles"], seen["images"]) == (2, 1, 0)  # scripts: the test's
+    assert seen["text"].count(bad) > 5
+    assert seen["bar"] == pytest.approx(0.75, abs=0.01)
+    assert seen["bright"] is not dark
 
 
 def test_an_axis_without_extent_has_one_place() -> None:
     flat = axis("x", [3.0, 3.0])
     assert flat.at(3.0) == 0.5
-    assert "nan" not in chart(flat, flat, [])
+    assert "nan" not in str(chart(flat, flat, []))
 
 
 def test_importance_says_which_setting_matters(study: Study) -> None:
