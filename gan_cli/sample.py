@@ -33,7 +33,12 @@ def parser() -> argparse.ArgumentParser:
     add("--columns", type=whole(1), metavar="N", help="of the grid")
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
     add("--seed", type=int, default=0, metavar="N", help="other samples (default: 0)")
-    add("--class", dest="label", metavar="CLASS", help="the number or name of a class")
+    add(
+        "--class",
+        dest="label",
+        metavar="CLASS",
+        help="a class by name, else by number",
+    )
     add(
         "--code",
         metavar="NAME=VALUE,...",

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +19,13 @@ from PIL import Image
 from gan_cli import imaging, sample
 from gan_cli.config.build import Trust, build
 from gan_cli.config.reading import from_yaml
-from gan_cli.errors import CheckpointError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.runs import checkpoint, load
 from gan_cli.runs.folder import RunFolder, create
+from gan_cli.sampling import command
 from gan_cli.sampling import drawing as sampling
+from gan_cli.sampling.command import class_place
 from gan_cli.sampling.drawing import Wish
 from gan_cli.training.averaging import entries
 
@@ -190,16 +194,46 @@ def test_grid_into_files_and_folders(run, capsys):
 def test_classes(cgan, capsys):
     table = pixels(call(capsys, cgan.path))
     assert np.array_equal(table, imaging.tile(expected(cgan, 24), 3, zoom=2))
-    for text, label in (("1", 1), ("dog", 1), ("CAT", 0), ("2", 2)):
+    for text, label, name in (("dog", 1, "dog"), ("CAT", 0, "cat"), ("2", 2, "2")):
         path = call(capsys, cgan.path, "--class", text, "-n", 4)
-        assert path.endswith(f"grid-00000030-seed0-class{label}.png")
+        assert path.endswith(f"grid-00000030-seed0-class{name}.png")
         wanted = imaging.tile(expected(cgan, 4, Wish(label=label)), 2, zoom=2)
         assert np.array_equal(pixels(path), wanted)
-    for bad in ("3", "-1", "bird", "²"):
+    for bad in ("1", "3", "-1", "bird", "²"):
         message = call(capsys, cgan.path, f"--class={bad}", status=2)
         assert f"--class {bad}: no such class" in message
-        assert "there are 0 to 2: cat, dog, 2" in message
+        assert "there are: cat, dog, 2" in message
     assert "did you mean dog?" in call(capsys, cgan.path, "--class", "dogg", status=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "place"),
+    [
+        ("a", ("A", "a"), 1),
+        ("A", ("A", "a"), 0),
+        ("B", ("a", "b"), 1),
+        ("AB", ("aB", "Ab"), None),
+        ("1", ("1", "2", "3"), 0),
+        ("0", ("1", "2", "3"), None),
+        ("0", ("cat", "1"), None),
+        ("1", ("cat", "dog"), 1),
+        ("2", ("cat", "dog"), None),
+        ("2", (), 2),
+        ("9" * 5000, (), None),
+    ],
+)
+def test_a_class_is_its_exact_name_before_all_else(text, names, place):
+    assert class_place(text, names, len(names) or 3) == place
+
+
+def test_names_that_differ_in_case_alone_must_be_spelled():
+    loaded: Any = SimpleNamespace(
+        model=SimpleNamespace(
+            data=SimpleNamespace(class_names=("aB", "Ab"), classes=2), conditional=True
+        )
+    )
+    with pytest.raises(ConfigError, match=r"--class AB: is aB or Ab; write it as it is spelled"):
+        command._label("AB", loaded)
 
 
 def test_class_of_a_model_without(run, capsys):

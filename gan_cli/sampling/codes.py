@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -30,7 +31,7 @@ class Place:
             ConfigError: no number, or no such category.
         """
         if self.categories:
-            if not text.isascii() or not text.isdigit() or int(text) >= self.categories:
+            if not re.fullmatch("[0-9]{1,9}", text) or int(text) >= self.categories:
                 raise ConfigError(
                     f"--code {self.name}={text}: a category from 0 to {self.categories - 1} is "
                     "required"

@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,16 +105,34 @@ def _label(text: str, loaded: Loaded) -> int:
         raise ConfigError(
             f"--class {text}: this model knows no classes; model=cgan and model=cvae do"
         )
-    names = [name.lower() for name in data.class_names]
-    if text.lower() in names:
-        return names.index(text.lower())
-    if text.isascii() and text.isdigit() and int(text) < data.classes:
-        return int(text)
+    place = class_place(text, data.class_names, data.classes)
+    if place is not None:
+        return place
     known = f": {', '.join(data.class_names[:20])}" if data.class_names else ""
     near = "" if text.isdigit() else hint(text, data.class_names)
-    raise ConfigError(
-        f"--class {text}: no such class{near}; there are 0 to {data.classes - 1}{known}"
-    )
+    alike = [name for name in data.class_names if name.lower() == text.lower()]
+    if len(alike) > 1:
+        raise ConfigError(f"--class {text}: is {' or '.join(alike)}; write it as it is spelled")
+    places = "" if any(map(_is_number, data.class_names)) else f" 0 to {data.classes - 1}"
+    raise ConfigError(f"--class {text}: no such class{near}; there are{places}{known}")
+
+
+def class_place(text: str, names: Sequence[str], classes: int) -> int | None:
+    """The class that `text` names: by its exact name, by its name in any case where only one has
+    it, or by its place from 0 on where no name is itself a number.
+    """
+    if text in names:
+        return names.index(text)
+    alike = [place for place, name in enumerate(names) if name.lower() == text.lower()]
+    if len(alike) == 1:
+        return alike[0]
+    if _is_number(text) and not any(map(_is_number, names)) and int(text) < classes:
+        return int(text)
+    return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _note(text: str) -> None:
@@ -243,7 +261,10 @@ class _Task:
         folder = self.output.folder or self.folder.samples
         _make(folder)
         parts = [kind, f"{self.loaded.step:08d}", f"seed{self.wish.seed}"]
-        parts += [f"class{self.wish.label}"] if self.wish.label is not None else []
+        if self.wish.label is not None:
+            named = dict(enumerate(self.loaded.model.data.class_names))
+            called = str(named.get(self.wish.label, self.wish.label))
+            parts.append("class" + re.sub(r"[^\w.=+-]+", "_", called))
         parts += [re.sub(r"[^\w.=+-]+", "_", self.options.code)] if self.options.code else []
         parts += ["raw"] if self.options.weights == "raw" else []
         return folder / f"{'-'.join(parts)[:200]}{suffix}"
