@@ -87,7 +87,7 @@ def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]
     from gan_cli.model import Model
 
     kinds = {"data": Dataset, "model": Model}
-    given = {"model": ("data",)}
+    given = {"model": ("data",), "data": ("outputs",)}
     for name in NODES:
         node = root.get(name)
         if not isinstance(node, Mapping):

@@ -163,6 +163,11 @@ class Settings(Strict):
         """What is built from a `_target_`, by root key."""
         return {name: getattr(self, name) for name in NODES}
 
+    @property
+    def outputs(self) -> list[str]:
+        """The folders that the command writes to, beside those that say so themselves."""
+        return [str(one) for one in (self.run.root, self.run.dir, self.sweep.dir) if one]
+
     def goes_together(self) -> bool:
         """Whether it may be trained with others; `max_time` would be shared by all of them."""
         choice = self.runtime.together

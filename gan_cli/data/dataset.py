@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +45,11 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
             classes=len(class_names),
             class_names=class_names,
         )
+
+    @classmethod
+    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether the data that `settings` describe have a part for testing."""
+        return "split" in inspect.signature(cls).parameters
 
     def __len__(self) -> int:
         return self.spec.size

@@ -1,14 +1,16 @@
 """From an image file to pixels of one size. Runs in worker processes: no torch here.
 
-Every image is turned upright (EXIF), laid on white where it is transparent, cut to the centre of
-the wanted aspect and resampled once, with antialiasing (Lanczos). 16-bit grey is scaled to 8 bits.
-Animations give their first picture.
+Every image is turned upright (EXIF), laid on a background where it is transparent, cut to the
+centre of the wanted aspect and resampled once, with antialiasing (Lanczos). 16 bits are scaled to
+8, rounded. Animations and files of several pages give their first picture.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +18,26 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from gan_cli.data.geometry import centre_crop
-from gan_cli.data.scan import OTHERS
+from gan_cli.data.scan import KINDS, OTHERS, read_file
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
+COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
+LARGEST_FILE = 1 << 30  # bytes that are read into memory
 CHANGED = "changed while it was read"
+WHITE = (255, 255, 255)
+ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other byte order
+    f"{kind};16{order}": f"{kind};16{other}"
+    for kind in ("RGB", "RGBA", "RGBX")
+    for order, other in ORDERS.items()
+} | {"LA;16B": "RGBA"}  # grey and alpha, each as its two bytes
+BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
 
+Colour = tuple[int, int, int]
 T = TypeVar("T")
 
 
@@ -45,6 +58,10 @@ class Decoded:
     broken: str = ""
 
 
+class UnsupportedError(Exception):
+    """A sound image of a kind that is not read here."""
+
+
 def inspect(paths: list[Path]) -> list[Inspected]:
     """Hash files and see whether they are grey or colour, from their headers."""
     return [_inspect(path) for path in paths]
@@ -52,9 +69,11 @@ def inspect(paths: list[Path]) -> list[Inspected]:
 
 def _inspect(path: Path) -> Inspected:
     try:
-        data = path.read_bytes()
+        data = read_file(path, LARGEST_FILE + 1)
     except OSError as cause:
         return Inspected(broken=f"cannot be read: {cause.strerror or cause}")
+    if len(data) > LARGEST_FILE:
+        return Inspected(broken=f"too large: a file of more than {LARGEST_FILE >> 30} GB")
     sha256 = hashlib.sha256(data).hexdigest()
     if path.suffix.lower() in OTHERS:
         kind = path.suffix[1:].upper()
@@ -63,19 +82,28 @@ def _inspect(path: Path) -> Inspected:
     return Inspected(sha256, channels or 0, broken)
 
 
-def decode(jobs: list[tuple[Path, str]], size: tuple[int, int], channels: int) -> list[Decoded]:
+def decode(
+    jobs: list[tuple[Path, str]],
+    size: tuple[int, int],
+    channels: int,
+    background: Colour = WHITE,
+) -> list[Decoded]:
     """Pixels of files, each with the hash it must still have, at `size` = (height, width)."""
-    return [_decode(path, sha256, size, channels) for path, sha256 in jobs]
+    return [_decode(path, sha256, size, channels, background) for path, sha256 in jobs]
 
 
-def _decode(path: Path, sha256: str, size: tuple[int, int], channels: int) -> Decoded:
+def _decode(
+    path: Path, sha256: str, size: tuple[int, int], channels: int, background: Colour
+) -> Decoded:
     try:
-        data = path.read_bytes()
+        data = read_file(path, LARGEST_FILE + 1)
     except OSError:
         return Decoded(broken=CHANGED)
     if hashlib.sha256(data).hexdigest() != sha256:
         return Decoded(broken=CHANGED)
-    pixels, broken = _guarded(lambda: to_pixels(_open(data), size, channels), data)
+    pixels, broken = _guarded(
+        lambda: to_pixels(_open(data), size, channels, background, _low_bytes(data)), data
+    )
     return Decoded(b"" if pixels is None else pixels.tobytes(), broken)
 
 
@@ -88,30 +116,78 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
             warnings.simplefilter("ignore")  # of large images and odd metadata; errors stay
             return work(), ""
     except UnidentifiedImageError:
-        return None, "not a PNG, JPEG, WebP or BMP image"
+        return None, f"not a {KINDS} image"
+    except UnsupportedError as cause:
+        return None, str(cause)
+    except Image.DecompressionBombError as cause:
+        pixels, *limit = [f"{int(n) / 1e6:,.0f}" for n in re.findall("[0-9]+", str(cause))]
+        return None, f"too large: {pixels} million pixels; at most {limit[0]} million are read"
     except Exception as cause:  # a decoder fails on hostile bytes in any way it likes
         return None, f"damaged: {cause or type(cause).__name__}".replace("\n", " ")
 
 
-def _open(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """The image, not yet decoded, with 8 bits or as 16-bit grey."""
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.mode not in GREY_MODES | COLOUR_MODES:
+        what = "32-bit values" if image.mode in ("I", "F") else f"the colour mode {image.mode}"
+        raise UnsupportedError(f"{what} cannot be read; convert it to 8 or 16 bits, grey or RGB")
+    return image
 
 
 def _channels(image: Image.Image) -> int:
     if image.mode in ("P", "PA"):
         palette = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         return 1 if (palette == palette[:, :1]).all() else 3
-    return 1 if image.mode in GREY_MODES else 3
+    # (Pillow gives a PNG of 16-bit grey with alpha as colour.)
+    return 1 if image.mode in GREY_MODES or _raw_mode(image).startswith("LA") else 3
 
 
-def to_pixels(image: Image.Image, size: tuple[int, int], channels: int) -> np.ndarray:
-    """Decode an opened image into uint8 [channels, height, width]."""
+def _raw_mode(image: Image.Image) -> str:
+    """How samples are stored, in Pillow's words."""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    tile = tiles[0].args if tiles else ""
+    return str(tile[0] if isinstance(tile, tuple) and tile else tile)
+
+
+def _low_bytes(data: bytes) -> Image.Image | None:
+    """The lower halves of 16-bit colours, of which Pillow decodes the upper ones alone.
+
+    Reading the samples in the other byte order gives them. None for all other images.
+    """
+    image = _open(data)
+    raw = _raw_mode(image)
+    if image.mode not in ("RGB", "RGBA") or raw not in OTHER_ORDER:
+        return None
+    tile = image.tile[0]
+    rest = tile.args[1:] if isinstance(tile.args, tuple) else None
+    args = OTHER_ORDER[raw] if rest is None else (OTHER_ORDER[raw], *rest)
+    image.tile = [one._replace(args=args) for one in image.tile]
+    return image
+
+
+def to_pixels(
+    image: Image.Image,
+    size: tuple[int, int],
+    channels: int,
+    background: Colour = WHITE,
+    low: Image.Image | None = None,
+) -> np.ndarray:
+    """Decode an opened image into uint8 [channels, height, width].
+
+    Args:
+        image: as opened.
+        size: height and width.
+        channels: 1 or 3.
+        background: what shows where the image is transparent.
+        low: the lower bytes of its colours, where these have 16 bits.
+    """
     height, width = size
     # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is several times faster; from three
     # times the wanted size on nothing is lost. EXIF may still exchange the sides: both must do.
     image.draft(None, (3 * max(size), 3 * max(size)))
-    image = ImageOps.exif_transpose(image)
-    image = _flattened(image, "L" if channels == 1 else "RGB")
+    image = _upright(image, low)
+    image = _flattened(image, "L" if channels == 1 else "RGB", background)
     top, left, kept_height, kept_width = centre_crop(image.height, image.width, height, width)
     box = (left, top, left + kept_width, top + kept_height)
     image = image.resize((width, height), Image.Resampling.LANCZOS, box=box)
@@ -119,22 +195,49 @@ def to_pixels(image: Image.Image, size: tuple[int, int], channels: int) -> np.nd
     return pixels.transpose(2, 0, 1)
 
 
-def _flattened(image: Image.Image, mode: str) -> Image.Image:
-    """8 bits, `mode` L or RGB, transparency laid on white."""
-    if image.mode.startswith("I"):
-        image = _from_16_bits(image)
+def _upright(image: Image.Image, low: Image.Image | None) -> Image.Image:
+    """The image with 8 bits, turned as EXIF says."""
+    if image.mode.startswith("I;16"):
+        return _from_16_bit_grey(image)
+    if low is not None:
+        return _from_16_bit_colour(image, low)
+    return ImageOps.exif_transpose(image)
+
+
+def _from_16_bit_grey(image: Image.Image) -> Image.Image:
+    """0 .. 65535 (0 .. 4095 in a TIFF of 12 bits) to 0 .. 255, rounded."""
+    tags, transparent = getattr(image, "tag_v2", {}), image.info.get("transparency")
+    largest = (1 << tags.get(BITS, (16,))[0]) - 1
+    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    values = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint32)
+    scaled = ((values * 255 + largest // 2) // largest).astype(np.uint8)
+    grey = Image.fromarray(255 - scaled if inverted else scaled)
+    if isinstance(transparent, int):  # the one value that a PNG may name
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _from_16_bit_colour(image: Image.Image, low: Image.Image) -> Image.Image:
+    """The upper and the lower bytes of each value together as 0 .. 255, rounded."""
+    grey, transparent = _raw_mode(image).startswith("LA"), image.info.get("transparency")
+    upper = np.asarray(ImageOps.exif_transpose(image))
+    lower = np.asarray(ImageOps.exif_transpose(low))
+    lower = lower[..., [1, 1, 1, 3]] if grey else lower
+    # v / 257 = (256 u + l) / 257 = u + (l - u) / 257
+    apart = lower.astype(np.int16) - upper
+    scaled = (upper + (apart >= 129) - (apart <= -129)).astype(np.uint8)
+    colour = Image.fromarray(scaled)
+    if isinstance(transparent, tuple) and upper.shape[2] == 3:
+        key = np.array(transparent, np.int64)
+        same = ((upper == key >> 8) & (lower == key & 255)).all(axis=2)
+        colour.putalpha(Image.fromarray(np.where(same, 0, 255).astype(np.uint8)))
+    return colour
+
+
+def _flattened(image: Image.Image, mode: str, background: Colour) -> Image.Image:
+    """8 bits, `mode` L or RGB, transparency laid on the background."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
+        behind = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(behind, image).convert("RGB")
     return image if image.mode == mode else image.convert(mode)
-
-
-def _from_16_bits(image: Image.Image) -> Image.Image:
-    """0 .. 65535 to 0 .. 255, rounded; the one value that a PNG may name transparent is white."""
-    values = np.asarray(image).astype(np.int64).clip(0, 65535)
-    scaled = ((values + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        scaled[values == transparent] = 255
-    return Image.fromarray(scaled)

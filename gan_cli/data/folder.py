@@ -6,46 +6,60 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.folder_cache import Index
+from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of
 from gan_cli.data.folder_maker import FolderMaker
 from gan_cli.data.geometry import Size, parse_size
-from gan_cli.data.scan import classify, scan
+from gan_cli.data.scan import Entry, scan, shown
+from gan_cli.data.splits import check_split
 from gan_cli.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
-SHOWN = 20  # broken files that a message lists
+SHOWN = 20  # reasons, or files, that a message lists
+FEW = 5  # files that it names for one reason
 
 
 class Folder(Dataset):
-    """Images of one size from the files below `root` (PNG, JPEG, WebP, BMP).
+    """Images of one size from the files below `root` (PNG, JPEG, WebP, BMP, GIF, TIFF).
 
-    Which files count is told in `scan`, how they become pixels in `decode`. A broken file stops
-    everything, unless `skip_broken`; it is never left out silently.
+    Which files count is told in `scan`, what labels and parts they have in `folder_labels`, how
+    they become pixels in `decode`. A broken file stops everything, unless `skip_broken`; it is
+    never left out silently.
 
     Args:
         root: the folder.
+        split: train, test or all; None takes train where `root` comes in such parts, else all.
         size: a number or [height, width]; the centre of that aspect is cut out and resized.
         channels: 1 (grey), 3 (colour) or "auto": 1 where every file is stored as grey, else 3.
         classes: "auto" (the sub-folders, where there are at least two) or "none".
+        labels: a file that gives the classes instead, below `root`: see `labels_from`.
+        background: the colour behind transparent images, as CSS writes colours.
         skip_broken: go on without the files that cannot be read.
         workers: processes that decode; None takes one per core.
+        outputs: folders that the program writes to, whose images are not taken.
     """
 
     def __init__(
         self,
         root: str,
+        split: str | None = None,
         size: Size = 64,
         channels: int | str = "auto",
         classes: str = "auto",
+        labels: str | None = None,
+        background: str = "white",
         skip_broken: bool = False,
         workers: int | None = None,
+        outputs: Sequence[str] = (),
     ) -> None:
         target = parse_size(size)
         if target is None:
@@ -54,26 +68,54 @@ class Folder(Dataset):
             raise ConfigError(f"data.channels = {channels}: 1, 3 or auto is needed")
         if classes not in ("auto", "none"):
             raise ConfigError(f"data.classes = {classes}: auto or none is needed")
+        if labels is not None and classes == "none":
+            raise ConfigError("data.classes = none: no data.labels can be given beside it")
         if workers is not None and workers < 1:
             raise ConfigError(f"data.workers = {workers}: at least 1, or null, is needed")
-        if not root:
-            raise ConfigError("data.root = '': the folder of images is needed")
-        folder = Path(root).expanduser().resolve()
-        entries = scan(folder)
-        if classes == "auto":
-            classify(folder, [entry.path for entry in entries])  # its error comes before the work
-        maker = FolderMaker(folder, target, channels, workers)
+        behind = parse_colour(background)
+        folder = _resolved(root)
+        listing = scan(folder, outputs)
+        if listing.ours:
+            ours = shown(listing.ours)
+            log.info("%s: passing over what this program wrote there (%s)", folder, ours)
+        paths = [entry.path for entry in listing.entries]
+        parts = splits_of(folder, paths, classes == "auto" and labels is None)
+        part = _chosen(folder, split, parts)
+        entries = _of_part(listing.entries, parts.get(part))
+        if parts:
+            _tell_parts(folder, part, parts, listing.entries)
+        by_path = None if labels is None else labels_from(folder, labels, paths)
+
+        def labelled(some: Sequence[str]) -> tuple[list[int] | None, tuple[str, ...]]:
+            if by_path is not None:
+                names = ordered(set(by_path.values()))
+                number = {name: place for place, name in enumerate(names)}
+                return [number[by_path[path]] for path in some], tuple(names)
+            if classes == "none":
+                return None, ()
+            return classify(folder, [path.partition("/")[2] for path in some] if parts else some)
+
+        labelled([entry.path for entry in entries])  # its error comes before the work
+        maker = FolderMaker(folder, target, channels, workers, behind, part)
         self.key, index = maker.prepared(entries)
         if index.broken:
             _report(folder, index, skip_broken, maker, self.key)
-        labels, names = classify(folder, index.paths) if classes == "auto" else (None, ())
+        numbers, names = labelled(index.paths)
         super().__init__(
             re.sub(r"[^\w.-]+", "_", folder.name) or "folder",
             torch.from_numpy(maker.cache.pixels(self.key, index)),
-            None if labels is None else torch.tensor(labels),
+            None if numbers is None else torch.tensor(numbers),
             names,
             maker.cache.rows(self.key, index),
         )
+
+    @classmethod
+    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether the folder has one part for training and one for testing."""
+        folder = _resolved(settings["root"])
+        paths = [entry.path for entry in scan(folder, settings.get("outputs", ())).entries]
+        by_folder = settings.get("classes", "auto") == "auto" and settings.get("labels") is None
+        return bool(splits_of(folder, paths, by_folder))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -84,13 +126,63 @@ class Folder(Dataset):
         return hashlib.sha256(f"{self.key} {self.spec!r}".encode()).hexdigest()
 
 
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """`data.background` as red, green and blue.
+
+    Raises:
+        ConfigError: it is no colour.
+    """
+    from PIL import ImageColor
+
+    try:
+        colour = ImageColor.getrgb(text)
+    except ValueError:
+        colour = ()
+    match colour:
+        case (int(red), int(green), int(blue)):
+            return red, green, blue
+    raise ConfigError(f"data.background = {text}: a colour such as black or '#808080' is needed")
+
+
+def _resolved(root: str) -> Path:
+    if not root:
+        raise ConfigError("data.root = '': the folder of images is needed")
+    return Path(root).expanduser().resolve()
+
+
+def _chosen(folder: Path, split: str | None, parts: Mapping[str, object]) -> str:
+    """The part to take: train, test or all."""
+    if split is None:
+        return "train" if parts else "all"
+    check_split(split)
+    if split != "all" and not parts:
+        raise ConfigError(
+            f"data.split = {split}: {folder} has no folders train and test (or val) with the same "
+            "sub-folders, or with images alone"
+        )
+    return split
+
+
+def _of_part(entries: Sequence[Entry], folders: Sequence[str] | None) -> list[Entry]:
+    if folders is None:
+        return list(entries)
+    return [entry for entry in entries if entry.path.partition("/")[0] in folders]
+
+
+def _tell_parts(
+    folder: Path, part: str, parts: Mapping[str, Sequence[str]], entries: Sequence[Entry]
+) -> None:
+    counts = [
+        f"{parts[name][0]}/ ({len(_of_part(entries, parts[name])):,} images) is data.split={name}"
+        for name in ("train", "test")
+    ]
+    log.info("%s: %s; this is %s", folder, ", ".join(counts), part)
+
+
 def _report(folder: Path, index: Index, skip_broken: bool, maker: FolderMaker, key: str) -> None:
     """Warn of the broken files, or refuse to go on."""
     count, kept = len(index.broken), index.shape[0]
-    lines = [f"  {printable(path)}: {reason}" for path, reason in index.broken[:SHOWN]]
-    if count > SHOWN:
-        lines.append(f"  ... and {count - SHOWN:,} more")
-    listed = "\n".join(lines)
+    listed = "\n".join(_by_reason(index.broken))
     if kept and skip_broken:
         of_all = f"{count:,} of {count + kept:,}"
         log.warning("%s: going on without broken images (%s):\n%s", folder, of_all, listed)
@@ -105,6 +197,23 @@ def _report(folder: Path, index: Index, skip_broken: bool, maker: FolderMaker, k
         f"data.root = {folder}: {count:,} of {count + kept:,} images cannot be read; {advice}:\n"
         f"{listed}"
     )
+
+
+def _by_reason(broken: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each reason, with how many files have it, and the first of them."""
+    files: dict[str, list[str]] = {}
+    for path, reason in broken:
+        files.setdefault(reason, []).append(printable(path))
+    lines = [
+        f"  {paths[0]}: {reason}"
+        if len(paths) == 1
+        else f"  {len(paths):,} files: {reason} ({shown(paths, FEW)})"
+        for reason, paths in files.items()
+    ]
+    if len(lines) > SHOWN:
+        rest = sum(map(len, list(files.values())[SHOWN:]))
+        lines[SHOWN:] = [f"  ... and {rest:,} more"]
+    return lines
 
 
 def printable(path: str) -> str:

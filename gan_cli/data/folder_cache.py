@@ -25,7 +25,7 @@ from gan_cli.data.rows import Rows
 from gan_cli.data.scan import Entry
 from gan_cli.errors import DataError
 
-VERSION = 1  # of the decoding: raise it when the same file would give other pixels
+VERSION = 2  # of the decoding: raise it when the same file would give other pixels
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from gan_cli.data.decode import CHANGED, Decoded, Inspected, decode, inspect
+from gan_cli.data.decode import CHANGED, WHITE, Colour, Decoded, Inspected, decode, inspect
 from gan_cli.data.download import cache_folder, unwritable
 from gan_cli.data.folder_cache import FolderCache, Index, digest
 from gan_cli.data.lock import locked
@@ -36,9 +36,16 @@ class FolderMaker:
     """Prepares the cache of one folder with one choice of settings."""
 
     def __init__(
-        self, root: Path, size: tuple[int, int], channels: int | str, workers: int | None
+        self,
+        root: Path,
+        size: tuple[int, int],
+        channels: int | str,
+        workers: int | None,
+        background: Colour = WHITE,
+        part: str = "all",
     ) -> None:
         self.root, self.size, self.channels, self.workers = root, size, channels, workers
+        self.background, self.part = background, part
         self.cache = FolderCache(cache_folder() / "folders")
 
     def prepared(self, entries: Sequence[Entry]) -> tuple[str, Index]:
@@ -50,7 +57,8 @@ class FolderMaker:
         Raises:
             DataError: the cache cannot be written, or a file changes meanwhile.
         """
-        name = digest([os.fsencode(self.root).hex(), self.size, self.channels])
+        choice = [self.size, self.channels, self.background]
+        name = digest([os.fsencode(self.root).hex(), *choice, self.part])
         key = self.cache.seen(name, entries)
         index = None if key is None else self.cache.load(key)
         if key is not None and index is not None:
@@ -61,7 +69,7 @@ class FolderMaker:
                 (entry.path, look.sha256, look.broken)
                 for entry, look in zip(entries, looks, strict=True)
             )
-            key = digest([self.size, self.channels, *contents])
+            key = digest([*choice, *contents])
             index = self._built(key, entries, looks, pool)
         if all(look.sha256 for look in looks):
             # (A file that could not be read may become readable and look the same as before.)
@@ -128,11 +136,12 @@ class FolderMaker:
             if not look.broken
         )
         each = max(1, min(32, BYTES_EACH // (shape[0] * shape[1] * shape[2])))
-        function = partial(decode, size=self.size, channels=shape[0])
+        function = partial(decode, size=self.size, channels=shape[0], background=self.background)
         pieces = pool.map(function, jobs, each, lambda _: Decoded(broken=DIED))
         decoded = (one for piece in pieces for one in piece)
         count = sum(not look.broken for look in looks)
-        log.info("decoding %s images of %s", f"{count:,}", self.root)
+        if count:
+            log.info("decoding %s images of %s", f"{count:,}", self.root)
         with progress_bar(f"decoding {self.root.name}", len(entries)) as advance:
             for entry, look in zip(entries, looks, strict=True):
                 outcome = Decoded(broken=look.broken) if look.broken else next(decoded)

@@ -1,8 +1,11 @@
-"""Which files of a folder are images, and what classes they have.
+"""The image files below a folder.
 
-- Hidden files and folders (names that begin with a dot) and `__MACOSX` are passed over.
+- Hidden files and folders (names that begin with a dot) and folders that operating systems and
+  network drives make for themselves (`SYSTEM`) are passed over without a word.
+- Folders that this program wrote are passed over and named, so that no run trains on pictures of
+  earlier ones: the given `outputs`, and whatever holds the record of a run, a sweep or a study.
 - A file is an image if its name ends like one (`IMAGES`), or if its name says nothing (`photo`,
-  `photo.dat`) and its first bytes are those of a PNG, JPEG, WebP or BMP.
+  `photo.dat`) and its first bytes are those of an image that can be read.
 - A file whose name is that of an image format that cannot be read (`OTHERS`) is a broken image.
 - All else (`labels.csv`, `README`) is no image and is left alone.
 - Links are followed; a folder that is reached twice is entered once.
@@ -10,20 +13,34 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_cli.errors import DataError
 
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib"})
+IMAGES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
+)
 OTHERS = frozenset(
-    {".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".ico", ".tga", ".psd"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".svg", ".exr", ".hdr", ".dds", ".cr2", ".nef"}
-    | {".arw", ".dng", ".raw"}
+    {".avif", ".heic", ".heif", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".ppm", ".pgm", ".pbm"}
+    | {".pnm", ".pcx", ".svg", ".exr", ".hdr", ".dds", ".cr2", ".nef", ".arw", ".dng", ".raw"}
 )
 TEXTS = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml"})
+KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
+SYSTEM = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "lost+found"}
+    | {"$RECYCLE.BIN", "System Volume Information", "__pycache__"}
+)
+RECORDS = {  # the files by which our folders are known, and keys that each of them has
+    "status.json": {"status", "step"},
+    "sweep.json": {"version", "jobs"},
+    "study.json": {"place"},
+}
+LARGEST_RECORD = 64 << 20  # bytes; a longer file is not read to see whether it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +57,29 @@ class Entry:
         return os.path.splitext(self.path)[1].lower()  # noqa: PTH122 - many thousands of them
 
 
-def scan(root: Path) -> list[Entry]:
-    """The image files below `root`, in the order of their paths.
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds."""
+
+    entries: list[Entry]  # in the order of their paths
+    ours: list[str]  # folders of this program that were passed over, relative to the root
+
+
+@dataclass
+class _Walk:
+    """One walk through a folder."""
+
+    outputs: set[tuple[int, int]]  # identities of folders that this program writes to
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    ours: list[str] = field(default_factory=list)
+
+
+def scan(root: Path, outputs: Sequence[str | Path] = ()) -> Listing:
+    """The image files below `root`, which itself may be a folder of any kind.
+
+    Args:
+        root: the folder.
+        outputs: folders that this program writes to; those below `root` are passed over.
 
     Raises:
         DataError: there is no such folder, it cannot be read, or it holds no image.
@@ -49,85 +87,114 @@ def scan(root: Path) -> list[Entry]:
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
         raise DataError(f"data.root = {root}: {what}; a folder of images is needed")
+    walk = _Walk({known for known in map(_identity, outputs) if known is not None})
     try:
-        entries = sorted(_walk(root, "", set()), key=lambda entry: entry.path)
+        entries = sorted(_walk(root, "", walk), key=lambda entry: entry.path)
     except OSError as cause:
         raise DataError(
             f"data.root = {root}: {cause.filename}: cannot be read: {cause.strerror}"
         ) from cause
     if not entries:
-        raise DataError(
-            f"data.root = {root}: holds no images; PNG, JPEG, WebP or BMP files are needed"
-        )
-    return entries
+        beside = f" beside what this program wrote ({shown(walk.ours)})" if walk.ours else ""
+        raise DataError(f"data.root = {root}: holds no images{beside}; {KINDS} files are needed")
+    return Listing(entries, walk.ours)
 
 
-def _walk(folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[Entry]:
-    identity = folder.stat()
-    if (identity.st_dev, identity.st_ino) in seen:
+def shown(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _identity(folder: str | Path) -> tuple[int, int] | None:
+    try:
+        found = Path(folder).expanduser().stat()
+    except OSError:
+        return None  # nothing was written there yet
+    return found.st_dev, found.st_ino
+
+
+def _walk(folder: Path, prefix: str, walk: _Walk) -> Iterator[Entry]:
+    found = folder.stat()
+    identity = (found.st_dev, found.st_ino)
+    if identity in walk.seen:
         return
-    seen.add((identity.st_dev, identity.st_ino))
-    with os.scandir(folder) as children:
-        for child in sorted(children, key=lambda child: child.name):
-            if child.name.startswith(".") or child.name == "__MACOSX":
-                continue
-            if child.is_dir():
-                yield from _walk(Path(child.path), f"{prefix}{child.name}/", seen)
-            elif _is_image(child):
-                yield _entry(child, prefix)
+    walk.seen.add(identity)
+    with os.scandir(folder) as scanned:
+        children = sorted(scanned, key=lambda child: child.name)
+    if prefix and (identity in walk.outputs or any(map(_is_record, children))):
+        walk.ours.append(prefix.removesuffix("/"))
+        return
+    for child in children:
+        if child.name.startswith(".") or child.name in SYSTEM:
+            continue
+        if _asked(child.is_dir):
+            yield from _walk(Path(child.path), f"{prefix}{child.name}/", walk)
+        elif _is_image(child):
+            yield _entry(child, prefix)
+
+
+def _asked(question: Callable[[], bool]) -> bool:
+    """The answer of `is_dir` or `is_file`; False of a link to itself, of which neither is known."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
+def _is_record(child: os.DirEntry[str]) -> bool:
+    """Whether a file is the status of a run, the index of a sweep, or the plan of a study."""
+    if child.name not in RECORDS or not _asked(child.is_file):
+        return False
+    try:
+        if child.stat().st_size > LARGEST_RECORD:
+            return False
+        found = json.loads(Path(child.path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and RECORDS[child.name] <= found.keys()
 
 
 def _entry(child: os.DirEntry[str], prefix: str) -> Entry:
     try:
-        stat = child.stat()
-    except FileNotFoundError:  # a link to nothing: kept, and reported as broken
+        found = child.stat()
+    except OSError:  # a link to nothing or to itself: kept, and reported as broken
         return Entry(prefix + child.name, -1, -1)
-    return Entry(prefix + child.name, stat.st_size, stat.st_mtime_ns)
+    return Entry(prefix + child.name, found.st_size, found.st_mtime_ns)
 
 
 def _is_image(child: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(child.name)[1].lower()  # noqa: PTH122
     if suffix in IMAGES or suffix in OTHERS:
         return True
-    if suffix in TEXTS or not child.is_file():
+    if suffix in TEXTS or not _asked(child.is_file):
         return False
     try:
-        with open(child.path, "rb") as file:  # noqa: PTH123
-            start = file.read(16)
+        start = read_file(child.path, 16)
     except OSError:
         return False  # nothing says that it is an image
     return is_readable_format(start)
 
 
+def read_file(path: str | Path, most: int) -> bytes:
+    """A regular file, or the first `most` bytes of a longer one.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: a pipe would be waited for without end.
+    """
+    # A pipe may have taken the file's place since it was listed, so what was opened is asked.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(0, "not a regular file")
+        return file.read(most)
+
+
 def is_readable_format(start: bytes) -> bool:
-    """Whether a file that begins with these 16 bytes is a PNG, JPEG, WebP or BMP."""
+    """Whether a file that begins with these 16 bytes is an image of one of the `KINDS`."""
     png, jpeg = start.startswith(b"\x89PNG\r\n\x1a\n"), start.startswith(b"\xff\xd8\xff")
     webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
-    return png or jpeg or webp or bmp
-
-
-def classify(root: Path, paths: Sequence[str]) -> tuple[list[int] | None, tuple[str, ...]]:
-    """Labels and class names: the first sub-folder of each path is its class.
-
-    Images that lie in the root alone, or all in one sub-folder, have no classes. Classes are
-    sorted by name, or by value where every name is a number.
-
-    Raises:
-        DataError: some images lie in sub-folders and others beside them.
-    """
-    folders = [path.split("/", 1)[0] if "/" in path else "" for path in paths]
-    names = sorted(set(folders) - {""})
-    if len(names) < 2:
-        return None, ()
-    loose = folders.count("")
-    if loose:
-        raise DataError(
-            f"data.root = {root}: beside the class folders "
-            f"({', '.join(names[:3])}{' ...' if len(names) > 3 else ''}) lie images without a "
-            f"class ({loose:,}); move them into one, or set data.classes=none"
-        )
-    if all(name.isdecimal() for name in names):
-        names.sort(key=lambda name: (int(name), name))
-    number = {name: place for place, name in enumerate(names)}
-    return [number[folder] for folder in folders], tuple(names)
+    gif = start[:6] in (b"GIF87a", b"GIF89a")
+    tiff = start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    return png or jpeg or webp or bmp or gif or tiff

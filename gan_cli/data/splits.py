@@ -19,11 +19,20 @@ def parts(split: str) -> tuple[str, ...]:
     Raises:
         ConfigError: it is none of train, test and all.
     """
+    check_split(split)
+    return ("train", "test") if split == "all" else (split,)
+
+
+def check_split(split: str) -> None:
+    """Refuse what is none of train, test and all.
+
+    Raises:
+        ConfigError: `split` is none of them.
+    """
     if split not in SPLITS:
         close = get_close_matches(str(split), SPLITS, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ConfigError(f"data.split = {split}: train, test or all is needed{hint}")
-    return ("train", "test") if split == "all" else (split,)
 
 
 def joined(tables: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def subject_of(loaded: Loaded, options: argparse.Namespace, trust: Trust) -> Tra
         options.inception,
     )
     node = moved(loaded.settings.data, options.data_root, trust)
-    real = Real(node, chosen.split, trust)
+    real = Real(node, chosen.split, trust, outputs=loaded.settings.outputs)
     spec, made = real.part(chosen.split).spec, loaded.model.data
     if spec.shape != made.shape or spec.classes != made.classes:
         raise DataError(

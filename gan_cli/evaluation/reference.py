@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Real:
         trust: whose classes may be built.
         known: the part that is in memory already, where one is: the one to train on.
         pause: called now and then; may raise to break off.
+        outputs: folders that the run's command wrote to, which are no data.
 
     Raises:
         ConfigError: the data does not come in parts, and `split` is one.
@@ -47,18 +48,21 @@ class Real:
         trust: Trust | None = None,
         known: Dataset | None = None,
         pause: Callable[[], None] = nothing,
+        outputs: Sequence[str] = (),
     ) -> None:
+        self.outputs = tuple(outputs)
         self.node, self.split, self.trust, self.pause = node, split, trust or Trust(), pause
         target = resolve(node.get("_target_"), self.trust, "data")
         takes = inspect.signature(target).parameters
-        self.comes_in_parts = "split" in takes
+        self.comes_in_parts = target.comes_in_parts({**node, "outputs": self.outputs})
         if split == "test" and not self.comes_in_parts:
             raise ConfigError(
                 f"split = test: {target.__name__} has no part for testing; use split=train, which "
                 "compares with the whole data"
             )
-        default = takes["split"].default if self.comes_in_parts else WHOLE
-        self.trained_on = node.get("split", default) if self.comes_in_parts else WHOLE
+        self.trained_on = WHOLE
+        if self.comes_in_parts:
+            self.trained_on = node.get("split") or takes["split"].default or "train"
         self._sets = {} if known is None else {self.trained_on: known}
         self._halves: dict[str, keeping.Halves] = {}
 
@@ -79,7 +83,7 @@ class Real:
             split = WHOLE
         if split not in self._sets:
             node = {**self.node, "split": split} if self.comes_in_parts else self.node
-            self._sets[split] = build(node, "data", self.trust)
+            self._sets[split] = build(node, "data", self.trust, outputs=list(self.outputs))
         return self._sets[split]
 
     def described(self) -> str:

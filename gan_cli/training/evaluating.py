@@ -76,7 +76,7 @@ class Watch:
             chosen.samples, chosen.seed, chosen.split, inception=chosen.inception
         )
         node, data = session.settings.data, session.dataset
-        self._real = Real(node, chosen.split, trust, data)
+        self._real = Real(node, chosen.split, trust, data, outputs=session.settings.outputs)
         self._extractors = extractors(self._real, session.device, chosen.inception)
 
     def check(self) -> None:

@@ -79,7 +79,7 @@ def assemble(
     device = chosen.device
 
     if dataset is None:
-        built: Dataset = build(settings.data, "data", trust)
+        built: Dataset = build(settings.data, "data", trust, outputs=settings.outputs)
         dataset = built.to(device)
     if not dataset.spec.is_image:
         chosen = runtime.for_points(chosen, settings.runtime)

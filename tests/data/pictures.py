@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +38,52 @@ def halves(height: int, width: int) -> Image.Image:
     image = Image.new("RGB", (width, height), RED)
     image.paste(BLUE, (width // 2, 0, width, height))
     return image
+
+
+def png16(values: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
+    """A PNG of uint16 [height, width, channels], which Pillow cannot write for colours."""
+    height, width, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))]
+    if transparent:
+        parts.append((b"tRNS", struct.pack(f">{channels}H", *transparent)))
+    parts += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def tiff(values: np.ndarray, bits: int = 16, photometric: int | None = None, order="<") -> bytes:
+    """An uncompressed TIFF of [height, width, channels], which Pillow cannot write for all kinds.
+
+    Args:
+        values: the samples, uint16 or uint8.
+        bits: of a sample; 12 are packed.
+        photometric: 0 white is zero, 1 black is zero, 2 colours; by the channels where None.
+        order: of bytes, "<" or ">".
+    """
+    height, width, channels = values.shape
+    if photometric is None:
+        photometric = 2 if channels >= 3 else 1
+    if bits == 12:
+        spread = np.unpackbits(values.astype(">u2").view(np.uint8)).reshape(-1, 16)[:, 4:]
+        data = np.packbits(spread.reshape(height, -1), axis=1).tobytes()
+    else:
+        data = values.astype(f"{order}u{bits // 8}").tobytes()
+    entries = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * channels), (259, 3, [1])]
+    entries += [(262, 3, [photometric]), (273, 4, [8]), (277, 3, [channels])]
+    entries += [(278, 4, [height]), (279, 4, [len(data)])]
+    entries += [(338, 3, [2])] if channels == 4 else []
+    start, apart, table = 8 + len(data) + len(data) % 2, b"", b""
+    room = start + 2 + 12 * len(entries) + 4
+    for tag, kind, numbers in entries:
+        packed = struct.pack(f"{order}{len(numbers)}{'HI'[kind - 3]}", *numbers)
+        if len(packed) > 4:
+            packed, apart = struct.pack(f"{order}I", room + len(apart)), apart + packed
+        table += struct.pack(f"{order}HHI", tag, kind, len(numbers)) + packed.ljust(4, b"\0")
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
+    count = struct.pack(f"{order}H", len(entries))
+    return head + data + b"\0" * (len(data) % 2) + count + table + bytes(4) + apart

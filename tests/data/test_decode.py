@@ -1,8 +1,11 @@
+import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import BLUE, RED, encoded, halves, noise
+from pictures import BLUE, RED, encoded, halves, noise, png16, tiff
 from PIL import Image
 
 from gan_cli.data.decode import CHANGED, decode, inspect, to_pixels
@@ -22,10 +25,12 @@ def through(tmp_path: Path, data: bytes, size=(4, 4), channels=3, name="a.png"):
     return look, np.frombuffer(result.pixels, np.uint8).reshape(channels, *size)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lossless_formats_come_back_exactly(tmp_path: Path, kind: str, channels: int) -> None:
     source = noise(6, 5, channels)
+    if kind == "GIF" and channels == 3:
+        source[:] = source[:, :1]  # no more colours than its palette holds
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(Image.fromarray(source), kind, **options)
     look, result = through(tmp_path, data, (6, 5), channels)
@@ -126,10 +131,97 @@ def test_16_bits_are_scaled_not_cut(tmp_path: Path) -> None:
     assert result[0].tolist() == [[0, 0, 1], [1, 128, 255]]  # v / 257, rounded
 
 
-def test_16_bits_with_a_transparent_value() -> None:
-    image = Image.fromarray(np.array([[700, 257]], np.uint16))
-    image.info["transparency"] = 700
-    assert pixels(image, channels=1).tolist() == [[[255, 1]]]
+def scaled(values: np.ndarray, bits: int = 16) -> np.ndarray:
+    """What 8 bits make of each value, [channels, height, width]."""
+    return np.round(values / (2**bits - 1) * 255).astype(np.uint8).transpose(2, 0, 1)
+
+
+def samples(channels: int, bits: int = 16) -> np.ndarray:
+    """uint16 [5, 7, channels], with the values at which rounding and cutting differ."""
+    values = np.random.default_rng(0).integers(0, 1 << bits, (5, 7, channels))
+    values[0, 0], values[0, 1], values[0, 2] = 255, (1 << bits) - 1, 129
+    return values.astype(np.uint16)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_pngs_are_rounded(tmp_path: Path, channels: int) -> None:
+    values, colours = samples(channels), channels - 1 + channels % 2
+    if channels % 2 == 0:
+        values[..., -1] = 65535
+    look, result = through(tmp_path, png16(values), (5, 7), colours)
+    assert look.channels == colours
+    assert np.array_equal(result, scaled(values[..., :colours]))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiffs_of_8_and_16_bits(tmp_path: Path, bits: int, channels: int, order: str) -> None:
+    values = samples(channels, bits)
+    if channels == 4:
+        values[..., 3] = (1 << bits) - 1
+    colours = min(channels, 3)
+    data = tiff(values, bits, order=order)
+    look, result = through(tmp_path, data, (5, 7), colours, "a.tif")
+    assert look.channels == colours
+    assert np.array_equal(result, scaled(values[..., :colours], bits))
+
+
+def test_tiffs_of_12_bits_and_with_white_as_zero(tmp_path: Path) -> None:
+    values = samples(1, 12)
+    _, result = through(tmp_path, tiff(values, 12), (5, 7), 1, "a.tif")
+    assert np.array_equal(result, scaled(values, 12))
+    for bits in (8, 16):
+        values = samples(1, bits)
+        _, result = through(tmp_path, tiff(values, bits, photometric=0), (5, 7), 1, "a.tif")
+        assert np.array_equal(result, 255 - scaled(values, bits))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_compressed_tiffs_are_turned_once(tmp_path: Path, compression: str) -> None:
+    for values in (noise(2, 3, 3), samples(1)[:2, :3, 0]):
+        image = Image.fromarray(values)
+        data = encoded(image, "TIFF", compression=compression, tiffinfo={0x0112: 6})
+        look, result = through(tmp_path, data, (3, 2), 3 if values.ndim == 3 else 1, "a.tif")
+        values = values.reshape(2, 3, -1)
+        wide = scaled(values) if values.dtype == np.uint16 else values.transpose(2, 0, 1)
+        assert np.array_equal(result, np.rot90(wide, -1, (1, 2)))
+        assert look.channels == len(wide)
+
+
+def test_16_bit_colours_are_turned_as_exif_says(tmp_path: Path) -> None:
+    values, exif = samples(3), Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    data = png16(values)
+    _, result = through(tmp_path, data[:33] + chunk + data[33:], (7, 5))
+    assert np.array_equal(result, np.rot90(scaled(values), -1, (1, 2)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_16_bit_value_that_png_names_transparent_shows_the_background(
+    tmp_path: Path, channels: int
+) -> None:
+    values = samples(channels)
+    values[1, 1] = 700
+    values[1, 2] = 701  # its upper byte is the same
+    data = png16(values, (700,) * channels)
+    assert through(tmp_path, data, (5, 7))[1][:, 1, 1].tolist() == [255] * 3
+    assert through(tmp_path, data, (5, 7))[1][:, 1, 2].tolist() == [3] * 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF"])
+def test_transparency_is_laid_on_the_background(kind: str) -> None:
+    image = Image.new("RGBA", (4, 4), (*RED, 0))
+    image.paste((*BLUE, 255), (0, 0, 2, 4))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(image, kind, **options)
+    for background in ((0, 0, 0), (1, 200, 30)):
+        result = to_pixels(Image.open(io.BytesIO(data)), (4, 4), 3, background)
+        assert result[:, 0, 3].tolist() == list(background)
+        assert result[:, 0, 0].tolist() == list(BLUE)
 
 
 def test_grey_and_colour_convert_to_each_other() -> None:
@@ -162,9 +254,10 @@ def test_large_jpegs_decoded_small_look_like_those_decoded_whole(tmp_path: Path)
     assert np.abs(result.astype(int) - whole).mean() < 2
 
 
-def test_animations_give_their_first_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF"])
+def test_animations_give_their_first_picture(tmp_path: Path, kind: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
-    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     _, result = through(tmp_path, data)
     assert result[:, 0, 0].tolist() == list(RED)
 
@@ -177,13 +270,21 @@ JPEG = encoded(Image.fromarray(noise(40, 40, 3)), "JPEG")
     ("data", "name", "reason"),
     [
         (b"", "a.png", "empty file"),
-        (b"<html>", "a.jpg", "not a PNG, JPEG, WebP or BMP image"),
-        (encoded(halves(4, 4), "GIF"), "a.png", "not a PNG, JPEG, WebP or BMP image"),
-        (encoded(halves(4, 4), "GIF"), "a.gif", "GIF is not supported; convert it"),
+        (b"<html>", "a.jpg", "not a PNG, JPEG, WebP, BMP, GIF or TIFF image"),
+        (b"x", "a.avif", "AVIF is not supported; convert it"),
+        (encoded(Image.fromarray(noise(40, 40, 1)), "GIF")[:999], "a.gif", "damaged: "),
+        (encoded(halves(40, 40), "TIFF")[:999], "a.tif", "damaged: "),
+        (encoded(Image.new("F", (2, 2)), "TIFF"), "a.tif", "32-bit values cannot be read"),
+        (encoded(Image.new("I", (2, 2)), "TIFF"), "a.tif", "32-bit values cannot be read"),
+        (encoded(Image.new("LAB", (2, 2)), "TIFF"), "a.tif", "the colour mode LAB cannot be"),
         (PNG[: len(PNG) // 2], "a.png", "damaged: "),
         (JPEG[: len(JPEG) // 2], "a.jpg", "damaged: "),
         (PNG[:60] + b"XX" + PNG[62:], "a.png", "damaged: "),
-        (encoded(Image.new("1", (20000, 20000)), "PNG"), "a.png", "damaged: Image size"),
+        (
+            encoded(Image.new("1", (20000, 20000)), "PNG"),
+            "a.png",
+            "too large: 400 million pixels; at most 179",
+        ),
     ],
 )
 def test_broken_files_have_a_reason(tmp_path: Path, data: bytes, name: str, reason: str) -> None:

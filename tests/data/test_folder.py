@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from pictures import encoded, halves, noise, save
+from pictures import RED, noise, save
 from PIL import Image
 
-from gan_cli.data import decode, folder_cache, folder_maker
+from gan_cli.data import decode, folder, folder_cache, folder_maker
 from gan_cli.data.folder import Folder
 from gan_cli.errors import ConfigError, DataError
 
@@ -42,9 +42,9 @@ def decoded(monkeypatch) -> list[Path]:
     paths: list[Path] = []
     really = decode.decode
 
-    def recording(jobs, size, channels):
+    def recording(jobs, **choice):
         paths.extend(path for path, _ in jobs)
-        return really(jobs, size, channels)
+        return really(jobs, **choice)
 
     monkeypatch.setattr(folder_maker, "decode", recording)
     return paths
@@ -144,15 +144,15 @@ def test_a_damaged_cache_is_built_anew(root: Path, cache: Path, damage: str) -> 
 
 def test_broken_files_are_all_listed_and_nothing_goes_on(root: Path) -> None:
     (root / "cat" / "broken.png").write_bytes(b"nothing")
-    (root / "dog" / "a.gif").write_bytes(encoded(halves(4, 4), "GIF"))
+    (root / "dog" / "a.avif").write_bytes(b"x")
     (root / "dog" / "gone.jpg").symlink_to(root / "nowhere")
     with pytest.raises(DataError) as caught:
         Folder(str(root), size=8)
     assert str(caught.value).splitlines() == [
         f"data.root = {root}: 3 of 9 images cannot be read; mend or remove them, or leave them "
         "out with data.skip_broken=true:",
-        "  cat/broken.png: not a PNG, JPEG, WebP or BMP image",
-        "  dog/a.gif: GIF is not supported; convert it to PNG or JPEG",
+        "  cat/broken.png: not a PNG, JPEG, WebP, BMP, GIF or TIFF image",
+        "  dog/a.avif: AVIF is not supported; convert it to PNG or JPEG",
         "  dog/gone.jpg: cannot be read: No such file or directory",
     ]
 
@@ -177,17 +177,29 @@ def test_a_class_without_readable_images_is_none(root: Path) -> None:
     assert Folder(str(root), size=8, skip_broken=True).spec.class_names == ("cat", "fox")
 
 
-def test_many_broken_files_are_capped(tmp_path: Path) -> None:
+def test_broken_files_are_counted_by_reason(tmp_path: Path, caplog) -> None:
     root = tmp_path / "bad"
+    caplog.set_level("INFO")
     root.mkdir()
-    for number in range(25):
-        (root / f"{number:02}.png").write_bytes(b"")
+    for number in range(650):
+        (root / f"{number:03}.heic").write_bytes(b"")
+    (root / "empty.png").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         Folder(str(root), size=8, skip_broken=True)
-    lines = str(caught.value).splitlines()
-    assert "25 of 25 images cannot be read; there is no other image" in lines[0]
-    assert len(lines) == 22
-    assert lines[-2:] == ["  19.png: empty file", "  ... and 5 more"]
+    assert str(caught.value).splitlines() == [
+        f"data.root = {root}: 651 of 651 images cannot be read; there is no other image:",
+        "  650 files: HEIC is not supported; convert it to PNG or JPEG (000.heic, 001.heic, "
+        "002.heic, 003.heic, 004.heic and 645 more)",
+        "  empty.png: empty file",
+    ]
+    assert "decoding" not in caplog.text  # there was nothing to decode
+
+
+def test_many_reasons_are_capped() -> None:
+    broken = [(f"{number:02}.png", f"reason {number}") for number in range(25)]
+    lines = folder._by_reason(broken)
+    assert len(lines) == 21
+    assert lines[-2:] == ["  19.png: reason 19", "  ... and 5 more"]
 
 
 def test_names_that_are_no_text_can_be_listed(tmp_path: Path) -> None:
@@ -240,7 +252,10 @@ def test_a_file_that_kills_its_worker_is_broken_only_until_the_next_run(
 
     with monkeypatch.context() as patched:
         patched.setattr(folder_maker, "Pool", DeadlyPool)
-        with pytest.raises(DataError, match=r"cat/0.png: ended the process that decoded it"):
+        with pytest.raises(
+            DataError,
+            match=r"6 files: ended the process that decoded it \(out of memory\?\) \(cat/0.png, ",
+        ):
             Folder(str(root), size=8)
     assert len(Folder(str(root), size=8)) == 6
 
@@ -319,6 +334,11 @@ def test_who_waited_for_the_lock_takes_what_the_other_made(
         ({"channels": 2}, "data.channels = 2: 1, 3 or auto is needed"),
         ({"channels": True}, "data.channels = True: 1, 3 or auto is needed"),
         ({"classes": "some"}, "data.classes = some: auto or none is needed"),
+        ({"background": "no"}, "data.background = no: a colour such as black or '#808080' is"),
+        ({"background": "#11223344"}, "data.background = #11223344: a colour such as black"),
+        ({"labels": "l.csv", "classes": "none"}, "data.classes = none: no data.labels can be"),
+        ({"split": "tset"}, "data.split = tset: train, test or all is needed (did you mean test?)"),
+        ({"split": "test"}, "has no folders train and test (or val) with the same sub-folders"),
         ({"workers": 0}, "data.workers = 0: at least 1, or null, is needed"),
     ],
 )
@@ -364,3 +384,75 @@ def test_a_disk_without_room_is_refused_before_anything_is_decoded(
     with pytest.raises(DataError, match=message):
         Folder(str(root), size=8)
     assert decoded == []
+
+
+def test_pictures_of_earlier_runs_are_passed_over_and_it_is_said(
+    root: Path, tmp_path: Path, caplog
+) -> None:
+    caplog.set_level("INFO")
+    first = Folder(str(root), size=8).fingerprint
+    save(root / "runs" / "dcgan-x" / "1" / "samples" / "1.png", noise(9, 7, 3))
+    save(root / "mine" / "loose.png", noise(9, 7, 3))
+    (root / "runs" / "dcgan-x" / "1" / "status.json").write_text('{"status": "?", "step": 1}')
+    again = Folder(str(root), size=8, outputs=[str(root / "mine"), str(root / "runs")])
+    assert (again.spec.class_names, again.fingerprint) == (("cat", "dog"), first)
+    assert "passing over what this program wrote there (mine, runs)" in caplog.text
+
+
+def test_folders_train_and_test_are_parts(tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    root = tmp_path / "d"
+    for number, (part, name) in enumerate(
+        [("train", "cat"), ("train", "dog"), ("train", "dog"), ("val", "cat"), ("val", "dog")]
+    ):
+        save(root / part / name / f"{number}.png", noise(4, 4, 3, seed=number))
+    train, test = Folder(str(root), size=4), Folder(str(root), size=4, split="test")
+    assert (
+        "train/ (3 images) is data.split=train, val/ (2 images) is data.split=test" in caplog.text
+    )
+    assert Folder.comes_in_parts({"root": str(root)})
+    assert train.spec.class_names == test.spec.class_names == ("cat", "dog")
+    assert train.targets is not None
+    assert train.targets.tolist() == [0, 1, 1]
+    assert torch.equal(test.values[0], torch.from_numpy(noise(4, 4, 3, seed=3).transpose(2, 0, 1)))
+    whole = Folder(str(root), size=4, split="all")
+    assert whole.targets is not None
+    assert whole.targets.tolist() == [0, 1, 1, 0, 1]
+    assert not Folder.comes_in_parts({"root": str(root / "train")})
+
+
+def test_each_part_is_found_again_unread(tmp_path: Path, decoded: list[Path], monkeypatch) -> None:
+    for part in ("train", "test"):
+        save(tmp_path / "d" / part / "1.png", noise(4, 4, 3))
+    for _ in range(2):
+        for split in ("train", "test"):
+            assert len(Folder(str(tmp_path / "d"), split=split, size=4)) == 1
+        monkeypatch.setattr(folder_maker, "inspect", None)
+    assert len(decoded) == 2
+
+
+def test_labels_from_a_file_are_the_classes(root: Path) -> None:
+    text = "".join(f"{'cat' if n < 3 else 'dog'}/{n}.png,kind {n % 2}\n" for n in range(6))
+    (root / "labels.csv").write_text(text)
+    data = Folder(str(root), size=4, labels="labels.csv")
+    assert data.targets is not None
+    assert (data.targets.tolist(), data.spec.class_names) == ([0, 1] * 3, ("kind 0", "kind 1"))
+
+
+def test_the_background_shows_through_and_makes_another_cache(tmp_path: Path) -> None:
+    save(tmp_path / "d" / "a.png", np.zeros((4, 4, 4), np.uint8))
+    white, red = (Folder(str(tmp_path / "d"), size=4, background=b) for b in ("white", "#ff0000"))
+    assert (white.values == 255).all()
+    assert red.values[0, :, 0, 0].tolist() == list(RED)
+    assert white.key != red.key
+
+
+def test_pipes_and_links_to_devices_are_broken_images(root: Path) -> None:
+    os.mkfifo(root / "cat" / "x.jpg")
+    (root / "cat" / "zero.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError) as caught:
+        Folder(str(root), size=8)
+    assert "2 files: cannot be read: not a regular file (cat/x.jpg, cat/zero.png)" in str(
+        caught.value
+    )
+    assert len(Folder(str(root), size=8, skip_broken=True)) == 6

@@ -7,7 +7,7 @@ import pytest
 from pictures import encoded, halves
 from PIL import Image
 
-from gan_cli.data.scan import classify, scan
+from gan_cli.data.scan import read_file, scan
 from gan_cli.errors import DataError
 
 PNG = encoded(halves(4, 4), "PNG")
@@ -21,7 +21,7 @@ def tree(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def found(root: Path) -> list[str]:
-    return [entry.path for entry in scan(root)]
+    return [entry.path for entry in scan(root).entries]
 
 
 def test_images_are_found_at_any_depth_in_the_order_of_paths(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_hidden_files_and_other_files_are_left_alone(tmp_path: Path) -> None:
     assert found(tree(tmp_path, dict.fromkeys(others, b"x") | {"a.png": b""})) == ["a.png"]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_images_are_known_by_their_content_where_the_name_says_nothing(
     tmp_path: Path, kind: str
 ) -> None:
@@ -52,11 +52,74 @@ def test_images_are_known_by_their_content_where_the_name_says_nothing(
 
 
 def test_formats_that_cannot_be_read_are_not_dropped(tmp_path: Path) -> None:
-    assert found(tree(tmp_path, {"a.gif": b"x", "b.HEIC": b"x", "c.tif": b"x"})) == [
-        "a.gif",
+    assert found(tree(tmp_path, {"a.avif": b"x", "b.HEIC": b"x", "c.psd": b"x"})) == [
+        "a.avif",
         "b.HEIC",
-        "c.tif",
+        "c.psd",
     ]
+
+
+RUN = b'{"status": "running", "step": 0}'
+
+
+@pytest.mark.parametrize(
+    ("record", "content"),
+    [
+        ("status.json", RUN),
+        ("sweep.json", b'{"version": 1, "jobs": []}'),
+        ("study.json", b'{"place": "tune-0"}'),
+    ],
+)
+def test_folders_that_this_program_wrote_are_passed_over(
+    tmp_path: Path, record: str, content: bytes
+) -> None:
+    tree(tmp_path, {"a.png": PNG, "out/deep/samples/b.png": PNG, f"out/deep/{record}": content})
+    listing = scan(tmp_path)
+    assert [entry.path for entry in listing.entries] == ["a.png"]
+    assert listing.ours == ["out/deep"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b'{"status": "ok"}', b"[" * 100_000, b'{"step": 1}', b"\xff"]
+)
+def test_other_programs_status_files_leave_their_folders_images(
+    tmp_path: Path, content: bytes
+) -> None:
+    assert found(tree(tmp_path, {"b/c.png": PNG, "b/status.json": content})) == ["b/c.png"]
+
+
+def test_outputs_are_passed_over_below_the_root_and_not_above_it(tmp_path: Path) -> None:
+    tree(tmp_path, {"a.png": PNG, "runs/loose.png": PNG, "runs/x/status.json": RUN})
+    outputs = [tmp_path / "runs", tmp_path / "nowhere"]
+    assert scan(tmp_path, outputs).ours == ["runs"]
+    assert found(tmp_path) == ["a.png", "runs/loose.png"]
+    inside = scan(tmp_path / "runs", [tmp_path, tmp_path / "runs"])
+    assert [entry.path for entry in inside.entries] == ["loose.png"]
+
+
+def test_a_run_that_is_named_itself_is_read(tmp_path: Path) -> None:
+    assert found(tree(tmp_path, {"samples/a.png": PNG, "status.json": RUN})) == ["samples/a.png"]
+
+
+def test_where_only_our_own_pictures_are_it_says_so(tmp_path: Path) -> None:
+    tree(tmp_path, {"r/samples/a.png": PNG, "r/status.json": RUN})
+    with pytest.raises(DataError, match=r"holds no images beside what this program wrote \(r\); "):
+        scan(tmp_path)
+
+
+def test_folders_that_systems_make_are_passed_over(tmp_path: Path) -> None:
+    names = ["@eaDir/a.jpg/SYNOPHOTO.jpg", "#recycle/b.png", "x/@eaDir/c.png", "lost+found/d.png"]
+    assert found(tree(tmp_path, dict.fromkeys([*names, "x/e.png"], PNG))) == ["x/e.png"]
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jpg")  # reading one waits for a writer
+    os.mkfifo(tmp_path / "photo")
+    os.mkfifo(tmp_path / "status.json")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert found(tmp_path) == ["loop.png", "x.jpg"]
+    with pytest.raises(OSError, match="not a regular file"):
+        read_file(tmp_path / "x.jpg", 10)
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -73,7 +136,10 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     [
         (lambda root: None, "no such folder; a folder of images is needed"),
         (lambda root: root.write_bytes(PNG), "a file, not a folder"),
-        (lambda root: root.mkdir(), "holds no images; PNG, JPEG, WebP or BMP files are needed"),
+        (
+            lambda root: root.mkdir(),
+            "holds no images; PNG, JPEG, WebP, BMP, GIF or TIFF files",
+        ),
     ],
 )
 def test_a_folder_without_images_is_named(tmp_path: Path, make, message: str) -> None:
@@ -95,31 +161,3 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch) -> 
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(DataError, match=f"{locked}: cannot be read: Permission denied"):
         scan(tmp_path)
-
-
-ROOT = Path("/images")
-
-
-def test_first_sub_folders_are_classes() -> None:
-    assert classify(ROOT, ["cat/a", "cat/x/b", "dog/a"]) == ([0, 0, 1], ("cat", "dog"))
-
-
-def test_numbered_classes_are_sorted_by_value() -> None:
-    assert classify(ROOT, ["10/a", "2/a", "09/a"]) == ([2, 0, 1], ("2", "09", "10"))
-    assert classify(ROOT, ["10/a", "2/a", "x/a"])[1] == ("10", "2", "x")
-
-
-@pytest.mark.parametrize(
-    "paths", [["a", "b"], ["all/a", "all/b"], ["x/y/a", "x/z/b"], ["a/1", "c"]]
-)
-def test_none_or_one_sub_folder_makes_no_classes(paths: list[str]) -> None:
-    assert classify(ROOT, paths) == (None, ())
-
-
-def test_images_beside_class_folders_are_refused() -> None:
-    message = (
-        "data.root = /images: beside the class folders (a, b) lie images without a class (2); "
-        "move them into one, or set data.classes=none"
-    )
-    with pytest.raises(DataError, match=re.escape(message)):
-        classify(ROOT, ["a/1", "b/1", "c", "d"])

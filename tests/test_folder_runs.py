@@ -1,0 +1,56 @@
+"""Runs on folders of images, from the command line to the evaluation's data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from composing import session_of
+from PIL import Image
+
+from gan_cli.errors import ConfigError
+from gan_cli.evaluation.reference import Real
+
+FOLDER = {"_target_": "gan_cli.data.folder.Folder", "size": 16, "workers": 1}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path / "cache"))
+
+
+def images(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_a_run_does_not_learn_from_where_runs_and_sweeps_are_written(
+    tmp_path: Path, monkeypatch
+) -> None:
+    root = images(tmp_path / "own", 4)
+    for output in ("runs", "jobs", "one"):
+        images(root / output / "deeper", 3)
+    monkeypatch.chdir(root)
+    places = ["sweep.dir=jobs", "run.dir=one"]
+    session = session_of("data=folder", "data.root=.", "data.size=16", "data.workers=1", *places)
+    assert (len(session.dataset), session.dataset.spec.classes) == (4, 0)
+    node = {**FOLDER, "root": "."}
+    assert len(Real(node, outputs=session.settings.outputs).part("all")) == 4
+
+
+def test_folders_train_and_test_are_compared_as_mnist_s_parts_are(tmp_path: Path) -> None:
+    images(tmp_path / "d" / "train", 6)
+    images(tmp_path / "d" / "test", 4)
+    node = {**FOLDER, "root": str(tmp_path / "d"), "split": None}
+    real = Real(node, split="test")
+    assert (real.has_test, real.trained_on, real.described()) == (True, "train", "test")
+    assert (len(real.part("train")), len(real.part("test"))) == (6, 4)
+    assert Real({**node, "split": "all"}).trained_on == "all"
+    whole = {**node, "root": str(tmp_path / "d" / "train")}
+    assert not Real(whole).has_test
+    with pytest.raises(ConfigError, match="split = test: Folder has no part for testing"):
+        Real(whole, split="test")
