@@ -28,11 +28,18 @@ class DataSpec:
     size: int  # number of samples
     classes: int = 0  # 0 where there are no labels
     class_names: tuple[str, ...] = ()
+    # Samples of each class; empty where that is not known. No part of the data's fingerprint.
+    class_counts: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_image(self) -> bool:
         """True for images [C, H, W], False for points [D]."""
         return len(self.shape) == 3
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Weights of the classes: their counts, or all alike where these are not known."""
+        return self.class_counts or (1,) * self.classes
 
 
 class Batch:

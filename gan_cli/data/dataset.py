@@ -38,12 +38,16 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
     ) -> None:
         self.values, self.targets, self.rows = values, labels, rows
         self.device = values.device  # where batches are wanted
+        classes, counts = len(class_names), ()
+        if labels is not None and classes and len(labels):
+            counts = tuple(labels.bincount(minlength=classes).tolist())
         self.spec = DataSpec(
             name=name,
             shape=tuple(values.shape[1:]),
             size=len(values),
-            classes=len(class_names),
+            classes=classes,
             class_names=class_names,
+            class_counts=counts,
         )
 
     @classmethod

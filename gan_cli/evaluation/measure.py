@@ -130,8 +130,12 @@ class Subject(Protocol):
         """Whether the data has a part that training never sees."""
         ...
 
-    def draw(self, n: int, seed: int | None = None) -> Iterator[Drawn]:
-        """Samples 0 ... n-1, in pieces; sample i depends on the model, the seed and i alone."""
+    def draw(self, n: int, seed: int | None = None, even: bool = False) -> Iterator[Drawn]:
+        """Samples 0 ... n-1, in pieces; sample i depends on the model, the seed and i alone.
+
+        A conditional model is asked for classes in the shares that they have among the real
+        samples of the split, or, `even`, for as many of each.
+        """
         ...
 
     def inception(self) -> Extractor:

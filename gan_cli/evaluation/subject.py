@@ -91,13 +91,14 @@ class TrainedModel:
         """Real data; see `Subject`."""
         return self.truth.part(split)
 
-    def draw(self, n: int, seed: int | None = None) -> Iterator[Drawn]:
+    def draw(self, n: int, seed: int | None = None, even: bool = False) -> Iterator[Drawn]:
         """Samples 0 ... n-1; see `Subject`.
 
         Raises:
             NotFiniteError: some are NaN or infinite.
         """
-        wish = Wish(self.options.seed if seed is None else seed)
+        asked = self.options.seed if seed is None else seed
+        wish = Wish(asked, shares=() if even else self._shares())
         first = 0
         pieces = drawing.draw(self.model, n, wish, self.options.batch_size)
         while True:
@@ -110,6 +111,13 @@ class TrainedModel:
                 raise NotFiniteError(f"the model's samples at step {self.step} are not finite")
             yield Drawn(samples, drawing.labels(self.model, wish, first, len(samples)))
             first += len(samples)
+
+    def _shares(self) -> tuple[int, ...]:
+        """Weights of the classes that samples are asked to be of: those of the real samples."""
+        if not self.model.conditional:
+            return ()
+        real = self.truth.part(self.options.split).spec
+        return real.shares if real.classes == self.data.classes else ()
 
     def inception(self) -> Extractor:
         """See `Subject`."""
@@ -152,6 +160,8 @@ class TrainedModel:
             "real_samples": real.spec.size,
             "data_sha256": real.fingerprint,
         }
+        if self.model.conditional:
+            told["labels"] = "in the shares of the classes in these real samples"
         if extractor is not None:
             told |= {
                 "extractor": extractor.name,

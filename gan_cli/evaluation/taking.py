@@ -12,9 +12,9 @@ from gan_cli.seeding import mix
 TAKEN = 0x7A4E  # the random stream that picks real samples; the same for everybody
 
 
-def generated(subject: Subject, n: int) -> Drawn:
-    """Samples 0 ... n-1 in one piece."""
-    pieces = list(subject.draw(n))
+def generated(subject: Subject, n: int, even: bool = False) -> Drawn:
+    """Samples 0 ... n-1 in one piece; `even` as in `Subject.draw`."""
+    pieces = list(subject.draw(n, even=True) if even else subject.draw(n))
     labels = [piece.labels for piece in pieces if piece.labels is not None]
     return Drawn(
         torch.cat([piece.samples for piece in pieces]), torch.cat(labels) if labels else None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from gan_cli import labels
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
@@ -18,7 +21,7 @@ from gan_cli.models.adversarial import (
     warn_of_contradictions,
     whole_batch_terms,
 )
-from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.drawing import grids
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.view import View
 from gan_cli.networks.family import NetworkFamily, dcgan_init
@@ -41,6 +44,8 @@ class ACGAN(Model):
         loss: the game for the source.
         penalty: what constrains the discriminator.
         classification: weight of -L_C in both losses, 1 in the paper.
+        fake_labels: classes of fakes: "data", drawn in the shares of the real ones (p_c in the
+            paper), or "uniform", all equally likely.
         d_steps: discriminator updates in a step, each with a fresh batch.
         g_steps: generator updates in a step, each with fresh latents.
         instance_noise: deviation of the noise on all that the discriminator sees.
@@ -49,6 +54,7 @@ class ACGAN(Model):
     """
 
     conditional = True
+    label_ends: Tensor
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class ACGAN(Model):
         loss: AdversarialLoss,
         penalty: Penalty,
         classification: float = 1.0,
+        fake_labels: Literal["data", "uniform"] = "data",
         d_steps: int = 1,
         g_steps: int = 1,
         instance_noise: float = 0.0,
@@ -68,11 +75,13 @@ class ACGAN(Model):
         self.data, self.prior, self.loss = data, prior, loss
         self.penalty, self.second_order = penalty, penalty.per_sample
         self.classification, self.d_steps, self.g_steps = classification, d_steps, g_steps
+        self.fake_labels = fake_labels
         refuse(self._faults())
+        self.register_buffer("label_ends", labels.upper_ends(data.shares), persistent=False)
         self.view = View(data, 1, instance_noise, instance_noise_steps, augment)
         warn_of_contradictions(loss, penalty, network)
         self.generator = network.generator(prior.dim, data, data.classes)
-        self.generator.refer_to(self.prior.sample)
+        self.generator.refer_to(self.prior.sample, data.shares)
         self.discriminator = network.discriminator(data)
         self.whole_batch = whole_batch_terms(self)
         self.classifier = nn.Linear(self.discriminator.width, data.classes)
@@ -90,7 +99,7 @@ class ACGAN(Model):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake, and name the class of both."""
-        y, wanted = self._classes(batch), random_labels(self.data, len(batch), self.device)
+        y, wanted = self._classes(batch), self._wanted(len(batch))
         fake = self.view(self._fakes(wanted), batch)
         real = self.view(batch.real, batch)
         features = self.discriminator.features(real), self.discriminator.features(fake)
@@ -108,7 +117,7 @@ class ACGAN(Model):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
-        fake = self.view(self._fakes(random_labels(self.data, len(batch), self.device)), batch)
+        fake = self.view(self._fakes(self._wanted(len(batch))), batch)
         real = self.view(batch.real, batch)
         return lazy(self.penalty, self.penalty(self.discriminator, real, fake))
 
@@ -117,7 +126,7 @@ class ACGAN(Model):
 
         The half of L_C on real samples is a constant here and left out.
         """
-        wanted = random_labels(self.data, len(batch), self.device)
+        wanted = self._wanted(len(batch))
         features = self.discriminator.features(self.view(self._fakes(wanted), batch))
         real = self.view(batch.real, batch) if self.loss.compares else None
         against = None if real is None else self.discriminator(real)
@@ -129,7 +138,7 @@ class ACGAN(Model):
         return self.generator(z, y)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self._fakes(random_labels(self.data, n, self.device) if y is None else y)
+        return self._fakes(labels.drawn(self.label_ends, n) if y is None else y)
 
     def score(self, x: Tensor) -> Tensor | None:
         return self.discriminator(x)
@@ -146,6 +155,12 @@ class ACGAN(Model):
     def _said(self, features: Tensor) -> Tensor:
         """The classifier's logits [n, classes] in fp32, whatever the networks compute in."""
         return self.classifier(features).float()
+
+    def _wanted(self, n: int) -> Tensor:
+        """Classes for `n` fakes."""
+        if self.fake_labels == "uniform":
+            return torch.randint(self.data.classes, (n,), device=self.device)
+        return labels.drawn(self.label_ends, n)
 
     def _classes(self, batch: Batch) -> Tensor:
         assert batch.labels is not None, "the constructor refuses data without labels"

@@ -5,14 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gan_cli.model import DataSpec, Grid, Model
+from gan_cli.model import Grid, Model
 
 ROWS = 20  # classes shown in the grid of classes
-
-
-def random_labels(data: DataSpec, n: int, device: torch.device) -> Tensor:
-    """A class for each of `n` samples [n], all equally likely."""
-    return torch.randint(data.classes, (n,), device=device)
 
 
 def fixed_labels(n: int, classes: int, device: torch.device) -> Tensor:

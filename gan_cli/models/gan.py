@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+from gan_cli import labels
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
@@ -23,7 +25,7 @@ from gan_cli.models.adversarial import (
     warn_of_contradictions,
     whole_batch_terms,
 )
-from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.drawing import grids
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.history import History, looking_back
 from gan_cli.models.view import View
@@ -42,6 +44,8 @@ class GAN(Model):
         loss: what they minimise.
         penalty: what constrains the discriminator.
         conditional: labels into both networks (Mirza and Osindero 2014, Eq. 2).
+        fake_labels: classes of fakes of a conditional model: "batch", those of the real samples
+            beside them, or "uniform", all equally likely (Miyato and Koyama's code).
         d_steps: discriminator updates in a step, each with a fresh batch.
         g_steps: generator updates in a step, each with fresh latents.
         d_burst: as many of the discriminator's instead in the first 25 steps and in every 500th
@@ -63,6 +67,8 @@ class GAN(Model):
             parameters from the mean of their past (section 3.3 there).
     """
 
+    label_ends: Tensor
+
     def __init__(
         self,
         data: DataSpec,
@@ -71,6 +77,7 @@ class GAN(Model):
         loss: AdversarialLoss,
         penalty: Penalty,
         conditional: bool = False,
+        fake_labels: Literal["batch", "uniform"] = "batch",
         d_steps: int = 1,
         g_steps: int = 1,
         d_burst: int | None = None,
@@ -91,12 +98,15 @@ class GAN(Model):
         self.share_fakes, self.schedule, self.pack = share_fakes, schedule, packing
         self.adversarial, self.feature_matching = adversarial, feature_matching
         self.historical_averaging = historical_averaging
+        self.fake_labels = fake_labels
         refuse(self._faults())
+        if conditional:
+            self.register_buffer("label_ends", labels.upper_ends(data.shares), persistent=False)
         self.view = View(data, packing, instance_noise, instance_noise_steps, augment)
         warn_of_contradictions(loss, penalty, network)
         classes = data.classes if conditional else 0
         self.generator = network.generator(prior.dim, data, classes)
-        self.generator.refer_to(self.prior.sample)
+        self.generator.refer_to(self.prior.sample, data.shares)
         self.discriminator = network.discriminator(self.view.data, classes)
         matching = ("feature matching",) if feature_matching else ()
         self.whole_batch = (*whole_batch_terms(self), *matching)
@@ -123,6 +133,13 @@ class GAN(Model):
             yield (
                 f"model.packing = {self.pack}: a pack has no one label; "
                 "set model.conditional=false or packing=1"
+            )
+        if self.fake_labels == "uniform" and not self.conditional:
+            yield "model.fake_labels = uniform: needs model.conditional=true; set it, or =batch"
+        if self.fake_labels == "uniform" and self.penalty.at_fakes:
+            yield (
+                f"model.fake_labels = uniform: penalty = {self.penalty.name} looks at fakes with "
+                "the classes of real samples; set penalty=r1 or none, or model.fake_labels=batch"
             )
         weights = ("adversarial", "feature_matching", "historical_averaging")
         yield from below({name: getattr(self, name) for name in weights}, 0)
@@ -153,12 +170,14 @@ class GAN(Model):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake."""
-        y = self._labels(batch)
-        fake = self._fakes(batch, y)
+        y, wanted = self._labels(batch), self._wanted(batch)
+        fake = self._fakes(batch, wanted)
         if self.share_fakes:
             batch.kept["fake"] = fake
+            if self.fake_labels == "uniform" and wanted is not None:
+                batch.kept["wanted"] = wanted
         samples = self.view(batch.real, batch), self.view(fake, batch)
-        outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], y)
+        outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], wanted)
         game = judged(self.loss, self.penalty, lambda x: self.discriminator(x, y), samples, outputs)
         return looking_back(game, self.loss.player, self.discriminator, self.discriminator_history)
 
@@ -171,27 +190,29 @@ class GAN(Model):
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
-        y = self._labels(batch)
+        y, wanted = self._labels(batch), batch.kept.pop("wanted", None)
+        if wanted is None:
+            wanted = self._wanted(batch)
         fake = batch.kept.pop("fake", None)
-        fake = self.view(self._fakes(batch, y) if fake is None else fake, batch)
+        fake = self.view(self._fakes(batch, wanted) if fake is None else fake, batch)
         if self.feature_matching:
-            game = self._matched(self.view(batch.real, batch), fake, y)
+            game = self._matched(self.view(batch.real, batch), fake, y, wanted)
         else:
             real = self.view(batch.real, batch) if self.loss.compares else None
             against = None if real is None else self.discriminator(real, y)
-            total = self.loss.generator(self.discriminator(fake, y), against)
+            total = self.loss.generator(self.discriminator(fake, wanted), against)
             game = Loss(self.adversarial * total, {})
         return looking_back(game, "generator", self.generator, self.generator_history)
 
-    def _matched(self, real: Tensor, fake: Tensor, y: Tensor | None) -> Loss:
+    def _matched(self, real: Tensor, fake: Tensor, y: Tensor | None, wanted: Tensor | None) -> Loss:
         """The generator's loss where it also matches features, on what the discriminator sees."""
         theirs = self.discriminator.features(real, y)
-        mine = self.discriminator.features(fake, y)
+        mine = self.discriminator.features(fake, wanted)
         gap = feature_gap(theirs, mine)
         total = self.feature_matching * gap
         if self.adversarial:
             against = self.discriminator.judge(theirs, y) if self.loss.compares else None
-            game = self.loss.generator(self.discriminator.judge(mine, y), against)
+            game = self.loss.generator(self.discriminator.judge(mine, wanted), against)
             total = total + self.adversarial * game
         return Loss(total, {"feature_matching": gap.detach()})
 
@@ -200,7 +221,7 @@ class GAN(Model):
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         if self.conditional and y is None:
-            y = random_labels(self.data, n, self.device)
+            y = labels.drawn(self.label_ends, n)
         return self.generate(self.prior.sample(n, self.device), y)
 
     def score(self, x: Tensor) -> Tensor | None:
@@ -221,6 +242,12 @@ class GAN(Model):
 
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.conditional else None
+
+    def _wanted(self, batch: Batch) -> Tensor | None:
+        """The classes of fakes; None for a model without."""
+        if self.conditional and self.fake_labels == "uniform":
+            return torch.randint(self.data.classes, (len(batch),), device=self.device)
+        return self._labels(batch)
 
     def _fakes(self, batch: Batch, y: Tensor | None) -> Tensor:
         return self.generate(self.prior.sample(len(batch), self.device), y)

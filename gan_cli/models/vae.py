@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from gan_cli import labels
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
 from gan_cli.models.centring import APART, Centring
 from gan_cli.models.densities import on_the_line, on_the_plane
-from gan_cli.models.drawing import grids, random_labels
+from gan_cli.models.drawing import grids
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_views import of_images
 from gan_cli.models.likelihoods import DYNAMIC, FIXED, NONE, Gaussian, binarised, observation
@@ -50,6 +51,7 @@ class VAE(Model):
     """
 
     indivisible = APART
+    label_ends: Tensor
 
     def __init__(
         self,
@@ -73,10 +75,12 @@ class VAE(Model):
         noise = {} if data.is_image else {"noise": StandardNormal(math.prod(data.shape))}
         self.prior = Product(code=prior, **noise) if noise else prior
         classes = data.classes if conditional else 0
+        if conditional:
+            self.register_buffer("label_ends", labels.upper_ends(data.shares), persistent=False)
         self.centring = Centring(data.shape)
         self.encoder = network.encoder(data, 2 * self.codes, classes)
         self.decoder = network.generator(self.codes, data, classes)
-        self.decoder.refer_to(prior.sample)
+        self.decoder.refer_to(prior.sample, data.shares)
         self.observation = observed
         if not isinstance(observed, Gaussian):
             grey = "grey pixels as probabilities, which is a cross-entropy"
@@ -147,7 +151,7 @@ class VAE(Model):
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         if y is None and self.conditional:
-            y = random_labels(self.data, n, self.device)
+            y = labels.drawn(self.label_ends, n)
         return self.generate(self.prior.sample(n, self.device), y)
 
     def reconstruct(self, batch: Batch) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from gan_cli.errors import ConfigError
+from gan_cli.labels import in_shares
 from gan_cli.model import DataSpec
 from gan_cli.networks.encoder import Encoder
 from gan_cli.networks.minibatch import MinibatchDiscrimination
@@ -42,16 +43,18 @@ class Generator(nn.Module, ABC):
         self.refer_to(lambda n: torch.randn(n, inputs))
 
     @torch.no_grad()
-    def refer_to(self, sample: Callable[[int], Tensor]) -> None:
-        """Choose the latents of virtual batch norm once and for all, and labels in equal shares.
+    def refer_to(self, sample: Callable[[int], Tensor], shares: Sequence[int] = ()) -> None:
+        """Choose the latents of virtual batch norm once and for all, and labels in their shares.
 
         Args:
             sample: draws that many latents from the prior, [n, inputs]. Standard normals hold the
                 place until this is called.
+            shares: weights of the classes; empty: all alike.
         """
         if self.reference is not None:
-            labels = torch.arange(REFERENCES) % max(self.classes, 1)
-            self.reference.copy_(self.conditioned(sample(REFERENCES), labels))
+            shares = shares if self.classes and shares else (1,) * max(self.classes, 1)
+            y = in_shares(shares, 0, REFERENCES)
+            self.reference.copy_(self.conditioned(sample(REFERENCES), y))
 
     def run(self, layers: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         """`layers` on the conditioned latents `z` [n, ...], beside the reference where one is."""

@@ -30,6 +30,7 @@ class Penalty(ABC):
     name = ""  # of the term, for its curve; empty where there is no term
     lipschitz = False  # whether it bounds the critic's slope, as the Wasserstein loss requires
     per_sample = False  # whether it looks at one sample's gradient, which batch norm mixes
+    at_fakes = False  # whether it looks at fakes too
     whole_batch = False  # whether it is more than a mean over samples
     on_weights = False  # whether it has a term of the weights themselves ...
     of: Literal["generator", "discriminator"] = "discriminator"  # ... and of whose

@@ -49,6 +49,7 @@ class GradientPenalty(Penalty):
     name = "gradient_penalty"
     lipschitz = True
     per_sample = True
+    at_fakes = True
 
     def __init__(
         self, weight: float = 10.0, target: float = 1.0, every: int = 1, rescale: bool = False
@@ -72,6 +73,7 @@ class OneSidedGradientPenalty(Penalty):
     name = "one_sided_gradient_penalty"
     lipschitz = True
     per_sample = True
+    at_fakes = True
 
     def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
         super().__init__(weight, every, rescale)
@@ -90,6 +92,7 @@ class ZeroCentred(Penalty):
     name = "zero_centred"
     lipschitz = True
     per_sample = True
+    at_fakes = True
 
     def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
         super().__init__(weight, every, rescale)
@@ -120,6 +123,7 @@ class R1R2(Penalty):
 
     name = "r1_r2"
     per_sample = True
+    at_fakes = True
 
     def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
         super().__init__(weight, every, rescale)

@@ -93,12 +93,17 @@ def data_spec(kept: Any, path: str) -> DataSpec:
     try:
         if not isinstance(kept, Mapping):
             raise TypeError("no description")
+        classes = int(kept.get("classes", 0))
+        counts = tuple(int(count) for count in kept.get("class_counts", ()))
+        if counts and (len(counts) != classes or min(counts) < 0 or not sum(counts)):
+            raise ValueError("no such classes")
         return DataSpec(
             name=str(kept["name"]),
             shape=tuple(int(length) for length in kept["shape"]),
             size=int(kept["size"]),
-            classes=int(kept.get("classes", 0)),
+            classes=classes,
             class_names=tuple(str(name) for name in kept.get("class_names", ())),
+            class_counts=counts,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: says nothing of the data it was trained on") from error

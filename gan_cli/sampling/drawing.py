@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from gan_cli.errors import ConfigError
+from gan_cli.labels import in_shares
 from gan_cli.model import Model
 from gan_cli.sampling.codes import Codes
 from gan_cli.seeding import mix
@@ -27,7 +28,8 @@ class Wish:
     """What samples shall be like."""
 
     seed: int = 0
-    label: int | None = None  # all of this class; else sample i is of class i modulo the classes
+    label: int | None = None  # all of this class ...
+    shares: tuple[int, ...] = ()  # ... else weights of the classes; empty: of class i modulo them
     codes: Codes = field(default_factory=Codes)
 
 
@@ -73,7 +75,7 @@ def labels(model: Model, wish: Wish, first: int, n: int) -> Tensor | None:
         return None
     if wish.label is not None:
         return torch.full((n,), wish.label)
-    return torch.arange(first, first + n) % model.data.classes
+    return in_shares(wish.shares or (1,) * model.data.classes, first, n)
 
 
 def decode(model: Model, z: Tensor, y: Tensor | None = None) -> Tensor:

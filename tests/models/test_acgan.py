@@ -8,8 +8,14 @@ from composing import session_of
 from torch.nn.functional import cross_entropy
 
 from gan_cli.errors import ConfigError
+from gan_cli.labels import drawn
+from gan_cli.losses import NonSaturating
+from gan_cli.model import Batch, DataSpec
 from gan_cli.models.acgan import ACGAN
 from gan_cli.models.gan import GAN
+from gan_cli.networks.mlp import MLP
+from gan_cli.penalties import NoPenalty
+from gan_cli.priors import Gaussian
 
 
 def model(*overrides: str) -> ACGAN:
@@ -31,7 +37,7 @@ def test_both_players_want_the_class_likelihood() -> None:
         return getattr(game, loss)(batch).total
 
     torch.manual_seed(0)
-    wanted = torch.randint(8, (len(batch),))
+    wanted = drawn(game.label_ends, len(batch))
     fake = game.generate(game.prior.sample(len(batch)), wanted)
     of_fake = cross_entropy(game.classifier(game.discriminator.features(fake)), wanted)
     of_real = cross_entropy(game.classifier(game.discriminator.features(batch.real)), batch.labels)
@@ -79,3 +85,61 @@ def test_the_projection_is_the_inner_product_with_the_class() -> None:
     expected = features @ (table(zero[0]) - table(one[0]))
     gap = game.discriminator(x, zero) - game.discriminator(x, one)
     torch.testing.assert_close(gap, expected, rtol=1e-3, atol=1e-4)
+
+
+def uneven(kind: type[ACGAN] | type[GAN], **settings) -> ACGAN | GAN:
+    """A game on points, where class 0 is nine times as frequent as class 1, and 2 never comes."""
+    data = DataSpec("uneven", (2,), 100, 3, ("a", "b", "c"), (90, 10, 0))
+    return kind(data, Gaussian(3), MLP(6, 2), NonSaturating(), NoPenalty(), **settings)
+
+
+def frequencies(labels: torch.Tensor) -> list[float]:
+    return (labels.bincount(minlength=3).double() / len(labels)).tolist()
+
+
+def test_fakes_are_of_classes_in_the_shares_of_the_data_or_all_alike() -> None:
+    torch.manual_seed(0)
+    even, shares = [1 / 3] * 3, [0.9, 0.1, 0.0]
+    for fake_labels, wanted in (("data", shares), ("uniform", even)):
+        game = uneven(ACGAN, fake_labels=fake_labels)
+        assert isinstance(game, ACGAN)
+        assert frequencies(game._wanted(20_000)) == pytest.approx(wanted, abs=0.014)  # 4 errors
+
+
+def test_a_conditional_games_own_samples_have_the_shares_of_the_data() -> None:
+    torch.manual_seed(0)
+    for kind, settings in ((ACGAN, {}), (GAN, {"conditional": True})):
+        game, seen = uneven(kind, **settings), []
+        game.generate = lambda z, y=None, seen=seen: (seen.append(y), z)[1]  # type: ignore[method-assign]
+        game.sample(20_000)
+        assert frequencies(seen[0]) == pytest.approx([0.9, 0.1, 0.0], abs=0.009)  # 4 errors
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_fakes_of_a_projection_gan_may_have_classes_of_their_own(shared: bool) -> None:
+    """Each is judged by the class it was asked for, also where the generator goes on from it."""
+    torch.manual_seed(0)
+    game = uneven(GAN, conditional=True, fake_labels="uniform", share_fakes=shared)
+    asked: list[torch.Tensor] = []
+    judged: list[torch.Tensor] = []
+    generate, judge = game.generate, game.discriminator.forward
+    game.generate = lambda z, y=None: (asked.append(y), generate(z, y))[1]  # type: ignore
+    game.discriminator.forward = lambda x, y=None: (judged.append(y), judge(x, y))[1]  # type: ignore
+    own = torch.zeros(64, dtype=torch.int64)
+    batch = Batch(torch.arange(64), lambda i: torch.zeros(64, 2), lambda i: own)
+    game.discriminator_loss(batch)
+    game.generator_loss(batch)
+    assert torch.equal(judged[0], own)
+    assert torch.equal(judged[1], asked[0])
+    assert torch.equal(judged[2], asked[-1])
+    assert len(asked) == (1 if shared else 2)
+    assert frequencies(asked[0]) == pytest.approx([1 / 3] * 3, abs=0.24)
+
+
+def test_classes_of_their_own_exclude_penalties_at_fakes_and_need_classes() -> None:
+    points = ("data=ring", "data.points=64", "network=mlp", "model.fake_labels=uniform")
+    with pytest.raises(ConfigError, match=r"uniform: penalty = r1_r2 looks at fakes with the cl"):
+        session_of("model=cgan", *points, "penalty=r1_r2")
+    session_of("model=cgan", *points, "penalty=r1")
+    with pytest.raises(ConfigError, match=r"fake_labels = uniform: needs model.conditional=true"):
+        session_of("model=gan", *points)

@@ -74,7 +74,7 @@ def _within_classes(
 ) -> list[Figure]:
     """The ratio within each class that was asked for: its mean and its least."""
     classes = data.spec.classes
-    drawn = taking.generated(subject, PER_CLASS * classes)
+    drawn = taking.generated(subject, PER_CLASS * classes, even=True)
     labels = data.labels(places.to(data.device))
     if drawn.labels is None or labels is None:
         return []
@@ -93,7 +93,11 @@ def _within_classes(
     if not ratios:
         return []
     least = min(ratios, key=lambda label: ratios[label])
-    protocol = protocol | {"samples": PER_CLASS * classes, "per_class": PER_CLASS}
+    protocol = protocol | {
+        "samples": PER_CLASS * classes,
+        "per_class": PER_CLASS,
+        "labels": "as many of each class",
+    }
     mean, floor = sum(ratios.values()) / len(ratios), sum(floors) / len(floors)
     return [
         Figure("class_diversity_ratio", mean, NEITHER, floor, None, protocol, "mean over classes"),
