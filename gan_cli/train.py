@@ -56,7 +56,6 @@ def train_several(text: str) -> int:
     lines = [overrides.prepare(words) for words in json.loads(text)]
     wanted = []
     for line in lines:
-        overrides.open_path(line)
         wanted.append(Job(settings_of(composed(line), line), command_of(line.overrides, line)))
     return train_all(wanted, lines[0])
 
@@ -80,7 +79,6 @@ def compose(arguments: list[str]) -> int:
         command.set(line)
     else:
         line = going_on(line)
-    overrides.open_path(line)
     statuses = []
     wanted: list[Job] = []
 
@@ -105,15 +103,14 @@ def compose(arguments: list[str]) -> int:
     # Hydra then raises what it would otherwise print before it exits.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        if line.plain:
-            from gan_cli.config.composing import composed
+        from gan_cli.config import composing
 
-            task(composed(line))
+        if composing.information(line):
+            return DONE
+        if line.multirun:
+            composing.sweep(line, task)
         else:
-            import hydra
-
-            sys.argv[1:] = line.argv
-            hydra.main(str(overrides.CONF), "train", version_base="1.3")(task)()
+            task(composing.composed(line))
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

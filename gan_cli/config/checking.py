@@ -9,15 +9,17 @@ from typing import Any
 
 from gan_cli.config import groups
 from gan_cli.config.build import build, check
-from gan_cli.config.gate import Trust
+from gan_cli.config.gate import NEVER_OWN, Trust
 from gan_cli.config.optimizing import faults_of
-from gan_cli.config.overrides import Command
+from gan_cli.config.overrides import Command, split
 from gan_cli.config.schema import HORIZONS, NODES, Settings
 from gan_cli.config.wording import show
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import shell_command
+from gan_cli.formatting import shell_command, unquoted
+from gan_cli.outputs import output_around
 
 TARGET = "_target_"
+DEFAULT_ROOT = "runs"  # of run folders, in conf/train.yaml
 LIGHT = ("loss", "penalty", "network", "prior")  # nodes that cost nothing to build
 NAMED = re.compile(r"""^\s*(?:-\s+)?_target_:\s*["']?([\w.]+)""", re.MULTILINE)
 KEY = re.compile(r"(.+?)(?: = |: )")
@@ -27,28 +29,37 @@ NO_HORIZON = "steps = null: steps, epochs or images must say how long to train"
 def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Trust:
     """Whose classes may be built for a training: those that the user put within reach.
 
-    Nothing below `run_root`: a run folder never provides code. For a configuration that comes
-    from a run folder, no place vouches for a module, since that folder may lie there; the user
-    does by --trust, and by naming it in a YAML file of --config-dir.
+    What the user typed decides, and no file that is composed. Nothing below where run folders are
+    made: a run folder never provides code, and a folder of --config-dir that is a run or a study
+    vouches for none. For a configuration that comes from a run folder, no place vouches for a
+    module, since that folder may lie there; the user does by --trust, and by naming it in a YAML
+    file of --config-dir.
 
     Args:
-        command: its --trust and --config-dir.
-        run_root: where run folders are made.
+        command: its --trust, --config-dir and run.root.
+        run_root: where run folders are made; a preset may have said so, hence it only forbids.
         foreign: the run folder that the configuration comes from.
     """
-    refused = (Path(run_root).expanduser().absolute(),)
+    typed = [value for key, value in map(split, command.overrides) if key == "run.root" and value]
+    roots = dict.fromkeys((DEFAULT_ROOT, *map(unquoted, typed), run_root))
+    refused = tuple(Path(root).expanduser().absolute() for root in roots)
+    own = [folder for folder in command.config_dirs if output_around(folder) is None]
     if foreign is not None:
-        named = modules_named_in(command.config_dirs)
-        return Trust((*command.trust, *named), refused=(*refused, foreign.absolute()))
-    folders = [place for folder in command.config_dirs for place in (folder, folder.parent)]
-    return Trust(tuple(command.trust), (Path.cwd(), *folders), refused)
+        return Trust(
+            (*command.trust, *modules_named_in(own)), refused=(*refused, foreign.absolute())
+        )
+    folders = [Path.cwd(), *(place for folder in own for place in (folder, folder.parent))]
+    return Trust(
+        tuple(command.trust), tuple(f for f in folders if output_around(f) is None), refused
+    )
 
 
 def modules_named_in(folders: list[Path]) -> list[str]:
-    """The modules of the classes that the YAML files in `folders` name."""
+    """The modules of the classes that the YAML files in `folders` name; none of Python or torch."""
     texts = [path.read_text(encoding="utf-8") for f in folders for path in f.rglob("*.yaml")]
     targets = [name for text in texts for name in NAMED.findall(text)]
-    return sorted({target.rpartition(".")[0] for target in targets} - {""})
+    modules = {target.rpartition(".")[0] for target in targets} - {""}
+    return sorted(m for m in modules if m.partition(".")[0] not in NEVER_OWN)
 
 
 def settle_horizon(root: dict[str, Any], typed: list[str]) -> Iterator[str]:

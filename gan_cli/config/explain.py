@@ -15,7 +15,6 @@ NO_MATCH = re.compile(r"Could not override '([^']*)'")
 NOT_THERE = re.compile(r"Could not delete[^']*'([^']*)'")
 UNFIT = re.compile(r"Error merging override (.*)", re.DOTALL)
 TWICE = re.compile(r"Multiple values for (\S+)\. ")
-NO_PRIMARY = re.compile(r"Cannot find primary config '([^']*)'")
 WHERE = re.compile(r"In '([^']*)': ")
 OURS = ("train", "hydra/config")  # files that ask for what the user chooses
 WANTED_FILE = re.compile(r"Could not (?:find|load) '([^']*)'")
@@ -49,8 +48,6 @@ def interpolation(error: Exception) -> str:
 
 
 def _missing_file(message: str, options: Sequence[str]) -> str:
-    if match := NO_PRIMARY.search(message):
-        return f"--config-name = {match[1]}: no such file in the folders of config files"
     if match := WANTED_FILE.search(message):
         group, _, name = match[1].rpartition("/")
         where = WHERE.match(message)
@@ -102,7 +99,7 @@ def _composition(error: BaseException) -> str:
     if match := NO_MATCH.search(message):
         key, at, _ = match[1].partition("@")
         if key.startswith("hydra."):
-            return f"{key}: Hydra has no such setting"
+            return f"{key}: there is no such setting"
         other = f", or choose its option with {key}=..." if at else ""
         return f"{match[1]}: nothing in the config takes this group; add it with a +{other}"
     if match := UNFIT.search(message):

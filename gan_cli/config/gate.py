@@ -18,8 +18,10 @@ from pathlib import Path
 from gan_cli.config.wording import closest, hint, show
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import shell_command
+from gan_cli.outputs import output_around
 
 ROOMS = ("data", "losses", "models", "networks", "penalties", "priors")
+NEVER_OWN = sys.stdlib_module_names | {"torch"}  # classes there are for --trust alone
 OWN = tuple(f"gan_cli.{room}" for room in ROOMS)
 
 
@@ -134,13 +136,17 @@ def _require_trust(target: str, trust: Trust, key: str) -> None:
     names = target.split(".")[:-1]
     top = target.split(".", 1)[0]
     named = any(target.startswith(f"{module}.") for module in trust.modules)
-    if not named and (top in sys.stdlib_module_names or top == "torch"):
+    if not named and top in NEVER_OWN:
         raise ConfigError(f"{key}: no class of gan_cli or of yours; a config cannot name it")
     first = _spec(top)
     files = _files(names, first)
     for file in files:
         if any(_below(file, folder) for folder in trust.refused):
             raise ConfigError(f"{key}: {file} lies in a run folder, whose code is never run")
+        if (output := output_around(file)) is not None:
+            raise ConfigError(
+                f"{key}: {file} lies in {output}, a run or a study, whose code is never run"
+            )
     if named:
         return
     if first is None and trust.folders:
@@ -192,6 +198,26 @@ def _spec(top: str) -> ModuleSpec | None:
         if find is not None and (spec := find(top, None)) is not None:
             return spec
     return None
+
+
+def open_path(*folders: Path) -> None:
+    """Let modules that lie directly in `folders` be imported, after all others.
+
+    Not in a run or a study, whose files others may have written.
+    """
+    for folder in folders:
+        if str(folder) not in sys.path and output_around(folder) is None:
+            sys.path.append(str(folder))
+
+
+def close_path() -> None:
+    """Take the working directory off the path where it is a run or a study.
+
+    `python -m` puts it there.
+    """
+    here = str(Path.cwd())
+    if {"", here} & set(sys.path) and output_around(Path(here)) is not None:
+        sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
 
 
 def _below(place: Path, folder: Path) -> bool:

@@ -8,15 +8,15 @@ Imports neither Hydra nor torch.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from gan_cli.config import groups, switches
+from gan_cli.config import gate, groups, switches
 from gan_cli.config.explain import explain
 from gan_cli.config.groups import CONF
+from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.config.wording import hint
 from gan_cli.errors import ConfigError
 
@@ -42,12 +42,7 @@ class Command:
     config_dirs: list[Path]  # from --config-dir, absolute
     trust: list[str]  # modules from --trust
     multirun: bool
-
-    @property
-    def plain(self) -> bool:
-        """Whether this is one run and asks nothing of Hydra but to compose it."""
-        own = any(key.startswith("hydra") for key in self.keys)
-        return not (self.multirun or own or any(word.startswith("-") for word in self.argv))
+    options: list[tuple[str, str | None]] = field(default_factory=list)  # by their long names
 
     @property
     def keys(self) -> list[str]:
@@ -99,6 +94,7 @@ def prepare(argv: list[str]) -> Command:
         config_dirs=folders,
         trust=words.values("--trust"),
         multirun="--multirun" in words or mode in map(split, words.rest),
+        options=words.options,
     )
 
 
@@ -110,13 +106,13 @@ def config_dirs(argv: list[str]) -> list[Path]:
 
 def open_path(command: Command) -> None:
     """Let modules in the working directory and in --config-dir be imported, after all others."""
-    for folder in (Path.cwd(), *command.config_dirs):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+    gate.open_path(Path.cwd(), *command.config_dirs)
 
 
 def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     """What to give to Hydra instead of an override, and what is wrong with it."""
+    if fault := fault_of_typed(*split(override)):
+        return [], [fault]
     if override.startswith("~"):
         return [override], []
     if not override.strip():

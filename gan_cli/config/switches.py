@@ -20,14 +20,18 @@ FLAGS = {
 VALUED = {
     "--cfg": "-c",
     "--package": "-p",
-    "--config-path": "-cp",
-    "--config-name": "-cn",
     "--config-dir": "-cd",
-    "--experimental-rerun": "",
     "--trust": "",
+}
+# Options of Hydra's that would run code of a file, or take another config than ours for the root.
+REFUSED = {
+    "--experimental-rerun": "unpickles a file, which can run any code; use gan-train resume=RUN",
+    "--config-path": "gan-train has a root config of its own; put groups into --config-dir",
+    "--config-name": "gan-train has a root config of its own; put groups into --config-dir",
 }
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 LONG = {short: name for name, short in {**FLAGS, **VALUED, "--info": "-i"}.items() if short}
+LONG |= {"-cp": "--config-path", "-cn": "--config-name"}
 
 
 @dataclass
@@ -62,6 +66,10 @@ def read(argv: list[str]) -> Words:
             if value is None:
                 value = queue.popleft() if queue and queue[0] in INFO else "all"
             words.options.append((name, value))
+        elif name in REFUSED:
+            if value is None and queue:
+                queue.popleft()
+            words.faults.append(f"{name}: {REFUSED[name]}")
         elif name in VALUED:
             if value is None and queue:
                 value = queue.popleft()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from gan_cli import atomic
 from gan_cli.config.build import Trust, resolve
+from gan_cli.config.gate import open_path
 from gan_cli.console import setup_logging
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import choosing, table
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"RUN is required: a run folder; {which}")
     folders = [runs.find(path) for path in options.run]  # all of them, before any work is done
     if options.trust:
-        sys.path.append(str(Path.cwd()))  # where a console script would not look
+        open_path(Path.cwd())  # where a console script would not look
     told: list[Json] = []
     if len(folders) == 1:
         statuses = [_one(options, folders[0], screen, told)]

@@ -29,6 +29,8 @@ def follow_parent() -> None:
 def main() -> None:
     """Become the module that is named first."""
     follow_parent()
+    # The working directory goes before no module, also in what torchrun starts.
+    os.environ["PYTHONSAFEPATH"] = "1"
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

@@ -15,7 +15,6 @@ from gan_cli.atomic import cannot_write
 
 TRAIN = "gan_cli.train:main"
 IMPORTS = (
-    "hydra.main",
     "hydra.core.plugins",
     "tensorboard.compat.proto.event_pb2",
     "rich.console",
@@ -63,7 +62,7 @@ class Forker:
         self.listen()  # the last words of one before
         self._heard = b""
         return subprocess.Popen(
-            [sys.executable, "-m", "gan_cli.jobs.nursery", self.function, *self.imports],
+            [sys.executable, "-P", "-m", "gan_cli.jobs.nursery", self.function, *self.imports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **ONE_THREAD},

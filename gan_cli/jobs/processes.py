@@ -117,7 +117,7 @@ def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def command(module: str, arguments: Sequence[str]) -> list[str]:
     """One of our entry points as a command that ends when this process is gone, even by kill -9."""
-    return [sys.executable, "-m", "gan_cli.jobs.child", module, *arguments]
+    return [sys.executable, "-P", "-m", "gan_cli.jobs.child", module, *arguments]
 
 
 def last_line(log: Path) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gan_cli import atomic, imaging
 from gan_cli.config.build import Trust, build
+from gan_cli.config.gate import open_path
 from gan_cli.config.wording import hint
 from gan_cli.console import console, on_terminal
 from gan_cli.errors import ConfigError, DataError
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> list[Path]:
     torch.backends.cudnn.allow_tf32 = False
     trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
     if options.trust:
-        sys.path.append(str(Path.cwd()))  # where a console script would not look
+        open_path(Path.cwd())  # where a console script would not look
     loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
     if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         _note("the run has no averaged weights (ema.decay=0); these are the raw ones")

@@ -78,8 +78,8 @@ def errand(
         environment: of a process on this machine; what it shares with ours stays here.
     """
     own = {key: value for key, value in environment.items() if os.environ.get(key) != value}
-    module = ["-m", "gan_cli.jobs.child", TRAIN]  # it ends when who started it is killed
+    module = ["-P", "-m", "gan_cli.jobs.child", TRAIN]  # it ends when who started it is killed
     if ranks > 1:
-        module = ["-m", "gan_cli.jobs.child", "torch.distributed.run", "--standalone"]
+        module = ["-P", "-m", "gan_cli.jobs.child", "torch.distributed.run", "--standalone"]
         module += ["--nproc-per-node", str(ranks), "-m", TRAIN]
     return Errand([*module, *arguments], log, own)

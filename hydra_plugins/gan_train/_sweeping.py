@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, flag_override, open_dict
+from omegaconf import DictConfig, open_dict
 
 if TYPE_CHECKING:
     from gan_cli.config.schema import Settings
@@ -34,10 +33,6 @@ class SweepLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.context, self.config = hydra_context, config
-        # The sweeper writes its multirun.yaml before it calls us; sweep.json is what stays.
-        self.scratch = tempfile.TemporaryDirectory(prefix="gan-train-")
-        with flag_override(config, ["struct", "readonly"], [False, False]):
-            config.hydra.sweep.dir = self.scratch.name
         compose_once(hydra_context.config_loader)
 
     def launch(
@@ -45,7 +40,6 @@ class SweepLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from gan_cli.sweeps import launching
 
-        self.scratch.cleanup()
         fixed, swept = self._kinds(empty=not job_overrides)
         sweep, folder = self.config.sweep, self.config.sweep.dir
         launching.run(

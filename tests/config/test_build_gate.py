@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from gan_cli.config.build import Trust, check, resolve
-from gan_cli.config.gate import OWN
+from gan_cli.config.composing import composed
+from gan_cli.config.gate import OWN, close_path, open_path
+from gan_cli.config.overrides import prepare
+from gan_cli.config.reading import read, trusted
 from gan_cli.config.wording import show
 from gan_cli.errors import ConfigError
 from gan_cli.priors import Gaussian
@@ -270,6 +273,79 @@ def test_a_part_of_a_shared_package_is_not_trusted_for_another_part(work: Path) 
     assert resolve("joined.mine.Mine", trust, "model").__name__ == "Mine"
     assert "--trust joined" in refusal("joined.evil.Evil", trust)
     assert not (work / "marker").exists()
+
+
+OUTPUTS = {
+    "run": ("status.json", "config.yaml"),
+    "sweep": ("sweep.json",),
+    "study": ("study.json",),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+@pytest.mark.parametrize("named", [False, True])
+def test_what_lies_in_a_run_or_a_study_is_never_code(work: Path, kind: str, named: bool) -> None:
+    """Wherever runs are made, and whoever vouches for it."""
+    for name in OUTPUTS[kind]:
+        write(work, f"got/{name}", "{}")
+    write(work, "got/deep/evil.py", EVIL.format(marker=str(work / "marker")))
+    trust = Trust(modules=("got.deep",) if named else (), folders=(work,))
+    said = refusal("got.deep.evil.Evil", trust)
+    assert said.endswith(f"lies in {work / 'got'}, a run or a study, whose code is never run")
+    sys.path.append(str(work / "got" / "deep"))
+    assert "a run or a study" in refusal("evil.Evil", Trust(modules=("evil",)))
+    assert not (work / "marker").exists()
+
+
+def test_modules_of_a_run_or_a_study_cannot_be_imported(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where the program starts in it, nor as a folder of --config-dir."""
+    write(work, "got/study.json", "{}")
+    (work / "got" / "conf").mkdir()
+    (work / "mine").mkdir()
+    before = list(sys.path)
+    open_path(work / "got", work / "got" / "conf", work / "mine")
+    assert sys.path == [*before, str(work / "mine")]
+    monkeypatch.chdir(work / "got")
+    sys.path[:0] = ["", str(work / "got")]
+    close_path()
+    assert sys.path == [*before, str(work / "mine")]
+
+
+PRESET = """# @package _global_
+run: {root: elsewhere}
+model: {_target_: evil.Evil}
+"""
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_preset_of_a_study_cannot_have_its_own_code_run(work: Path, resumed: bool) -> None:
+    write(work, "runs/got/study.json", "{}")
+    write(work, "runs/got/experiment/best.yaml", PRESET)
+    write(work, "runs/got/evil.py", EVIL.format(marker=str(work / "marker")))
+    line = prepare([f"--config-dir={work / 'runs' / 'got'}", "experiment=best"])
+    with pytest.raises(ConfigError, match=r"model\._target_ = evil\.Evil: "):
+        read(composed(line), line)
+    trust = trusted(line, "elsewhere", work / "other" if resumed else None)
+    assert trust.refused[:2] == (work / "runs", work / "elsewhere")
+    assert trust.modules == ()
+    assert trust.folders == (() if resumed else (work,))
+    assert not (work / "marker").exists()
+
+
+def test_a_config_file_vouches_for_no_module_of_python_or_torch(work: Path) -> None:
+    names = ("subprocess.Popen", "torch.hub.X", "mine.X")
+    text = "".join(f"- _target_: {name}\n" for name in names)
+    write(work, "conf/model/x.yaml", text)
+    line = prepare([f"--config-dir={work / 'conf'}"])
+    assert trusted(line, "runs", work / "run").modules == ("mine",)
+
+
+def test_where_runs_are_made_is_no_place_of_code_whatever_a_preset_says(work: Path) -> None:
+    line = prepare(["run.root='~/my runs'"])
+    typed = Path("~/my runs").expanduser()
+    assert trusted(line, "other").refused == (work / "runs", typed, work / "other")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from composing import settings_of
-from hydra import compose, initialize_config_dir
 
-from gan_cli.config.overrides import CONF, prepare
-from gan_cli.config.reading import from_yaml, optimizer_settings, read, to_yaml, trusted
+from gan_cli.config.overrides import prepare
+from gan_cli.config.reading import from_yaml, optimizer_settings, to_yaml, trusted
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
 
@@ -313,10 +312,7 @@ def test_choices_are_noted() -> None:
 
 def own(folder: Path, *overrides: str) -> Settings:
     """Settings composed with the groups in `folder`, through Hydra's search path."""
-    command = prepare([f"--config-dir={folder}", *overrides])
-    searched = f"hydra.searchpath=['file://{folder}']"
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read(compose("train", [*command.argv[1:], searched]), command)
+    return settings_of(f"--config-dir={folder}", *overrides)
 
 
 def test_an_own_group_may_be_taken_by_interpolation(tmp_path: Path) -> None:
