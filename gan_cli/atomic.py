@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -55,6 +56,22 @@ def write(path: Path, data: bytes | str, error: type[UserError] = UserError) -> 
     """Put `data` (text as UTF-8) into `path` at once; see `replacing`."""
     with replacing(path, error) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def appending(path: Path) -> int:
+    """A handle that appends to a file, which is made where missing.
+
+    A link is not followed, as it would lead out of the folder; nobody waits for a pipe's reader.
+
+    Raises:
+        OSError: it cannot be opened so.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "is a link, and none is followed")
+    return os.open(path, flags, 0o666)
 
 
 def link(source: Path, target: Path, error: type[UserError] = UserError) -> None:

@@ -6,10 +6,11 @@ import logging
 import sys
 from contextlib import suppress
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.atomic import cannot_write
+from gan_cli.atomic import appending, cannot_write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,6 +91,11 @@ class FileHandler(logging.FileHandler):
         except OSError as cause:
             raise cannot_write(path, cause) from cause
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+
+    def _open(self) -> TextIOWrapper:
+        handle = appending(Path(self.baseFilename))
+        # Text that is no Unicode, such as a folder's name may be, is written in escapes.
+        return open(handle, "a", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Turn a full disk into one line; whatever else writes there ends the run."""

@@ -370,6 +370,13 @@ def test_own_modules_only_when_the_user_trusts_them(run, capsys, monkeypatch):
     assert "built" in capsys.readouterr().err
 
 
+def test_samples_are_not_written_through_a_link(run, capsys):
+    run.samples.rename("outside")
+    run.samples.symlink_to(Path("outside").absolute())
+    assert f"{run.samples}: is a link, which would lead" in call(capsys, run.path, status=2)
+    assert not list(Path("outside").iterdir())
+
+
 def test_full_disk_is_status_1(run, capsys, monkeypatch):
     def full(_):
         raise OSError(28, os.strerror(28))

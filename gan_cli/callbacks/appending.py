@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from gan_cli.atomic import cannot_write
+from gan_cli.atomic import appending, cannot_write
 
 
 class AppendedFile:
@@ -22,7 +22,7 @@ class AppendedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = path.open("ab", buffering=0)
+            self._file = os.fdopen(appending(path), "ab", buffering=0)
         except OSError as cause:
             raise cannot_write(path, cause) from cause
 

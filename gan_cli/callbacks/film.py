@@ -38,7 +38,7 @@ class Film(Callback):
             return
         reels: dict[str, list[Path]] = {}
         for path in sorted(self.folder.glob("*.png")):
-            found = PICTURE.fullmatch(path.name)
+            found = None if path.is_symlink() else PICTURE.fullmatch(path.name)  # no one else's
             if found and int(found["step"]) <= step and self.names.fullmatch(found["name"]):
                 reels.setdefault(found["name"], []).append(path)
         for name, paths in reels.items():

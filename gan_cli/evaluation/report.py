@@ -87,7 +87,9 @@ def write(report: Report, run: RunFolder) -> Path:
 
     Raises:
         UserError: it cannot be written.
+        CheckpointError: the folder leads out of the run's.
     """
+    run.refuse_links()
     folder = run.evaluations
     path = folder / f"{stem(report)}.json"
     try:

@@ -18,8 +18,10 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from gan_cli.atomic import appending
 from gan_cli.jobs.child import follow_parent
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -107,7 +109,7 @@ class Nursery:
             return 1
         for handle in (self.requests, self.news, self.wake, self.woken):
             os.close(handle)
-        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        log = appending(Path(request["log"]))
         os.dup2(log, STDOUT)
         os.dup2(log, STDERR)
         os.close(log)

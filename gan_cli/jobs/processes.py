@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
+from gan_cli.atomic import appending
+
 GRACE = 60.0  # seconds that a stopped training has to save its state
 POLL = 0.1  # seconds between two looks at a watched process
 
@@ -53,7 +55,7 @@ class Children:
         Raises:
             StoppedError: `stop` was called before or meanwhile.
         """
-        with log.open("ab") as file, self._lock:
+        with os.fdopen(appending(log), "ab") as file, self._lock:
             if self._stopped:
                 raise StoppedError
             child = subprocess.Popen(

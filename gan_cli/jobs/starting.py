@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from gan_cli.atomic import cannot_write
+from gan_cli.atomic import appending, cannot_write
 from gan_cli.jobs.processes import command
 
 
@@ -62,7 +62,7 @@ class Spawner:
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Spawned:
         """As `Starter.start`."""
         try:
-            with log.open("ab") as file:
+            with os.fdopen(appending(log), "ab") as file:
                 return Spawned(
                     subprocess.Popen(
                         command(self.module, [*self.first, *arguments]),

@@ -144,6 +144,7 @@ def read_tags(folder: RunFolder) -> list[str]:
 
 def write_tags(folder: RunFolder, tags: list[str]) -> None:
     """Keep a run's tags."""
+    folder.refuse_links()
     atomic.write(folder.path / TAGS, json.dumps(sorted(set(tags))) + "\n")
 
 

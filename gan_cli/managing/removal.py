@@ -177,7 +177,7 @@ def _delete(run: RunFolder) -> None:
     """
     with ExitStack() as held:
         for one in (run, *inner(run.path)):
-            held.enter_context(one.lock())
+            held.enter_context(one.lock(writing=False))
         try:
             shutil.rmtree(run.path)
         except OSError as cause:

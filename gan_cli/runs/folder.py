@@ -148,16 +148,35 @@ class RunFolder:
             return True
         return False
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only one in the folder; the operating system frees it even after kill -9.
+    def refuse_links(self) -> None:
+        """Check that writing into the folder does not lead out of it.
 
         Raises:
-            CheckpointError: somebody else is in it.
+            CheckpointError: a file or folder of the run is a link.
+        """
+        files = (self.config, self.status, self.log, self.metrics, self._lock)
+        for path in (*files, self.checkpoints, self.samples, self.evaluations):
+            if path.is_symlink():
+                raise CheckpointError(
+                    f"{path}: is a link, which would lead out of the run's folder; put what it "
+                    "means in its place"
+                )
+
+    @contextmanager
+    def lock(self, writing: bool = True) -> Iterator[None]:
+        """Be the only one in the folder; the operating system frees it even after kill -9.
+
+        Args:
+            writing: whether more than deleting follows, so that no link may be there.
+
+        Raises:
+            CheckpointError: somebody else is in it, or writing would lead out of it.
             UserError: the folder cannot be written.
         """
         from filelock import FileLock, Timeout
 
+        if writing or self._lock.is_symlink():
+            self.refuse_links()
         try:
             # Not 0: someone who only looks (`in_use`) holds the lock for some microseconds.
             held = FileLock(self._lock).acquire(timeout=0.3, poll_interval=0.02)

@@ -259,6 +259,8 @@ class _Task:
                 raise ConfigError(f"--out {file}: a file that ends in {suffix} is required")
             _make(file.parent)
             return file if file.suffix.lower() == suffix else file.with_suffix(suffix)
+        if self.output.folder is None:
+            self.folder.refuse_links()
         folder = self.output.folder or self.folder.samples
         _make(folder)
         parts = [kind, f"{self.loaded.step:08d}", f"seed{self.wish.seed}"]

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gan_cli import atomic
+
 TRAIN = "gan_cli.train"
 
 
@@ -33,7 +35,7 @@ class Errand:
 
     def __call__(self) -> int:
         """The exit status, minus the signal's number where one ended it."""
-        with self.log.open("ab") as file:
+        with os.fdopen(atomic.appending(self.log), "ab") as file:
             child = subprocess.Popen(
                 [sys.executable, *self.arguments],
                 stdin=subprocess.DEVNULL,

@@ -55,9 +55,9 @@ class Curve:
             evaluated = any(name.startswith(EVALUATED) for name in names)
             if self.metric in point:
                 # As it came into being, a model is no candidate.
-                if point["step"] > 0:
-                    self.points[point["step"]] = float(point[self.metric])
-                    found.append(point["step"])
+                if (step := int(point["step"])) > 0:
+                    self.points[step] = point[self.metric]
+                    found.append(step)
             elif evaluated and self.metric not in self._names:
                 self.require(self.metric.startswith(EVALUATED))
         return found

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gan_cli import atomic
 from gan_cli.errors import UserError
 from gan_cli.exits import DONE, WRONG_INPUT
 from gan_cli.formatting import assignment
@@ -186,5 +187,5 @@ def mark(run: RunFolder, told: Mapping[str, Any]) -> None:
         kept = {key: record.get(key) for key in ("error", "updated", "pid", "hostname")}
         run.write_status(record["status"], record["step"], **kept, trial=told)
         if told["why"]:
-            with run.log.open("a", encoding="utf-8") as file:
+            with open(atomic.appending(run.log), "a", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(f"trial {told['number']} of {told['study']}: {told['why']}\n")

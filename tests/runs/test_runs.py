@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+from run_folders import write_run
 
+from gan_cli.callbacks.appending import AppendedFile
+from gan_cli.console import FileHandler
 from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.evaluation.measure import Picture
+from gan_cli.evaluation.report import Report
+from gan_cli.evaluation.report import write as write_evaluation
+from gan_cli.managing.listed import write_tags
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
 
@@ -313,3 +322,43 @@ def test_latest_goes_by_start_whatever_the_name_or_depth():
     newest = runs.latest()
     assert newest
     assert newest.path == made[1].path
+
+
+NAMES = ["config.yaml", "status.json", "train.log", "metrics.jsonl", ".lock"]
+NAMES += ["checkpoints", "samples", "evaluations"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_writes_into_a_run_refuses_links_that_lead_out_of_it(name, tmp_path):
+    run = write_run(tmp_path / "run", "model=gan")
+    outside = tmp_path / "outside"
+    inside = run.path / name
+    if inside.is_dir():
+        inside.rename(outside)
+    else:
+        outside.write_text("precious")
+        inside.unlink(missing_ok=True)
+    inside.symlink_to(outside)
+    before = sorted(tmp_path.rglob("*"))
+    reason = f"run/{re.escape(name)}: is a link, which would lead out of the run's folder"
+    with pytest.raises(CheckpointError, match=reason), run.lock():
+        pass
+    with pytest.raises(CheckpointError, match=reason):
+        write_tags(run, ["x"])
+    report = Report(str(run.path), 40, "ema", [], pictures=[Picture("x", np.zeros((1, 1, 1)))])
+    with pytest.raises(CheckpointError, match=reason):
+        write_evaluation(report, run)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert outside.is_dir() or outside.read_text() == "precious"
+
+
+def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path):
+    (tmp_path / "precious").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(UserError, match=f"{name}: cannot be written"):
+            AppendedFile(tmp_path / name)
+        with pytest.raises(UserError, match=f"{name}: cannot be written"):
+            FileHandler(tmp_path / name)
+    assert (tmp_path / "precious").read_text() == "x"
