@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from documented import readme_files
 
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 
 SMALL = ["network.width=8", "batch_size=8", "data.split=test", "runtime.threads=1"]
 SMALL += ["runtime.device=cpu", "log_every=4", "sample_every=10"]
-README = Path(__file__).parents[1] / "README.md"
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -213,16 +213,9 @@ def test_hydra_s_own_options_keep_working(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def example() -> dict[str, str]:
-    """The files of the README's own GAN."""
-    text = README.read_text(encoding="utf-8")
-    section = text.partition("## Your own GAN")[2].partition("\n## ")[0]
-    return dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL))
-
-
 @pytest.mark.slow
 def test_the_readme_s_own_gan(tmp_path: Path) -> None:
-    files = example()
+    files = readme_files()
     assert set(files) == {"my_gan.py", "my_conf/model/mygan.yaml"}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

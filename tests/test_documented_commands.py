@@ -1,0 +1,191 @@
+"""What README, CONTRIBUTING, docs/ and --help tell users to type is what the programs take."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documented import PAGES, PROJECT, README, commands, examples, readme_files
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from run_folders import write_run
+from torch.distributed.run import get_args_parser
+
+from gan_cli import evaluate, manage, report, sample, tune
+from gan_cli.config import reading
+from gan_cli.config.composing import composed, settings_of
+from gan_cli.config.overrides import open_path, prepare
+from gan_cli.console import setup_logging
+from gan_cli.evaluation.choosing import known, parse
+from gan_cli.managing import where
+from gan_cli.runs import finding
+from gan_cli.runs.folder import FINISHED, RunFolder
+from gan_cli.train import compose, going_on
+from gan_cli.tuning.plan import plan_of
+
+PROGRAMS = {entry.name: entry for entry in entry_points(group="console_scripts")}
+STUDY = ["model=wgan", "optimizer.lr=1e-3,1e-4", "tune.metric=metrics/fid_classifier"]
+HELPS = [sample.EXAMPLES, evaluate.EXAMPLES, report.EXAMPLES, manage.EXAMPLES, tune.HELP]
+FOUND = {tuple(words): "--help" for text in HELPS for words in examples(text)}
+FOUND |= {tuple(words): page.name for page in PAGES for words in commands(page)}
+
+
+class Parsed(Exception):  # noqa: N818 - no error
+    """A program has read its command line."""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with the README's own GAN, a run and a study in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(PROJECT)])
+    for name, text in readme_files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    write_run(tmp_path / "RUN")
+    (tmp_path / "STUDY" / "experiment").mkdir(parents=True)
+    (tmp_path / "STUDY/experiment/best.yaml").write_text("# @package _global_\nseed: 1\n")
+    before = logging.getLogger().handlers[:]
+    yield tmp_path
+    setup_logging(None)
+    logging.getLogger().handlers[:] = before
+    sys.modules.pop("my_gan", None)
+
+
+def filled(words: Sequence[str]) -> list[str]:
+    """The words with something real where the page has a placeholder."""
+    found: list[str] = []
+    for word in words:
+        if word == "...":
+            found += STUDY
+        elif "..." in word:
+            key, equals, _ = word.rpartition("=")
+            found.append(f"{key}{equals}{'STUDY' if 'tune-' in word else 'RUN'}")
+        else:
+            found.append(word)
+    return found
+
+
+def check_training(words: list[str]) -> None:
+    """Compose and validate the runs: the one, or of several the first and the last."""
+    line = prepare(words)
+    if not line.multirun:
+        line = going_on(line)
+        open_path(line)
+        reading.read(composed(line), line)
+        return
+    options = [word for word in line.argv if word.startswith("-") and word != "--multirun"]
+    overrides = [word for word in line.argv if not word.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    assert len(jobs) > 1
+    for job in (jobs[0], jobs[-1]):
+        settings_of(*options, *job)
+
+
+def check_torchrun(words: list[str]) -> None:
+    options = get_args_parser().parse_args(words)
+    assert options.module
+    assert options.training_script == "gan_cli.train"
+    check_training(options.training_script_args)
+
+
+def options_of(main: Callable[[], Any], words: list[str]) -> argparse.Namespace:
+    """What a program's argparse makes of the words; the program gets no further."""
+    known_args, depth = argparse.ArgumentParser.parse_known_args, []
+    read: list[argparse.Namespace] = []
+
+    def parse_known_args(self: Any, *args: Any, **named: Any) -> Any:
+        found = known_args(self, *args, **named)
+        if not depth:
+            read.append(found[0])
+            raise Parsed
+        return found
+
+    def parse_args(self: Any, args: Any = None, namespace: Any = None) -> Any:
+        depth.append(self)
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        read.append(found)
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_known_args", parse_known_args)
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+        patch.setattr(sys, "argv", ["program", *words])
+        with pytest.raises(Parsed):
+            main()
+    return read[0]
+
+
+def check_python(words: list[str]) -> None:
+    name = words.pop(0)
+    if name == "-m":
+        name = words.pop(0)
+    assert (PROJECT / name.removesuffix(".py").replace(".", "/")).parent.is_dir()
+    module = importlib.import_module(name.removesuffix(".py").replace("/", "."))
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{module.__name__}.__main__")
+    options_of(module.main, words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # The generated page has many, which tests/benchmarks holds to the tables.
+        pytest.param(words, marks=[pytest.mark.slow] if page == "published.md" else [])
+        for words, page in FOUND.items()
+    ],
+    ids=[f"{page}: {' '.join(words)}" for words, page in FOUND.items()],
+)
+def test_a_command_that_a_page_shows_is_taken(place: Path, words: tuple[str, ...]) -> None:
+    program, *rest = filled(words)
+    if program == "gan-train":
+        check_training(rest)
+    elif program == "torchrun":
+        check_torchrun(rest)
+    elif program == "python":
+        check_python(rest)
+    elif program == "gan-tune":
+        plan_of(rest)
+    else:
+        options = options_of(PROGRAMS[program].load(), rest)
+        if program == "gan-eval" and options.metrics != "list":
+            known(parse(options.metrics))
+        if getattr(options, "where", None):
+            where.parse(options.where)
+
+
+SHORT = ["steps=2", "max_time=null", "log_every=1", "sample_every=2", "checkpoint.every=2"]
+SHORT += ["batch_size=8", "network.width=8", "runtime.threads=1", "runtime.device=cpu"]
+SHORT += ["evaluation.metrics=[diversity]", "evaluation.samples=32"]
+LEFT_OUT = ("data=folder", "model=mygan")  # these have tests of their own, with pictures and code
+
+
+@pytest.mark.slow
+def test_the_readme_s_trainings_run_one_after_the_other(place: Path) -> None:
+    trainings = [words[1:] for words in commands(README) if words[0] == "gan-train"]
+    asked = 0
+    for words in trainings:
+        if any(word in LEFT_OUT for word in words):
+            continue
+        asked += 12 if "-m" in words else 1
+        steps = SHORT
+        if resumed := [word for word in words if word.startswith("resume=runs/cgan-mnist/")]:
+            (run,) = finding.below(Path("runs/cgan-mnist"))
+            words = [f"resume={run}", *(word for word in words if word not in resumed)]
+            steps = ["steps=4"]
+            asked -= 1
+        assert compose([*words, *steps]) == 0, words
+    runs = [RunFolder(path) for path in finding.below(Path("runs"), depth=4)]
+    assert len(runs) == asked > 12
+    assert {run.read_status()["status"] for run in runs} == {FINISHED}
+    assert sorted(run.read_status()["step"] for run in runs)[-2:] == [2, 4]
