@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
     options = parser().parse_args(arguments)
     from gan_cli.exits import guarded
+    from gan_cli.signals import interrupt_program
+
+    interrupt_program()
 
     sys.exit(guarded(lambda: evaluate(options)))
 

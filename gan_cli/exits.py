@@ -29,7 +29,8 @@ def guarded(work: Callable[[], int]) -> int:
     try:
         return work()
     except KeyboardInterrupt as error:
-        say("interrupted")
+        names = " ".join(str(word) for word in error.args)
+        say(f"interrupted by {names}" if names not in ("", "SIGINT") else "interrupted")
         return status_of(error)
     except RunFailedError as error:
         return error.status

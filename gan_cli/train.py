@@ -28,12 +28,10 @@ def main() -> None:
 
         show(arguments)
         return
-    import signal
-
     from gan_cli.exits import guarded
+    from gan_cli.signals import interrupt_program
 
-    # Until the loop takes over, SIGTERM ends the program as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_program()  # until the loop takes over
     if arguments[:1] == ["--jobs"]:  # as a sweep starts it: the command lines of several runs
         sys.exit(guarded(lambda: train_several(arguments[1])))
     sys.exit(guarded(lambda: compose(arguments)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 HELP = """\
@@ -38,7 +37,7 @@ Example:
       model.d_steps='range(1,6)' tune.metric=metrics/fid_classifier tune.trials=30 tune.workers=2
   gan-train --config-dir runs/tune-wgan-mnist-... experiment=best
 
-Exit status: 0 done, 1 no trial has a value, 2 wrong input, 130 interrupted with the state saved.
+Exit status: 0 done, 1 no trial has a value, 2 wrong input, 130 by a signal, with the state saved.
 """
 
 
@@ -54,8 +53,9 @@ def main() -> None:
         print(f"gan-tune {gan_cli.__version__}")
         return
     from gan_cli.exits import guarded
+    from gan_cli.signals import interrupt_program
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_program()
     sys.exit(guarded(lambda: tune(arguments)))
 
 

@@ -114,7 +114,7 @@ def test_data_knows_nothing_of_what_is_done_with_it(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["gan_cli.formatting", "gan_cli.labels", "gan_cli.memory", "gan_cli.seeding"]
+    "module", [f"gan_cli.{x}" for x in ("formatting", "labels", "memory", "seeding", "signals")]
 )
 def test_what_everybody_may_ask_asks_nobody(module: str) -> None:
     assert ours(imported(MODULES[module])) == set()
@@ -160,7 +160,7 @@ def test_ranks_know_nothing_of_what_they_train(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(room("jobs")))
 def test_jobs_know_processes_and_files_alone(module: str) -> None:
     assert ours(imported(MODULES[module])) <= room("jobs") | {
-        f"gan_cli.{name}" for name in ("atomic", "errors", "foreign")
+        f"gan_cli.{name}" for name in ("atomic", "errors", "foreign", "signals")
     }
 
 

@@ -278,5 +278,5 @@ def test_a_run_that_had_saved_nothing_begins_anew(tmp_path: Path) -> None:
     gan_train("model=gan", "steps=4", "run.dir=run", *SMALL, cwd=tmp_path)
     (tmp_path / "run" / "checkpoints" / "last.pt").unlink()
     said = gan_train("resume=run", cwd=tmp_path)
-    assert "had saved nothing yet, so it begins anew" in said
+    assert "run: no state was saved, so training starts from step 0" in said
     assert [point["step"] for point in points(tmp_path / "run")] == [4]

@@ -63,6 +63,7 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 Text = Annotated[str, Field(min_length=1)]
 Folder = Annotated[Text, AfterValidator(_home)]
 Node = dict[str, Any]
+Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float | None, BeforeValidator(_seconds)]  # typed as 90s, 10m ...
 
 
@@ -77,6 +78,7 @@ class Checkpoint(Strict):
 
     every: Count
     keep: Count
+    minutes: Positive | None = 5.0  # earlier runs have none
 
 
 class Evaluation(Strict):
@@ -178,7 +180,6 @@ class Settings(Strict):
         return self.model_copy(update={"seed": other.seed, "run": other.run}) == other
 
 
-Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 

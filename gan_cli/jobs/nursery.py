@@ -23,6 +23,7 @@ from typing import Any
 
 from gan_cli.atomic import appending
 from gan_cli.jobs.child import follow_parent
+from gan_cli.signals import stop_signals
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -35,14 +36,16 @@ class Nursery:
         self.module = importlib.import_module(module)
         self.requests, self.news = requests, news
         self.children: dict[int, int] = {}  # numbers of the jobs by process
+        self.before: dict[int, Any] = {}  # handlers that the children shall have
         self.wake, self.woken = os.pipe()
         os.set_blocking(self.woken, False)
 
     def serve(self) -> None:
         """Do what is asked until the input ends, then stop all children."""
         stops = (signal.SIGTERM, signal.SIGINT)
-        for number in (signal.SIGCHLD, *stops):
-            signal.signal(number, lambda *_: None)
+        # A cluster may send its warning to all processes; who started this one stops the jobs.
+        for number in {signal.SIGCHLD, *stop_signals()}:
+            self.before[number] = signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self.woken)
         waiting, open_ = b"", True
         while open_ or self.children:
@@ -101,8 +104,8 @@ class Nursery:
         """In the child: be the program; its exit status."""
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         follow_parent()
         if os.getppid() != parent:  # it was gone before the kernel knew

@@ -30,6 +30,7 @@ class Children:
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock, self._stopped = Lock(), False
+        self.all_saved = True  # whether none had to be killed by `stop`
 
     @property
     def stopped(self) -> bool:
@@ -79,11 +80,14 @@ class Children:
         return status
 
     def stop(self, grace: float = GRACE) -> None:
-        """Interrupt all, and kill what has not ended after `grace` seconds."""
+        """Have all save their state and end.
+
+        What has not ended after `grace` seconds, or at a Ctrl-C meanwhile, is killed.
+        """
         with self._lock:
             self._stopped = True
             left = list(self._running)
-        _end(left, grace)
+        self.all_saved = _end(left, grace)
 
 
 def _wait(child: subprocess.Popen[bytes], watch: Callable[[], bool]) -> int:
@@ -95,11 +99,11 @@ def _wait(child: subprocess.Popen[bytes], watch: Callable[[], bool]) -> int:
                 _end([child], GRACE)
 
 
-def _end(children: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
-    """Interrupt all at once, then wait; a second Ctrl-C meanwhile no longer waits."""
+def _end(children: Sequence[subprocess.Popen[bytes]], grace: float) -> bool:
+    """Ask all at once, then wait, and kill those that stay; whether none was killed."""
     try:
         for child in children:
-            _send(child, signal.SIGINT)
+            _send(child, signal.SIGTERM)
         until = time.monotonic() + grace
         for child in children:
             child.wait(max(0.0, until - time.monotonic()))
@@ -107,6 +111,8 @@ def _end(children: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
         for child in children:
             _send(child, signal.SIGKILL)
             child.wait()
+        return False
+    return True
 
 
 def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

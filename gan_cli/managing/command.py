@@ -22,6 +22,7 @@ from gan_cli.managing.where import Value, parse
 from gan_cli.reporting.gathering import Gatherer
 from gan_cli.reporting.terminal import COLOURS, screen
 from gan_cli.runs import folder
+from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED
 from gan_cli.runs.record import Record, read
 from gan_cli.runs.resume import differences
 
@@ -82,13 +83,22 @@ def _line(one: Listed) -> list[str]:
     steps = record.status.get("steps")
     return [
         escape(str(record.folder.path)),
-        f"[{COLOURS.get(record.state, 'dim')}]{record.state}[/]",
+        f"[{COLOURS.get(record.state, 'dim')}]{record.state}[/]{_saved(record)}",
         f"{record.step:,}" + (f"/{steps:,}" if isinstance(steps, int) else ""),
         escape(told),
         bytes_shown(one.size),
         duration.show(one.age),
         escape(", ".join(one.tags)),
     ]
+
+
+def _saved(record: Record) -> str:
+    """Of a run that broke off: up to which step its work is saved."""
+    if record.state not in (INTERRUPTED, KILLED, FAILED):
+        return ""
+    if record.saved is None:
+        return ", nothing saved"
+    return ", saved" if record.saved >= record.step else f", saved at {record.saved:,}"
 
 
 def matching(root: str | None, where: str | None) -> list[Listed]:

@@ -18,7 +18,8 @@ from gan_cli.runs.record import JUDGED, Record
 
 TAGS = "tags.json"
 UNITS = ("B", "kB", "MB", "GB", "TB")
-OWN = ("name", "path", "state", "status", "step", "steps", "size", "age", "tag", "error", "best")
+OWN = ("name", "path", "state", "status", "step", "saved", "steps", "size", "age", "tag")
+OWN += ("error", "best")
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Listed:
             "state": [record.state],
             "status": [record.state],
             "step": [record.step],
+            "saved": [] if record.saved is None else [record.saved],
             "tag": [*self.tags],
         }
         if key in own:

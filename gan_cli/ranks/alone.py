@@ -59,9 +59,9 @@ class Ranks:
         """Do `work` on every rank; all fail where one does (together)."""
         return work()
 
-    def agree(self, number: int, late: bool) -> tuple[int, bool]:
-        """The largest `number`, and whether any rank is `late` (together)."""
-        return number, late
+    def agree(self, *numbers: int) -> tuple[int, ...]:
+        """The largest that any rank has of each of the numbers (together)."""
+        return numbers
 
     def add(self, values: Tensor) -> None:
         """Replace a tensor by its sum over the ranks (together)."""

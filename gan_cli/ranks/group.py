@@ -146,11 +146,11 @@ class Group(Ranks):
             self._shared = RunFailedError(*told[failed])
         raise self._shared
 
-    def agree(self, number: int, late: bool) -> tuple[int, bool]:
-        said = torch.tensor([number, late])
+    def agree(self, *numbers: int) -> tuple[int, ...]:
+        said = torch.tensor(numbers)
         with self._calling():
             dist.all_reduce(said, dist.ReduceOp.MAX)
-        return int(said[0]), bool(said[1])
+        return tuple(said.tolist())
 
     def add(self, values: Tensor) -> None:
         with self._calling():
@@ -197,9 +197,9 @@ class Group(Ranks):
 
     def leave(self) -> None:
         """End this rank's part, after all others have come to their end (together)."""
-        self.agree(0, False)
+        self.agree(0)
         self._beats.stop()
-        self.agree(0, False)  # nobody needs the first rank's store any more
+        self.agree(0)  # nobody needs the first rank's store any more
         dist.destroy_process_group()
 
     def fail(self, error: BaseException) -> None:

@@ -122,9 +122,9 @@ def why(record: Record) -> str:
     if error := record.status.get("error"):
         return str(error)
     if record.state == KILLED:
-        return "its process is gone and left no word; gan-train resume=RUN goes on"
+        return f"its process ended without a word (killed?); {record.rest}"
     if record.state == INTERRUPTED:
-        return "stopped by a signal with its state saved; gan-train resume=RUN goes on"
+        return f"stopped by a signal; {record.rest}"
     return "no reason was kept"
 
 

@@ -64,6 +64,23 @@ class Record:
         return max([int(self.status["step"] or 0), *points])
 
     @property
+    def saved(self) -> int | None:
+        """The step of the newest state that is saved, where it is known; None where none is."""
+        if not any(self.folder.checkpoints.glob("*.pt")):
+            return None
+        step = self.status.get("saved", self.status["step"])
+        return step if isinstance(step, int) else 0
+
+    @property
+    def rest(self) -> str:
+        """What resuming the run starts from, in words."""
+        if self.saved is None:
+            return "no state was saved, so gan-train resume=RUN starts from step 0"
+        if "saved" not in self.status:  # written by an earlier version
+            return "gan-train resume=RUN continues from its last checkpoint"
+        return f"gan-train resume=RUN continues from the state saved at step {self.saved:,}"
+
+    @property
     def seed(self) -> int | None:
         """The run's seed."""
         seed = self.config.get("seed")

@@ -18,6 +18,7 @@ from gan_cli.errors import UserError
 from gan_cli.jobs.starting import Process, Starter
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
+from gan_cli.signals import TORCHRUN, handled
 from gan_cli.sweeps.index import Entry, Index
 from gan_cli.sweeps.planning import Job
 from gan_cli.sweeps.slots import Slot, Slots
@@ -59,7 +60,7 @@ class Audience(Protocol):
 
 
 class Stopping:
-    """The first Ctrl-C or SIGTERM asks to stop, the second one no longer waits."""
+    """The first signal asks to stop; a Ctrl-C after it no longer waits."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -70,20 +71,19 @@ class Stopping:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         before_wake = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        stops = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._receive) for number in stops}
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        before_child = signal.signal(signal.SIGCHLD, lambda *_: None)
         try:
-            yield reading
+            with handled(self._receive):
+                yield reading
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.signal(signal.SIGCHLD, before_child)
             signal.set_wakeup_fd(before_wake)
             os.close(reading)
             os.close(writing)
 
     def _receive(self, number: int, frame: object) -> None:
-        self.asked += 1
+        if not self.asked or number == signal.SIGINT:
+            self.asked += 1
 
 
 class Course:
@@ -157,6 +157,7 @@ class Course:
         environment = self.slots.environment(slot, os.environ, own)
         # torchrun's patience with the processes that it was asked to stop
         environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(max(1, round(self.grace))))
+        environment.setdefault("PET_SIGNALS_TO_HANDLE", TORCHRUN)
         path = self.index.log(jobs[0].name)
         for job in jobs:
             self.index.entries[job.name].begin()

@@ -10,6 +10,7 @@ from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.jobs.processes import last_line
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
+from gan_cli.signals import STOPS
 from gan_cli.sweeps.planning import Job
 
 
@@ -27,7 +28,7 @@ def verdict(
         said = {"status": runs.UNKNOWN, "error": str(error)}
     if status == DONE or (not alone and said["status"] == runs.FINISHED):
         return runs.FINISHED, None
-    if -status in (signal.SIGTERM, signal.SIGINT):  # before it could listen
+    if -status in STOPS:  # before it could listen
         return runs.INTERRUPTED, None
     if status < 0:
         if said["status"] in (runs.INTERRUPTED, runs.FAILED) and not alone:

@@ -31,6 +31,7 @@ def recorded(run: RunFolder, session: Session, save: Callable[[bool], None]) -> 
     try:
         yield
     except KeyboardInterrupt:
+        log.warning(abandoned(run, trainer.step))
         run.write_status(folder.INTERRUPTED, trainer.step, steps=steps)
         raise
     except Exception as error:
@@ -44,6 +45,21 @@ def recorded(run: RunFolder, session: Session, save: Callable[[bool], None]) -> 
             if one_line(second) != reason:
                 log.error(one_line(second))
         raise RunFailedError(reason) from error
+
+
+def abandoned(run: RunFolder, step: int) -> str:
+    """What is lost of a run that ends at once, and where it can be resumed."""
+    saved, resume = (
+        run.read_status().get("saved"),
+        shell_command("gan-train", assignment("resume", run.path)),
+    )
+    if saved is None:
+        return (
+            f"ended without saving: {step:,} steps are lost, as no state was saved before; "
+            f"{resume} starts from step 0"
+        )
+    lost = f"{step - saved:,} steps are lost" if step > saved else "no step is lost"
+    return f"ended without saving: {lost}; {resume} continues from step {saved:,}"
 
 
 def lost(run: RunFolder, session: Session, reason: str) -> None:

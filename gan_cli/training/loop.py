@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import NamedTuple, Protocol
 
 from numpy import ndarray
@@ -16,42 +14,9 @@ from numpy import ndarray
 from gan_cli.callbacks.callback import Callback, Callbacks
 from gan_cli.memory import resident
 from gan_cli.ranks.alone import ALONE, Ranks
+from gan_cli.signals import StopRequest
 from gan_cli.training.driving import Course, drive
 from gan_cli.training.trainer import Trainer
-
-
-class StopRequest:
-    """Set by the first Ctrl-C or SIGTERM; a second one no longer waits for the step to end.
-
-    Args:
-        echo: seconds within which another one is the first one heard again.
-    """
-
-    def __init__(self, echo: float = 0.0) -> None:
-        self.signal: signal.Signals | None = None
-        self._echo, self._heard = echo, 0.0
-
-    def receive(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
-        if self.signal is not None:
-            if time.monotonic() - self._heard < self._echo:
-                return
-            raise KeyboardInterrupt
-        self.signal, self._heard = signal.Signals(number), time.monotonic()
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Within it, signals only ask. Outside the main thread they cannot be caught."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        wanted = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.receive) for number in wanted}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class Stopped(KeyboardInterrupt):
@@ -65,10 +30,11 @@ class Plan:
     total: int  # steps
     log_every: int
     sample_every: int
-    save_every: int
+    save_every: int  # a state to keep
     batch_size: int
     max_seconds: float | None = None
     evaluate_every: int | None = None
+    save_seconds: float | None = None  # of training after which the state is saved between
 
 
 class Judge(Protocol):
@@ -106,6 +72,11 @@ class Outcome:
     step: int
 
 
+def has_passed(seconds: float | None, since: float) -> bool:
+    """Whether so many seconds have passed since a moment; never, where they are None."""
+    return seconds is not None and time.monotonic() - since >= seconds
+
+
 class Loop:
     """Drives a trainer and tells the callbacks.
 
@@ -138,6 +109,7 @@ class Loop:
         self._last_point = trainer.step if last_point is None else last_point
         self._ranks, self._stop = ranks, stop or StopRequest(ranks.echo)
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
+        self._saved_at = 0.0
 
     def run(self) -> Outcome:
         """Train to the end of the plan, or until a signal asks to stop; the state is then saved.
@@ -163,7 +135,7 @@ class Loop:
 
     def _run(self) -> Course[Outcome]:
         trainer, plan = self.trainer, self.plan
-        begun = self._mark()
+        begun = self._saved_at = self._mark()
         self.callbacks.start(trainer.step)
         if trainer.step == 0:
             self._show()
@@ -181,14 +153,18 @@ class Loop:
                 give_up = self._evaluate()
             if step % plan.save_every == 0:
                 self._save(keep=True)
-            late = bool(plan.max_seconds and time.monotonic() - begun >= plan.max_seconds)
-            number, late = self._ranks.agree(self._stop.signal or 0, late)
+            late = has_passed(plan.max_seconds, begun)
+            stale = has_passed(plan.save_seconds, self._saved_at)
+            number, late, stale = self._ranks.agree(self._stop.signal or 0, late, stale)
             if number and step < plan.total:
                 self._save(keep=False)
                 return Outcome("interrupted", f"stopped by {signal.Signals(number).name}", step)
             if late and step < plan.total:
                 self._finish()
                 return Outcome("finished", "stopped by max_time", step)
+            if stale and step < plan.total:
+                with trainer.window.unchanged():
+                    self._save(keep=False)
         self._finish()
         return Outcome("finished", give_up or "all steps done", trainer.step)
 
@@ -270,6 +246,7 @@ class Loop:
             self.trainer.window.average(self._ranks.average)
             self._save_to(keep)
             self.callbacks.saved(self.trainer.step)
+        self._saved_at = time.monotonic()
 
     @contextmanager
     def _off_the_clock(self) -> Iterator[None]:

@@ -67,7 +67,7 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
         text = state["config"]
     else:
         state, text = None, run.read_config()
-        warning = f"{run.path}: had saved nothing yet, so it begins anew"
+        warning = f"{run.path}: no state was saved, so training starts from step 0"
         if text is None:
             raise CheckpointError(f"{run.path}: holds neither a checkpoint nor a config.yaml")
     if warning:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks.callback import Callback
 from gan_cli.callbacks.film import Film
@@ -27,12 +27,13 @@ from gan_cli.runs.compact import compact
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
 from gan_cli.runs.trimming import trim
+from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training import runtime
 from gan_cli.training.driving import Course, drive
 from gan_cli.training.ending import close, lost, recorded
 from gan_cli.training.evaluating import Watch, watch_of
 from gan_cli.training.following import follow, shared_judge
-from gan_cli.training.loop import Judge, Loop, Plan, StopRequest
+from gan_cli.training.loop import Judge, Loop, Plan
 from gan_cli.training.past import Past, earlier_run, pick_up, restore
 from gan_cli.training.pictures import Draw
 from gan_cli.training.session import Session, assemble
@@ -138,7 +139,7 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
         if past is not None:
             trim(run.metrics, past.last_point)
             run.write_config(to_yaml(session.settings))
-        stop = StopRequest(ranks.echo)
+        stop = StopRequest(ranks.echo, say_at_once)
         begun = pieces(session, run, watch, stop, progress_of(session), judge, last_point)
         with stop.installed():
             return drive(begun, session.trainer.advance)
@@ -173,7 +174,8 @@ def pieces(
     if watch is not None:
         watch.run = run
     earlier = run.read_status().get("together")
-    run.write_status(runs.RUNNING, trainer.step, steps=session.total, together=list(together))
+    now = {"steps": session.total, "together": list(together), "saved": trainer.step or None}
+    run.write_status(runs.RUNNING, trainer.step, **now)
     if earlier and not together and trainer.step:
         log.warning(
             f"{run.path}: {len(earlier)} seeds were trained together up to step {trainer.step:,}; "
@@ -207,8 +209,11 @@ def pieces(
             settings.checkpoint.keep,
             best=best is not None and best.value is not None and best.step == trainer.step,
         )
-        told = {} if best is None or best.value is None else {"best": best.told()}
-        run.write_status(runs.RUNNING, trainer.step, steps=session.total, **told)
+        told: dict[str, Any] = {}
+        if best is not None and best.value is not None:
+            told["best"] = best.told()
+        told |= {"steps": session.total, "saved": trainer.step}
+        run.write_status(runs.RUNNING, trainer.step, **told)
 
     draw = Draw(trainer, session.dataset, settings.seed)
     callbacks = watchers(session, run, text, progress, last_point)
@@ -243,6 +248,7 @@ def plan_of(session: Session) -> Plan:
         settings.batch_size,
         settings.max_time,
         settings.evaluation.every,
+        None if settings.checkpoint.minutes is None else 60 * settings.checkpoint.minutes,
     )
 
 

@@ -90,6 +90,14 @@ class Window:
         """Have `mean` replace the sums by their means over several devices."""
         mean(list(self._sums.values()))
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Within it the sums may be averaged; afterwards they are what they were."""
+        before = {names: values.clone() for names, values in self._sums.items()}
+        yield
+        for names, values in before.items():
+            self._sums[names].copy_(values)
+
     def clear(self) -> None:
         """Begin the next stretch of the curves."""
         for values in self._sums.values():

@@ -40,14 +40,15 @@ def run(arguments: Sequence[str]) -> int:
     space = "; ".join(f"{d.key}: {d}" for d in plan.dimensions)
     log.info(f"{plan.folder}: {plan.direction} {plan.tune.metric} over {space}")
     children = Children()
-    status = DONE
+    interrupted = False
     try:
         search(plan, children)
     except KeyboardInterrupt:
-        status = INTERRUPTED
+        interrupted = True
     complete = publish(study, plan)
-    if status == INTERRUPTED:
-        log.info("interrupted; the trials' states are saved, and the same command goes on")
+    if interrupted:
+        saved = "are saved" if children.all_saved else "are those of their last checkpoints"
+        log.info(f"interrupted; the trials' states {saved}, and the same command goes on")
         return INTERRUPTED
     return DONE if complete else FAILED
 
@@ -56,7 +57,8 @@ def search(plan: Plan, children: Children) -> None:
     """Let the workers play trials until there are enough, the time is over, or one breaks.
 
     Raises:
-        KeyboardInterrupt: a signal; all processes have ended, their state saved.
+        KeyboardInterrupt: a signal; all processes have ended, their state saved if they were
+            left the time.
         MetricError: no trial can ever have a value.
     """
     count = plan.tune.workers
@@ -68,6 +70,9 @@ def search(plan: Plan, children: Children) -> None:
         done, _ = wait(workers, plan.tune.max_time, return_when=FIRST_EXCEPTION)
         if len(done) < len(workers) and not any(worker.exception() for worker in done):
             log.info("tune.max_time is over; the same command goes on")
+    except KeyboardInterrupt:
+        log.info("stopping: trials save their state; Ctrl-C again ends without saving")
+        raise
     finally:
         children.stop(GRACE)
         pool.shutdown()

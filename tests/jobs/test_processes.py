@@ -52,7 +52,7 @@ def test_a_watch_ends_its_process_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
     saves = (
         "import signal, sys, time\n"
-        "signal.signal(signal.SIGINT, lambda *_: (print('saved', flush=True), sys.exit(3)))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(3)))\n"
         f"{SLEEPER}"
     )
     children = Children()
@@ -67,7 +67,7 @@ def test_a_watch_ends_its_process_alone(tmp_path: Path) -> None:
 def test_who_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "GRACE", 0.1)
     log = tmp_path / "log"
-    deaf = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {SLEEPER}"
+    deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
     up = lambda: log.read_text(encoding="utf-8") != ""  # noqa: E731
     status = Children().run([sys.executable, "-c", deaf], log, os.environ, up)
     assert status == -signal.SIGKILL

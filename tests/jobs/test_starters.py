@@ -71,6 +71,23 @@ def test_a_log_that_cannot_be_written_is_named(starter: Starter, tmp_path: Path)
         starter.start([], tmp_path / "none" / "log", os.environ)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_cluster_s_warning_to_all_does_not_end_who_forks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
+    forker, run = Forker("standin:main", ()), RunFolder(tmp_path / "run")
+    process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
+    wait_for(lambda: run.read_status()["status"] == "running")
+    assert forker._nursery is not None
+    os.kill(forker._nursery.pid, number)
+    process.send(signal.SIGTERM)  # from who started it, who has heard the warning too
+    assert ended(process) == 130
+    process = forker.start([f"run.dir={tmp_path / 'second'}"], tmp_path / "log", os.environ)
+    assert ended(process) == 0
+    forker.close()
+
+
 LAUNCHER = """
 import os, signal, sys
 from pathlib import Path

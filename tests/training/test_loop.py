@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from gan_cli.callbacks.callback import Callback
 from gan_cli.errors import CheckpointError
 from gan_cli.model import Batch, Loss, Model, Phase
+from gan_cli.ranks.alone import Ranks
+from gan_cli.signals import STOPS
 from gan_cli.training.averaging import Average
 from gan_cli.training.loop import Loop, Plan
 from gan_cli.training.optimizers import build_players
@@ -113,7 +116,35 @@ def test_the_last_point_is_only_a_look() -> None:
     assert loop.trainer.window.means()["loss/fit"] == pytest.approx(diary.last["loss/fit"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+class Halving(Ranks):
+    """Ranks whose mean is never what this one has."""
+
+    def average(self, values) -> None:
+        for value in values:
+            value.div_(2)
+
+
+def test_the_state_is_saved_between_after_some_time_without_a_trace(monkeypatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("gan_cli.training.loop.time.monotonic", lambda: clock[0])
+    points: list[list[dict[str, float]]] = []
+    for seconds in (None, 150.0):
+        model, loop, diary, kept = build(log=5)
+        loop.plan = replace(loop.plan, save_seconds=seconds, save_every=4)
+        loop._ranks = Halving()
+        found: list[dict[str, float]] = []
+        diary.logged = lambda step, scalars, outputs, found=found: found.append(dict(scalars))
+        model.hook = lambda step: clock.__setitem__(0, clock[0] + 100)
+        loop.run()
+        points.append([{k: v for k, v in one.items() if "loss" in k} for one in found])
+        if seconds is None:
+            assert kept == [(4, True), (8, True), (10, False)]
+        else:
+            assert kept == [(2, False), (4, True), (6, False), (8, True), (10, False)]
+    assert points[0] == points[1] != []
+
+
+@pytest.mark.parametrize("number", STOPS)
 def test_a_signal_ends_the_step_saves_and_stops(number: signal.Signals) -> None:
     model, loop, diary, kept = build(total=1000)
     before = signal.getsignal(number)

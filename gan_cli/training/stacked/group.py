@@ -11,9 +11,9 @@ from gan_cli.config.build import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.exits import DONE, INTERRUPTED, guarded
 from gan_cli.runs.folder import RunFolder
+from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.driving import Course
 from gan_cli.training.evaluating import watch_of
-from gan_cli.training.loop import StopRequest
 from gan_cli.training.run import folder_for, pieces, progress_of
 from gan_cli.training.runtime import describe
 from gan_cli.training.session import Session, assemble
@@ -86,7 +86,7 @@ def train_group(jobs: Sequence[Job], trust: Trust, lead: Session) -> list[int]:
         if watch is not None:
             watch.prepare()
     names = [name_of(settings) for settings in members]
-    stop = StopRequest()
+    stop = StopRequest(answer=say_at_once)
     with ExitStack() as held:
         runs: list[RunFolder] = []
         for session in sessions:
