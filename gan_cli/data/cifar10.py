@@ -1,4 +1,6 @@
-"""CIFAR-10 (Krizhevsky 2009), in its binary form. Having no formal licence, it is not shipped."""
+"""CIFAR-10 (Krizhevsky 2009), in its binary form, or in the one for Python that torchvision and
+Keras keep. Having no formal licence, it is not shipped.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gan_cli.data.cifar10_pickle import binary_form
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.download import Remote
 from gan_cli.data.geometry import Size
@@ -47,12 +50,17 @@ PUBLISHED = Published(
     name="cifar10",
     members={
         "train": tuple(
-            Member(f"data_batch_{number}.bin", ARCHIVE, sha256)
+            Member(f"data_batch_{number}.bin", ARCHIVE, sha256, f"data_batch_{number}", binary_form)
             for number, sha256 in enumerate(TRAIN_SHA256, start=1)
         ),
-        "test": (Member("test_batch.bin", ARCHIVE, TEST_SHA256),),
+        "test": (Member("test_batch.bin", ARCHIVE, TEST_SHA256, "test_batch", binary_form),),
     },
-    homes=("cifar-10-batches-bin",),
+    homes=(
+        "cifar-10-batches-bin",
+        "cifar-10-batches-py",  # torchvision and Keras 2
+        "cifar-10-batches-py-target/cifar-10-batches-py",  # Keras 3
+    ),
+    archives=("cifar-10-python.tar.gz", "cifar-10-batches-py.tar.gz"),  # torchvision's, Keras's
 )
 
 
@@ -61,8 +69,8 @@ class CIFAR10(Dataset):
 
     Args:
         split: train, test or all.
-        root: folder with the .bin files or cifar-10-binary.tar.gz; None: the cache, then the
-            official mirror.
+        root: folder with the .bin files or cifar-10-binary.tar.gz, or what torchvision (its
+            `root`) or Keras (~/.keras/datasets) keep; None: the cache, then the official mirror.
         size: a number or [height, width]; None leaves 32x32.
     """
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import tarfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +22,8 @@ from gan_cli.errors import DataError
 
 log = logging.getLogger(__name__)
 
+LARGEST = 1 << 28  # bytes of a file in an archive; those of CIFAR-10 have 31 million
+
 
 @dataclass(frozen=True)
 class Member:
@@ -30,6 +32,21 @@ class Member:
     name: str
     remote: Remote  # what to fetch for it: the file itself, or an archive that holds it
     sha256: str = ""  # of the decompressed bytes; where unknown, the remote's own bytes are checked
+    other: str = ""  # name of the same file in another form, as other programs keep it
+    convert: Callable[[bytearray, Path], bytearray] | None = None  # from that form
+
+    def read(self, path: Path) -> bytearray:
+        """The file's bytes, decompressed and in its own form.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return self.own_form(path.name.removesuffix(".gz"), read_content(path), path)
+
+    def own_form(self, name: str, content: bytearray, path: Path) -> bytearray:
+        """The bytes of a file `name`, converted where that is the other form."""
+        other = self.convert is not None and name == self.other
+        return self.convert(content, path) if other and self.convert else content
 
     @property
     def archived(self) -> bool:
@@ -44,6 +61,7 @@ class Published:
     name: str  # also of its folder in the cache
     members: dict[str, tuple[Member, ...]]  # by split
     homes: tuple[str, ...]  # folders below data.root in which other programs keep these files
+    archives: tuple[str, ...] = ()  # further ones that may lie in data.root, with the other form
 
     def contents(self, part: str, root: str | None) -> list[tuple[Path, bytearray]]:
         """Path and verified bytes, decompressed, of each file of `part`.
@@ -64,8 +82,9 @@ class Published:
                 f"{urls}, or leave data.root away to use the cache and the mirrors"
             )
         missing = [member for member in members if _find(member, root, self.homes) is None]
-        archive = root / members[0].remote.name
-        if missing and members[0].archived and archive.is_file():
+        names = (members[0].remote.name, *self.archives) if members[0].archived else ()
+        archive = next((root / name for name in names if (root / name).is_file()), None)
+        if missing and archive is not None:
             return self._from_archive(members, archive)
         if missing:
             raise DataError(
@@ -76,12 +95,17 @@ class Published:
         for member in members:
             path = _find(member, root, self.homes)
             assert path is not None
-            results.append((path, self._checked(member, path, read_content(path))))
+            results.append((path, self._checked(member, path, member.read(path))))
         return results
 
     def _from_archive(self, members: Sequence[Member], path: Path) -> list[tuple[Path, bytearray]]:
-        found = read_archive(path, [member.name for member in members])
-        return [(path, self._checked(m, path, found.get(m.name, bytearray()))) for m in members]
+        found = read_archive(path, {name for m in members for name in (m.name, m.other) if name})
+
+        def content(member: Member) -> bytearray:
+            names = [name for name in (member.name, member.other) if name in found]
+            return member.own_form(names[0], found[names[0]], path) if names else bytearray()
+
+        return [(path, self._checked(member, path, content(member))) for member in members]
 
     def _from_cache(self, member: Member, wanted: Sequence[Member]) -> tuple[Path, bytearray]:
         folder = cache_folder() / self.name
@@ -144,7 +168,7 @@ def read_archive(path: Path, names: Collection[str]) -> dict[str, bytearray]:
             for entry in archive:
                 name = PurePosixPath(entry.name).name
                 file = archive.extractfile(entry) if name in names else None
-                if file is not None:
+                if file is not None and entry.size <= LARGEST:
                     found[name] = bytearray(file.read())
     except (tarfile.TarError, OSError, EOFError, zlib.error) as cause:
         raise DataError(f"{path}: damaged archive ({cause}); delete it and get it again") from cause
@@ -163,7 +187,9 @@ def _candidates(member: Member, folder: Path, homes: Sequence[str] = ()) -> list
     """The files that may be `member`, the best first."""
     # Where only the packed file's hash is known, that one is preferred.
     endings = ("", ".gz") if member.sha256 else (".gz", "")
-    paths = [folder / home / f"{member.name}{end}" for home in ("", *homes) for end in endings]
+    places = [folder / home for home in ("", *homes)]
+    paths = [place / f"{member.name}{end}" for place in places for end in endings]
+    paths += [place / member.other for place in places if member.other]
     return [path for path in paths if path.is_file()]
 
 
@@ -174,7 +200,7 @@ def _find(member: Member, folder: Path, homes: Sequence[str] = ()) -> Path | Non
 def _find_good(member: Member, folder: Path) -> tuple[Path, bytearray] | None:
     for path in _candidates(member, folder):
         try:
-            content = read_content(path)
+            content = member.read(path)
             if is_official(member, path, content):
                 return path, content
         except DataError as cause:

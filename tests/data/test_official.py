@@ -2,20 +2,24 @@ import gzip
 import hashlib
 import io
 import logging
+import pickle
 import re
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from cifar_pickles import batch
 from mirror import Mirror, serving
 from test_idx import idx
 
 from gan_cli.data import cifar10, download, fashion_mnist, idx_set, kmnist
 from gan_cli.data.cifar10 import CIFAR10
+from gan_cli.data.cifar10_pickle import binary_form
 from gan_cli.data.fashion_mnist import FashionMNIST
 from gan_cli.data.kmnist import KMNIST
 from gan_cli.data.mnist import FOLDER as MNIST_FOLDER
@@ -203,13 +207,14 @@ def small_cifar(mirror: Mirror, monkeypatch) -> bytes:
     remote = mirror.remote("cifar-10-binary.tar.gz", archive)
 
     def member(name: str) -> Member:
-        return Member(name, remote, hashlib.sha256(BATCHES[name]).hexdigest())
+        sha256 = hashlib.sha256(BATCHES[name]).hexdigest()
+        return Member(name, remote, sha256, name.removesuffix(".bin"), binary_form)
 
     members = {
         "train": tuple(member(f"data_batch_{n}.bin") for n in range(1, 6)),
         "test": (member("test_batch.bin"),),
     }
-    published = Published("cifar10", members, homes=("cifar-10-batches-bin",))
+    published = replace(cifar10.PUBLISHED, members=members)
     monkeypatch.setattr(cifar10, "PUBLISHED", published)
     return archive
 
@@ -242,6 +247,37 @@ def test_cifar_files_in_root(small_cifar: bytes, mirror: Mirror, tmp_path: Path,
     for name, content in BATCHES.items():
         (folder / name).write_bytes(content)
     assert len(CIFAR10("all", root=str(tmp_path / "root"))) == 24
+    assert mirror.asked == []
+
+
+PICKLES = {name.removesuffix(".bin"): batch(content) for name, content in BATCHES.items()}
+
+
+@pytest.mark.parametrize("below", ["", *cifar10.PUBLISHED.homes[1:]])
+def test_cifar_as_torchvision_and_keras_leave_it(
+    small_cifar: bytes, mirror: Mirror, tmp_path: Path, below: str
+) -> None:
+    folder = tmp_path / "root" / below
+    folder.mkdir(parents=True)
+    for name, content in PICKLES.items():
+        (folder / name).write_bytes(content)
+    data = CIFAR10("all", root=str(tmp_path / "root"))
+    assert mirror.asked == []
+    assert torch.equal(data.values, CIFAR10("all").values)
+    (folder / "data_batch_1").write_bytes(PICKLES["data_batch_2"])
+    with pytest.raises(DataError, match=r"data_batch_1: not cifar10's data_batch_1.bin, but dam"):
+        CIFAR10(root=str(tmp_path / "root"))
+    (folder / "data_batch_1").write_bytes(pickle.dumps({b"labels": Path}))
+    with pytest.raises(DataError, match=r"data_batch_1: is not a batch of CIFAR-10 for Python"):
+        CIFAR10(root=str(tmp_path / "root"))
+
+
+@pytest.mark.parametrize("name", cifar10.PUBLISHED.archives)
+def test_cifar_archives_of_torchvision_and_keras(
+    small_cifar: bytes, mirror: Mirror, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(tar(PICKLES))
+    assert len(CIFAR10("all", root=str(tmp_path))) == 24
     assert mirror.asked == []
 
 
@@ -318,6 +354,10 @@ def test_debians_fashion_mnist_works_as_root() -> None:
 def test_the_real_cifar_works_as_root(tmp_path: Path) -> None:
     subprocess.run([sys.executable, UNPACK, tmp_path], check=True, capture_output=True)
     data = CIFAR10("all", root=str(tmp_path))
+    for path in (tmp_path / "cifar-10-batches-bin").iterdir():
+        path.with_suffix("").write_bytes(batch(path.read_bytes()))
+        path.unlink()
+    assert torch.equal(CIFAR10("all", root=str(tmp_path)).values, data.values)
     assert data.values.shape == (60000, 3, 32, 32)
     assert data.targets is not None
     assert data.targets.bincount().tolist() == [6000] * 10
