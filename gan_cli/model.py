@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,14 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def phases(self) -> list[Phase]:
         """Who learns what, in the order of play."""
+
+    def use_optimizers(self, optimizers: Mapping[str, Optimizer]) -> None:
+        """Learn of the optimizers, by player, whose settings a loss depends on; before training.
+
+        Raises:
+            ConfigError: a loss cannot follow them.
+        """
+        return
 
     @abstractmethod
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:

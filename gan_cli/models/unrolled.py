@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.optim import Optimizer
 
+from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import (
@@ -47,9 +50,10 @@ class UnrolledGAN(Model):
         d_steps: discriminator updates in a step, each with a fresh batch.
         g_steps: generator updates in a step, each with a fresh batch.
         unroll: K; 0 makes it a GAN.
-        unroll_optimizer: "adam" or "sgd", of the imagined updates; best that of the true ones.
-        unroll_lr: its learning rate.
-        unroll_betas: of Adam.
+        unroll_optimizer: "adam" or "sgd", of the imagined updates.
+        unroll_lr: its learning rate; null: at each step that of the discriminator's own optimizer,
+            with its betas and its eps, too. Norms of gradients are not clipped.
+        unroll_betas: of Adam; null: those of the discriminator's own.
         saddle: the generator minimises the discriminator's loss with its sign changed, as in the
             paper, where real samples matter too; false: the loss's own generator term.
     """
@@ -67,14 +71,15 @@ class UnrolledGAN(Model):
         g_steps: int = 1,
         unroll: int = 5,
         unroll_optimizer: Literal["adam", "sgd"] = "adam",
-        unroll_lr: float = 1e-4,
-        unroll_betas: tuple[float, float] = (0.5, 0.999),
+        unroll_lr: float | None = None,
+        unroll_betas: tuple[float, float] | None = None,
         saddle: bool = True,
     ) -> None:
         super().__init__()
         self.data, self.prior, self.loss, self.penalty = data, prior, loss, penalty
         self.d_steps, self.g_steps, self.unroll, self.saddle = d_steps, g_steps, unroll, saddle
         self.unroll_lr, self.unroll_betas = unroll_lr, unroll_betas
+        self.unroll_adam = unroll_optimizer == "adam"
         refuse(self._faults())
         warn_of_contradictions(loss, penalty, network)
         self.generator = network.generator(prior.dim, data)
@@ -83,19 +88,36 @@ class UnrolledGAN(Model):
         self.whole_batch = (*whole_batch_terms(self), *(("unrolling",) if unroll else ()))
         self.descent: Descent = (
             AdamDescent(self.discriminator, unroll_lr, unroll_betas)
-            if unroll_optimizer == "adam"
+            if self.unroll_adam
             else GradientDescent(unroll_lr)
         )
 
     def _faults(self) -> Iterator[str]:
         yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
-        yield from below({"unroll": self.unroll, "unroll_lr": self.unroll_lr}, 0)
-        if not all(0 <= beta < 1 for beta in self.unroll_betas):
+        yield from below({"unroll": self.unroll, "unroll_lr": self.unroll_lr or 0}, 0)
+        if self.unroll_betas and not all(0 <= beta < 1 for beta in self.unroll_betas):
             yield f"model.unroll_betas = {list(self.unroll_betas)}: must lie in [0, 1)"
+
+    def use_optimizers(self, optimizers: Mapping[str, Optimizer]) -> None:
+        follows = self.unroll_lr is None or (self.unroll_adam and self.unroll_betas is None)
+        if not self.unroll or not follows:
+            return
+        try:
+            self.descent.follow(optimizers[self.loss.player])
+        except ValueError as error:
+            given = ("unroll_lr", "unroll_betas") if self.unroll_adam else ("unroll_lr",)
+            kind = "adam" if self.unroll_adam else "sgd"
+            raise ConfigError(
+                f"model.unroll_optimizer = {kind}: cannot look ahead with the optimizer of "
+                f"{self.loss.player}, which {error}; choose another, or give the look-ahead "
+                f"settings of its own with {' and '.join(f'model.{name}' for name in given)}"
+            ) from error
 
     def phases(self) -> list[Phase]:
         imagined = (self.discriminator, self.descent)
-        side = Side(imagined, self.d_steps, lambda: self.descent.record(self.discriminator))
+        side = Side(imagined, self.d_steps)
+        if self.unroll:
+            side = replace(side, after=lambda: self.descent.record(self.discriminator))
         return phases_of(self, side, Side((self.generator,), self.g_steps))
 
     def discriminator_loss(self, batch: Batch) -> Loss:

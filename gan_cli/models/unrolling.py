@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Weights = dict[str, Tensor]  # the parameters of a network, by name
 Moments = tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]  # steps so far; of each parameter
@@ -19,12 +20,40 @@ class Descent(nn.Module, ABC):
     Whatever it remembers of the true updates is in buffers and so part of a run's state.
 
     Args:
-        rate: the learning rate.
+        rate: the learning rate; None: at each step that of the optimizer that it follows.
     """
 
-    def __init__(self, rate: float) -> None:
+    kind: type[Optimizer]  # of the optimizers that it can follow
+    foreign: tuple[str, ...]  # their settings that it cannot
+
+    def __init__(self, rate: float | None) -> None:
         super().__init__()
-        self.rate = rate
+        self._rate = rate
+        self._followed: Optimizer | None = None
+
+    def follow(self, optimizer: Optimizer) -> None:
+        """Take the settings that were not given from this optimizer, as they are at each step.
+
+        Raises:
+            ValueError: it makes other steps.
+        """
+        if not isinstance(optimizer, self.kind):
+            raise ValueError(f"is no {self.kind.__name__} but {type(optimizer).__name__}")
+        for group in optimizer.param_groups:
+            for name in self.foreign:
+                if group.get(name):
+                    raise ValueError(f"has {name} = {group[name]}")
+        self._followed = optimizer
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of the optimizer that it follows; empty where it follows none."""
+        return {} if self._followed is None else self._followed.param_groups[0]
+
+    @property
+    def rate(self) -> float | Tensor:
+        """The learning rate of now."""
+        return self.settings["lr"] if self._rate is None else self._rate
 
     def record(self, network: nn.Module) -> None:
         """Take in the gradients of the true update that `network` has just made."""
@@ -61,6 +90,9 @@ class Descent(nn.Module, ABC):
 class GradientDescent(Descent):
     """theta <- theta - rate * gradient."""
 
+    kind = torch.optim.SGD
+    foreign = ("momentum", "weight_decay", "maximize")
+
     def start(self) -> None:
         return
 
@@ -77,21 +109,33 @@ class AdamDescent(Descent):
 
     Args:
         network: whose weights are to be moved.
-        rate: the learning rate.
-        betas: of the running means of the gradient and of its square.
+        rate: the learning rate; None: that of the optimizer that it follows.
+        betas: of the running means of the gradient and of its square; None: the same.
     """
 
+    kind = torch.optim.Adam
+    foreign = ("weight_decay", "amsgrad", "maximize")
     EPSILON = 1e-8
     count: Tensor
 
-    def __init__(self, network: nn.Module, rate: float, betas: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        rate: float | None = None,
+        betas: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__(rate)
-        self.betas = betas
+        self._betas = betas
         self.names = [name for name, _ in network.named_parameters()]
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         for place, parameter in enumerate(network.parameters()):
             self.register_buffer(f"mean_{place}", torch.zeros_like(parameter))
             self.register_buffer(f"square_{place}", torch.zeros_like(parameter))
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Those of now."""
+        return self.settings["betas"] if self._betas is None else self._betas
 
     @torch.no_grad()
     def record(self, network: nn.Module) -> None:
@@ -107,7 +151,7 @@ class AdamDescent(Descent):
 
     def step(self, weights: Weights, gradients: Weights, state: Any) -> tuple[Weights, Moments]:
         (count, before), moments = state, {}
-        count = count + 1
+        count, epsilon = count + 1, self.settings.get("eps", self.EPSILON)
         fade = [1 - beta**count for beta in self.betas]
         moved = {}
         for name, weight in weights.items():
@@ -117,7 +161,7 @@ class AdamDescent(Descent):
             )
             # The root's slope is infinite at 0, where units that are dead would give NaN.
             root = (square / fade[1] + self.EPSILON**2).sqrt()
-            moved[name] = weight - self.rate * mean / fade[0] / (root + self.EPSILON)
+            moved[name] = weight - self.rate * mean / fade[0] / (root + epsilon)
         return moved, (count, moments)
 
     def _moments(self, place: int) -> tuple[Tensor, Tensor]:

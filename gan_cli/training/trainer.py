@@ -58,6 +58,7 @@ class Trainer:
         self.step = 0  # completed steps
         self.whole = True  # false while a step is under way, or after one that broke off
         self.window = Window()
+        model.use_optimizers({name: player.optimizer for name, player in players.items()})
         self.seed, self._batch, self._device = seed, batch, model.device
         self._phases = model.phases()
         self._focus = [Focus(model, phase) for phase in self._phases]

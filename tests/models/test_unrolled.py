@@ -7,6 +7,7 @@ import torch
 from composing import session_of
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.losses import Wasserstein
 from gan_cli.model import Batch, DataSpec
 from gan_cli.models.unrolled import UnrolledGAN
@@ -161,6 +162,75 @@ def test_its_moments_are_those_of_the_true_updates_lazy_penalties_included() -> 
         mean, square = descent._moments(place)
         torch.testing.assert_close(mean, state["exp_avg"], rtol=1e-5, atol=1e-8)
         torch.testing.assert_close(square, state["exp_avg_sq"], rtol=1e-5, atol=1e-10)
+
+
+def imagined_and_true(*overrides: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """D's weights after one more update on a batch, as the generator foresees it and as made."""
+    ring = ("model=unrolled", "model.unroll=1", "data=ring", "data.points=64", "steps=10")
+    session = session_of(*ring, *overrides)
+    trainer, model = session.trainer, session.model
+    assert isinstance(model, UnrolledGAN)
+    for _ in range(4):
+        trainer.advance()
+    for player in trainer.players.values():
+        player.set_rate(trainer.step)
+    batch, fake = session.stream.batch(9), model.sample(8).detach()
+    model._fakes = lambda _: fake  # type: ignore[method-assign]
+    weights = dict(model.discriminator.named_parameters())
+    trainer._focus[0].apply()
+    seen = model.descent.descend(
+        {**weights}, lambda some: model._imagined_loss(some, batch.real, fake), 1
+    )
+    trainer._update(trainer._phases[0], batch, measure=False)
+    return seen, {**weights}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("optimizer.discriminator.lr=3e-2",),
+        ("optimizer.betas=[0.8,0.9]", "optimizer.lr=1e-2"),
+        ("optimizer.lr=1e-2", "optimizer.schedule=linear"),
+        ("optimizer.lr=1e-2", "optimizer.warmup=100"),
+        ("optimizer=sgd", "optimizer.momentum=0", "model.unroll_optimizer=sgd"),
+        ("optimizer.lr=1e-2", "+optimizer.eps=1e-3"),
+    ],
+    ids=" ".join,
+)
+def test_the_generator_looks_ahead_with_the_discriminators_own_optimizer(
+    overrides: tuple[str, ...],
+) -> None:
+    seen, made = imagined_and_true(*overrides)
+    for name, weight in made.items():
+        torch.testing.assert_close(seen[name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_a_look_ahead_with_settings_of_its_own_keeps_to_them() -> None:
+    own = ("model.unroll_lr=1e-4", "model.unroll_betas=[0.5,0.999]")
+    seen, made = imagined_and_true("optimizer.lr=1e-2", *own)
+    assert any(not torch.allclose(seen[n], w, rtol=1e-3, atol=1e-4) for n, w in made.items())
+    session_of("model=unrolled", "data=ring", "data.points=64", "optimizer=rmsprop", *own)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (
+            ("optimizer=rmsprop",),
+            r"adam: cannot look ahead .* discriminator, which is no Adam but R",
+        ),
+        (("optimizer=adamw",), r"which has weight_decay = 0.01; choose another, or give the look-"),
+        (
+            ("optimizer=sgd", "model.unroll_optimizer=sgd"),
+            r"sgd: cannot .* has momentum = 0.5; choose .* of its own with model.unroll_lr$",
+        ),
+    ],
+)
+def test_an_optimizer_that_cannot_be_followed_is_refused(
+    overrides: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        session_of("model=unrolled", "data=ring", "data.points=64", *overrides)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])

@@ -57,6 +57,8 @@ class Update:
         lead = self.players[0]
         if lead.clip_norm is not None:
             clip(self.parameters, lead.clip_norm)
+        for player in self.players:  # losses may read their own optimizer's rate
+            player.set_rate(rate_of_step)
         rate = lead.learning_rate(rate_of_step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
