@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TextIO
 
 from gan_cli.errors import CheckpointError, ConfigError, DataError, UserError
 
@@ -24,6 +27,46 @@ class RunFailedError(Exception):
         self.status = status
 
 
+def program(work: Callable[[], int]) -> NoReturn:
+    """Do the work of a command, its help included, and end the process with its exit status.
+
+    Characters that the output's encoding lacks are written as question marks. Whoever reads the
+    output may close it, as `head` does; then the command ends without a word.
+    """
+    sys.stdout, sys.stderr = (_writable(stream) for stream in (sys.stdout, sys.stderr))
+    status: object = FAILED
+    try:
+        status = guarded(work)
+    except SystemExit as end:  # of argparse
+        status = end.code
+    finally:
+        written = [_flushed(stream) for stream in (sys.stdout, sys.stderr)]
+    sys.exit(status if all(written) else status or FAILED)  # type: ignore[arg-type]
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    if stream is None:  # closed by the shell, as in `gan-train >&-`
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="replace")
+    return stream
+
+
+def _flushed(stream: TextIO) -> bool:
+    """Write what is left; whether that could be done."""
+    try:
+        stream.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and stream is sys.stdout:
+            say(f"error: the output cannot be written: {error.strerror or error}")
+        # Python flushes once more when it ends, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return False
+    return True
+
+
 def guarded(work: Callable[[], int]) -> int:
     """Do `work` and turn whatever it raises into an exit status and one message on stderr."""
     try:
@@ -37,7 +80,7 @@ def guarded(work: Callable[[], int]) -> int:
     except UserError as error:
         say(f"error: {error}")
         return status_of(error)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read the output has seen enough
         return FAILED
     except Exception as error:
         log.debug("unexpected", exc_info=True)

@@ -27,16 +27,15 @@ COMMANDS = ("tag", "compare", "remove")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    options = options_of(words)
-    from gan_cli.exits import guarded
+    from gan_cli.exits import program
 
     def work() -> int:
+        options = options_of(list(sys.argv[1:] if arguments is None else arguments))
         from gan_cli.managing import command
 
         return command.run(options)
 
-    sys.exit(guarded(work))
+    program(work)
 
 
 def options_of(words: list[str]) -> argparse.Namespace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from gan_cli.arguments import Parser
@@ -59,21 +58,24 @@ def seconds(text: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    run(parser().parse_args(arguments))
+    run("gan-report", arguments)
 
 
 def watch(arguments: Sequence[str] | None = None) -> None:
     """`gan-watch`: what `gan-report --live` does."""
-    options = parser("gan-watch").parse_args(arguments)
-    options.live = True
-    run(options)
+    run("gan-watch", arguments)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(name: str, arguments: Sequence[str] | None) -> None:
     """Do what was asked for, and exit."""
-    from gan_cli.exits import guarded
+    from gan_cli.exits import program
 
-    sys.exit(guarded(lambda: report(options)))
+    def work() -> int:
+        options = parser(name).parse_args(arguments)
+        options.live = options.live or name == "gan-watch"
+        return report(options)
+
+    program(work)
 
 
 def report(options: argparse.Namespace) -> int:

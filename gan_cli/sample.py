@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from gan_cli.arguments import Parser, add_model_options, whole
@@ -55,13 +54,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    options = parser().parse_args(arguments)
-    from gan_cli.exits import guarded
+    from gan_cli.exits import program
     from gan_cli.signals import interrupt_program
 
     interrupt_program()
-
-    sys.exit(guarded(lambda: draw(options)))
+    program(lambda: draw(parser().parse_args(arguments)))
 
 
 def draw(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gan_cli.exits import DONE, INTERRUPTED
+from gan_cli.exits import DONE, INTERRUPTED, program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Train what the command line describes; exits with a status."""
-    arguments = sys.argv[1:]
+    program(lambda: run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Do what was asked for; the exit status."""
     if "--version" in arguments:
         import gan_cli
 
         print(f"gan-train {gan_cli.__version__}")
-        return
+        return DONE
     if {"-h", "--help"} & set(arguments):
         from gan_cli.config.help import show
 
         show(arguments)
-        return
-    from gan_cli.exits import guarded
+        return DONE
     from gan_cli.signals import interrupt_program
 
     interrupt_program()  # until the loop takes over
     if arguments[:1] == ["--jobs"]:  # as a sweep starts it: the command lines of several runs
-        sys.exit(guarded(lambda: train_several(arguments[1])))
-    sys.exit(guarded(lambda: compose(arguments)))
+        return train_several(arguments[1])
+    return compose(arguments)
 
 
 def train_several(text: str) -> int:

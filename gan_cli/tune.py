@@ -43,26 +43,25 @@ Exit status: 0 done, 1 no trial has a value, 2 wrong input, 130 by a signal, wit
 
 def main() -> None:
     """Search; exits with a status."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(HELP, end="")
-        return
-    if "--version" in arguments:
-        import gan_cli
+    from gan_cli.exits import program
 
-        print(f"gan-tune {gan_cli.__version__}")
-        return
-    from gan_cli.exits import guarded
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    sys.exit(guarded(lambda: tune(arguments)))
+    program(lambda: tune(sys.argv[1:]))
 
 
 def tune(arguments: list[str]) -> int:
     """Do what was asked for; the exit status."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(HELP, end="")
+        return 0
+    if "--version" in arguments:
+        import gan_cli
+
+        print(f"gan-tune {gan_cli.__version__}")
+        return 0
+    from gan_cli.signals import interrupt_program
     from gan_cli.tuning import command
 
+    interrupt_program()
     return command.run(arguments)
 
 

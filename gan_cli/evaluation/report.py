@@ -69,7 +69,7 @@ def _number(value: Any) -> Any:
 
 def dumped(content: object) -> str:
     """JSON for people and programs."""
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def stem(report: Report) -> str:

@@ -13,7 +13,7 @@ from gan_cli.evaluation.measure import HIGHER, LOWER
 from gan_cli.evaluation.report import Report
 from gan_cli.evaluation.telling import number
 
-ARROWS = {LOWER: "[green]↓[/]", HIGHER: "[green]↑[/]"}
+DIRECTIONS = {LOWER: "[green]lower[/]", HIGHER: "[green]higher[/]"}
 WEIGHTS = {"ema": "averaged weights", "raw": "raw weights"}
 
 
@@ -61,8 +61,8 @@ def _table(report: Report, title: str) -> Table:
         if figure.error is not None:
             value += f" ± {number(figure.error)}"
         floor = "" if figure.floor is None else number(figure.floor)
-        arrow = ARROWS.get(figure.better, "")
-        table.add_row(escape(figure.name), value, arrow, floor, escape(figure.note))
+        better = DIRECTIONS.get(figure.better, "")
+        table.add_row(escape(figure.name), value, better, floor, escape(figure.note))
     if floors:
         table.caption = "floor: the same figure between real data and real data"
         table.caption_justify = "left"

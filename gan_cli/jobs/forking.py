@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gan_cli.atomic import cannot_write
+from gan_cli.jobs.processes import LOGGED
 
 TRAIN = "gan_cli.train:main"
 IMPORTS = (
@@ -65,7 +66,7 @@ class Forker:
             [sys.executable, "-P", "-m", "gan_cli.jobs.nursery", self.function, *self.imports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **ONE_THREAD, **LOGGED},
             start_new_session=True,
         )
 

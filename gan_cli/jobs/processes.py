@@ -14,6 +14,7 @@ from threading import Lock
 from gan_cli.atomic import appending
 
 GRACE = 60.0  # seconds that a stopped training has to save its state
+LOGGED = {"PYTHONIOENCODING": "utf-8"}  # of processes that write into a log, which is UTF-8
 POLL = 0.1  # seconds between two looks at a watched process
 
 
@@ -64,7 +65,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=dict(environment),
+                env={**environment, **LOGGED},
                 start_new_session=True,
             )
             self._running.add(child)

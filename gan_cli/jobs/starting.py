@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gan_cli.atomic import appending, cannot_write
-from gan_cli.jobs.processes import command
+from gan_cli.jobs.processes import LOGGED, command
 
 
 class Process(Protocol):
@@ -69,7 +69,7 @@ class Spawner:
                         stdin=subprocess.DEVNULL,
                         stdout=file,
                         stderr=subprocess.STDOUT,
-                        env=dict(environment),
+                        env={**environment, **LOGGED},
                         start_new_session=True,
                     )
                 )

@@ -46,7 +46,7 @@ def to_json(found: Findings) -> str:
         ],
         "warnings": found.warnings,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -155,8 +155,8 @@ def test_the_screen_shows_it_all() -> None:
     for part in (
         "12.35 ± 0.1",
         "few [samples]",
-        "↓",
-        "↑",
+        "lower",
+        "higher",
         "runs/a at step 1,200, averaged weights",
     ):
         assert part in text
