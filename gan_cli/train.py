@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from gan_cli.config.overrides import Command
     from gan_cli.training.stacked.job import Job
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -96,7 +99,11 @@ def compose(arguments: list[str]) -> int:
             from gan_cli.training.stacked.job import Job, command_of
 
             overrides = HydraConfig.get().overrides.task
-            wanted.append(Job(settings_of(config, line), command_of(overrides, line)))
+            found = Job(settings_of(config, line), command_of(overrides, line))
+            if any(found.settings == other.settings for other in wanted):
+                log.warning(f"{found.command}: asked for more than once, and run once")
+            else:
+                wanted.append(found)
             return DONE
 
         statuses.append(guarded(job))

@@ -94,6 +94,8 @@ def test_a_dry_run_lists_jobs_and_makes_nothing(tmp_path: Path) -> None:
     [
         (["seed=range(0,0)"], "seed = range(0,0): has no value, so there is nothing to run"),
         (["model=glob(xyz*)", "seed=1,2"], "model = glob(xyz*): fits none of acgan, autoencoder"),
+        (["hydra/launcher=basic", "seed=range(3,1)"], "seed = range(3,1): has no value, so there"),
+        (["optimizer.lr=interval(0,1)"], "optimizer.lr = interval(0,1): -m needs single values"),
     ],
 )
 def test_a_sweep_without_jobs_is_an_error(
@@ -117,3 +119,7 @@ def test_values_that_are_equal_are_one_job(
     said = capsys.readouterr()
     assert "1 jobs" in said.out
     assert "seed=1 model=gan optimizer.lr=0.001: asked for more than once" in said.err
+    own = ["hydra/launcher=basic", "runtime.threads=1", "steps=1"]
+    assert compose(["-m", *TOY[1:], *equal, *own, "run.root=here"]) == 0
+    assert len(list(Path("here").glob("*/*/status.json"))) == 1
+    assert "steps=1 run.root=here: asked for more" in capsys.readouterr().err

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -93,8 +96,27 @@ def sweep(line: Command, task: Callable[[DictConfig], None]) -> None:
     # Hydra leaves a file there; what stays of a sweep is its sweep.json.
     with TemporaryDirectory(prefix="gan-train-") as scratch, hydra_for(line) as hydra:
         overrides = [*_overrides(line), "hydra.mode=MULTIRUN"]
+        if faults := list(_without_values(overrides, hydra.config_loader)):
+            raise ConfigError("\n".join(faults))
         overrides.append(assignment("hydra.sweep.dir", scratch))
         hydra.multirun("train", task, overrides, with_log_configuration=False)
+
+
+def _without_values(overrides: list[str], loader: ConfigLoader) -> Iterator[str]:
+    """What is wrong with overrides that leave a sweep without a job, or with too many."""
+    for override in OverridesParser.create(loader).parse_overrides(overrides):
+        key, value = override.get_key_element().lstrip("+"), override.value()
+        shown = f"{key} = {str(override.input_line).partition('=')[2]}"
+        if not override.is_sweep_override():
+            continue
+        if not override.is_discrete_sweep():
+            yield f"{shown}: -m needs single values; gan-tune searches an interval"
+        elif [*override.sweep_iterator()]:
+            continue
+        elif isinstance(value, Glob):
+            yield f"{shown}: fits none of {', '.join(loader.get_group_options(key))}"
+        else:
+            yield f"{shown}: has no value, so there is nothing to run; range(1,4) is 1,2,3"
 
 
 def information(line: Command) -> bool:

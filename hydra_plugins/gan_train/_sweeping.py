@@ -40,7 +40,7 @@ class SweepLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from gan_cli.sweeps import launching
 
-        fixed, swept = self._kinds(empty=not job_overrides)
+        fixed, swept = self._kinds()
         sweep, folder = self.config.sweep, self.config.sweep.dir
         launching.run(
             launching.Request(
@@ -58,35 +58,23 @@ class SweepLauncher(Launcher):
         )
         return []
 
-    def _kinds(self, empty: bool) -> tuple[list[str], list[str]]:
-        """The overrides that all jobs share, and the keys that take several values.
-
-        Raises:
-            ConfigError: there is no job, since some keys have no value.
-        """
+    def _kinds(self) -> tuple[list[str], list[str]]:
+        """The overrides that all jobs share, and the keys that take several values."""
         from hydra.core.override_parser.overrides_parser import OverridesParser
-
-        from gan_cli.errors import ConfigError
 
         params = self.config.hydra.sweeper.get("params") or {}
         texts = [f"{key}={value}" for key, value in params.items()]
         texts += self.config.hydra.overrides.task
         fixed: dict[str, str] = {}
         swept: dict[str, None] = {}
-        without = []
-        loader = self.context.config_loader
-        for override in OverridesParser.create(loader).parse_overrides(texts):
+        for override in OverridesParser.create().parse_overrides(texts):
             key = override.get_key_element().lstrip("+")
-            if empty and override.is_sweep_override() and not [*override.sweep_iterator()]:
-                without.append(_without_values(key, str(override.input_line), loader))
             fixed.pop(key, None)
             swept.pop(key, None)
             if override.is_sweep_override():
                 swept[key] = None
             else:
                 fixed[key] = f"{key}={override.get_value_element_as_str()}"
-        if without:
-            raise ConfigError("\n".join(without))
         return list(fixed.values()), list(swept)
 
     def _settings(self, overrides: Sequence[str]) -> Settings:
@@ -109,13 +97,6 @@ class SweepLauncher(Launcher):
         with open_dict(config):
             del config["hydra"]
         return read(config, line)
-
-
-def _without_values(key: str, typed: str, loader: ConfigLoader) -> str:
-    value = typed.partition("=")[2]
-    if value.startswith("glob"):
-        return f"{key} = {value}: fits none of {', '.join(loader.get_group_options(key))}"
-    return f"{key} = {value}: has no value, so there is nothing to run; range(1,4) is 1,2,3"
 
 
 def compose_once(loader: ConfigLoader) -> None:
