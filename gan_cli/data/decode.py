@@ -12,7 +12,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 LARGEST_FILE = 1 << 30  # bytes that are read into memory
+ROWS = 256  # that are scaled from 16 bits at once
 CHANGED = "changed while it was read"
 WHITE = (255, 255, 255)
 ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -209,35 +210,58 @@ def _from_16_bit_grey(image: Image.Image) -> Image.Image:
     tags, transparent = getattr(image, "tag_v2", {}), image.info.get("transparency")
     largest = (1 << tags.get(BITS, (16,))[0]) - 1
     inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
-    values = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint32)
-    scaled = ((values * 255 + largest // 2) // largest).astype(np.uint8)
-    grey = Image.fromarray(255 - scaled if inverted else scaled)
+    image = ImageOps.exif_transpose(image)
+    grey, alpha = _empty(image, "L"), _empty(image, "L")
+    for place, (values,) in _strips(image):
+        scaled = (values.astype(np.uint32) * 255 + largest // 2) // largest
+        grey.paste(_eight_bits(255 - scaled if inverted else scaled), place)
+        alpha.paste(_eight_bits(np.where(values == transparent, 0, 255)), place)
     if isinstance(transparent, int):  # the one value that a PNG may name
-        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        grey.putalpha(alpha)
     return grey
 
 
 def _from_16_bit_colour(image: Image.Image, low: Image.Image) -> Image.Image:
     """The upper and the lower bytes of each value together as 0 .. 255, rounded."""
     grey, transparent = _raw_mode(image).startswith("LA"), image.info.get("transparency")
-    upper = np.asarray(ImageOps.exif_transpose(image))
-    lower = np.asarray(ImageOps.exif_transpose(low))
-    lower = lower[..., [1, 1, 1, 3]] if grey else lower
-    # v / 257 = (256 u + l) / 257 = u + (l - u) / 257
-    apart = lower.astype(np.int16) - upper
-    scaled = (upper + (apart >= 129) - (apart <= -129)).astype(np.uint8)
-    colour = Image.fromarray(scaled)
-    if isinstance(transparent, tuple) and upper.shape[2] == 3:
-        key = np.array(transparent, np.int64)
-        same = ((upper == key >> 8) & (lower == key & 255)).all(axis=2)
-        colour.putalpha(Image.fromarray(np.where(same, 0, 255).astype(np.uint8)))
+    image, low = ImageOps.exif_transpose(image), ImageOps.exif_transpose(low)
+    named = isinstance(transparent, tuple) and image.mode == "RGB"  # the one colour of a PNG
+    key = np.array(transparent if named else (0, 0, 0), np.int64)
+    colour, alpha = _empty(image, image.mode), _empty(image, "L")
+    for place, (upper, lower) in _strips(image, low):
+        lower = lower[..., [1, 1, 1, 3]] if grey else lower
+        # v / 257 = (256 u + l) / 257 = u + (l - u) / 257
+        apart = lower.astype(np.int16) - upper
+        colour.paste(_eight_bits(upper + (apart >= 129) - (apart <= -129)), place)
+        if named:
+            same = ((upper == key >> 8) & (lower == key & 255)).all(axis=2)
+            alpha.paste(_eight_bits(np.where(same, 0, 255)), place)
+    if named:
+        colour.putalpha(alpha)
     return colour
+
+
+def _strips(*images: Image.Image) -> Iterator[tuple[tuple[int, int], list[np.ndarray]]]:
+    """Images of one size as arrays of a few rows, which take little memory, and their places."""
+    width, height = images[0].size
+    for top in range(0, height, ROWS):
+        box = (0, top, width, min(height, top + ROWS))
+        yield (0, top), [np.asarray(image.crop(box)) for image in images]
+
+
+def _empty(image: Image.Image, mode: str) -> Image.Image:
+    return Image.new(mode, image.size)
+
+
+def _eight_bits(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def _flattened(image: Image.Image, mode: str, background: Colour) -> Image.Image:
     """8 bits, `mode` L or RGB, transparency laid on the background."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        behind = Image.new("RGBA", image.size, background)
-        image = Image.alpha_composite(behind, image).convert("RGB")
+        behind = Image.new("RGB", image.size, background)
+        behind.paste(image, mask=image.getchannel("A"))
+        image = behind
     return image if image.mode == mode else image.convert(mode)
