@@ -35,6 +35,7 @@ class Index:
     shape: tuple[int, int, int, int]  # [N, C, H, W]
     paths: tuple[str, ...]  # of the N images, relative to the root
     broken: tuple[tuple[str, str], ...]  # path and reason of the files left out
+    sha256: str  # of the pixels
 
 
 def digest(parts: Iterable[object]) -> str:
@@ -79,6 +80,7 @@ class FolderCache:
                 tuple(saved["shape"]),
                 tuple(saved["paths"]),
                 tuple((path, reason) for path, reason in saved["broken"]),
+                str(saved["sha256"]),
             )
             size = (place / "pixels").stat().st_size
         except (OSError, ValueError, KeyError, TypeError):
@@ -111,7 +113,7 @@ class FolderCache:
         """
         place = self._made(key)
         atomic.remove_leftovers(place)
-        kept, broken = [], []
+        kept, broken, found = [], [], hashlib.sha256()
         with atomic.replacing(place / "pixels", DataError) as file:
             for path, (pixels, reason) in zip(paths, outcomes, strict=True):
                 if reason:
@@ -119,7 +121,9 @@ class FolderCache:
                 else:
                     kept.append(path)
                     file.write(pixels)
-        index = Index((len(kept), *image_shape), tuple(kept), tuple(broken))
+                    found.update(pixels)
+        shape = (len(kept), *image_shape)
+        index = Index(shape, tuple(kept), tuple(broken), found.hexdigest())
         atomic.write(place / "index.json", json.dumps(asdict(index)), DataError)
         return index
 

@@ -358,6 +358,21 @@ def test_fingerprints_tell_classes_apart(root: Path) -> None:
     assert with_classes.fingerprint != without.fingerprint
 
 
+def test_fingerprints_are_of_pixels_and_labels_alone(root: Path) -> None:
+    (root / "cat" / "broken.png").write_bytes(b"")
+    before = Folder(str(root), size=8, skip_broken=True).fingerprint
+    (root / "cat" / "broken.png").unlink()
+    assert Folder(str(root), size=8, skip_broken=True).fingerprint == before
+    moved = root.rename(root.parent / "elsewhere")
+    (moved / "cat" / "0.png").rename(moved / "cat" / "00.png")  # in the same place of the order
+    assert Folder(str(moved), size=8).fingerprint == before
+    (moved / "cat" / "2.png").rename(moved / "dog" / "2.png")
+    assert Folder(str(moved), size=8).fingerprint != before
+    (moved / "dog" / "2.png").rename(moved / "cat" / "2.png")
+    save(moved / "dog" / "5.png", noise(9, 7, 3, seed=100))
+    assert Folder(str(moved), size=8).fingerprint != before
+
+
 def test_mixed_formats_together(tmp_path: Path) -> None:
     root = tmp_path / "mixed"
     save(root / "a.jpg", noise(20, 30, 3))
