@@ -87,8 +87,8 @@ def run(options: argparse.Namespace) -> list[Path]:
         _note("the run has no averaged weights (ema.decay=0); these are the raw ones")
     wish = Wish(
         options.seed,
-        None if options.label is None else _label(options.label, loaded),
-        Codes() if options.code is None else Codes.parse(options.code, loaded.model.prior),
+        label=None if options.label is None else _label(options.label, loaded),
+        codes=Codes() if options.code is None else Codes.parse(options.code, loaded.model.prior),
     )
     task = _Task(options, output, folder, loaded, wish, trust)
     if options.interpolate:
