@@ -53,9 +53,10 @@ def replacing(
 
 
 def write(path: Path, data: bytes | str, error: type[UserError] = UserError) -> None:
-    """Put `data` (text as UTF-8) into `path` at once; see `replacing`."""
+    """Put `data` (text as UTF-8, what is no Unicode in escapes) into `path`; see `replacing`."""
+    content = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     with replacing(path, error) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(content)
 
 
 def appending(path: Path) -> int:

@@ -3,32 +3,90 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_cli.atomic import appending, cannot_write
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 LEVELS = {
     logging.WARNING: ("warning: ", "yellow"),
     logging.ERROR: ("error: ", "bold red"),
     logging.CRITICAL: ("error: ", "bold red"),
 }
+# Control characters but tab and new line, marks that turn the direction of text, lone surrogates.
+UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 FILE_ONLY = {"file_only": True}  # log.info(..., extra=FILE_ONLY): not for the screen
+
+
+def clean(text: str) -> str:
+    """`text` with escapes in place of what would command a terminal or cannot be encoded.
+
+    Whatever is shown may hold text of others: names of files, errors, tags, settings.
+    """
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def print_path(path: Path) -> None:
+    """Print a path on a line of stdout: clean on a terminal, byte for byte for other programs."""
+    if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
+        print(clean(str(path)))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 @cache
 def console() -> Console:
-    """The one rich console, on stderr; messages and progress bar must share it."""
-    from rich.console import Console
+    """The one rich console on stderr; messages and progress bar must share it."""
+    return clean_console(stderr=True)
 
-    return Console(stderr=True)
+
+def clean_console(piped_width: int | None = None, **options: Any) -> Console:
+    """A rich console that shows all text as `clean` does.
+
+    Args:
+        piped_width: columns where it is no terminal.
+        options: of `rich.console.Console`.
+    """
+    made = _clean_kind()(**options)
+    if piped_width is not None and not made.is_terminal:
+        made.width = piped_width
+    return made
+
+
+@cache
+def _clean_kind() -> type[Console]:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class CleanConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(clean(text), **options)  # before its width is measured
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control or not UNSAFE.search(segment.text):
+                    yield segment
+                else:
+                    yield Segment(clean(segment.text), segment.style)
+
+    return CleanConsole
 
 
 def on_terminal() -> bool:
@@ -73,7 +131,7 @@ class ScreenHandler(logging.Handler):
                 text.stylize(style, 0, len(prefix))
                 console().print(text, soft_wrap=True)
             else:
-                print(line, file=sys.stderr, flush=True)
+                print(clean(line), file=sys.stderr, flush=True)
         except Exception:
             self.handleError(record)
 
@@ -93,9 +151,11 @@ class FileHandler(logging.FileHandler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
 
     def _open(self) -> TextIOWrapper:
-        handle = appending(Path(self.baseFilename))
-        # Text that is no Unicode, such as a folder's name may be, is written in escapes.
-        return open(handle, "a", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
+        return open(appending(Path(self.baseFilename)), "a", encoding="utf-8")  # noqa: PTH123
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a message, which may be looked at on a terminal."""
+        return clean(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Turn a full disk into one line; whatever else writes there ends the run."""

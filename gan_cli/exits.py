@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, DataError, UserError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -91,7 +92,7 @@ def guarded(work: Callable[[], int]) -> int:
 def say(message: str) -> None:
     """Write on stderr; of several ranks on one machine, which fail alike, the first does."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(message, file=sys.stderr)
+        print(clean(message), file=sys.stderr)
 
 
 def status_of(error: BaseException) -> int:

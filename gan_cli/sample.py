@@ -63,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def draw(options: argparse.Namespace) -> int:
     """Write what was asked for, and print where it is."""
+    from gan_cli.console import print_path
     from gan_cli.sampling.command import run
 
     for path in run(options):
-        print(path)
+        print_path(path)
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from gan_cli.config import groups
 from gan_cli.config.groups import CONF
 from gan_cli.config.overrides import config_dirs
+from gan_cli.console import clean
 
 WIDTH = 100
 FIRST = ("model", "data", "experiment")  # what one chooses before all else
@@ -57,7 +58,7 @@ def show(argv: list[str]) -> None:
     """Print the help; groups of --config-dir in `argv` are shown with ours."""
     styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for line in page(config_dirs(argv)):
-        print(_styled(line) if styled else _bare(line))
+        print(_styled(clean(line)) if styled else _bare(clean(line)))
 
 
 def page(folders: list[Path]) -> Iterator[str]:

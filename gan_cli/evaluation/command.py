@@ -14,7 +14,7 @@ from rich.console import Console
 from gan_cli import atomic
 from gan_cli.config.build import Trust, resolve
 from gan_cli.config.gate import open_path
-from gan_cli.console import setup_logging
+from gan_cli.console import clean_console, setup_logging
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import choosing, table
 from gan_cli.evaluation.choosing import choose, known, parse
@@ -42,9 +42,7 @@ def run(options: argparse.Namespace) -> int:
         UserError: nothing was evaluated, and the message says why.
     """
     setup_logging(None)
-    screen = Console(stderr=options.json == "-")
-    if not screen.is_terminal:
-        screen.width = PIPED_WIDTH
+    screen = clean_console(PIPED_WIDTH, stderr=options.json == "-")
     if options.metrics == "list":
         listed(screen)
         return DONE

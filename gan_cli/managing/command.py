@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gan_cli import duration
 from gan_cli.config.wording import show
-from gan_cli.console import setup_logging
+from gan_cli.console import clean, print_path, setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.evaluation.telling import number
 from gan_cli.exits import DONE
@@ -49,7 +49,7 @@ def list_runs(options: argparse.Namespace) -> int:
         found = ordered(found, options.sort)
     if options.paths:
         for one in found:
-            print(one.record.folder.path)
+            print_path(one.record.folder.path)
         return DONE
     extra = list(
         dict.fromkeys([*([options.sort.lstrip("-")] if options.sort else []), *options.show])
@@ -160,7 +160,7 @@ def tag(options: argparse.Namespace) -> int:
     else:
         have += options.names
     write_tags(found, have)
-    print(f"{found.path}: {', '.join(sorted(set(have))) or 'no tags'}")
+    print(clean(f"{found.path}: {', '.join(sorted(set(have))) or 'no tags'}"))
     return DONE
 
 

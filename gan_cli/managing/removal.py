@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gan_cli import foreign
 from gan_cli.atomic import cannot_write
+from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
 from gan_cli.managing.listed import TAGS, Listed, bytes_shown, require
@@ -59,7 +60,7 @@ def remove(options: argparse.Namespace) -> int:
             if run.in_use():
                 raise CheckpointError(f"remove {run.path}: is in use; stop the run first")
     for one in found:
-        print(_line(one))
+        print(clean(_line(one)))
     if not options.yes and not _agreed(len(found)):
         print("nothing was removed")
         return FAILED

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
+from gan_cli.console import clean
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import RunFailedError, one_line, status_of
 from gan_cli.ranks.alone import Drawing, Gather, Ranks, Result
@@ -193,7 +194,7 @@ class Group(Ranks):
             raise LostError(lost(self._beats.reason() or one_line(error))) from error
 
     def say(self, message: str) -> None:
-        print(f"error: rank {self.rank}: {message}", file=sys.stderr, flush=True)
+        print(clean(f"error: rank {self.rank}: {message}"), file=sys.stderr, flush=True)
 
     def leave(self) -> None:
         """End this rank's part, after all others have come to their end (together)."""

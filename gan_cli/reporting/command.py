@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gan_cli import atomic
-from gan_cli.console import setup_logging
+from gan_cli.console import clean, setup_logging
 from gan_cli.errors import ConfigError
-from gan_cli.exits import DONE
+from gan_cli.exits import DONE, say
 from gan_cli.reporting import terminal
 from gan_cli.reporting.findings import Findings, find
 from gan_cli.reporting.gathering import Gatherer
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         from gan_cli.reporting.page import to_html
 
         give(page, to_html(found))
-        print(f"page: {page}", file=sys.stderr)
+        say(f"page: {page}")
     return DONE
 
 
@@ -77,7 +77,9 @@ def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
 def give(place: str, text: str) -> None:
     """Write to where the user wants it."""
     if place == "-":
-        print(text, end="")
+        if sys.stdout.isatty():
+            text = clean(text)
+        print(text.encode(errors="backslashreplace").decode(), end="")
     else:
         atomic.write(Path(place).expanduser(), text)
 

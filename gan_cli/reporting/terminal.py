@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gan_cli import duration
+from gan_cli.console import clean_console
 from gan_cli.evaluation.telling import number
 from gan_cli.reporting.comparing import power
 from gan_cli.reporting.findings import Findings, Row
@@ -26,10 +27,7 @@ ENDS = "mean ± half of the 95 % t-interval over seeds"
 
 def screen() -> Console:
     """Where tables go."""
-    made = Console()
-    if not made.is_terminal:
-        made.width = PIPED_WIDTH
-    return made
+    return clean_console(PIPED_WIDTH)
 
 
 def show(console: Console, found: Findings, live: bool = False) -> None:

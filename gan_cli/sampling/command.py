@@ -20,7 +20,7 @@ from gan_cli import atomic, imaging
 from gan_cli.config.build import Trust, build
 from gan_cli.config.gate import open_path
 from gan_cli.config.wording import hint
-from gan_cli.console import console, on_terminal
+from gan_cli.console import clean, console, on_terminal
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
@@ -137,7 +137,7 @@ def _is_number(text: str) -> bool:
 
 
 def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    print(clean(f"note: {text}"), file=sys.stderr)
 
 
 @dataclass(frozen=True)

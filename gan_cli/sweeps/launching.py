@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gan_cli.config.overrides import Command, split
 from gan_cli.config.schema import Settings
-from gan_cli.console import console, setup_logging
+from gan_cli.console import clean_console, console, setup_logging
 from gan_cli.exits import RunFailedError
 from gan_cli.formatting import shell_command
 from gan_cli.jobs.starting import Starter
@@ -180,13 +180,10 @@ def tell(
 
 def show(jobs: Sequence[Job], index: Index) -> None:
     """List the jobs on stdout: what each is, where, and how it stands."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    out = Console()
-    if not out.is_terminal:
-        out.width = 10 * WIDTH  # a job stays on its line
+    out = clean_console(10 * WIDTH)  # a job stays on its line
     out.print(f"{index.folder}: {len(jobs)} jobs", soft_wrap=True, markup=False, highlight=False)
     table = Table(box=None)
     for name in ("job", "state", "overrides"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gan_cli.config.schema import Settings
+from gan_cli.console import clean_console
 from gan_cli.exits import DONE
 from gan_cli.training.evaluating import Watch
 from gan_cli.training.session import Session
@@ -48,15 +49,11 @@ def begin_text(session: Session) -> str:
 
 def show(session: Session, watch: Watch | None) -> int:
     """What `dry_run=true` prints; 0."""
-    from rich.console import Console
-
     if watch is not None:
         watch.check()
     from gan_cli.training import summary
 
-    screen = Console(quiet=not session.ranks.first)
-    if not screen.is_terminal:
-        screen.width = PIPED_WIDTH
+    screen = clean_console(PIPED_WIDTH, quiet=not session.ranks.first)
     batch = session.stream.batch(0)
     summary.show(screen, session.model, session.players, session.dataset, batch)
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)

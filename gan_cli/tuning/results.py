@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gan_cli.console import clean_console
 from gan_cli.errors import UserError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import preset
@@ -82,9 +82,7 @@ def publish(study: Study, plan: Plan) -> bool:
         for state in (COMPLETE, PRUNED, BROKEN, RUNNING)
         if (count := sum(row.state == state for row in found))
     )
-    screen = Console()
-    if not screen.is_terminal:
-        screen.width = PIPED_WIDTH
+    screen = clean_console(PIPED_WIDTH)
     if best:
         screen.print(table(best, plan))
     log.info(f"{len(found)} trials: {states or 'none'}")

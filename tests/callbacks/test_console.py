@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
-from gan_cli.console import FILE_ONLY, FileHandler, ScreenHandler, setup_logging
+from gan_cli.console import (
+    FILE_ONLY,
+    FileHandler,
+    ScreenHandler,
+    clean,
+    clean_console,
+    setup_logging,
+)
 from gan_cli.errors import UserError
+from gan_cli.exits import say
 
 log = logging.getLogger("gan_cli.tests.console")
 
@@ -81,7 +93,7 @@ def test_hydra_setting_up_its_own_logging_between_runs_does_no_harm(
 ) -> None:
     from logging.config import dictConfig
 
-    before = list(logging.getLogger().handlers)
+    before = [h for h in logging.getLogger().handlers if h not in ours()]
     for name in "ab":
         setup_logging(tmp_path / name)
         dictConfig({"version": 1, "disable_existing_loggers": False})  # closes all handlers
@@ -107,6 +119,42 @@ def test_a_full_disk_is_told_once_without_traceback(capsys: pytest.CaptureFixtur
     assert lines[1].startswith("warning: /dev/full: cannot be written: No space left")
     assert lines[2:] == ["two"]
     setup_logging(None)
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2Jx\rerror: \x9b31m\u202egnp\ud800"
+SHOWN = r"\x1b]0;owned\x07\x1b[2Jx\rerror: \x9b31m\u202egnp\ud800"
+
+
+def test_text_of_others_cannot_command_a_terminal() -> None:
+    assert clean(HOSTILE) == SHOWN
+    assert clean("tab\tnew\nline, ünïcödé 漢字 🙂") == "tab\tnew\nline, ünïcödé 漢字 🙂"
+
+
+def test_messages_are_clean_on_the_screen_and_in_the_log(tmp_path: Path, capsys) -> None:
+    record = log.makeRecord(log.name, logging.WARNING, "", 0, HOSTILE, (), None)
+    for handler in (ScreenHandler(), FileHandler(tmp_path / "train.log")):
+        handler.handle(record)  # not by logging it: pytest would keep what it cannot send
+        handler.close()
+    say(f"error: {HOSTILE}")
+    assert capsys.readouterr().err == f"warning: {SHOWN}\nerror: {SHOWN}\n"
+    assert (tmp_path / "train.log").read_text(encoding="utf-8").endswith(f"{SHOWN}\n")
+
+
+def test_tables_and_live_displays_keep_their_colours_and_nobody_else_s() -> None:
+    file = io.StringIO()
+    made = clean_console(file=file, force_terminal=True, width=200)
+    table = Table("a")
+    table.add_row(Text(HOSTILE, style="red"))
+    made.print(table)
+    made.print(HOSTILE, markup=False)
+    with Live(Text(HOSTILE), console=made, auto_refresh=False) as live:
+        live.update(Text(f"{HOSTILE}!"), refresh=True)
+    out = file.getvalue()
+    told = SHOWN.replace(r"\x07", "").replace(r"\r", "")  # which rich leaves out itself
+    assert out.count(told) >= 3
+    assert "\x1b[31m" in out  # the table's red
+    for part in ("\x1b]0", "\x1b[2J", "\x9b", "\u202e", "\ud800", "\x07"):
+        assert part not in out
 
 
 def test_nothing_heavy_is_imported_for_it() -> None:

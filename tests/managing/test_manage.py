@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -151,3 +152,34 @@ def test_pipes_and_links_are_not_read(name, kind, runs, capsys) -> None:
         assert listed
         assert f"warning: {path}: cannot be read (is " in err
     assert "runs/b" in report(capsys, "--csv")[0]
+
+
+def test_text_of_a_run_reaches_the_terminal_without_escapes(capsys) -> None:
+    evil = "\x1b]0;owned\ud800"
+    folder = Path(os.fsdecode(b"runs/\xff\x1b[31m"))
+    run = write_run(folder, "model=gan", name=f"fid{evil}", status="failed", error=f"why{evil}")
+    write_run(Path("runs/b"), "model=wgan", name=f"fid{evil}")
+    run.write_config(run.config.read_text() + 'mark: "x\\e]0;owned"\n')
+    (run.path / "tags.json").write_text(json.dumps([f"tag{evil}"]))
+    shown = r"\x1b]0;owned\ud800"
+    out, err = call(capsys, "--show", "mark", "--show", "error")
+    assert f"tag{shown}" in out
+    assert f"why{shown}" in out
+    assert r"x\x1b]0;owned" in out
+    assert r"\udcff\x1b[31m" in out
+    compared = ("--metric", f"fid{evil}", "--lower")
+    told = [out, err, *call(capsys, "compare", folder, "runs/b"), *report(capsys, *compared)]
+    told += call(capsys, "remove", folder, status=2)
+    told += call(capsys, "tag", folder, "other")
+    assert all(f"fid{shown}" in text for text in (told[2], told[4]))
+    assert not any(sign in text for text in told for sign in ("\x1b", "\ud800"))
+    assert Path("report.html").exists()
+    report(capsys, *compared, "--csv", "-", "--json", "out.json", "--latex", "out.tex")
+    assert json.loads(Path("out.json").read_text())["metric"] == f"fid{evil}"
+
+
+def test_paths_for_scripts_are_the_file_system_s_own(capsysbinary) -> None:
+    write_run(Path(os.fsdecode(b"runs/\xff\x1b[31m")), "model=gan")
+    with pytest.raises(SystemExit):
+        manage.main(["--paths"])
+    assert capsysbinary.readouterr().out == b"runs/\xff\x1b[31m\n"
