@@ -33,10 +33,13 @@ def color(x: Tensor) -> Tensor:
 
 
 def translation(x: Tensor) -> Tensor:
-    """Move each image by whole pixels, up to 1/8 of each side either way; 0 comes in."""
+    """Move each image by whole pixels, up to 1/8 of each side either way; 0 comes in.
+
+    As in the authors' code a half is rounded up: up to 4 pixels of 28.
+    """
     n, _, height, width = x.shape
     for side, size in ((2, height), (3, width)):
-        most = size // 8
+        most = int(size / 8 + 0.5)
         shift = torch.randint(-most, most + 1, (n, 1), device=x.device)
         source = torch.arange(size, device=x.device) - shift  # [n, size]
         inside = (source >= 0) & (source < size)
@@ -47,7 +50,7 @@ def translation(x: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor) -> Tensor:
-    """Set a rectangle of half of each side, centred anywhere in its image, to 0."""
+    """Set a rectangle of half of each side (rounded up), centred anywhere in its image, to 0."""
     n, _, height, width = x.shape
     rows, columns = (_covered(n, size, x.device) for size in (height, width))
     return x * ~(rows[:, None, :, None] & columns[:, None, None, :])
@@ -58,7 +61,7 @@ def _covered(n: int, size: int, device: torch.device) -> Tensor:
 
     Its first place is one of those for which the middle of the stretch is within the side.
     """
-    length = size // 2
+    length = int(size / 2 + 0.5)
     first = torch.randint(size + 1 - length % 2, (n, 1), device=device) - length // 2
     places = torch.arange(size, device=device)
     return (places >= first) & (places < first + length)

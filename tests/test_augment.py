@@ -93,6 +93,21 @@ def test_cutout_blanks_a_rectangle_of_half_of_each_side() -> None:
         assert corner.float().mean().item() == pytest.approx(3 / 9 * 4 / 13, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("size", "shift", "half"), [(28, 4, 14), (32, 4, 16), (20, 3, 10), (11, 1, 6), (7, 1, 4)]
+)
+def test_halves_are_rounded_up_as_in_the_authors_code(size: int, shift: int, half: int) -> None:
+    """int(size * ratio + .5): an eighth of 28 is 4 pixels, and half of 7 is 4."""
+    x = torch.zeros(2000, 1, size, size)
+    x[:, :, size // 2, size // 2] = 1
+    place = translation(x).flatten(1).argmax(1)
+    assert set((place // size - size // 2).tolist()) == set(range(-shift, shift + 1))
+    cut = cutout(torch.ones(2000, 1, size, size)) == 0
+    assert cut[:, 0].any(2).sum(1).max() == half
+    # An odd stretch has its middle on a pixel, an even one between two of them or at an end.
+    assert cut[:, 0].any(2).sum(1).min() == half // 2 + half % 2
+
+
 @pytest.mark.parametrize("policy", list(POLICIES))
 def test_gradients_flow_and_are_right(policy: str) -> None:
     x = images((2, 8, 9), n=2).double().requires_grad_()

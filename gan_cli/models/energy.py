@@ -38,13 +38,15 @@ class EnergyModel(Model):
         langevin_steps: steps of the chains in an update.
         step_size: of the dynamics; the gradient is taken half as long.
         noise: factor of the dynamics' noise. What is learned is exp(f / noise^2), and published
-            models of images have far less than 1: in terms of ours, Du and Mordatch 2019 have .001
-            with steps of 20, Nijkamp et al. 2019 .03 with steps of 1.
+            models of images have far less than 1. In terms of ours and of images in [-1, 1], the
+            authors' code of Du and Mordatch 2019 has .0011 with steps of 80 and a clip of .005
+            (CIFAR-10: noise .005, steps of 10 and a clip of .01 on [0, 1]); that of Nijkamp et al.
+            2019 .0071 with steps of 2 (noise .01 and a whole gradient).
         gradient_clip: largest absolute value of an entry of the gradient in the dynamics.
         buffer_size: chains that are kept.
         restart: share of an update's chains that begin anew from noise.
         bound: points stay in [-bound, bound]^D, as from mirrors; images in [-1, 1], cut off.
-        data_noise: deviation of the noise on real samples (Nijkamp et al. 2019: .03).
+        data_noise: deviation of the noise on real samples (the code of Nijkamp et al. 2019: .03).
         energy_weight: of the mean square of the outputs, which holds f near 0 (Du and Mordatch
             2019, section 3.3).
         sample_from: samples begin in the buffer, or in noise, from where they have a longer way.

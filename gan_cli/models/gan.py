@@ -56,7 +56,9 @@ class GAN(Model):
         schedule: "together": both players move in every step; "alternate": the discriminator in odd
             steps (1, 3, 5 ...), the generator in even ones.
         packing: samples that the discriminator judges together (PacGAN, Lin et al. 2018). A batch
-            is cut into batch_size / packing packs; the authors count a batch in packs.
+            is cut into batch_size / packing packs; the authors count a batch in packs. The
+            generator makes the packs' first members together, then their second ones, so that its
+            batch norm sees batches of batch_size / packing.
         instance_noise: deviation of the noise on all that the discriminator sees.
         instance_noise_steps: steps over which it falls linearly to 0; null: it never falls.
         augment: policies of differentiable augmentation (Zhao et al. 2020).
@@ -250,4 +252,9 @@ class GAN(Model):
         return self._labels(batch)
 
     def _fakes(self, batch: Batch, y: Tensor | None) -> Tensor:
-        return self.generate(self.prior.sample(len(batch), self.device), y)
+        z = self.prior.sample(len(batch), self.device)
+        if self.pack == 1:
+            return self.generate(z, y)
+        # As in the authors' code each member of the packs is a pass, and so a batch, of its own.
+        members = [self.generate(z[place :: self.pack]) for place in range(self.pack)]
+        return torch.stack(members, dim=1).flatten(0, 1)

@@ -181,9 +181,10 @@ class Discriminator(nn.Module, ABC):
 class LabelBias(nn.Module):
     """A learned vector for each class, added to a layer's output before its activation.
 
-    It is what a one-hot label beside the layer's input amounts to, since a linear layer turns that
-    into one row of weights, and a convolution turns constant planes into one value per channel.
-    Without classes it adds nothing.
+    It is what a one-hot label beside a linear layer's input amounts to, which the layer turns into
+    one row of weights. A convolution turns constant planes into one value per channel too, but at
+    padded borders, where the planes end and their value is another. Without classes it adds
+    nothing.
     """
 
     def __init__(self, classes: int, width: int) -> None:

@@ -63,7 +63,10 @@ class InfoGANGenerator(Generator):
 
 
 class InfoGANDiscriminator(Discriminator):
-    """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU .1, batch norm but at first."""
+    """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU .1, batch norm but at first.
+
+    The slope is the paper's; the authors' code has .01.
+    """
 
     def __init__(self, data: DataSpec, width: int, classes: int, traits: Traits) -> None:
         super().__init__(traits)

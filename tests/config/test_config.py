@@ -18,8 +18,10 @@ ADAM = (
     "it has lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, "
     "fused, decoupled_weight_decay"
 )
-GAN = "it has prior, network, loss, penalty, conditional, d_steps, g_steps, d_burst, share_fakes, "
-GAN += "schedule, packing, instance_noise, instance_noise_steps, augment, adversarial, "
+GAN = "it has prior, network, loss, penalty, conditional, fake_labels, d_steps, g_steps, d_burst, "
+GAN += (
+    "share_fakes, schedule, packing, instance_noise, instance_noise_steps, augment, adversarial, "
+)
 GAN += "feature_matching, historical_averaging"
 
 

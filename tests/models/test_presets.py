@@ -47,12 +47,18 @@ PUBLISHED = {
         "prior.dim": 256,
         "network.width": 128,
         "optimizer.lr": 1e-4,
-        "model.unroll_lr": 1e-4,
+        "model.unroll_lr": None,  # the discriminator's own
         "model.unroll": 5,
         "model.saddle": True,
     },
     # Zhao et al. 2020, the script for CIFAR-10.
-    "diffaugment": {"model.augment": ["translation", "cutout"], "model.d_steps": 4},
+    "diffaugment": {
+        "model.augment": ["translation", "cutout"],
+        "model.d_steps": 4,
+        "batch_size": 50,
+        "optimizer.lr": 2e-4,
+        "optimizer.betas": [0.0, 0.999],
+    },
     # Odena et al. 2017, appendix A.
     "acgan_mnist": {"batch_size": 100, "optimizer.lr": 2e-4, "model.classification": 1.0},
     # Miyato and Koyama 2018, the authors' sn_cifar10.
@@ -61,6 +67,7 @@ PUBLISHED = {
         "steps": 50_000,
         "model.d_steps": 5,
         "model.conditional": True,
+        "model.fake_labels": "uniform",
         "network.conditioning": "projection",
         "network.spectral_norm": True,
         "network.discriminator_norm": "none",

@@ -9,6 +9,7 @@ from torch import nn
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
+from gan_cli.models.gan import GAN
 from gan_cli.networks.pacgan import Maxout, PacGANNetworks
 
 
@@ -84,3 +85,17 @@ def test_a_packed_game_trains() -> None:
     session.trainer.advance()
     assert not session.trainer.not_finite()
     assert session.model.get_parameter("discriminator.first.weight").shape[1] == 4
+
+
+def test_batch_norm_sees_the_packs_members_one_after_the_other() -> None:
+    """As in the authors' code: the first members of all packs make a batch, then the second."""
+    game = ("model=gan", "network=pacgan", "network.discriminator_width=4", "model.packing=2")
+    session = session_of(*game, "data=ring", "data.points=100")
+    model, batch = session.model, session.stream.batch(0)
+    assert isinstance(model, GAN)
+    torch.manual_seed(3)
+    fakes = model._fakes(batch, None).view(-1, 2, 2)  # [packs, members, coordinates]
+    torch.manual_seed(3)
+    z = model.prior.sample(len(batch))
+    for member in range(2):
+        torch.testing.assert_close(fakes[:, member], model.generate(z[member::2]))
