@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_cli import atomic
+from gan_cli import atomic, duration
+from gan_cli.console import on_terminal
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.download import cache_folder
 from gan_cli.data.lock import locked
@@ -20,13 +22,16 @@ from gan_cli.data.progress import progress_bar
 from gan_cli.errors import DataError, UserError
 from gan_cli.evaluation import keeping
 from gan_cli.evaluation.classifier_network import RESIZE, WIDTH, ClassifierNetwork
-from gan_cli.evaluation.classifier_training import AT_ONCE, Recipe, accuracy, trained, unfit
+from gan_cli.evaluation.classifier_training import AT_ONCE, Recipe, State, accuracy, trained, unfit
 from gan_cli.evaluation.collecting import exactly
 from gan_cli.evaluation.measure import Extractor
 from gan_cli.evaluation.reference import Real
 
 log = logging.getLogger(__name__)
 
+SHIPPED = Path(__file__).parent / "assets"  # made by benchmarks/classifiers.py --ship
+ESTIMATE_AFTER = 2.0  # seconds of training
+LINE_EVERY = 30.0  # seconds between lines of progress where there is no bar
 FORMAT = 1  # of the file, and of everything about the recipe and network that `Recipe` leaves open
 
 
@@ -93,9 +98,10 @@ def trained_classifier(
     progress: Callable[[int], None] | None = None,
     recipe: Recipe | None = None,
 ) -> Classifier:
-    """The classifier for `train`: from the cache, or trained and put there.
+    """The classifier for `train`: shipped with the program, from the cache, or trained for it.
 
-    Only one process trains it; others that want it wait.
+    Only one process trains it; others that want it wait. A training that was interrupted is
+    continued by the next one that wants it.
 
     Args:
         train: images with labels.
@@ -112,6 +118,8 @@ def trained_classifier(
         raise DataError(f"{train.spec.name}: {reason}")
     recipe, device = recipe or Recipe(), torch.device(device)
     path = place(train, recipe)
+    if (SHIPPED / path.name).exists():
+        return _kept_or_trained(path, train, test, device, progress, recipe)
     with ExitStack() as stack:
         try:
             doing = f"trains the classifier of {train.spec.name}"
@@ -135,8 +143,8 @@ def _kept_or_trained(
     progress: Callable[[int], None] | None,
     recipe: Recipe,
 ) -> Classifier:
-    found = _read(path, train, device)
-    network, told = found or (_train(train, device, progress, recipe), {})
+    found = _read(SHIPPED / path.name, train, device) or _read(path, train, device)
+    network, told = found or (_train(path, train, device, progress, recipe), {})
     known = None if test is None else told.get(test.fingerprint)
     if test is not None and known is None:
         known = told[test.fingerprint] = accuracy(network, test)
@@ -149,20 +157,93 @@ def _kept_or_trained(
 
 
 def _train(
+    path: Path,
     train: Dataset,
     device: torch.device,
     progress: Callable[[int], None] | None,
     recipe: Recipe,
 ) -> ClassifierNetwork:
-    log.info(f"training the classifier of {train.spec.name}, once; later runs find it in the cache")
-    with progress_bar(f"classifier of {train.spec.name}", recipe.images) as advance:
+    partial = path.with_suffix(".partial")
+    begun = _read_state(partial)
+    name, done = (
+        train.spec.name,
+        0 if begun is None else begun["step"] * min(recipe.batch, train.spec.size),
+    )
+    where = f" from {done / recipe.images:.0%} on, where it was interrupted" if done else ""
+    log.info(f"training the classifier of {name}{where}, once; later runs find it in the cache")
+    with progress_bar(f"classifier of {name}", recipe.images) as advance:
+        advance(done)
+        pace = _Pace(name, recipe.images, done)
 
-        def both(count: int) -> None:
+        def all_of_them(count: int) -> None:
             advance(count)
+            pace.advance(count)
             if progress is not None:
                 progress(count)
 
-        return trained(train, recipe, device, both)
+        keep = _StateFile(partial)
+        network = trained(train, recipe, device, all_of_them, begun, keep)
+    with suppress(OSError):  # a read-only cache
+        partial.unlink(missing_ok=True)
+    return network
+
+
+class _Pace:
+    """Says once how long a training takes, and where there is no bar also how far it is."""
+
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self.name, self.total, self.first, self.done = name, total, done, done
+        self.begun = self.said = time.monotonic()
+        self.estimated = False
+
+    def advance(self, count: int) -> None:
+        """So many images more are done."""
+        self.done += count
+        now = time.monotonic()
+        due = LINE_EVERY if self.estimated else ESTIMATE_AFTER
+        if now - self.said < due or (self.estimated and on_terminal()):
+            return
+        each = (now - self.begun) / (self.done - self.first)
+        left = duration.show(each * max(0, self.total - self.done))
+        if self.estimated:
+            log.info(f"classifier of {self.name}: {self.done / self.total:.0%}, {left} left")
+        else:
+            log.info(
+                f"the classifier of {self.name} takes about {left}; an interruption loses "
+                "a few seconds of it"
+            )
+        self.estimated, self.said = True, now
+
+
+class _StateFile:
+    """Keeps the state of an unfinished training, until that fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.works = path, True
+
+    def __call__(self, state: State) -> None:
+        if not self.works:
+            return
+        try:
+            with atomic.replacing(self.path) as file:
+                torch.save(state, file)
+        except (OSError, RuntimeError, UserError) as error:  # torch hides a full disk in the second
+            log.warning(f"{error}; an interruption loses what the classifier has learned")
+            self.works = False
+
+
+def _read_state(path: Path) -> State | None:
+    """What `_StateFile` kept; None where there is nothing that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        state = keeping.read(path)
+        if not {"step", "network", "optimizer"} <= state.keys():
+            raise ValueError("another format")
+    except Exception as error:  # damaged bytes can fail in any way
+        log.warning(f"{path}: damaged ({type(error).__name__}), so the training starts anew")
+        return None
+    return state
 
 
 def _read(

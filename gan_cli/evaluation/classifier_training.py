@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -20,6 +22,8 @@ from gan_cli.seeding import mix, seed_streams
 LEARNING = 0xC1A5  # keeps this random stream apart from all others
 LOOK = 1 << 25  # pixel values over which channels' mean and deviation are taken
 AT_ONCE = 256  # images that are classified at once
+KEEP_EVERY = 5.0  # seconds between states from which an interrupted training continues
+State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def trained(
     recipe: Recipe,
     device: torch.device,
     advance: Callable[[int], None] = nothing,
+    begun: State | None = None,
+    keep: Callable[[State], None] | None = None,
 ) -> ClassifierNetwork:
     """A network in eval mode that has learned the classes of `data`.
 
@@ -73,6 +79,8 @@ def trained(
         recipe: how.
         device: where to compute.
         advance: called after each step with the number of its images; may raise to break off.
+        begun: what `keep` was given of an earlier training, to continue exactly from there.
+        keep: called every few seconds, between two steps.
 
     Raises:
         DataError: it has no labels, or is no images, or too few.
@@ -82,7 +90,7 @@ def trained(
     with _apart(device, mix(recipe.seed, LEARNING)):
         channels, height, width = data.spec.shape
         network = ClassifierNetwork((channels, height, width), data.spec.classes).placed(device)
-        _learn(network, data, recipe, device, advance)
+        _learn(network, data, recipe, device, advance, begun, keep)
         return network.eval().requires_grad_(False)
 
 
@@ -128,6 +136,8 @@ def _learn(
     recipe: Recipe,
     device: torch.device,
     advance: Callable[[int], None],
+    begun: State | None,
+    keep: Callable[[State], None] | None,
 ) -> None:
     random = Generator().manual_seed(mix(recipe.seed, LEARNING, 1))
     enough = max(1, LOOK // math.prod(data.spec.shape))
@@ -135,8 +145,15 @@ def _learn(
     network.standardise(data.real(look.to(data.device)).to(device))
     batch = min(recipe.batch, data.spec.size)
     steps = max(1, recipe.images // batch)
-    optimizer = _optimizer(network, recipe)
+    optimizer, done, kept_at = _optimizer(network, recipe), 0, time.monotonic()
+    if begun is not None:
+        network.load_state_dict(begun["network"])
+        optimizer.load_state_dict(begun["optimizer"])
+        done = begun["step"]
     for step, places in zip(range(steps), _orders(data.spec.size, batch, random), strict=False):
+        if step < done:  # only what it drew
+            shifts(batch, recipe.shift, random)
+            continue
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step, steps)
         images, labels = _batch(data, places, device)
@@ -144,6 +161,10 @@ def _learn(
         optimizer.zero_grad()
         F.cross_entropy(logits, labels).backward()
         optimizer.step()
+        if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY:
+            states = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            keep({"step": step + 1, **states})
+            kept_at = time.monotonic()
         advance(batch)
 
 
@@ -174,12 +195,19 @@ def _batch(data: Dataset, places: Tensor, device: torch.device) -> tuple[Tensor,
     return data.real(index).to(device), labels.to(device)
 
 
+def shifts(n: int, most: int, random: Generator) -> Tensor:
+    """Pixels [2, n, 1] down and to the right by which images are moved."""
+    if most == 0:
+        return torch.zeros(2, n, 1, dtype=torch.int64)
+    return torch.randint(-most, most + 1, (2, n, 1), generator=random)
+
+
 def shifted(images: Tensor, most: int, random: Generator) -> Tensor:
     """Images [n, C, H, W], moved by up to `most` pixels along each axis; edges repeat."""
     n, _, height, width = images.shape
     if most == 0:
         return images
-    down, right = torch.randint(-most, most + 1, (2, n, 1), generator=random)
+    down, right = shifts(n, most, random)
     rows = (torch.arange(height) + down).clamp_(0, height - 1).to(images.device)  # [n, height]
     columns = (torch.arange(width) + right).clamp_(0, width - 1).to(images.device)
     which = torch.arange(n, device=images.device)[:, None, None]

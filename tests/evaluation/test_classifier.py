@@ -10,9 +10,11 @@ from painting import DAMAGES, Pictures
 from torch import Generator, Tensor
 
 from gan_cli.data.dataset import Dataset
+from gan_cli.data.mnist import MNIST
 from gan_cli.data.toy import Ring
 from gan_cli.errors import DataError
 from gan_cli.evaluation import classifier as keeping
+from gan_cli.evaluation import classifier_training
 from gan_cli.evaluation.classifier import Classifier, load, place, trained_classifier
 from gan_cli.evaluation.classifier_network import ClassifierNetwork
 from gan_cli.evaluation.classifier_training import Recipe, accuracy, shifted, trained
@@ -169,6 +171,66 @@ def test_progress_is_told_and_may_break_off() -> None:
     with pytest.raises(InterruptedError):
         trained_classifier(Blobs(size=12), progress=stop, recipe=SHORT)
     assert not place(Blobs(size=12), SHORT).exists()
+
+
+def break_off(data: Dataset, images: int) -> None:
+    """Train a classifier as far as so many images."""
+    seen = [0]
+
+    def stop(count: int) -> None:
+        seen[0] += count
+        if seen[0] >= images:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        trained_classifier(data, progress=stop, recipe=SHORT)
+
+
+def test_an_interrupted_training_is_continued_exactly(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(classifier_training, "KEEP_EVERY", 0.0)
+    straight = trained(Blobs(), SHORT, CPU)
+    break_off(Blobs(), 120)
+    assert not place(Blobs(), SHORT).exists()
+    seen: list[int] = []
+    with caplog.at_level(logging.INFO):
+        found = trained_classifier(Blobs(), progress=seen.append, recipe=SHORT)
+    assert seen == [10] * 18, "the rest of 30 steps"
+    assert "training the classifier of blobs from 40% on, where it was interrupted" in caplog.text
+    assert same(found.network, straight)
+    assert [path.suffix for path in place(Blobs(), SHORT).parent.iterdir()].count(".partial") == 0
+
+
+def test_a_damaged_state_begins_anew(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(classifier_training, "KEEP_EVERY", 0.0)
+    break_off(Blobs(), 120)
+    partial = place(Blobs(), SHORT).with_suffix(".partial")
+    partial.write_bytes(partial.read_bytes()[:1000])
+    found = trained_classifier(Blobs(), recipe=SHORT)
+    assert "damaged (BadZipFile), so the training starts anew" in caplog.text
+    assert same(found.network, trained(Blobs(), SHORT, CPU))
+
+
+def test_it_is_said_once_how_long_it_takes(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(keeping, "ESTIMATE_AFTER", 0.0)
+    with caplog.at_level(logging.INFO):
+        trained_classifier(Blobs(), recipe=SHORT)
+    assert caplog.text.count("the classifier of blobs takes about") == 1
+    monkeypatch.setattr(keeping, "LINE_EVERY", 0.0)
+    with caplog.at_level(logging.INFO):
+        trained_classifier(Blobs(size=12), recipe=SHORT)
+    assert "classifier of blobs: 40%, " in caplog.text
+
+
+def test_mnist_s_comes_with_the_program(monkeypatch) -> None:
+    monkeypatch.setattr(keeping, "trained", None)  # any training would fail
+    train, test = MNIST("train"), MNIST("test")
+    path = keeping.SHIPPED / place(train, Recipe()).name
+    assert path.stat().st_size < 1e6
+    found = trained_classifier(train, test)
+    assert not place(train, Recipe()).exists(), "nor is anything put into the cache"
+    assert found.test_accuracy == accuracy(found.network, test) > 0.993
+    # Figures that were judged by it have this in their protocols.
+    assert found.identity.startswith("3119c49a4dd3288b")
 
 
 @pytest.mark.parametrize(
