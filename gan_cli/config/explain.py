@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from gan_cli.config import groups
-from gan_cli.config.wording import hint
+from gan_cli.config.wording import cut, hint
 from gan_cli.formatting import shell_command
 
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n1\. ", re.DOTALL)
@@ -35,8 +35,13 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OmegaConfBaseException):
         return interpolation(error)
     # Hydra also raises bare ValueErrors while it reads defaults lists.
-    if isinstance(error, HydraException) or _from_hydra(error):
+    if isinstance(error, HydraException) or (isinstance(error, ValueError) and _raised_in(error)):
         return _composition(error)
+    if isinstance(error, RecursionError):
+        return "a setting is nested too deeply, or refers to itself"
+    if _raised_in(error):  # it trips over values that its own checks let pass
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        return f"these settings cannot be composed: {cut(f'{kind}: {text}')}"
     return None
 
 
@@ -62,9 +67,9 @@ def _missing_file(message: str, options: Sequence[str]) -> str:
 def _unreadable(override: str) -> str:
     key, equals, value = override.lstrip("+").partition("=")
     if not equals:
-        return f"{key}: settings are written key=value"
+        return f"{cut(key)}: settings are written key=value"
     return (
-        f"{key} = {value}: cannot be read; lists are written [a,b], and text with special "
+        f"{key} = {cut(value)}: cannot be read; lists are written [a,b], and text with special "
         f"""characters in two kinds of quotes: {key}='"..."'"""
     )
 
@@ -77,12 +82,13 @@ def _bad_yaml(error: Exception) -> str:
     return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: not YAML: {problem}"
 
 
-def _from_hydra(error: BaseException) -> bool:
+def _raised_in(error: BaseException) -> bool:
+    """Whether Hydra or what it stands on raised an error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return isinstance(error, ValueError) and module.startswith("hydra.")
+    return module.startswith(("hydra.", "omegaconf.", "antlr4."))
 
 
 def _composition(error: BaseException) -> str:

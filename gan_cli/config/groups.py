@@ -9,6 +9,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[1]
 # A wheel carries conf/ inside the package; an editable install finds it beside the package.
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+LONGEST = 200  # characters of a folder's name
 DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+)?(\w+)\s*:\s*(\S+)")
 
 
@@ -35,6 +36,8 @@ def options(group: str, folders: Iterable[Path] = ()) -> dict[str, Path]:
 
 def is_group(key: str, folders: Iterable[Path] = ()) -> bool:
     """Whether `key` is a folder of config files, or one of train.yaml's groups."""
+    if len(key) > LONGEST:
+        return False
     return key in defaults() or any((folder / key).is_dir() for folder in (CONF, *folders))
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gan_cli.config.wording import any_of, show
+from gan_cli.config.wording import any_of, cut, show
+from gan_cli.formatting import unquoted
 
 INSTEAD = {  # of what one might want of Hydra
     "hydra.run": "run folders are named with run.dir, run.name and run.root",
@@ -48,10 +49,14 @@ def fault_of_typed(key: str, value: str | None) -> str | None:
     if not re.match(r"hydra\b", key):
         return None
     base = key.partition("@")[0]
-    at = base if value is None else f"{base} = {value}"
+    at = base if value is None else f"{base} = {cut(value)}"
     sweeper = base in ("hydra.sweeper.params", "hydra.sweeper.max_batch_size")
     sweeper = sweeper or base.startswith("hydra.sweeper.params.")
-    if base == key and (sweeper or base in ("hydra/launcher", "hydra.mode")):
+    known = {"hydra/launcher": list(LAUNCHERS), "hydra.mode": ["RUN", "MULTIRUN"]}
+    if base == key and base in known:
+        name = unquoted(value or "")
+        return None if name in known[base] else f"{at}: must be {any_of(known[base])}"
+    if base == key and sweeper:
         return None
     if base == key and re.match(r"hydra\.launcher(\.|$)", base):
         return None

@@ -17,7 +17,7 @@ from gan_cli.config import gate, groups, switches
 from gan_cli.config.explain import explain
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
-from gan_cli.config.wording import hint
+from gan_cli.config.wording import cut, hint
 from gan_cli.errors import ConfigError
 
 __all__ = ["CONF", "Command", "explain", "open_path", "prepare"]
@@ -31,6 +31,15 @@ STRUCTURED = re.compile(rf"""['"\[\]{{}}]|\\,|^\s*(?:{FUNCTIONS})\s*\(.*\)\s*$|\
 SWEEP = re.compile(rf"\s*(?:{SWEEPS})\s*\(")
 NOT_BESIDE = "a range, choice or glob cannot stand beside other values; write each value by itself"
 ALPHABET = re.compile(r"[\w/\-+.$%*@?|: \t\\]*", re.ASCII)
+# Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
+TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
+TEXTS += ("data.labels", "evaluation.best", "evaluation.inception")
+TYPED = re.compile(
+    r"[+-]?([\d_]+\.?[\d_]*|\.[\d_]+)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false", re.IGNORECASE
+)
+# What Hydra's parser, whose time grows with the square of a list, is given at most.
+LONGEST_NAME = 200  # of a file, without its folder
+MOST_CHARACTERS, MOST_ITEMS, MOST_LEVELS = 10_000, 1_000, 20
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def open_path(command: Command) -> None:
 
 def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     """What to give to Hydra instead of an override, and what is wrong with it."""
-    if fault := fault_of_typed(*split(override)):
+    if fault := _excess(override) or fault_of_typed(*split(override)):
         return [], [fault]
     if override.startswith("~"):
         return [override], []
@@ -127,7 +136,7 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     if len(parts := _parts(value)) > 1 and any(map(SWEEP.match, parts)):
         return [], [f"{key} = {value}: {NOT_BESIDE}"]
     if group == key and "/" not in key and not groups.is_group(group, folders):
-        return [f"++{key}={_quoted(value)}"], []
+        return [f"++{key}={_quoted(value, key in TEXTS)}"], []
     if value == "null" == groups.defaults().get(key):
         return [], []  # it is so already, and Hydra knows no choice of nothing
     faults = list(_missing_options(key, group, value, folders))
@@ -136,17 +145,42 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     return [f"{sign}{key}={value}"], faults
 
 
-def _quoted(value: str) -> str:
-    """A value for Hydra; of several, with commas between, each by itself."""
+def _excess(override: str) -> str | None:
+    """What an override has too much of to be read."""
+    key, _, value = override.partition("=")
+    at = f"{cut(key)} = {cut(value)}"
+    if len(override) > MOST_CHARACTERS:
+        return f"{at}: {len(override):,} characters, where at most {MOST_CHARACTERS:,} are read"
+    marks = list(_marks(value))
+    if max((depth for _, _, depth in marks), default=0) > MOST_LEVELS:
+        return f"{at}: brackets within brackets, more than {MOST_LEVELS} levels deep"
+    if sum(mark == "," for _, mark, _ in marks) >= MOST_ITEMS:
+        return f"{at}: more than {MOST_ITEMS:,} values; of numbers in order, write range(FIRST,END)"
+    return None
+
+
+def _quoted(value: str, text: bool) -> str:
+    """A value for Hydra; of several, with commas between, each by itself.
+
+    Args:
+        value: as typed.
+        text: whether the setting is text also where it looks like a number.
+    """
     parts = _parts(value)
     if len(parts) == 1:
-        return _quoted_part(value)
-    return ",".join(_quoted_part(part.strip()) for part in parts)
+        return _quoted_part(value, text)
+    return ",".join(_quoted_part(part.strip(), text) for part in parts)
 
 
 def _parts(value: str) -> list[str]:
     """`value` cut at the commas outside of quotes and brackets."""
-    cuts, depth, at = [-1], 0, 0
+    cuts = [at for at, mark, depth in _marks(value) if mark == "," and depth == 0]
+    return [value[a + 1 : b] for a, b in pairwise([-1, *cuts, len(value)])]
+
+
+def _marks(value: str) -> Iterator[tuple[int, str, int]]:
+    """Commas and brackets outside of quotes: their place, and how deep in brackets they are."""
+    depth, at = 0, 0
     while at < len(value):
         character = value[at]
         if character == "\\":
@@ -155,12 +189,12 @@ def _parts(value: str) -> list[str]:
             at = _closing(value, at)
         elif character in "([{":
             depth += 1
+            yield at, character, depth
         elif character in ")]}":
             depth = max(0, depth - 1)
-        elif character == "," and depth == 0:
-            cuts.append(at)
+        elif character == ",":
+            yield at, character, depth
         at += 1
-    return [value[a + 1 : b] for a, b in pairwise([*cuts, len(value)])]
 
 
 def _closing(value: str, at: int) -> int:
@@ -169,9 +203,11 @@ def _closing(value: str, at: int) -> int:
     return len(value) if found is None else found.end() - 1
 
 
-def _quoted_part(value: str) -> str:
+def _quoted_part(value: str, text: bool) -> str:
     if value.startswith("~/"):
         value = str(Path(value).expanduser())
+    if text and TYPED.fullmatch(value.strip()):
+        return f"'{value.strip()}'"
     if STRUCTURED.search(value) or ALPHABET.fullmatch(value):
         return value
     # Backslashes count only before a quote, and here that is the closing one.
@@ -202,14 +238,18 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     if value.startswith("{"):
         yield f"{key} = {value}: must be one of {', '.join(have)}; set a part with {key}.NAME=..."
         return
+    if re.fullmatch(rf"\s*(?:{SWEEPS})\s*\(.*\)\s*", value, re.DOTALL):
+        return
     listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     for name in (part.strip().strip("'\"") for part in listed.split(",")):
-        if not re.fullmatch(r"[\w\-/.]*", name) or _is_file(group, name, folders):
+        if re.fullmatch(r"[\w\-/.]*", name) and _is_file(group, name, folders):
             continue
         there_are = ", ".join(have) or "none yet"
-        yield f"{key} = {name}: no such option; {group} has {there_are}{hint(name, have)}"
+        yield f"{key} = {cut(name)}: no such option; {group} has {there_are}{hint(cut(name), have)}"
 
 
 def _is_file(group: str, name: str, folders: list[Path]) -> bool:
     file = f"{name.removesuffix('.yaml')}.yaml"
-    return bool(name) and any((folder / group / file).is_file() for folder in (CONF, *folders))
+    if not name or len(name) > LONGEST_NAME:
+        return False
+    return any((folder / group / file).is_file() for folder in (CONF, *folders))

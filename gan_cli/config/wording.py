@@ -13,7 +13,11 @@ LONGEST = 60  # characters of a value in a message
 
 def show(value: object) -> str:
     """`value` as one would type it: null, true, 0.5, [1,2], text; cut where it is long."""
-    text = _plain(value)
+    return cut(_plain(value))
+
+
+def cut(text: str) -> str:
+    """`text` no longer than a message should quote."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 

@@ -13,7 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config.overrides import CONF, explain, open_path, prepare
+from gan_cli.config.overrides import CONF, TEXTS, explain, open_path, prepare
 from gan_cli.errors import ConfigError
 
 
@@ -53,6 +53,8 @@ def refusal(*argv: str) -> str:
         ("seed=1,2,3", "++seed=1,2,3"),
         ("seed=choice(1,2)", "++seed=choice(1,2)"),
         ("seed=range(16)", "++seed=range(16)"),
+        ("data.root=2023,2024,x", "++data.root='2023','2024',x"),
+        ("data.root=choice(1,2)", "++data.root=choice(1,2)"),
         ("data.size=[28,32]", "++data.size=[28,32]"),
         ("prior.dim=${seed}", "++prior.dim=${seed}"),
         ("run.name='a, b'", "++run.name='a, b'"),
@@ -92,6 +94,20 @@ def test_values_are_forced_and_groups_are_not(typed: str, for_hydra: str) -> Non
         ("data.size=[28,32]", "data.size", [28, 32]),
         ("data.mean=1e-3", "data.mean", 1e-3),
         ("resume=null", "resume", None),
+        ("run.name=1", "run.name", "1"),
+        ("run.name=1e3", "run.name", "1e3"),
+        ("run.name=007", "run.name", "007"),
+        ("run.name= 1_000 ", "run.name", "1_000"),
+        ("run.name=true", "run.name", "true"),
+        ("run.name=-inf", "run.name", "-inf"),
+        ("run.name='7'", "run.name", "7"),
+        ("run.root=99", "run.root", "99"),
+        ("run.dir=7", "run.dir", "7"),
+        ("sweep.name=7", "sweep.name", "7"),
+        ("sweep.dir=.5", "sweep.dir", ".5"),
+        ("resume=7", "resume", "7"),
+        ("data.root=2024", "data.root", "2024"),
+        ("evaluation.inception=5", "evaluation.inception", "5"),
     ],
 )
 def test_values_survive_hydra(typed: str, key: str, value: object) -> None:
@@ -108,8 +124,8 @@ def test_values_survive_hydra(typed: str, key: str, value: object) -> None:
         (r"a\,b,ü,'it\'s'", ["a,b", "ü", "it's"]),
         ("[a,b],[c]", [["a", "b"], ["c"]]),
         ("choice(a,b)", ["a", "b"]),
-        ("range(1,3)", [1, 2]),
-        ("1,x", [1, "x"]),
+        ("range(1,3)", ["1", "2"]),
+        ("1,x", ["1", "x"]),
     ],
 )
 def test_each_of_several_values_takes_what_one_alone_takes(typed: str, values: list[Any]) -> None:
@@ -256,7 +272,31 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         (
             ["hydra/launcher=foo"],
-            "hydra/launcher = foo: no such option; hydra/launcher has basic, local, ray, slurm",
+            "hydra/launcher = foo: must be local, ray, slurm or basic",
+        ),
+        (["hydra/launcher=[null]"], "hydra/launcher = [null]: must be local, ray, slurm or basic"),
+        (["hydra.mode=x"], "hydra.mode = x: must be RUN or MULTIRUN"),
+        (["model=[[]]"], f"model = []: no such option; model has {MODELS}"),
+        (
+            ["prior=${oc.select:seed}"],
+            "prior = ${oc.select:seed}: no such option; prior has gaussian, uniform",
+        ),
+        (
+            ["prior.dim=" + "[" * 100 + "]" * 100],
+            f"prior.dim = {'[' * 57}...: brackets within brackets, more than 20 levels deep",
+        ),
+        (
+            ["optimizer.betas=[" + ",".join(["1"] * 1001) + "]"],
+            "optimizer.betas = [" + "1," * 28 + "...: more than 1,000 values; of numbers in order, "
+            "write range(FIRST,END)",
+        ),
+        (
+            ["run.name=" + "x" * 10_000],
+            f"run.name = {'x' * 57}...: 10,009 characters, where at most 10,000 are read",
+        ),
+        (
+            ["prior=" + "x" * 300],
+            f"prior = {'x' * 57}...: no such option; prior has gaussian, uniform",
         ),
         (
             ["--steps=5", "wgan", "model=x", "prior=y"],
@@ -311,3 +351,18 @@ def test_other_errors_are_not_explained(error: Exception) -> None:
 
 def test_conf_is_the_folder_of_the_config() -> None:
     assert yaml.safe_load((CONF / "train.yaml").read_text())["seed"] == 0
+
+
+def test_every_setting_that_is_text_takes_what_was_typed() -> None:
+    from gan_cli.config.kinds import fits
+    from gan_cli.config.schema import Evaluation, Run, Settings, Sweep
+
+    groups = {"run.": Run, "sweep.": Sweep, "evaluation.": Evaluation, "": Settings}
+    texts = {
+        f"{prefix}{name}"
+        for prefix, kind in groups.items()
+        for name, field in kind.model_fields.items()
+        if fits("x", field.annotation) and not fits(["x"], field.annotation)
+    }
+    numbers = {"max_time", "film", "evaluation.split", "evaluation.metrics"}
+    assert texts - numbers <= set(TEXTS)
