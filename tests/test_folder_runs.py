@@ -9,7 +9,7 @@ import pytest
 from composing import session_of
 from PIL import Image
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.reference import Real
 
 FOLDER = {"_target_": "gan_cli.data.folder.Folder", "size": 16, "workers": 1}
@@ -54,3 +54,15 @@ def test_folders_train_and_test_are_compared_as_mnist_s_parts_are(tmp_path: Path
     assert not Real(whole).has_test
     with pytest.raises(ConfigError, match="split = test: Folder has no part for testing"):
         Real(whole, split="test")
+
+
+def test_parts_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
+    images(tmp_path / "d" / "train", 4)
+    grey = images(tmp_path / "d" / "test", 4)
+    for path in grey.iterdir():
+        Image.open(path).convert("L").save(path)
+    real = Real({**FOLDER, "root": str(tmp_path / "d")})
+    real.part("train")
+    message = "d: the shape of its test samples, 1, 16, 16, and of its train samples, 3, 16, 16, d"
+    with pytest.raises(DataError, match=message):
+        real.part("test")

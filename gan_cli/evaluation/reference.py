@@ -83,7 +83,10 @@ class Real:
             split = WHOLE
         if split not in self._sets:
             node = {**self.node, "split": split} if self.comes_in_parts else self.node
-            self._sets[split] = build(node, "data", self.trust, outputs=list(self.outputs))
+            found: Dataset = build(node, "data", self.trust, outputs=list(self.outputs))
+            for other, known in self._sets.items():
+                _check_alike(split, found, other, known)
+            self._sets[split] = found
         return self._sets[split]
 
     def described(self) -> str:
@@ -139,3 +142,24 @@ class Real:
             collector.add(images, None if labels is None else labels.cpu())
             advance(len(some))
         return collector.features()
+
+
+def _check_alike(split: str, data: Dataset, other: str, known: Dataset) -> None:
+    """Refuse parts of one data set that cannot be compared, as parts of a folder may be.
+
+    Raises:
+        DataError: their shapes or classes differ.
+    """
+    for what, here, there in (
+        ("shape", list(data.spec.shape), list(known.spec.shape)),
+        ("classes", data.spec.class_names, known.spec.class_names),
+    ):
+        if here != there:
+            raise DataError(
+                f"{data.spec.name}: the {what} of its {split} samples, {_few(here)}, and of its "
+                f"{other} samples, {_few(there)}, differ; they have to be the same"
+            )
+
+
+def _few(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values[:10])) + (" ..." if len(values) > 10 else "")
