@@ -56,13 +56,13 @@ def console() -> Console:
 
 
 def clean_console(piped_width: int | None = None, **options: Any) -> Console:
-    """A rich console that shows all text as `clean` does.
+    """A rich console that shows all text as `clean` does, and no markup or emoji in it.
 
     Args:
         piped_width: columns where it is no terminal.
         options: of `rich.console.Console`.
     """
-    made = _clean_kind()(**options)
+    made = _clean_kind()(markup=False, emoji=False, **options)
     if piped_width is not None and not made.is_terminal:
         made.width = piped_width
     return made

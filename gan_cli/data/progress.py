@@ -34,7 +34,8 @@ def progress_bar(
     )
 
     done: ProgressColumn = DownloadColumn() if in_bytes else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), done, TimeRemainingColumn())
+    what = TextColumn("{task.description}", markup=False)  # it holds the names of folders
+    columns = (what, BarColumn(), done, TimeRemainingColumn())
     with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task(text, total=total)
         drawn = time.monotonic()

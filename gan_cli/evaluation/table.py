@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gan_cli.evaluation.choosing import DEAR
 from gan_cli.evaluation.measure import HIGHER, LOWER
 from gan_cli.evaluation.report import Report
 from gan_cli.evaluation.telling import number
 
-DIRECTIONS = {LOWER: "[green]lower[/]", HIGHER: "[green]higher[/]"}
+DIRECTIONS = {LOWER: "lower", HIGHER: "higher"}
 WEIGHTS = {"ema": "averaged weights", "raw": "raw weights"}
 
 
@@ -25,30 +25,30 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
         report: what.
         named: measures that were asked for by name: if they say nothing, the reason is told.
     """
-    title = f"[bold]{escape(report.run)}[/]"
+    title = Text.assemble((report.run, "bold"))
     if report.weights:
-        title += f" at step {report.step:,}, {WEIGHTS[report.weights]}"
+        title.append(f" at step {report.step:,}, {WEIGHTS[report.weights]}")
     if report.figures:
         console.print(_table(report, title))
         for line in told(report):
-            console.print(f"  {escape(line)}", style="dim", highlight=False)
+            console.print(f"  {line}", style="dim", highlight=False)
     else:
-        console.print(f"{title}: no figures", highlight=False)
+        console.print(title.append(": no figures"))
     for name, reason in report.failed.items():
-        text = f"  [bold red]{name} failed:[/] {escape(reason)}"
-        console.print(text, highlight=False, soft_wrap=True)
+        text = Text.assemble("  ", (f"{name} failed:", "bold red"), f" {reason}")
+        console.print(text, soft_wrap=True)
     for name in named:
         if name in report.unfit:
-            reason = escape(report.unfit[name])
-            text = f"  [yellow]{name} was not taken:[/] {reason}"
-            console.print(text, highlight=False, soft_wrap=True)
+            reason = report.unfit[name]
+            text = Text.assemble("  ", (f"{name} was not taken:", "yellow"), f" {reason}")
+            console.print(text, soft_wrap=True)
     dear = [name for name, reason in report.unfit.items() if reason == DEAR]
     if dear:
         text = f"  left out, as they take minutes: {', '.join(dear)} (--metrics {dear[0]})"
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
 
-def _table(report: Report, title: str) -> Table:
+def _table(report: Report, title: Text) -> Table:
     table = Table(title=title, title_justify="left", title_style="")
     table.add_column("figure", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -57,12 +57,12 @@ def _table(report: Report, title: str) -> Table:
     table.add_column("note", ratio=1)
     floors = any(figure.floor is not None for figure in report.figures)
     for figure in report.figures:
-        value = f"[bold]{number(figure.value)}[/]"
+        value = Text.assemble((number(figure.value), "bold"))
         if figure.error is not None:
-            value += f" ± {number(figure.error)}"
+            value.append(f" ± {number(figure.error)}")
         floor = "" if figure.floor is None else number(figure.floor)
-        better = DIRECTIONS.get(figure.better, "")
-        table.add_row(escape(figure.name), value, better, floor, escape(figure.note))
+        better = Text(DIRECTIONS.get(figure.better, ""), "green")
+        table.add_row(figure.name, value, better, floor, figure.note)
     if floors:
         table.caption = "floor: the same figure between real data and real data"
         table.caption_justify = "left"

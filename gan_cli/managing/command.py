@@ -7,8 +7,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gan_cli import duration
 from gan_cli.config.wording import show
@@ -59,7 +59,7 @@ def list_runs(options: argparse.Namespace) -> int:
     table = Table()
     for head in heads + extra:
         right = head in ("step", "best", "size", "age")
-        table.add_column(escape(head), justify="right" if right else "left", overflow="fold")
+        table.add_column(head, justify="right" if right else "left", overflow="fold")
     for one in found:
         table.add_row(*_line(one), *(", ".join(map(_shown, one.values(key))) for key in extra))
     screen().print(table)
@@ -76,19 +76,19 @@ def _warn(faults: Sequence[str]) -> None:
         log.warning(f"{len(faults) - MOST_FAULTS} more files cannot be read")
 
 
-def _line(one: Listed) -> list[str]:
+def _line(one: Listed) -> list[str | Text]:
     record = one.record
     best = record.status.get("best") or {}
     told = "" if best.get("value") is None else f"{best.get('figure')} {number(best['value'])}"
     steps = record.status.get("steps")
     return [
-        escape(str(record.folder.path)),
-        f"[{COLOURS.get(record.state, 'dim')}]{record.state}[/]{_saved(record)}",
+        str(record.folder.path),
+        Text.assemble((record.state, COLOURS.get(record.state, "dim")), _saved(record)),
         f"{record.step:,}" + (f"/{steps:,}" if isinstance(steps, int) else ""),
-        escape(told),
+        told,
         bytes_shown(one.size),
         duration.show(one.age),
-        escape(", ".join(one.tags)),
+        ", ".join(one.tags),
     ]
 
 
@@ -142,7 +142,7 @@ def _missing(value: Value) -> bool:
 
 
 def _shown(value: Value) -> str:
-    return number(value) if isinstance(value, float) else escape(str(value))
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def tag(options: argparse.Namespace) -> int:
@@ -170,14 +170,14 @@ def compare(options: argparse.Namespace) -> int:
     table = Table()
     table.add_column("")
     for record in (first, second):
-        table.add_column(escape(str(record.folder.path)), overflow="fold")
+        table.add_column(str(record.folder.path), overflow="fold")
     for found in differences(first.config, second.config):
-        table.add_row(escape(found.key), escape(show(found.old)), escape(show(found.new)))
+        table.add_row(found.key, show(found.old), show(found.new))
     table.add_section()
     table.add_row("state", first.state, second.state)
     table.add_row("step", f"{first.step:,}", f"{second.step:,}")
     for name in dict.fromkeys([*first.names(), *second.names()]):
-        table.add_row(escape(name), _last(first, name), _last(second, name))
+        table.add_row(name, _last(first, name), _last(second, name))
     screen().print(table)
     return DONE
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -52,10 +51,10 @@ def rendered(found: Findings, live: bool = False) -> RenderableType:
 def table(found: Findings) -> Table:
     """One line for each configuration."""
     better = "lower is better" if found.metric.better == LOWER else "higher is better"
-    title = f"[bold]{escape(found.metric.name)}[/], {better}; {found.at} values: {ENDS}"
+    title = Text.assemble((found.metric.name, "bold"), f", {better}; {found.at} values: {ENDS}")
     made = Table(title=title, title_justify="left", title_style="")
     for column in found.columns or ["configuration"]:
-        made.add_column(escape(column))
+        made.add_column(column)
     made.add_column("runs", no_wrap=True)
     made.add_column("step", justify="right", no_wrap=True)
     made.add_column(found.at, justify="right", no_wrap=True)
@@ -68,7 +67,7 @@ def table(found: Findings) -> Table:
         figures = [_figure(row, row.metric, found)]
         figures += [] if found.at == "best" else [_figure(row, row.best, found, best=True)]
         made.add_row(
-            *(escape(value) for value in settings),
+            *settings,
             states(row),
             f"{row.steps:,}",
             *figures,
@@ -78,18 +77,18 @@ def table(found: Findings) -> Table:
     return made
 
 
-def states(row: Row) -> str:
+def states(row: Row) -> Text:
     """How the runs of a configuration stand, in colours."""
-    parts = [f"[{COLOURS.get(state, 'dim')}]{n} {state}[/]" for state, n in row.states.items()]
-    return ", ".join(parts)
+    parts = [Text(f"{n} {state}", COLOURS.get(state, "dim")) for state, n in row.states.items()]
+    return Text(", ").join(parts)
 
 
-def _figure(row: Row, value: Interval | None, found: Findings, best: bool = False) -> str:
+def _figure(row: Row, value: Interval | None, found: Findings, best: bool = False) -> Text:
     if value is not None:
-        return spread(value) if best else f"[bold]{spread(value)}[/]"
+        return Text(spread(value), "" if best else "bold")
     so_far = [o.best if best else o.value(found.at) for o in row.outcomes]
     known = [v for v in so_far if v is not None]
-    return f"[dim]({number(sum(known) / len(known))})[/]" if known else ""
+    return Text(f"({number(sum(known) / len(known))})" if known else "", "dim")
 
 
 def spread(value: Interval) -> str:
@@ -99,7 +98,7 @@ def spread(value: Interval) -> str:
 
 def troubles(records: Sequence[Record]) -> Table:
     """Runs that neither finished nor go on, why, and where to read more."""
-    made = Table(title="[bold]Not finished[/]", title_justify="left", title_style="")
+    made = Table(title=Text("Not finished", "bold"), title_justify="left", title_style="")
     made.add_column("run", overflow="fold")
     made.add_column("state", no_wrap=True)
     made.add_column("step", justify="right", no_wrap=True)
@@ -107,10 +106,10 @@ def troubles(records: Sequence[Record]) -> Table:
     for record in records:
         colour = COLOURS.get(record.state, "dim")
         made.add_row(
-            escape(str(record.folder.path)),
-            f"[{colour}]{record.state}[/]",
+            str(record.folder.path),
+            Text(record.state, colour),
             f"{record.step:,}",
-            escape(f"{why(record)} ({record.folder.log})"),
+            f"{why(record)} ({record.folder.log})",
         )
     return made
 

@@ -184,7 +184,7 @@ def show(jobs: Sequence[Job], index: Index) -> None:
     from rich.text import Text
 
     out = clean_console(10 * WIDTH)  # a job stays on its line
-    out.print(f"{index.folder}: {len(jobs)} jobs", soft_wrap=True, markup=False, highlight=False)
+    out.print(f"{index.folder}: {len(jobs)} jobs", soft_wrap=True, highlight=False)
     table = Table(box=None)
     for name in ("job", "state", "overrides"):
         table.add_column(name)

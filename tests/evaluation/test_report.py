@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from painting import subject
-from rich.console import Console
 
+from gan_cli.console import clean_console
 from gan_cli.errors import CheckpointError, ConfigError, DataError
 from gan_cli.evaluation import table
 from gan_cli.evaluation.best import Best, judged_by
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
 
 
 def shown(report: Report, named: tuple[str, ...] = ()) -> str:
-    console = Console(file=io.StringIO(), width=100)
+    console = clean_console(file=io.StringIO(), width=100)
     table.show(console, report, named)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from browsing import browser, visit
-from rich.console import Console
 from studying import LINE, Study
 
 from gan_cli.config.composing import settings_of
 from gan_cli.config.reading import to_yaml
+from gan_cli.console import clean_console
 from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, preset
@@ -74,7 +74,7 @@ def test_the_best_is_the_lowest_or_the_highest(base: Plan) -> None:
 
 
 def test_the_table_shows_the_best_first(base: Plan) -> None:
-    screen = Console(width=140)
+    screen = clean_console(width=140)
     with screen.capture() as shown:
         screen.print(table(ranked(FOUND, base), base))
     lines = shown.get().splitlines()
