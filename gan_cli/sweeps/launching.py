@@ -21,7 +21,7 @@ from gan_cli.sweeps.board import board_for, failures
 from gan_cli.sweeps.course import GRACE, Course
 from gan_cli.sweeps.index import Entry, Index, locked
 from gan_cli.sweeps.naming import sweep_name, telling
-from gan_cli.sweeps.planning import Job, enter, once, plan, standing
+from gan_cli.sweeps.planning import Job, enter, once, parted, plan, standing
 from gan_cli.sweeps.slots import Slots
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def run(request: Request, means: Means) -> None:
         index.write(RUNNING, command=typed(line), keys=request.swept)
         done = f", {len(jobs) - len(due)} of them done before" if len(due) < len(jobs) else ""
         log.info(f"{place}: {len(jobs)} jobs{done}")
+        if rounded := parted(due):
+            log.warning(rounded)
         if due:
             slots = means.slots(due)
             log.info(f"{slots.count} at once; {watching(place)}")

@@ -149,6 +149,23 @@ def enter(jobs: Sequence[Job], index: Index, retry_failed: bool) -> list[Job]:
     return due
 
 
+def parted(jobs: Sequence[Job]) -> str:
+    """What to say of jobs that were trained together and now resume each by itself."""
+    count = 0
+    for job in jobs:
+        try:
+            status = RunFolder(job.run).read_status()
+        except CheckpointError:  # the run itself will complain
+            continue
+        count += bool(status.get("together") and status["step"])
+    if not count:
+        return ""
+    return (
+        f"{count} jobs were trained together and resume each by itself: equal up to rounding, not "
+        "bit for bit"
+    )
+
+
 def standing(job: Job, entry: Entry) -> str:
     """How the job stands: as its run folder says, where that tells."""
     if job.settings.resume is not None:  # the folder tells of the time before

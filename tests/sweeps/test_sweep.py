@@ -145,6 +145,21 @@ def test_a_job_that_is_asked_for_twice_is_run_once(
     assert "2 of 2 jobs finished" in said
 
 
+def test_that_seeds_trained_together_resume_apart_is_said(
+    sweep: Sweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RunFailedError):
+        sweep.run("fail", "fail")
+    assert "rounding" not in capfd.readouterr().err
+    first, second = runs(sweep)
+    first.write_status("interrupted", 10, together=[0, 1])
+    second.write_status("interrupted", 0, together=[0, 1])
+    with pytest.raises(RunFailedError):
+        sweep.run("fail", "fail")
+    said = capfd.readouterr().err
+    assert "1 jobs were trained together and resume each by itself: equal up to rounding" in said
+
+
 def test_a_dry_run_lists_the_jobs(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     sweep.run("finish")
     sweep.run("finish", "fail", dry_run=True)
