@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -108,7 +109,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what killed writers left in `folder`; only for who is its only writer."""
+def remove_leftovers(folder: Path, older_than: float | None = None) -> None:
+    """Delete what killed writers left in `folder`.
+
+    Args:
+        folder: may be missing.
+        older_than: seconds since the last change of what is deleted, where there may be other
+            writers; None for who is the only one.
+    """
     for aside in folder.glob(".*.tmp"):
-        aside.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the writer was alive
+            if older_than is None or time.time() - aside.lstat().st_mtime > older_than:
+                aside.unlink()

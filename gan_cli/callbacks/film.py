@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.exits import one_line
 from gan_cli.imaging import write_gif
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,13 @@ class Film(Callback):
         places = np.linspace(0, len(paths) - 1, min(FRAMES, len(paths))).round().astype(int)
         frames = []
         for place in dict.fromkeys(places.tolist()):
-            with Image.open(paths[place]) as picture:
-                frames.append(np.array(picture.convert("RGB")))
+            try:
+                with Image.open(paths[place]) as picture:
+                    frames.append(np.array(picture.convert("RGB")))
+            except Exception as cause:  # damaged bytes can fail in any way
+                log.warning(f"{paths[place]}: left out of the animation: {one_line(cause)}")
+        if len(frames) < FEWEST:
+            return
         same = [frame for frame in frames if frame.shape == frames[-1].shape]
         write_gif(film, same + [same[-1]] * LAST, SECONDS)
         log.info(f"{film}: a film of {len(same)} pictures")

@@ -59,6 +59,10 @@ class Best:
         self.misses += 1
         return False
 
+    def forget(self) -> None:
+        """The next finite value is the best again."""
+        self.value, self.step, self.misses = None, 0, 0
+
     def _beats(self, value: float) -> bool:
         if self.value is None:
             return True

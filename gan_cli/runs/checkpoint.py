@@ -86,14 +86,63 @@ def save(
         if best:
             atomic.link(last, folder / BEST, CheckpointError)
         if keep_step:
-            atomic.link(last, folder / f"step_{step:08d}.pt", CheckpointError)
-            # Later steps are another future of this run, from before it was set back: not counted.
-            old = [path for path in _kept(folder) if _step(path) <= step][: -keep or None]
-            for path in old:
-                path.unlink(missing_ok=True)
+            _keep(folder, step, keep)
     except OSError as cause:
         raise atomic.cannot_write(folder, cause, CheckpointError) from cause
     return last
+
+
+def _keep(folder: Path, step: int, keep: int) -> None:
+    """Link `last.pt` as that of a step to keep, and drop the older ones."""
+    atomic.link(folder / LAST, _of_step(folder, step), CheckpointError)
+    # Later steps are another future of this run, from before it was set back: not counted.
+    old = [path for path in _kept(folder) if _step(path) <= step][: -keep or None]
+    for path in old:
+        path.unlink(missing_ok=True)
+
+
+def mend_links(folder: Path, step: int, every: int, keep: int, best: int | None) -> bool:
+    """Make the links what a run's state says, where a kill or a full disk came before one of them.
+
+    The caller holds the run's lock.
+
+    Args:
+        folder: the run's checkpoints folder.
+        step: that the run goes on from.
+        every: steps between those that are kept.
+        keep: how many kept checkpoints stay.
+        best: the step whose checkpoint is the best one; None where none is yet.
+
+    Returns:
+        Whether there is a checkpoint of the best step.
+
+    Raises:
+        CheckpointError: the disk is full or read-only.
+    """
+    try:
+        if step and step % every == 0 and _is_of(folder / LAST, step):
+            _keep(folder, step, keep)
+        if best is None or _is_of(folder / BEST, best):
+            return True
+        for path in (folder / LAST, _of_step(folder, best)):
+            if _is_of(path, best):
+                atomic.link(path, folder / BEST, CheckpointError)
+                return True
+    except OSError as cause:
+        raise atomic.cannot_write(folder, cause, CheckpointError) from cause
+    return False
+
+
+def _of_step(folder: Path, step: int) -> Path:
+    return folder / f"step_{step:08d}.pt"
+
+
+def _is_of(path: Path, step: int) -> bool:
+    """Whether this is a whole checkpoint of that step."""
+    try:
+        return _load(path)["step"] == step
+    except CheckpointError:
+        return False
 
 
 def _write(state: State, file: Any) -> None:

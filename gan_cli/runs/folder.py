@@ -21,6 +21,7 @@ from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import finding
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+WRITING = 60.0  # seconds that one file takes to write at most
 KILLED = "killed"  # read where a run says that it runs and nobody is in its folder
 UNKNOWN = "unknown"  # read where there is no status.json
 STATES = (RUNNING, FINISHED, INTERRUPTED, FAILED, KILLED, UNKNOWN)
@@ -151,6 +152,8 @@ class RunFolder:
     def refuse_links(self) -> None:
         """Check that writing into the folder does not lead out of it.
 
+        What killed writers left there is removed.
+
         Raises:
             CheckpointError: a file or folder of the run is a link.
         """
@@ -187,7 +190,19 @@ class RunFolder:
         except OSError as cause:
             raise atomic.cannot_write(self._lock, cause) from cause
         with held:
+            self._remove_leftovers()
             yield
+
+    def _remove_leftovers(self) -> None:
+        """Delete the half-written files of killed writers."""
+        try:
+            for folder in (self.path, self.checkpoints):
+                atomic.remove_leftovers(folder)
+            # Commands that draw and evaluate write here without the lock.
+            for folder in (self.samples, self.evaluations):
+                atomic.remove_leftovers(folder, older_than=WRITING)
+        except OSError as cause:
+            raise atomic.cannot_write(self.path, cause) from cause
 
     def _by_whom(self) -> str:
         try:

@@ -168,7 +168,8 @@ class Watch:
         assert self.run is not None, "a run that goes on has a folder"
         assert self.evaluated is not None, "and has been evaluated"
         found = read_pictures(self.run, self.evaluated, self._weights())
-        return Verdict(self._figures, {f"metrics/{name}": image for name, image in found.items()})
+        pictures = {f"metrics/{name}": image for name, image in found.items()}
+        return Verdict(self._figures, pictures, give_up=self.exhausted())
 
     def exhausted(self) -> str:
         """Why training shall not go on, or nothing."""

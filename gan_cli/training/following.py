@@ -50,8 +50,9 @@ class SharedJudge:
         return verdict or Verdict({}, {}, *decided)
 
     def again(self) -> Verdict:
-        """What the last evaluation found; on the first rank."""
-        return self._judge.again() if self._judge is not None else Verdict({}, {})
+        """What the last evaluation found; the other ranks get what decides the course."""
+        verdict = Verdict({}, {}) if self._judge is None else self._judge.again()
+        return verdict._replace(give_up=self.ranks.share(lambda: verdict.give_up))
 
 
 def shared_judge(session: Session, judge: Judge | None) -> Judge | None:

@@ -137,49 +137,54 @@ class Loop:
         trainer, plan = self.trainer, self.plan
         begun = self._saved_at = self._mark()
         self.callbacks.start(trainer.step)
-        if trainer.step == 0:
-            self._show()
-        give_up = self._catch_up()
-        while trainer.step < plan.total and not give_up:
-            step = trainer.step + 1
-            due = step % plan.log_every == 0
-            yield due or step == plan.total
+        give_up, improved = self._catch_up()
+        advanced, late, stale = False, False, False
+        while True:
+            step = trainer.step
+            on_grid = step > 0 and step % plan.save_every == 0
+            number, late, stale = self._ranks.agree(self._stop.signal or 0, late, stale)
+            if number and (step < plan.total or self._owes(step)):
+                self._save(on_grid)
+                return Outcome("interrupted", f"stopped by {signal.Signals(number).name}", step)
+            over = give_up or ("all steps done" if step >= plan.total else "")
+            over = over or ("stopped by max_time" if late else "")
+            if over:
+                self._look()
+            # After all else, so that of a step with a checkpoint nothing is missing.
+            if over or improved or (advanced and on_grid):
+                self._save(on_grid)
+            elif stale:
+                with trainer.window.unchanged():
+                    self._save(keep=False)
+            if over:
+                return Outcome("finished", over, step)
+            due = (step + 1) % plan.log_every == 0
+            yield due or step + 1 == plan.total
+            step, advanced, improved = step + 1, True, False
             self.callbacks.stepped(step)
             if due:
                 self._log(ends_window=True)
             if step % plan.sample_every == 0:
                 self._show()
             if plan.evaluate_every and step % plan.evaluate_every == 0:
-                give_up = self._evaluate()
-            if step % plan.save_every == 0:
-                self._save(keep=True)
+                give_up, improved = self._evaluate()
             late = has_passed(plan.max_seconds, begun)
             stale = has_passed(plan.save_seconds, self._saved_at)
-            number, late, stale = self._ranks.agree(self._stop.signal or 0, late, stale)
-            if number and step < plan.total:
-                self._save(keep=False)
-                return Outcome("interrupted", f"stopped by {signal.Signals(number).name}", step)
-            if late and step < plan.total:
-                self._finish()
-                return Outcome("finished", "stopped by max_time", step)
-            if stale and step < plan.total:
-                with trainer.window.unchanged():
-                    self._save(keep=False)
-        self._finish()
-        return Outcome("finished", give_up or "all steps done", trainer.step)
 
-    def _finish(self) -> None:
-        """What the last step leaves behind, where its turn had not come anyway.
+    def _look(self) -> None:
+        """Log and draw at the last step, unless that was done in its turn or by an earlier start.
 
-        The last point of the curves is only a look: the window goes on filling if the run is
-        resumed, and the point is replaced.
+        This last point of the curves ends no window: a run that is resumed with more steps goes on
+        filling it, and replaces the point.
         """
         step = self.trainer.step
-        if step % self.plan.log_every and step > self._read_step:
+        if step <= self._last_point:
+            return
+        if step % self.plan.log_every:
+            self.trainer.looked = step
             self._log(ends_window=False)
         if step % self.plan.sample_every:
             self._show()
-        self._save(keep=False)
 
     def _mark(self) -> float:
         self._read_at = time.monotonic()
@@ -192,11 +197,11 @@ class Loop:
         scalars = trainer.read()  # waits for the device, so the clock is read afterwards
         before, step, drawn = self._read_at, self._read_step, self._read_drawn
         seconds = max(self._mark() - before, 1e-9)
-        steps, images = trainer.step - step, (trainer.drawn - drawn) * self.plan.batch_size
-        speed = {
-            "speed/images_per_second": images / seconds,
-            "speed/seconds_per_step": seconds / max(steps, 1),
-        }
+        speed = {}
+        if steps := trainer.step - step:
+            images = (trainer.drawn - drawn) * self.plan.batch_size
+            speed["speed/images_per_second"] = images / seconds
+            speed["speed/seconds_per_step"] = seconds / steps
         outputs = dict(trainer.window.outputs)
         if ends_window:  # before anyone is told, so that a callback's failure loses no point
             trainer.clear()
@@ -208,31 +213,43 @@ class Loop:
             pictures = self.callbacks.attempt("pictures", lambda: self._draw(step), none)
             self.callbacks.drawn(step, pictures)
 
-    def _evaluate(self) -> str:
-        """Why training shall end here, or nothing."""
+    def _evaluate(self) -> tuple[str, bool]:
+        """Why training shall end here, or nothing; and whether this is the best step so far."""
         assert self._judge is not None, "a plan with evaluations comes with a judge"
         with self._off_the_clock():
             try:
                 verdict = self._judge(self.trainer.step, self._pause)
             except Stopped:
-                return ""  # what was asked is looked at in its turn
+                return "", False  # what was asked is looked at in its turn
             self._tell(verdict)
-        if verdict.improved:
-            self._save(keep=False)
-        return verdict.give_up
+        return verdict.give_up, verdict.improved
 
-    def _catch_up(self) -> str:
-        """What an earlier start did not come to, or whose point is no longer in the curves."""
-        step, every = self.trainer.step, self.plan.evaluate_every
-        if step > self._last_point and step and step % self.plan.sample_every == 0:
+    def _owes(self, step: int) -> bool:
+        """Whether `step` is to be evaluated and was not."""
+        every = self.plan.evaluate_every
+        return bool(
+            self._judge is not None
+            and every
+            and step % every == 0
+            and self._judge.evaluated != step
+        )
+
+    def _catch_up(self) -> tuple[str, bool]:
+        """What belongs to the step begun at: of a new run all of it, of a resumed one what is gone.
+
+        An earlier start may not have come to it, or its point may no longer be in the curves.
+        """
+        step, plan = self.trainer.step, self.plan
+        if step % plan.sample_every == 0 and (step == 0 or step > self._last_point):
             self._show()
-        if self._judge is None or not every or step % every:
-            return ""
-        if self._judge.evaluated != step:
+        if self._owes(step):
             return self._evaluate()
-        if step > self._last_point:
-            self._tell(self._judge.again())
-        return ""
+        if self._judge is None or self._judge.evaluated is None:
+            return "", False
+        verdict = self._judge.again()
+        if step > self._last_point and step == self._judge.evaluated:
+            self._tell(verdict)
+        return verdict.give_up, False
 
     def _tell(self, verdict: Verdict) -> None:
         self.callbacks.evaluated(self.trainer.step, verdict.figures, verdict.pictures)

@@ -16,7 +16,9 @@ from gan_cli.config.overrides import Command
 from gan_cli.config.reading import from_yaml, to_yaml
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.evaluation.best import Best
 from gan_cli.exits import one_line
+from gan_cli.formatting import assignment
 from gan_cli.runs import checkpoint, finding, folder, resume
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
@@ -32,7 +34,18 @@ class Past:
 
     run: RunFolder
     state: Mapping[str, Any] | None  # its newest whole checkpoint; None where it had saved none
-    last_point: int  # of its curves, that stays; -1 for none
+    log_every: int  # of its curves
+
+    def last_point(self, over: bool) -> int:
+        """The last point of its curves that stays, where it is `over` or goes on; -1 for none."""
+        if self.state is None:
+            return -1
+        done, looked = self.state["step"], self.state.get("looked")
+        if done % self.log_every == 0:
+            return done
+        # A look at the half-filled window is replaced by the point of the whole one. Older
+        # programs did not say whether there was one.
+        return done - 1 if looked is None or (looked and not over) else done
 
 
 def earlier_run(settings: Settings, line: Command) -> RunFolder | None:
@@ -68,8 +81,13 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
     else:
         state, text = None, run.read_config()
         warning = f"{run.path}: no state was saved, so training starts from step 0"
-        if text is None:
-            raise CheckpointError(f"{run.path}: holds neither a checkpoint nor a config.yaml")
+        if text is None and settings.resume is not None:
+            raise CheckpointError(
+                f"{run.path}: holds neither a checkpoint nor a config.yaml, so that nothing says "
+                f"what it was; start it again with its settings and "
+                f"{assignment('run.dir', run.path)}"
+            )
+        text = to_yaml(settings) if text is None else text
     if warning:
         log.warning(warning)
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
@@ -83,9 +101,23 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
     for difference in found:
         if not difference.safe:
             log.warning("going on with %s", difference)
-    last_point = done if done % saved["log_every"] == 0 else done - 1
-    past = Past(run, state, -1 if state is None else last_point)
-    return from_yaml(yaml.safe_dump(now)), past
+    past = Past(run, state, saved["log_every"])
+    return from_yaml(yaml.safe_dump(now, sort_keys=False)), past
+
+
+def mend_links(session: Session, past: Past, best: Best | None) -> None:
+    """Make the links of the run's checkpoints what its state says, which a kill may have kept from.
+
+    A best step whose checkpoint is nowhere is forgotten.
+    """
+    if past.state is None:
+        return
+    chosen, step = session.settings.checkpoint, session.trainer.step
+    wanted = None if best is None or best.value is None else best.step
+    there = checkpoint.mend_links(past.run.checkpoints, step, chosen.every, chosen.keep, wanted)
+    if not there and best is not None:
+        log.warning(f"the checkpoint of the best step, {best}, is gone; the next best is kept")
+        best.forget()
 
 
 def _saved(text: str, run: RunFolder) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from gan_cli.training.ending import close, lost, recorded
 from gan_cli.training.evaluating import Watch, watch_of
 from gan_cli.training.following import follow, shared_judge
 from gan_cli.training.loop import Judge, Loop, Plan
-from gan_cli.training.past import Past, earlier_run, pick_up, restore
+from gan_cli.training.past import Past, earlier_run, mend_links, pick_up, restore
 from gan_cli.training.pictures import Draw
 from gan_cli.training.session import Session, assemble
 from gan_cli.training.telling import begin_text, comparable, show
@@ -122,22 +122,24 @@ def at_home(settings: Settings) -> Settings:
 
 def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | None) -> int:
     """Train in the run's folder, which is locked; the exit status."""
-    ranks = session.ranks
+    ranks, last_point = session.ranks, None
     setup_logging(run.log if ranks.first else None, ranks.first)
     try:
         if past is not None:
             ranks.each(lambda: restore(session, past))
-            if over := ranks.share(lambda: already_over(session, run, past, watch)):
-                log.info(over)
+            over, complete = ranks.share(lambda: standing(session, run, past, watch))
+            if complete:
+                log.info(complete)
                 return DONE
+            last_point = past.last_point(over)
+            ranks.lead(lambda: mend_links(session, past, watch.best if watch else None))
         ranks.require_equal([*session.model.state_dict().values()])
         judge = shared_judge(session, watch)
-        last_point = past.last_point if past else None
         if not ranks.first:
             return follow(session, plan_of(session), judge, last_point)
         ranks.on_loss(lambda why: lost(run, session, why))
-        if past is not None:
-            trim(run.metrics, past.last_point)
+        if past is not None and last_point is not None:
+            trim(run.metrics, last_point)
             run.write_config(to_yaml(session.settings))
         stop = StopRequest(ranks.echo, say_at_once)
         begun = pieces(session, run, watch, stop, progress_of(session), judge, last_point)
@@ -225,16 +227,23 @@ def pieces(
     return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
 
 
-def already_over(session: Session, run: RunFolder, past: Past, watch: Watch | None) -> str:
-    """Why a run that is gone on with has no step left to do; empty where it has."""
-    total = session.total
-    if session.trainer.step >= total:
-        return f"{run.path} has done its {total:,} steps; steps={2 * total} would go on"
+def standing(session: Session, run: RunFolder, past: Past, watch: Watch | None) -> tuple[bool, str]:
+    """Whether a run that is gone on with has no step left; and why nothing else is missing.
+
+    A run that was killed between its last step and its end has something to do yet.
+    """
+    total, step = session.total, session.trainer.step
+    status = run.read_status()
+    finished = (status["status"], status["step"]) == (runs.FINISHED, step)
+    done = step >= total
+    if done and finished:
+        return True, f"{run.path} has done its {total:,} steps; steps={2 * total} would go on"
     if watch is not None:
         watch.prepare((past.state or {}).get("evaluation"))
         if reason := watch.exhausted():
-            return f"{run.path} {reason}; evaluation.patience=null would go on"
-    return ""
+            complete = f"{run.path} {reason}; evaluation.patience=null would go on"
+            return True, complete if finished else ""
+    return done, ""
 
 
 def plan_of(session: Session) -> Plan:

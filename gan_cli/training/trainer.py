@@ -56,6 +56,7 @@ class Trainer:
     ) -> None:
         self.model, self.players, self.average = model, players, average
         self.step = 0  # completed steps
+        self.looked = -1  # the last step at which the curves got a point of a half-filled window
         self.whole = True  # false while a step is under way, or after one that broke off
         self.window = Window()
         model.use_optimizers({name: player.optimizer for name, player in players.items()})
@@ -190,6 +191,7 @@ class Trainer:
             "averages": self.average.state_dict(),
             "optimizers": {n: p.optimizer.state_dict() for n, p in self.players.items()},
             "window": self.window.state_dict(),
+            "looked": self.looked == self.step,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -203,6 +205,7 @@ class Trainer:
         for name, player in self.players.items():
             player.load_state(state["optimizers"][name])
         self.window.load_state_dict(state["window"], self.model.device)
+        self.looked = self.step if state.get("looked") else -1
 
 
 def are_finite(tensors: Iterable[Tensor]) -> bool:

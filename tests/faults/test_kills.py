@@ -1,0 +1,54 @@
+"""A run that is killed at any moment and resumed leaves what one leaves that was left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KILLS = Path(__file__).parent / "kills.py"
+# The last step has a checkpoint, but no point of the curves in its turn; so has the one before.
+OFF_THE_CURVES = ("steps=6", "log_every=4", "sample_every=3", "checkpoint.every=3")
+OFF_THE_CURVES += ("checkpoint.keep=1", "evaluation.every=3")
+# The last step's pictures come out of turn, and no step has a checkpoint and an evaluation.
+OFF_THE_PICTURES = ("steps=6", "log_every=2", "sample_every=4", "checkpoint.every=3")
+OFF_THE_PICTURES += ("checkpoint.keep=2", "evaluation.every=4")
+
+
+def killed(folder: Path, *arguments: str) -> None:
+    """Kill, resume and compare; fails with the differences."""
+    process = subprocess.run(
+        [sys.executable, str(KILLS), *arguments[:-1], str(folder), *arguments[-1].split()],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert " 0 wrong" in process.stdout
+
+
+def test_a_run_killed_at_its_most_delicate_moments_is_resumed_exactly(tmp_path: Path) -> None:
+    moments = (
+        "os.rename run/config.yaml",  # the status is there already
+        "rest run/metrics.jsonl",  # within a line
+        "os.link run/checkpoints/.best.pt",  # the state says that it is the best
+        "os.rename run/checkpoints/step_00000006.pt",
+        "os.rename run/status.json",  # all but called finished
+    )
+    before = [word for moment in moments for word in ("--before", moment)]
+    killed(tmp_path, *before, " ".join(OFF_THE_CURVES))
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_any_of_its_file_operations_is_resumed_exactly(tmp_path: Path) -> None:
+    killed(tmp_path, " ".join(OFF_THE_CURVES))
+
+
+@pytest.mark.slow
+def test_so_is_one_whose_last_pictures_come_out_of_turn(tmp_path: Path) -> None:
+    killed(tmp_path, "--every", "2", " ".join(OFF_THE_PICTURES))

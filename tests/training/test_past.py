@@ -1,0 +1,159 @@
+"""What a run that did not end as it should have is given when it is resumed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from gan_cli.config.composing import composed
+from gan_cli.config.overrides import prepare
+from gan_cli.errors import CheckpointError
+from gan_cli.exits import DONE, INTERRUPTED
+from gan_cli.runs import checkpoint
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training import evaluating
+from gan_cli.training.run import settings_of, train_settings
+
+SMALL = ["model=gan", "data=ring", "data.points=64", "network.width=8", "network.depth=1"]
+SMALL += ["prior.dim=2", "batch_size=8", "runtime.device=cpu", "runtime.threads=1", "log_every=4"]
+SMALL += ["sample_every=3", "checkpoint.every=3", "film=false"]
+EVALUATED = ["evaluation.every=3", "evaluation.samples=64", "evaluation.metrics=[points]"]
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def train(*arguments: str) -> int:
+    """`gan-train` with these arguments."""
+    line = prepare(list(arguments))
+    return train_settings(settings_of(composed(line), line), line)
+
+
+def finished(*more: str) -> RunFolder:
+    """A run of 6 steps."""
+    assert train(*SMALL, "run.dir=run", "steps=6", *more) == DONE
+    return RunFolder("run")
+
+
+def steps(folder: Path) -> dict[str, int]:
+    return {path.stem: checkpoint.load(path)["step"] for path in folder.glob("*.pt")}
+
+
+def test_a_run_killed_after_its_last_checkpoint_is_completed(caplog) -> None:
+    run = finished("film=auto")
+    (run.samples / "points.gif").unlink()
+    run.write_status("running", 6)
+    assert train("resume=run") == DONE
+    assert run.read_status()["status"] == "finished"
+    assert (run.samples / "points.gif").is_file()
+    lines = run.metrics.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [4, 6]
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert train("resume=run") == DONE
+    assert "run has done its 6 steps" in caplog.text
+
+
+def test_a_run_whose_patience_was_at_its_end_is_completed() -> None:
+    run = finished(*EVALUATED, "evaluation.patience=1", "optimizer.lr=1e-30", "ema.decay=0")
+    assert (run.read_status()["status"], run.read_status()["step"]) == ("finished", 6)
+    run.write_status("running", 6)
+    assert train("resume=run", "steps=99") == DONE
+    assert (run.read_status()["status"], run.read_status()["step"]) == ("finished", 6)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG\r\n\x1a\n", b"half"])
+def test_a_damaged_picture_does_not_make_a_complete_run_fail(damage: bytes, caplog) -> None:
+    run = finished("film=auto", "sample_every=2")
+    (run.samples / "points-00000002.png").write_bytes(damage)
+    run.write_status("running", 6)
+    assert train("resume=run") == DONE
+    assert run.read_status()["status"] == "finished"
+    assert "points-00000002.png: left out of the animation" in caplog.text
+    assert (run.samples / "points.gif").is_file()
+
+
+def test_lost_links_are_made_again() -> None:
+    run = finished(*EVALUATED)
+    best = run.read_status()["best"]["step"]
+    expected = steps(run.checkpoints)
+    assert expected == {"last": 6, "step_00000003": 3, "step_00000006": 6, "best": best}
+    (run.checkpoints / "best.pt").unlink()
+    (run.checkpoints / "step_00000006.pt").unlink()
+    run.write_status("running", 6)
+    assert train("resume=run", "steps=8") == DONE
+    assert steps(run.checkpoints) == {**expected, "last": 8}
+
+
+def test_an_old_best_link_is_made_that_of_the_state() -> None:
+    run = finished(*EVALUATED)
+    best = run.read_status()["best"]["step"]
+    other = run.checkpoints / f"step_{9 - best:08d}.pt"
+    (run.checkpoints / "best.pt").unlink()
+    shutil.copy(other, run.checkpoints / "best.pt")
+    assert train("resume=run", "steps=7") == DONE
+    assert steps(run.checkpoints)["best"] == best
+
+
+def test_a_best_step_without_a_checkpoint_is_forgotten(caplog) -> None:
+    run = finished(*EVALUATED, "checkpoint.keep=1")
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    state["evaluation"]["best"] |= {"step": 5, "value": -1.0}
+    checkpoint.save(run.checkpoints, state, 6, keep_step=False, keep=0)
+    assert train("resume=run", "steps=9") == DONE
+    assert "the checkpoint of the best step" in caplog.text
+    assert steps(run.checkpoints)["best"] == run.read_status()["best"]["step"] == 9
+
+
+def test_a_run_killed_before_it_kept_its_settings_begins_anew() -> None:
+    run = finished()
+    points = run.metrics.read_text().count("\n")
+    shutil.rmtree(run.checkpoints)
+    run.config.unlink()
+    with pytest.raises(CheckpointError, match=r"start it again with its settings and run\.dir=run"):
+        train("resume=run")
+    assert finished().read_config()
+    assert run.metrics.read_text().count("\n") == points
+
+
+def test_what_killed_writers_left_is_removed_at_the_next_start() -> None:
+    run = finished()
+    left = [run.path / ".status.json.ab.tmp", run.checkpoints / ".last.pt.ab.tmp"]
+    left += [run.samples / ".grid.png.ab.tmp", run.evaluations / ".step_1.json.ab.tmp"]
+    run.evaluations.mkdir(exist_ok=True)
+    an_hour_ago = time.time() - 3600
+    for path in left:
+        path.touch()
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    being_drawn = run.samples / ".now.png.ab.tmp"
+    being_drawn.touch()
+    assert train("resume=run", "steps=7") == DONE
+    assert [path for path in left if path.exists()] == []
+    assert being_drawn.exists()
+
+
+def test_a_run_stopped_during_its_last_evaluation_is_not_finished(monkeypatch) -> None:
+    def stopped(subject, choice):
+        if subject.step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            subject.truth.pause()
+        return judge(subject, choice)
+
+    judge = evaluating.judge
+    monkeypatch.setattr(evaluating, "judge", stopped)
+    assert train(*SMALL, *EVALUATED, "run.dir=run", "steps=6") == INTERRUPTED
+    run = RunFolder("run")
+    assert run.read_status()["status"] == "interrupted"
+    monkeypatch.setattr(evaluating, "judge", judge)
+    assert train("resume=run") == DONE
+    assert run.read_status()["status"] == "finished"
+    assert (run.evaluations / "step_00000006.json").is_file()
