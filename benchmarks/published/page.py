@@ -22,8 +22,9 @@ with an expectation of its own. `python -m benchmarks.published TABLE --form cpu
 one row of it: every seed by the `gan-train` command shown, then `gan-eval`. All runs, with their
 commands, dates and hardware, are in `benchmarks/results/published/`.
 
-The protocols of tables 1 to 4 were compared with the authors' code, and what differs is said.
-The published figures are quoted; they could not all be checked again in the papers' own text.
+Each table says where its published figures were read. The protocols were compared with the authors'
+code (tables 1 to 4, and the log of 6) or with the paper (5), and all that was found to differ is
+listed.
 
 Ours are means over runs, ± the standard deviation of a run, and in brackets the standard error of
 the mean; *published* says which of the two it gives. A dash is a figure that is not there. A row
@@ -139,8 +140,10 @@ def _made(content: Json) -> Iterator[str]:
     dates = sorted({run["date"] for run in runs})
     where = "; ".join(sorted({run["hardware"] for run in runs}))
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    minutes = sum(sum(run["seconds"].values()) for run in runs) / 60
-    yield f"Run on {when}, {where}; {minutes:.0f} minutes of all runs together.\n"
+    spent = [seconds for run in runs for seconds in run["seconds"].values()]
+    minutes = sum(seconds or 0.0 for seconds in spent) / 60
+    lost = "" if None not in spent else ", without trainings whose time was not recorded"
+    yield f"Run on {when}, {where}; {minutes:.0f} minutes of all runs together{lost}.\n"
 
 
 def _commands(table: Table, name: FormName, form: Form) -> Iterator[str]:

@@ -80,13 +80,11 @@ class Run:
         return content if same else {"train": list(self.job.train)}
 
     def train(self, children: Children) -> None:
-        """Train, or go on, unless it is done.
+        """Train, or go on.
 
         Raises:
             NoFigureError: the training failed.
         """
-        if self.folder.read_status()["status"] == FINISHED:
-            return
         named = [o.removeprefix("data=") for o in self.job.train if o.startswith("data=")]
         more = [o for data in named for o in self.machine.train.get(data, ())]
         place = f"run.dir={self.folder.path}"
@@ -135,17 +133,16 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
         if record.get("evaluations") == [list(e) for e in job.evaluations]:
             return Outcome(job, record)
         atomic.write(run.record, json.dumps(record, indent=2) + "\n")
+        _train(run, record, children)
         begun = time.monotonic()
-        run.train(children)
-        trained = time.monotonic()
         found = run.evaluate(children)
         record |= {
             "evaluations": [list(arguments) for arguments in job.evaluations],
             "values": finite({name: value for name, (value, _) in found.items()}),
             "floors": finite({name: floor for name, (_, floor) in found.items()}),
             "seconds": {
-                "train": round(trained - begun, 1),
-                "evaluate": round(time.monotonic() - trained, 1),
+                "train": record.get("trained"),
+                "evaluate": round(time.monotonic() - begun, 1),
             },
             "date": datetime.now(UTC).date().isoformat(),
             "hardware": machine.hardware,
@@ -156,6 +153,21 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
     except (NoFigureError, UserError, OSError) as error:
         return Outcome(job, None, str(error))
     return Outcome(job, record)
+
+
+def _train(run: Run, record: Json, children: Children) -> None:
+    """Train, and add the seconds that this took to those of earlier tries, as "trained".
+
+    Where an earlier try finished and noted no time, there is none.
+    """
+    if run.folder.read_status()["status"] == FINISHED:
+        return
+    begun = time.monotonic()
+    try:
+        run.train(children)
+    finally:
+        record["trained"] = round(record.get("trained", 0.0) + time.monotonic() - begun, 1)
+        atomic.write(run.record, json.dumps(record, indent=2) + "\n")
 
 
 def do_all(

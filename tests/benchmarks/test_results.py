@@ -100,6 +100,15 @@ def test_the_page_shows_ours_beside_theirs(table: Table, tmp_path: Path) -> None
     assert "Run on 2026-01-02, CPU; 2 minutes of all runs together." in shown
 
 
+def test_the_page_says_that_a_time_is_missing(table: Table, tmp_path: Path) -> None:
+    first, second, *_ = outcomes(table, 1.0, 3.0)
+    assert first.record is not None
+    first.record["seconds"]["train"] = None
+    results.add(tmp_path, table, "full", [first, second])
+    shown = page([table], contents(table, tmp_path))
+    assert "1 minutes of all runs together, without trainings whose time was not recorded." in shown
+
+
 def test_half_of_a_row_meets_no_expectation(table: Table, tmp_path: Path) -> None:
     job = jobs(table, "cpu")[0]
     assert job.key == "two-s5"

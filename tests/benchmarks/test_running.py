@@ -41,7 +41,7 @@ class Pretended(Children):
         self.calls.append(list(arguments))
         if arguments[2] == "gan_cli.train":
             folder = RunFolder(arguments[-1].removeprefix("run.dir="))
-            folder.path.mkdir()
+            folder.path.mkdir(exist_ok=True)
             folder.write_status(self.status, 2)
             return 0
         if self.value is None:
@@ -88,6 +88,25 @@ def test_a_trained_run_is_only_evaluated(job: Job, machine: Machine) -> None:
     children = Pretended()
     assert do(job, machine, children).record is not None
     assert [call[2] for call in children.calls] == ["gan_cli.evaluate"]
+
+
+def test_the_time_of_training_is_that_of_all_tries(
+    job: Job, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where an evaluation failed after it; none is 0, and one that is lost is none."""
+    clock = iter(float(second) for second in range(0, 1000, 10))
+    monkeypatch.setattr("benchmarks.published.running.time.monotonic", lambda: next(clock))
+    assert do(job, machine, Pretended(status="interrupted")).record is None
+    assert do(job, machine, Pretended(None)).record is None
+    record = do(job, machine, Pretended()).record
+    assert record is not None
+    assert record["seconds"]["train"] == 20.0
+    kept = machine.root / f"{job.table}-{job.form}" / f"{job.key}.json"
+    lost = {"train": json.loads(kept.read_text(encoding="utf-8"))["train"]}
+    kept.write_text(json.dumps(lost), encoding="utf-8")
+    record = do(job, machine, Pretended()).record
+    assert record is not None
+    assert record["seconds"]["train"] is None
 
 
 def test_a_training_that_did_not_finish_is_no_result(job: Job, machine: Machine) -> None:
