@@ -211,7 +211,7 @@ class Course:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self.grace
             if self._running:
-                log.info("stopping: jobs save their state; Ctrl-C again would kill them")
+                log.info("stopping: jobs save their state; Ctrl-C again ends them without saving")
             for one in self._running:
                 one.process.send(signal.SIGTERM)
         elif self._killed_at is None:

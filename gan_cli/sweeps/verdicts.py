@@ -33,7 +33,7 @@ def verdict(
     if status < 0:
         if said["status"] in (runs.INTERRUPTED, runs.FAILED) and not alone:
             return said["status"], said.get("error")
-        return runs.KILLED, killed_by(-status)
+        return runs.KILLED, ended_unsaved(-status, asked)
     if not alone and said["status"] == runs.FAILED:
         return runs.FAILED, said.get("error")
     stopped = (runs.INTERRUPTED, runs.UNKNOWN) if asked else () if alone else (runs.INTERRUPTED,)
@@ -46,6 +46,13 @@ def verdict(
 def said_last(log: Path) -> str:
     """Why a process ended that left no word in its run folder."""
     return last_line(log).rpartition(" (see ")[0].removeprefix("error: ")
+
+
+def ended_unsaved(number: int, asked: bool) -> str:
+    """Why a signal ended a process before it could save; `asked` as of `verdict`."""
+    if asked and number == signal.SIGKILL:
+        return "killed before its state was saved: Ctrl-C came again, or the saving took too long"
+    return killed_by(number)
 
 
 def killed_by(number: int) -> str:

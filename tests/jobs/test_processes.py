@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,23 @@ def test_stopping_ends_every_process(tmp_path: Path) -> None:
     assert children.stopped
     with pytest.raises(StoppedError):
         children.run([sys.executable, "-c", ""], log, os.environ)
+
+
+@pytest.mark.parametrize(("handler", "saved"), [("SIG_DFL", True), ("SIG_IGN", False)])
+def test_it_is_known_whether_all_could_save(tmp_path: Path, handler: str, saved: bool) -> None:
+    children, log = Children(), tmp_path / "log"
+    code = f"import signal; signal.signal(signal.SIGTERM, signal.{handler}); {SLEEPER}"
+
+    def run() -> None:
+        with suppress(StoppedError):
+            children.run([sys.executable, "-c", code], log, os.environ)
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    appears(log)
+    children.stop(grace=ENOUGH if saved else 0.2)
+    worker.join(ENOUGH)
+    assert children.all_saved is saved
 
 
 def test_a_watch_ends_its_process_alone(tmp_path: Path) -> None:

@@ -219,3 +219,16 @@ def test_what_a_process_left(
     log.write_text("the last word", encoding="utf-8")
     job = Job("job", [], run.path, [], sweep.settings)
     assert verdict(job, status, log, alone, asked)[0] == state
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [(True, "killed before its state was saved"), (False, "as the operating system does")],
+)
+def test_what_was_killed_for_want_of_patience_is_not_put_down_to_memory(
+    sweep: Sweep, tmp_path: Path, asked: bool, reason: str
+) -> None:
+    job = Job("job", [], tmp_path / "job", [], sweep.settings)
+    state, error = verdict(job, -signal.SIGKILL, tmp_path / "log", alone=True, asked=asked)
+    assert state == "killed"
+    assert reason in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -149,7 +150,10 @@ def test_two_workers_share_a_study(study: Study) -> None:
     assert len(list(plan.folder.glob("trial-*-seed-0"))) == 5
 
 
-def test_an_interrupted_study_saves_its_runs_and_goes_on(study: Study) -> None:
+def test_an_interrupted_study_saves_its_runs_and_goes_on(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     plan = study((1e-3, GOOD), (1e-3, WAITS))
 
     def interrupt() -> None:
@@ -161,6 +165,7 @@ def test_an_interrupted_study_saves_its_runs_and_goes_on(study: Study) -> None:
     with pytest.raises(KeyboardInterrupt):
         search(plan, Children())
     helper.join(ENOUGH)
+    assert "stopping: trials save their state; Ctrl-C again ends without saving" in caplog.text
     assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]
     assert (plan.run_folder(1, 0) / "state").read_text() == "3"
     Path("open").touch()
