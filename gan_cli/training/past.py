@@ -141,12 +141,16 @@ def restore(session: Session, past: Past) -> None:
         past.state.get("data"),
         describe_data(session.dataset.spec, session.dataset.fingerprint),
     )
-    if then != now and not session.settings.force:
-        changed = [
-            f"{key} was {then.get(key)}, is {now[key]}"
-            for key in now
-            if isinstance(then, Mapping) and then.get(key) != now[key]
-        ]
+    kept = then if isinstance(then, Mapping) else {}
+    # An earlier version kept less, which is no difference.
+    changed = [
+        f"{key} was {kept[key]}, is {now[key]}"
+        for key in now
+        if kept.get(key, now[key]) != now[key]
+        for key in now
+        if kept.get(key, now[key]) != now[key]
+    ]
+    if changed and not session.settings.force:
         raise ConfigError(
             f"resume = {past.run.path}: the data is not what the run began with: "
             f"{'; '.join(changed)}; force=true goes on all the same"
