@@ -13,7 +13,7 @@ examples:
   gan-report runs/wgan-mnist 'runs/dcgan*/2025*' --out wgan.html
   gan-report SWEEP --metric modes_captured --at best
   gan-report SWEEP --latex                a table for a paper, and nothing else
-  gan-watch SWEEP                         the table, redrawn until all runs have ended
+  gan-watch SWEEP                         the table, redrawn until all runs and jobs have ended
 
 Runs that differ by their seed alone are one configuration. docs/comparing.md says how means,
 intervals and tests come about.
@@ -41,7 +41,7 @@ def parser(program: str = "gan-report") -> argparse.ArgumentParser:
     for kind, what in (("csv", "one line a run"), ("json", "all of it"), ("latex", "the table")):
         text = f"{what}, to the screen (-, then alone) or a file"
         add(f"--{kind}", nargs="?", const="-", metavar="PATH", help=text)
-    add("--live", action="store_true", help="redraw the table until all runs have ended")
+    add("--live", action="store_true", help="redraw the table until all runs and jobs have ended")
     add("--every", type=seconds, default=2.0, metavar="S", help="seconds between looks (2)")
     return made
 

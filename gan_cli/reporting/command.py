@@ -61,10 +61,15 @@ def run(options: argparse.Namespace) -> int:
 
 def live(options: argparse.Namespace) -> int:
     """Redraw the table from the folders alone until all runs have ended."""
-    from gan_cli.reporting.watching import watch
+    from gan_cli.reporting.watching import sweeps, watch
 
     gatherer = Gatherer(options.runs)
-    return watch(terminal.screen(), lambda: findings(options, gatherer), options.every)
+    return watch(
+        terminal.screen(),
+        lambda: findings(options, gatherer),
+        options.every,
+        standing=lambda: sweeps(gatherer.places),
+    )
 
 
 def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from gan_cli import duration
 from gan_cli.console import console, on_terminal
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 from gan_cli.sweeps.index import WAITING, Entry
-from gan_cli.sweeps.watching import Watcher
+from gan_cli.sweeps.watching import Watcher, shared_figure
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -27,15 +28,16 @@ ORDER = (FAILED, KILLED, RUNNING, INTERRUPTED, WAITING, FINISHED)
 BESIDE = 8  # lines of a terminal that the table leaves to messages and its own frame
 
 
-def show(watcher: Watcher) -> list[str]:
-    """Step, images per second, figure and time left of a run; empty where not known."""
+def show(watcher: Watcher, figure: str | None) -> list[str]:
+    """Step, images per second, `figure` and time left of a run; empty where not known."""
     steps = "" if watcher.steps is None else f" of {watcher.steps:,}"
-    speed, left, figure = watcher.images_per_second, watcher.left, watcher.figure
+    speed, left = watcher.images_per_second, watcher.left
+    value = None if figure is None else watcher.value(figure)
     return [
         f"{watcher.step:,}{steps}" if watcher.step or steps else "",
         "" if speed is None else f"{speed:,.0f}",
-        "" if figure is None else f"{figure[0]} {figure[1]:.4g}",
-        "" if left is None else duration.show(left),
+        "" if value is None else f"{value:.4g}",
+        "" if not left else duration.show(left),
     ]
 
 
@@ -44,11 +46,14 @@ class Board:
 
     Args:
         entries: of the index, by name.
-        names: the jobs of this sweep.
+        runs: the folders of this sweep's jobs, by name; of those done before, too.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], names: Sequence[str]) -> None:
-        self.entries, self.names = entries, names
+    def __init__(self, entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> None:
+        self.entries, self.names = entries, list(runs)
+        self.watchers = {name: Watcher(run) for name, run in runs.items()}
+        for watcher in self.watchers.values():
+            watcher.look()
         self._told = time.monotonic()
 
     def __enter__(self) -> Board:
@@ -72,6 +77,7 @@ class Board:
             log.error(f"{entry.name}: {entry.state}: {entry.error} (see {path})")
         else:
             log.info(f"{entry.name}: {entry.state} ({self.count()})")
+        self.watchers[entry.name].look()
 
     def show(self, watchers: Mapping[str, Watcher]) -> None:
         """How those that run stand now, by name."""
@@ -79,20 +85,49 @@ class Board:
             return
         self._told = time.monotonic()
         for name, watcher in watchers.items():
-            step, speed, figure, left = show(watcher)
+            name_of, _ = watcher.figure or (None, None)
+            step, speed, value, left = show(watcher, name_of)
             said = [f"step {step}" * bool(step), f"{speed} images/s" * bool(speed)]
-            said += [figure, f"{left} left" * bool(left)]
+            said += [f"{name_of} {value}" * bool(value), f"{left} left" * bool(left)]
             log.info(f"{name}: {', '.join(filter(None, said)) or 'begins'}")
         log.info(self.count())
+
+    def table(self, lines: int) -> Table:
+        """At most so many jobs, those that fail or run first, and among others the best first."""
+        from rich.table import Table
+        from rich.text import Text
+
+        figure = shared_figure(self.watchers.values())
+        table = Table(title=self.count(), title_justify="left")
+        for name in ("job", "state"):
+            table.add_column(name, overflow="ellipsis", no_wrap=True)
+        for name in ("step", "images/s", figure or "metric", "left"):
+            table.add_column(Text(name), justify="right", no_wrap=True)
+        sign = -1 if any(one.maximizes(figure or "") for one in self.watchers.values()) else 1
+
+        def rank(name: str) -> tuple[int, float]:
+            value = self.watchers[name].value(figure) if figure else None
+            if value is None or math.isnan(value):
+                value = sign * math.inf
+            return ORDER.index(self.entries[name].state), sign * value
+
+        chosen = sorted(self.names, key=rank)
+        for name in chosen[: max(1, lines)]:
+            state = self.entries[name].state
+            *cells, left = show(self.watchers[name], figure)
+            cells.append(left if state == RUNNING else "")
+            table.add_row(Text(name), state, *map(Text, cells), style=STYLES[state])
+        if len(chosen) > lines:
+            table.caption = f"and {len(chosen) - max(1, lines)} more"
+        return table
 
 
 class LiveBoard(Board):
     """A table that is redrawn; messages appear above it."""
 
-    def __init__(self, entries: Mapping[str, Entry], names: Sequence[str]) -> None:
-        super().__init__(entries, names)
+    def __init__(self, entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> None:
+        super().__init__(entries, runs)
         self._live: Live | None = None
-        self._last: dict[str, list[str]] = {}
 
     def __enter__(self) -> LiveBoard:
         from rich.live import Live
@@ -111,41 +146,21 @@ class LiveBoard(Board):
     def ended(self, entry: Entry, run: Path, path: Path) -> None:
         if entry.state in (FAILED, KILLED):
             super().ended(entry, run, path)
-        watcher = Watcher(run)
-        watcher.look()
-        self._last[entry.name] = [*show(watcher)[:3], ""]
+        self.watchers[entry.name].look()
         self._draw()
 
     def show(self, watchers: Mapping[str, Watcher]) -> None:
-        self._last |= {name: show(watcher) for name, watcher in watchers.items()}
+        self.watchers |= watchers
         self._draw()
 
     def _draw(self) -> None:
         if self._live is not None:
             self._live.update(self.table(console().size.height - BESIDE), refresh=True)
 
-    def table(self, lines: int) -> Table:
-        """At most so many jobs, those that fail or run first."""
-        from rich.table import Table
 
-        table = Table(title=self.count(), title_justify="left")
-        for name in ("job", "state"):
-            table.add_column(name, overflow="ellipsis", no_wrap=True)
-        for name in ("step", "images/s", "metric", "left"):
-            table.add_column(name, justify="right", no_wrap=True)
-        chosen = [self.entries[name] for name in self.names]
-        chosen.sort(key=lambda entry: ORDER.index(entry.state))
-        for entry in chosen[: max(1, lines)]:
-            cells = self._last.get(entry.name, [""] * 4)
-            table.add_row(entry.name, entry.state, *cells, style=STYLES[entry.state])
-        if len(chosen) > lines:
-            table.caption = f"and {len(chosen) - max(1, lines)} more"
-        return table
-
-
-def board_for(entries: Mapping[str, Entry], names: Sequence[str]) -> Board:
+def board_for(entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> Board:
     """The board that stderr can show."""
-    return (LiveBoard if on_terminal() else Board)(entries, names)
+    return (LiveBoard if on_terminal() else Board)(entries, runs)
 
 
 def failures(entries: Sequence[Entry], logs: Path) -> Table:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PASSED = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
 PASSED += ("hydra.mode",)  # what is about the sweep and not about its jobs
+MOST_LINES = 60  # of the table at the end
 WIDTH = 120  # columns of tables that go into a file or a pipe
 
 command: ContextVar[Command] = ContextVar("command")  # the line that was typed
@@ -115,10 +116,11 @@ def run(request: Request, means: Means) -> None:
         log.info(f"{place}: {len(jobs)} jobs{done}")
         if rounded := parted(due):
             log.warning(rounded)
+        board = board_for(index.entries, {job.name: job.run for job in jobs})
         if due:
             slots = means.slots(due)
             log.info(f"{slots.count} at once; {watching(place)}")
-            with board_for(index.entries, [job.name for job in jobs]) as board:
+            with board:
                 course = Course(index, means.starter, slots, board, arguments, means.grace)
                 whole = course.run(means.groups(due, slots))
         else:
@@ -127,6 +129,7 @@ def run(request: Request, means: Means) -> None:
         failed = [entry for entry in entries if entry.state in (FAILED, KILLED)]
         whole = whole and not any(entry.state == INTERRUPTED for entry in entries)
         index.write(FINISHED if whole and not failed else FAILED if whole else INTERRUPTED)
+        screen().print(board.table(MOST_LINES))
         tell(entries, failed, place, index.logs, {job.name for job in due})
     if not whole:
         log.info("interrupted; the same command goes on")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +62,30 @@ class Watcher:
     @property
     def figure(self) -> tuple[str, float] | None:
         """The best value of the figure that checkpoints are kept by, else any figure's last."""
-        best = self.status.get("best")
-        if best and best.get("figure") is not None and best.get("value") is not None:
-            return best["figure"], best["value"]
+        if self._best:
+            return self._best
         name = next((name for name in self.values if name.startswith(FIGURES)), None)
         return None if name is None else (name.removeprefix(FIGURES), self.values[name])
+
+    @property
+    def _best(self) -> tuple[str, float] | None:
+        best = self.status.get("best") or {}
+        name, value = best.get("figure"), best.get("value")
+        return None if name is None or value is None else (name, value)
+
+    def value(self, name: str) -> float | None:
+        """The best value of a figure where checkpoints are kept by it, else its last."""
+        if self._best and self._best[0] == name:
+            return self._best[1]
+        return self.values.get(FIGURES + name)
+
+    def maximizes(self, name: str) -> bool:
+        """Whether checkpoints are kept by this figure, and higher is better."""
+        best = self.status.get("best") or {}
+        return best.get("figure") == name and best.get("better") == "higher"
+
+
+def shared_figure(watchers: Iterable[Watcher]) -> str | None:
+    """The figure that most of the runs tell."""
+    told = Counter(figure[0] for watcher in watchers if (figure := watcher.figure))
+    return max(told, key=lambda name: told[name], default=None)

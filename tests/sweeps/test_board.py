@@ -1,0 +1,89 @@
+"""The table of a sweep's jobs: what it shows of jobs done before, and which figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from gan_cli.runs.folder import FAILED, FINISHED, RUNNING, RunFolder
+from gan_cli.sweeps.board import LiveBoard
+from gan_cli.sweeps.index import WAITING, Entry
+
+if TYPE_CHECKING:
+    from conftest import Sweep  # type: ignore[attr-defined]
+
+
+def job(folder: Path, state: str, better: str = "lower", **figures: float) -> Path:
+    """A run that keeps its best checkpoint by the first of the figures."""
+    run = RunFolder(folder)
+    run.path.mkdir()
+    best = None
+    if figures:
+        name, value = next(iter(figures.items()))
+        best = {"figure": name, "better": better, "value": value, "step": 40}
+    run.write_status(state, 40, steps=50, best=best)
+    point = {"step": 40, "speed/images_per_second": 640, "speed/seconds_per_step": 1.0}
+    point |= {f"metrics/{name}": value for name, value in figures.items()}
+    run.metrics.write_text(json.dumps(point) + "\n")
+    return run.path
+
+
+def lines(states: dict[str, str], runs: dict[str, Path]) -> list[list[str]]:
+    """The cells of a board's table, heads first."""
+    entries = {name: Entry(name, [], name, state=state) for name, state in states.items()}
+    screen = Console(width=140)
+    with screen.capture() as shown:
+        screen.print(LiveBoard(entries, runs).table(20))
+    rows = [line for line in shown.get().splitlines() if line[:1] in "│┃"]
+    return [[cell.strip() for cell in row.replace("┃", "│").split("│")[1:-1]] for row in rows]
+
+
+def test_jobs_done_before_show_how_they_ended(tmp_path: Path) -> None:
+    runs = {
+        "a": job(tmp_path / "a", FINISHED, fid=3.0),
+        "b": job(tmp_path / "b", FAILED, fid=2.0),
+        "c": tmp_path / "c",
+    }
+    states = {"a": FINISHED, "b": FAILED, "c": WAITING}
+    assert lines(states, runs) == [
+        ["job", "state", "step", "images/s", "fid", "left"],
+        ["b", "failed", "40 of 50", "640", "2", ""],
+        ["c", "waiting", "", "", "", ""],
+        ["a", "finished", "40 of 50", "640", "3", ""],
+    ]
+
+
+def test_the_column_of_the_metric_holds_one_figure_best_first(tmp_path: Path) -> None:
+    runs = {
+        "a": job(tmp_path / "a", FINISHED, better="higher", modes=3.0, kid=1.0),
+        "b": job(tmp_path / "b", FINISHED, kid=2.0, modes=7.0),
+        "c": job(tmp_path / "c", RUNNING, better="higher", modes=8.0),
+        "d": job(tmp_path / "d", FINISHED, better="higher", modes=5.0),
+        "e": job(tmp_path / "e", FINISHED, kid=0.1),
+    }
+    states = dict.fromkeys("abde", FINISHED) | {"c": RUNNING}
+    heads, *rows = lines(states, runs)
+    assert heads[4] == "modes"
+    assert [(row[0], row[4]) for row in rows] == [
+        ("c", "8"),  # runs
+        ("b", "7"),
+        ("d", "5"),
+        ("a", "3"),
+        ("e", ""),  # whose figure is another
+    ]
+    assert rows[0][5] == "10 s"
+
+
+def test_at_the_end_a_table_of_the_results_stays(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep.run("finish", "finish")
+    capsys.readouterr()
+    sweep.run("finish", "finish")  # all is done already
+    shown = capsys.readouterr().err
+    assert "2 finished" in shown
+    assert shown.count("20 of 20") == 2
