@@ -30,7 +30,8 @@ def parser(program: str = "gan-report") -> argparse.ArgumentParser:
         metavar="RUNS",
         help="run folders, folders of runs, globs (default: runs)",
     )
-    add("--metric", metavar="NAME", help="to compare by (default: what runs keep their best by)")
+    text = "to compare by (default: what runs keep their best by); fid stands for fid_classifier"
+    add("--metric", metavar="NAME", help=text)
     direction = made.add_mutually_exclusive_group()
     for word in ("lower", "higher"):
         direction.add_argument(

@@ -13,6 +13,7 @@ from gan_cli import atomic, foreign
 from gan_cli.config.wording import hint
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.managing.where import Value
+from gan_cli.reporting.metric import completed
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.record import JUDGED, Record
 
@@ -96,12 +97,8 @@ class Listed:
 
     def _figure(self, name: str) -> list[Value]:
         """The last value of a figure or curve; a first part of its name will do."""
-        curve = self.record.curve(name)
-        if not curve:
-            near = [n for n in self.record.names() if n.startswith(f"{name}_")]
-            if len(near) > 1:
-                raise ConfigError(f"metrics.{name}: may be {' or '.join(near)}; name one of them")
-            curve = self.record.curve(near[0]) if near else {}
+        whole = completed(name, self.record.names(), f"metrics.{name}")
+        curve = self.record.curve(whole) if whole else {}
         return [list(curve.values())[-1]] if curve else []
 
     def known(self) -> list[str]:

@@ -54,14 +54,34 @@ def choose(records: Sequence[Record], wanted: str | None, better: str | None) ->
                 "worse. gan-eval RUNS, or evaluation.every=N in training, gives figures to compare"
             )
     else:
-        name = wanted.removeprefix(JUDGED)
-        if name not in names:
+        short = wanted.removeprefix(JUDGED)
+        name = completed(short, names, f"--metric {wanted}")
+        if name is None:
             there = ", ".join(names) or "nothing yet"
             raise ConfigError(
-                f"--metric {wanted}: no run has it{hint(name, names, 0.5)}; there are {there}"
+                f"--metric {wanted}: no run has it{hint(short, names, 0.5)}; there are {there}"
             )
     warnings += _protocols(records, name)
     return Metric(name, better or _direction(records, name), tuple(warnings))
+
+
+def completed(name: str, names: Sequence[str], key: str) -> str | None:
+    """The figure that is meant: `fid` is fid_classifier where no other begins so; None for none.
+
+    Args:
+        name: as typed.
+        names: all figures.
+        key: what messages call it.
+
+    Raises:
+        ConfigError: several begin so.
+    """
+    if name in names:
+        return name
+    near = [one for one in names if one.startswith(f"{name}_")]
+    if len(near) > 1:
+        raise ConfigError(f"{key}: may be {' or '.join(near)}; name one of them")
+    return near[0] if near else None
 
 
 def _default(records: Sequence[Record], names: Sequence[str]) -> str | None:

@@ -120,6 +120,17 @@ def test_higher_is_better_where_the_figure_says_so(capsys) -> None:
     assert found(capsys, "--lower")["configurations"][0]["label"] == "wgan"
 
 
+def test_a_figure_can_be_named_by_how_it_begins(capsys) -> None:
+    write_run(Path("runs/a"), name="fid_classifier", values={40: 2.0})
+    for wanted in ("fid", "metrics/fid", "fid_classifier"):
+        told = found(capsys, "--metric", wanted)
+        assert told["metric"] == "fid_classifier"
+        assert told["configurations"][0]["metric"]["mean"] == 2
+    write_run(Path("runs/b"), name="fid_inception", values={40: 3.0}, seed=1)
+    _, err = call(capsys, "--metric", "fid", status=2)
+    assert err == "error: --metric fid: may be fid_classifier or fid_inception; name one of them\n"
+
+
 def test_a_loss_is_compared_only_with_a_warning(capsys) -> None:
     write_run(Path("runs/a"), values={})
     RunFolder("runs/a").metrics.write_text('{"step": 10, "loss/generator": 1.5}\n{"step": 2')
@@ -201,7 +212,7 @@ def test_globs_and_folders(capsys) -> None:
     [
         (["runz"], "runz: is no run folder"),
         (["runs/x*"], "runs/x*: matches no run folder"),
-        (["--metric", "energy"], "no run has it (did you mean energy_distance?)"),
+        (["--metric", "enrgy_distance"], "no run has it (did you mean energy_distance?)"),
         (["--metric", "speed/seconds_per_step"], "add --lower or --higher"),
         (["--out", "runs"], "--out runs: is a folder"),
         (["--csv", "no/a.csv"], "there is no folder no; make it first"),
