@@ -25,6 +25,13 @@ def commands(page: Path) -> Iterator[list[str]]:
                 yield words
 
 
+def mentions(page: Path) -> Iterator[list[str]]:
+    """The words of each whole command between backticks in a page's sentences."""
+    text = re.sub(r"^```.*?^```|^    .*?$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    for said in re.findall(r"`((?:gan-[a-z]+|python|torchrun) [^`]+)`", text):
+        yield from parts(" ".join(said.split()))
+
+
 def examples(text: str) -> Iterator[list[str]]:
     """The words of each command that a help text shows, two spaces before what it does."""
     for line in re.sub(r"\\\n\s*", "", text).splitlines():

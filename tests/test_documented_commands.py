@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from data.pictures import noise, save
-from documented import PAGES, PROJECT, README, commands, examples, readme_files
+from documented import PAGES, PROJECT, README, commands, examples, mentions, readme_files
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from run_folders import write_run
@@ -36,10 +36,14 @@ PROGRAMS = {entry.name: entry for entry in entry_points(group="console_scripts")
 STUDY = ["model=wgan", "optimizer.lr=1e-3,1e-4", "tune.metric=metrics/fid_classifier"]
 HELPS = [sample.EXAMPLES, evaluate.EXAMPLES, report.EXAMPLES, manage.EXAMPLES, tune.HELP]
 FOUND = {tuple(words): "--help" for text in HELPS for words in examples(text)}
+FOUND |= {tuple(words): page.name for page in PAGES for words in mentions(page)}
 FOUND |= {tuple(words): page.name for page in PAGES for words in commands(page)}
+FOUND = {words: page for words, page in FOUND.items() if "--help" not in words}
+# Letters that stand for a setting or a value in a page's sentences.
+LETTERS = {"F": [], "network.width=W": ["network.width=8"], "prior=P": ["prior=uniform"]}
 
 
-class Parsed(Exception):  # noqa: N818 - no error
+class Parsed(BaseException):  # past all that turns errors into exit statuses
     """A program has read its command line."""
 
 
@@ -66,7 +70,9 @@ def filled(words: Sequence[str]) -> list[str]:
     found: list[str] = []
     for word in words:
         if word == "...":
-            found += STUDY
+            found += STUDY if words[0] == "gan-tune" else []
+        elif word in LETTERS:
+            found += LETTERS[word]
         elif "..." in word:
             key, equals, _ = word.rpartition("=")
             found.append(f"{key}{equals}{'STUDY' if 'tune-' in word else 'RUN'}")
