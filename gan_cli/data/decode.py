@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from gan_cli.data.geometry import centre_crop
-from gan_cli.data.scan import KINDS, OTHERS, read_file
+from gan_cli.data.scan import KINDS, OTHERS, TIFFS, read_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
@@ -37,6 +40,8 @@ OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other
     for order, other in ORDERS.items()
 } | {"LA;16B": "RGBA"}  # grey and alpha, each as its two bytes
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file comes as an error
 
 Colour = tuple[int, int, int]
 T = TypeVar("T")
@@ -113,7 +118,7 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
     if not data:
         return None, "empty file"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without_stderr(data[:4] in TIFFS):
             warnings.simplefilter("ignore")  # of large images and odd metadata; errors stay
             return work(), ""
     except UnidentifiedImageError:
@@ -125,6 +130,26 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
         return None, f"too large: {pixels} million pixels; at most {limit[0]} million are read"
     except Exception as cause:  # a decoder fails on hostile bytes in any way it likes
         return None, f"damaged: {cause or type(cause).__name__}".replace("\n", " ")
+
+
+@contextmanager
+def _without_stderr(quiet: bool) -> Iterator[None]:
+    """Throw away what a library in C writes to stderr, which nothing else can keep it from."""
+    try:
+        kept = os.dup(2) if quiet else -1
+    except OSError:  # there is no stderr
+        kept = -1
+    if kept < 0:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -294,6 +295,20 @@ def test_broken_files_have_a_reason(tmp_path: Path, data: bytes, name: str, reas
     found = look.broken or decode([(path, look.sha256)], (4, 4), 3)[0].broken
     assert found.startswith(reason)
     assert "\n" not in found
+
+
+def test_libraries_do_not_complain_of_a_broken_file_themselves(tmp_path: Path, capfd) -> None:
+    data = bytearray(encoded(Image.fromarray(noise(40, 40, 3)), "TIFF", compression="tiff_lzw"))
+    data[200:2000] = bytes(1800)
+    many = tiff(samples(3))
+    many = many.replace(struct.pack("<HHIH", 277, 3, 1, 3), struct.pack("<HHIH", 277, 3, 1, 65281))
+    for broken in (bytes(data), many):
+        path = tmp_path / "a.tif"
+        path.write_bytes(broken)
+        [look] = inspect([path])
+        assert look.broken or decode([(path, look.sha256)], (4, 4), 3)[0].broken
+    os.write(2, b"stderr is back")
+    assert capfd.readouterr() == ("", "stderr is back")
 
 
 def test_unreadable_and_changed_files_have_a_reason(tmp_path: Path) -> None:
