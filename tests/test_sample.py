@@ -15,6 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
+from test_foreign import BOMB
 
 from gan_cli import imaging, sample
 from gan_cli.config.build import Trust, build
@@ -334,6 +335,39 @@ def test_checkpoints_that_do_not_fit_are_one_line(run, capsys):
     for data in (None, {"name": "x"}, {"name": "x", "shape": 3, "size": 1}):
         edited(run, data=data)
         assert "says nothing of the data" in call(capsys, run.path, status=2)
+
+
+HOSTILE = {
+    "a tag": ({"config": "model: !!python/name:os.system x"}, "has a tag"),
+    "two documents": ({"config": "a: 1\n---\nb: 2"}, "found another document"),
+    "a list": ({"config": "[1]"}, "is no mapping of settings"),
+    "a bomb of aliases": ({"config": BOMB}, "has anchors or aliases"),
+    "a config of bytes": ({"config": b"a"}, "config is missing"),
+    "no model": ({"model": None}, "model is missing"),
+    "a model of numbers": ({"model": {"generator": 1}}, "its weights are not those"),
+    "a model with odd keys": ({"model": {1: 2}}, "its weights are not those"),
+    "averages in a list": ({"averages": [1]}, "averages is no dict"),
+    "an average of text": ({"averages": {"generator": "x"}}, "its weights are not those"),
+    "data in a list": ({"data": [1]}, "data is no dict"),
+    "a negative shape": ({"data": {"name": "x", "shape": (1, -28, 28), "size": 9}}, "says nothing"),
+    "a huge shape": ({"data": {"name": "x", "shape": (1, 2**40, 1), "size": 9}}, "says nothing"),
+    "a shape of four": ({"data": {"name": "x", "shape": (1, 1, 1, 1), "size": 9}}, "says nothing"),
+    "a negative size": ({"data": {"name": "x", "shape": (1, 28, 28), "size": -9}}, "says nothing"),
+    "an infinite size": ({"data": {"name": "", "shape": (1, 2, 3), "size": 1e999}}, "says nothing"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_checkpoint_of_somebody_else_is_refused_in_one_line(what, run, capsys):
+    changes, reason = HOSTILE[what]
+    edited(run, **changes)
+    assert reason in call(capsys, run.path, status=2)
+
+
+def test_a_checkpoint_with_a_negative_step_is_refused(run, capsys):
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    torch.save(state | {"step": -1}, run.checkpoints / "last.pt")
+    assert "(step is -1)" in call(capsys, run.path, status=2)
 
 
 ATTACKS = ["os.system", "builtins.exec", "torch.load", "gan_cli.networks.torch.save"]

@@ -42,6 +42,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a
 
 State = dict[str, Any]
 REQUIRED = {"step": int, "config": str, "model": dict}
+OPTIONAL = dict.fromkeys(("data", "averages", "optimizers", "window", "evaluation"), dict)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
 LAST, BEST = "last.pt", "best.pt"
 STEP = re.compile(r"step_(\d{8,})\.pt")
@@ -231,6 +232,11 @@ def _current(state: Any, path: Path) -> State:
     for key, kind in REQUIRED.items():
         if not isinstance(state.get(key), kind):
             raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is missing)")
+    for key, kind in OPTIONAL.items():
+        if not isinstance(state.get(key), kind | None):
+            raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is no {kind.__name__})")
+    if isinstance(state["step"], bool) or state["step"] < 0:
+        raise DamagedError(f"{path}: no checkpoint of gan-train (step is {state['step']})")
     return {**state, "format": FORMAT}
 
 

@@ -17,6 +17,8 @@ from gan_cli.runs.folder import RunFolder
 from gan_cli.training import runtime
 from gan_cli.training.averaging import load_averages
 
+LARGEST = 1 << 16  # length of a side of an image, or of a point
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -68,7 +70,7 @@ def load_model(
         model.load_state_dict(state["model"])
         if averages:
             load_averages(model, averages)
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{path}: its weights are not those of the model in its config: {reason}"
@@ -97,13 +99,18 @@ def data_spec(kept: Any, path: str) -> DataSpec:
         counts = tuple(int(count) for count in kept.get("class_counts", ()))
         if counts and (len(counts) != classes or min(counts) < 0 or not sum(counts)):
             raise ValueError("no such classes")
+        shape, size = tuple(int(length) for length in kept["shape"]), int(kept["size"])
+        if len(shape) not in (1, 3) or not all(0 < length <= LARGEST for length in shape):
+            raise ValueError("no such shape")
+        if size < 0 or not 0 <= classes <= max(size, LARGEST):
+            raise ValueError("no such size")
         return DataSpec(
             name=str(kept["name"]),
-            shape=tuple(int(length) for length in kept["shape"]),
-            size=int(kept["size"]),
+            shape=shape,
+            size=size,
             classes=classes,
             class_names=tuple(str(name) for name in kept.get("class_names", ())),
             class_counts=counts,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: says nothing of the data it was trained on") from error

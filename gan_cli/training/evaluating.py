@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 
 from gan_cli.config.build import Trust
-from gan_cli.errors import ConfigError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.evaluation.best import Best, judged_by
 from gan_cli.evaluation.choosing import Choice, choose, parse
 from gan_cli.evaluation.extracting import extractors
@@ -105,10 +105,13 @@ class Watch:
         Raises:
             ConfigError: no such measure, or no such figure to tell the best step by.
             UserError: a measure that is asked for by name fails.
+            CheckpointError: `past` is not such a state.
         """
         self.check()
         assert self._choice is not None
         chosen = self.settings
+        if past is not None:
+            _check(past)
         if past is not None and past["settings"] == chosen.model_dump():
             self.load_state_dict(past)
             return
@@ -221,3 +224,20 @@ class Watch:
 def asked(metrics: str | list[str]) -> str | list[str]:
     """evaluation.metrics as names."""
     return parse(metrics) if isinstance(metrics, str) else list(metrics)
+
+
+def _check(past: Mapping[str, Any]) -> None:
+    """Refuse what is not the state of a watch.
+
+    Raises:
+        CheckpointError: somebody else made it.
+    """
+    settings, best = past.get("settings"), past.get("best")
+    right = {"evaluated", "figures", "best"} <= past.keys() and isinstance(past["figures"], dict)
+    right = right and isinstance(past["evaluated"], int | None)
+    right &= isinstance(settings, dict) and set(COMPARABLE) <= settings.keys()
+    if best is not None:
+        right &= isinstance(best, dict) and best.keys() == {field.name for field in fields(Best)}
+        right = right and isinstance(best["value"], float | int | None)
+    if not right:
+        raise CheckpointError("the checkpoint's evaluation is not that of a run")

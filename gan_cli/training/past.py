@@ -123,9 +123,11 @@ def mend_links(session: Session, past: Past, best: Best | None) -> None:
 def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     """The settings that the run was started with."""
     found = foreign.parse_yaml(text, f"{run.path}: its config")
-    if not isinstance(found, dict) or not {"run", "log_every"} <= found.keys():
+    settings = found if isinstance(found, dict) else {}
+    every = settings.get("log_every")
+    if not isinstance(settings.get("run"), dict) or type(every) is not int or every < 1:
         raise CheckpointError(f"{run.path}: its config is not that of a run")
-    return found
+    return settings
 
 
 def restore(session: Session, past: Past) -> None:
@@ -157,7 +159,7 @@ def restore(session: Session, past: Past) -> None:
         )
     try:
         session.trainer.load_state_dict(past.state)
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{past.run.path}: its weights do not fit these settings, and no force can make them: "
             f"{one_line(error)[:LONGEST]}"

@@ -20,7 +20,7 @@ from gan_cli.config.build import Trust
 from gan_cli.config.composing import settings_of
 from gan_cli.config.overrides import prepare
 from gan_cli.config.reading import to_yaml
-from gan_cli.errors import ConfigError, DataError
+from gan_cli.errors import CheckpointError, ConfigError, DataError
 from gan_cli.evaluation import choosing
 from gan_cli.evaluation.measure import (
     LOWER,
@@ -333,3 +333,31 @@ def test_a_run_from_before_there_was_evaluation_goes_on() -> None:
     assert "evaluation" not in state(run)
     train("run", "steps=8", "evaluation.every=4")
     assert list(curve(run, "mean")) == [4, 8]
+
+
+HOSTILE = {
+    "optimizers in lists": {"optimizers": {"generator": [1], "discriminator": [1]}},
+    "optimizers of others": {"optimizers": {"discriminator": {"param_groups": [[1]], "state": {}}}},
+    "a window of numbers": {"window": {"loss": 1}},
+    "a window of text": {"window": {"loss": {"sum": "x", "count": "y"}}},
+    "a window without names": {"window": {3: {"sum": 1.0, "count": 1}}},
+    "no weights": {"model": {}},
+    "no evaluation": {"evaluation": {}},
+    "an evaluation of nothing": {"evaluation": {"settings": {}, "evaluated": 1, "figures": {}}},
+}
+
+
+def test_a_state_of_somebody_else_is_refused_in_one_line() -> None:
+    run, _ = train("run", "steps=6", "evaluation.every=3")
+    good = state(run)
+    others = {
+        **HOSTILE,
+        "a best of others": {"evaluation": {**good["evaluation"], "best": {"value": "x"}}},
+        "no stretch of curves": {"config": good["config"].replace("log_every: 4", "log_every: 0")},
+        "no run": {"config": good["config"].replace("run:", "ran:", 1)},
+    }
+    for what, change in others.items():
+        checkpoint.save(run.checkpoints, {**good, **change}, 3, keep_step=False, keep=3)
+        with pytest.raises(CheckpointError) as error:
+            train("run", "steps=6", "evaluation.every=3")
+        assert "\n" not in str(error.value), what
