@@ -107,7 +107,12 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
     typed = [f"--config-dir={NASTY}", "-m", "seed=1,2", "optimizer.betas=[0.5,0.9]"]
     line = prepare([*typed, assignment("run.root", NASTY)])
     (again,) = paste(launching.typed(line))
-    assert prepare(again[1:]) == line
+    found = prepare(again[1:])
+    assert (found.argv, found.overrides, found.config_dirs) == (
+        line.argv,
+        line.overrides,
+        line.config_dirs,
+    )
     assert paste(launching.watching(Path(NASTY))) == [["tensorboard", "--logdir", NASTY]]
     one = ["++seed=1", "++optimizer.betas=[0.5,0.9]", f"++{assignment('run.root', NASTY)}"]
     (alone,) = paste(command_of(one, line))

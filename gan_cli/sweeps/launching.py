@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gan_cli.config.overrides import Command, split
 from gan_cli.config.schema import Settings
 from gan_cli.console import clean_console, console, setup_logging
+from gan_cli.errors import ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.formatting import shell_command
 from gan_cli.jobs.starting import Starter
@@ -101,6 +102,8 @@ def run(request: Request, means: Means) -> None:
         KeyboardInterrupt: a signal asked to stop, and all was saved.
     """
     setup_logging(None)
+    if not request.jobs:
+        raise ConfigError("-m: a setting has no value to try, so there is no job")
     place = request.place
     line = command.get()
     wanted = once(request.jobs, request.swept)

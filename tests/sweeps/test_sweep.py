@@ -145,6 +145,12 @@ def test_a_job_that_is_asked_for_twice_is_run_once(
     assert "2 of 2 jobs finished" in said
 
 
+def test_a_sweep_of_nothing_is_refused(sweep: Sweep) -> None:
+    with pytest.raises(ConfigError, match="a setting has no value to try"):
+        sweep.run()
+    assert not sweep.place.exists()
+
+
 def test_that_seeds_trained_together_resume_apart_is_said(
     sweep: Sweep, capfd: pytest.CaptureFixture[str]
 ) -> None:
