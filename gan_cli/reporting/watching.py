@@ -17,9 +17,10 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
 from gan_cli.reporting import terminal
 from gan_cli.reporting.findings import Findings
-from gan_cli.runs.folder import RUNNING, RunFolder
+from gan_cli.runs.folder import RUNNING, STATES, UNKNOWN, RunFolder
 
 INDEX = "sweep.json"
+KNOWN = (*STATES, "waiting")  # states of a job
 DEPTH = 2  # folders between a place and the sweeps in it: runs/sweeps/NAME
 
 
@@ -62,7 +63,8 @@ def _sweep(folder: Path) -> Sweep | None:
     jobs = found.get("jobs") if isinstance(found, dict) else None
     if not isinstance(jobs, list):
         return None
-    states = Counter(str(job.get("state")) for job in jobs if isinstance(job, dict))
+    said = [job.get("state") for job in jobs if isinstance(job, dict)]
+    states = Counter(state if state in KNOWN else UNKNOWN for state in said)
     # A sweep that was killed still says that it runs; the lock of its folder tells.
     going = found.get("state") == RUNNING and RunFolder(folder).in_use()
     return Sweep(folder, states, going)

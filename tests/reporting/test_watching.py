@@ -80,3 +80,11 @@ def test_a_damaged_index_hides_no_runs(capsys, content: str) -> None:
         report.watch([])
     assert end.value.code == 0
     assert "1 finished" in capsys.readouterr().out
+
+
+def test_states_of_jobs_are_the_known_ones(capsys) -> None:
+    write_run(Path("runs/a"), values={40: 1.0})
+    write_index(Path("runs"), "finished", "finished", "[red]\x1b[31mdone", "waiting")
+    with pytest.raises(SystemExit):
+        report.watch([])
+    assert "3 jobs: 1 finished, 1 unknown, 1 waiting; it has ended" in capsys.readouterr().out
