@@ -107,9 +107,12 @@ def _decode(
         return Decoded(broken=CHANGED)
     if hashlib.sha256(data).hexdigest() != sha256:
         return Decoded(broken=CHANGED)
-    pixels, broken = _guarded(
-        lambda: to_pixels(_open(data), size, channels, background, _low_bytes(data)), data
-    )
+
+    def work() -> np.ndarray:
+        image = _open(data)
+        return to_pixels(image, size, channels, background, _low_bytes(image, data))
+
+    pixels, broken = _guarded(work, data)
     return Decoded(b"" if pixels is None else pixels.tobytes(), broken)
 
 
@@ -176,20 +179,20 @@ def _raw_mode(image: Image.Image) -> str:
     return str(tile[0] if isinstance(tile, tuple) and tile else tile)
 
 
-def _low_bytes(data: bytes) -> Image.Image | None:
+def _low_bytes(image: Image.Image, data: bytes) -> Image.Image | None:
     """The lower halves of 16-bit colours, of which Pillow decodes the upper ones alone.
 
     Reading the samples in the other byte order gives them. None for all other images.
     """
-    image = _open(data)
     raw = _raw_mode(image)
     if image.mode not in ("RGB", "RGBA") or raw not in OTHER_ORDER:
         return None
-    tile = image.tile[0]
+    low = _open(data)
+    tile = low.tile[0]
     rest = tile.args[1:] if isinstance(tile.args, tuple) else None
     args = OTHER_ORDER[raw] if rest is None else (OTHER_ORDER[raw], *rest)
-    image.tile = [one._replace(args=args) for one in image.tile]
-    return image
+    low.tile = [one._replace(args=args) for one in low.tile]
+    return low
 
 
 def to_pixels(

@@ -24,6 +24,7 @@ from gan_cli.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
+STYLEGAN = "dataset.json"  # StyleGAN's file of labels
 SHOWN = 20  # reasons, or files, that a message lists
 FEW = 5  # files that it names for one reason
 
@@ -85,6 +86,8 @@ class Folder(Dataset):
         if parts:
             _tell_parts(folder, part, parts, listing.entries)
         by_path = None if labels is None else labels_from(folder, labels, paths)
+        if labels is None and classes == "auto" and (folder / STYLEGAN).is_file():
+            log.info("%s: %s is not used; data.labels=%s takes it", folder, STYLEGAN, STYLEGAN)
 
         def labelled(some: Sequence[str]) -> tuple[list[int] | None, tuple[str, ...]]:
             if by_path is not None:

@@ -454,6 +454,18 @@ def test_labels_from_a_file_are_the_classes(root: Path) -> None:
     assert (data.targets.tolist(), data.spec.class_names) == ([0, 1] * 3, ("kind 0", "kind 1"))
 
 
+def test_stylegan_s_labels_are_not_passed_over_in_silence(root: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    paths = [str(path.relative_to(root)) for path in sorted(root.rglob("*.png"))]
+    labels = [[path, number // 2] for number, path in enumerate(paths)]
+    (root / "dataset.json").write_text(json.dumps({"labels": labels}))
+    assert Folder(str(root), size=4).spec.class_names == ("cat", "dog")
+    assert "dataset.json is not used; data.labels=dataset.json takes it" in caplog.text
+    data = Folder(str(root), size=4, labels="dataset.json")
+    assert data.targets is not None
+    assert (data.targets.tolist(), data.spec.class_names) == ([0, 0, 1, 1, 2, 2], ("0", "1", "2"))
+
+
 def test_the_background_shows_through_and_makes_another_cache(tmp_path: Path) -> None:
     save(tmp_path / "d" / "a.png", np.zeros((4, 4, 4), np.uint8))
     white, red = (Folder(str(tmp_path / "d"), size=4, background=b) for b in ("white", "#ff0000"))
