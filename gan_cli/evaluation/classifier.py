@@ -192,14 +192,18 @@ class _Pace:
     """Says once how long a training takes, and where there is no bar also how far it is."""
 
     def __init__(self, name: str, total: int, done: int) -> None:
-        self.name, self.total, self.first, self.done = name, total, done, done
-        self.begun = self.said = time.monotonic()
+        self.name, self.total, self.done = name, total, done
+        self.first: int | None = None  # done at `begun`
+        self.begun = self.said = 0.0
         self.estimated = False
 
     def advance(self, count: int) -> None:
         """So many images more are done."""
         self.done += count
         now = time.monotonic()
+        if self.first is None:  # what the first step takes says nothing of the others
+            self.first, self.begun, self.said = self.done, now, now
+            return
         due = LINE_EVERY if self.estimated else ESTIMATE_AFTER
         if now - self.said < due or (self.estimated and on_terminal()):
             return

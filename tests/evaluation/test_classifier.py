@@ -221,6 +221,17 @@ def test_it_is_said_once_how_long_it_takes(monkeypatch, caplog) -> None:
     assert "classifier of blobs: 40%, " in caplog.text
 
 
+def test_the_first_step_says_nothing_of_how_long_it_takes(monkeypatch, caplog) -> None:
+    now = [0.0]
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: now[0])
+    pace = keeping._Pace("blobs", total=1000, done=100)
+    with caplog.at_level(logging.INFO):
+        for seconds in (60.0, 1.0, 1.0):
+            now[0] += seconds
+            pace.advance(10)
+    assert "the classifier of blobs takes about 1 min 27 s;" in caplog.text
+
+
 def test_mnist_s_comes_with_the_program(monkeypatch) -> None:
     monkeypatch.setattr(keeping, "trained", None)  # any training would fail
     train, test = MNIST("train"), MNIST("test")
