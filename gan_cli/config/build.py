@@ -19,6 +19,7 @@ from gan_cli.errors import ConfigError, UserError
 __all__ = ["Trust", "build", "check", "resolve"]
 
 TARGET = "_target_"
+HUGE = 2**31  # no tensor is so long in one direction
 Node = Mapping[str, Any]
 
 
@@ -80,6 +81,23 @@ def check(
     return list(faults) or list(_kind_faults(node, kind, path, trust))
 
 
+def plainly(node: Node, trust: Trust) -> dict[str, Any]:
+    """A sound node with its plain values as the arguments of its class are annotated."""
+    kinds = argument_kinds(resolve(node[TARGET], trust, ""))
+    return {key: _plainly(value, kinds.get(key), trust) for key, value in node.items()}
+
+
+def _plainly(value: Any, kind: Any, trust: Trust) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return plainly(value, trust)
+        return {key: _plainly(item, None, trust) for key, item in value.items()}
+    adapted = adapt(value, kind)
+    if isinstance(adapted, list | tuple):  # a config has no tuples
+        return [_plainly(item, item_kind(kind), trust) for item in adapted]
+    return adapted
+
+
 def _faults(
     node: object, path: str, trust: Trust, given: Collection[str], shared: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -131,9 +149,7 @@ def _value_faults(
     elif not finite(value):
         yield f"{path} = {show(value)}: must be finite"
     elif kind is not None and not fits(value, kind):
-        whole = isinstance(value, float) and value.is_integer() and fits(int(value), kind)
-        advice = f"; write {int(value)}" if whole and isinstance(value, float) else ""
-        yield f"{path} = {show(value)}: must be {describe(kind)}{advice}"
+        yield f"{path} = {show(value)}: must be {describe(kind)}"
 
 
 def _nested_faults(
@@ -208,8 +224,24 @@ def _make(
         return instead(target)(**arguments)
     except UserError:
         raise
-    except (ValueError, TypeError) as error:
-        raise ConfigError(_located(str(error), path, node)) from error
+    except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+        if huge := list(_huge(node, path, shared)):
+            raise ConfigError("\n".join(huge)) from error
+        if not isinstance(error, ValueError | TypeError):
+            raise
+        raise ConfigError(_located(" ".join(str(error).split()), path, node)) from error
+
+
+def _huge(value: Any, path: str, shared: Mapping[str, Any]) -> Iterator[str]:
+    """The numbers in a node that no size of anything can have."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(item, int) and abs(item) >= HUGE:
+                yield f"{path}.{key} = {show(item)}: is too large to be built"
+            yield from _huge(item, _called(item, path, str(key), shared), shared)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _huge(item, path, shared)
 
 
 def _value(value: Any, path: str, trust: Trust, shared: Mapping[str, Any]) -> Any:

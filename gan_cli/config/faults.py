@@ -77,8 +77,7 @@ def _line(kind: type[BaseModel], fault: Any, prefix: Key, paths: Collection[str]
         return f"{at}: must not be empty"
     if what not in WANTED:
         return f"{at}: {fault['msg']}"
-    whole = isinstance(value, float) and value.is_integer() and what.startswith("int")
-    return f"{at}: must be {WANTED[what]}{f'; write {int(value)}' if whole else ''}"
+    return f"{at}: must be {WANTED[what]}"
 
 
 def _join(key: Key) -> str:

@@ -1,16 +1,19 @@
 """Whether plain values (null, booleans, numbers, text, lists, mappings) fit a class's annotations.
 
 Strict where YAML is not: text is no number, true is no number, 1.5 is no whole number. A whole
-number does where any number is wanted, and a list where a tuple is.
+number does where any number is wanted, 1e4 and 10k do where a whole one is, and a list does where
+a tuple is.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -29,6 +32,20 @@ WORDS = {
     Path: "a path",
     PathLike: "a path",
 }
+
+
+COUNT = re.compile(r"([+-]?\d+(?:\.\d+)?)([kKM])", re.ASCII)
+THOUSANDS = {"k": 1_000, "K": 1_000, "M": 1_000_000}
+
+
+def whole(value: object) -> object:
+    """A whole number that is written as 1e4, 10k or 2.5M; any other value as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (match := COUNT.fullmatch(value)):
+        number = Decimal(match[1]) * THOUSANDS[match[2]]
+        return int(number) if number == number.to_integral_value() else value
+    return value
 
 
 def argument_kinds(target: type) -> dict[str, Any]:
@@ -55,7 +72,7 @@ def fits(value: object, kind: Any) -> bool:
     if kind is bool:
         return isinstance(value, bool)
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(whole(value), int) and not isinstance(value, bool)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind in (str, Path) or origin is PathLike or kind is PathLike:
@@ -149,15 +166,30 @@ def _writable(kind: Any) -> bool:
 
 
 def adapt(value: object, kind: Any) -> object:
-    """`value` as the annotation has it: a tuple for a list where `kind` names only tuples."""
-    if not isinstance(value, list):
-        return value
-    inner = typing.get_args(kind) if typing.get_origin(kind) in UNIONS else (kind,)
-    takers = [one for one in inner if fits(value, one)]
-    for one in takers:
-        if (typing.get_origin(one) or one) is not tuple:
-            return value
-    return tuple(value) if takers else value
+    """`value`, which fits, as the annotation has it.
+
+    A float for a whole number where `kind` is float, a whole number for 1e4 and 10k where it is
+    int, a tuple for a list where it names only tuples.
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return adapt(value, inner[0])
+    if origin in UNIONS:
+        takers = [one for one in inner if fits(value, one)]
+        exact = [one for one in takers if type(value) is (typing.get_origin(one) or one)]
+        first = [*exact, *takers][:1]
+        return adapt(value, first[0]) if first else value
+    if kind is int:
+        return value if isinstance(value, bool) else whole(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < 2**1000 else value
+    base = origin or kind
+    if isinstance(value, list | tuple) and base in LISTS:
+        fixed = base is tuple and len(inner) == len(value) and Ellipsis not in inner
+        kinds = inner if fixed else [inner[0] if inner else None] * len(value)
+        items = [adapt(item, one) for item, one in zip(value, kinds, strict=True)]
+        return tuple(items) if base is tuple else items
+    return value
 
 
 def finite(value: object) -> bool:

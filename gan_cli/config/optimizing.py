@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_cli.config.build import check
+from gan_cli.config.build import check, plainly
 from gan_cli.config.faults import validate
 from gan_cli.config.gate import Trust
 from gan_cli.config.schema import Rates, Schedule
@@ -77,6 +77,22 @@ def faults_of(node: Mapping[str, Any], trust: Trust) -> list[str]:
         # A fault of the common target is told once, there.
         faults += [f for f in found if TARGET in mine or not f.startswith(f"{path}.{TARGET}")]
     return faults
+
+
+def plain_settings(node: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
+    """A sound `optimizer` with its values as its class and the schedules have them."""
+    common, own = split(node)
+    settled = _plain_settings(common, trust)
+    for name, settings in own.items():
+        mine = _plain_settings({TARGET: common[TARGET], **settings}, trust)
+        settled[name] = {key: mine[key] for key in settings}
+    return settled
+
+
+def _plain_settings(settings: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
+    schedule = {k: v for k, v in settings.items() if k in Schedule.model_fields}
+    settled = Schedule.model_validate(schedule).model_dump(include=set(schedule))
+    return plainly(settings, trust) | settled
 
 
 def _ranges(settings: Mapping[str, Any], path: str) -> list[str]:

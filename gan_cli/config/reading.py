@@ -16,6 +16,7 @@ from omegaconf.errors import (
 
 from gan_cli import foreign
 from gan_cli.config import groups
+from gan_cli.config.build import plainly
 from gan_cli.config.checking import (
     NO_HORIZON,
     absent_groups,
@@ -26,7 +27,7 @@ from gan_cli.config.checking import (
     trusted,
 )
 from gan_cli.config.faults import validate
-from gan_cli.config.optimizing import optimizer_settings, range_faults
+from gan_cli.config.optimizing import optimizer_settings, plain_settings, range_faults
 from gan_cli.config.overrides import Command
 from gan_cli.config.schema import HORIZONS, NODES, Settings
 from gan_cli.config.wording import closest, show
@@ -59,12 +60,15 @@ def read(config: DictConfig, command: Command) -> Settings:
     faults += validate(Settings, root, elsewhere=elsewhere)
     run = root.get("run")
     runs = run.get("root") if isinstance(run, Mapping) else None
-    found = node_faults(root, trusted(command, str(runs or "runs")), shared)
+    trust = trusted(command, str(runs or "runs"))
+    found = node_faults(root, trust, shared)
     faults += [
         f for f in found if not f.startswith(tuple(f"model.{name} = null" for name in absent))
     ]
     if faults := once(faults):
         raise ConfigError("\n".join(faults))
+    for name in NODES:
+        root[name] = (plain_settings if name == "optimizer" else plainly)(root[name], trust)
     return Settings.model_validate(root)
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from gan_cli import duration
+from gan_cli.config.kinds import whole
 
 NODES = ("loss", "penalty", "network", "prior", "optimizer", "data", "model")
 HORIZONS = ("steps", "epochs", "images")
@@ -58,8 +59,16 @@ def _home(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
 
+def _off(value: object) -> object:
+    """Nothing for 0."""
+    return None if not isinstance(value, bool) and whole(value) == 0 else value
+
+
+Whole = Annotated[int, BeforeValidator(whole)]
 # The largest step, which is a 64-bit number wherever it goes.
-Count = Annotated[int, Field(ge=1, lt=2**63)]
+Count = Annotated[Whole, Field(ge=1, lt=2**63)]
+Every = Annotated[Count | None, BeforeValidator(_off)]  # 0 and null: never
+Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(min_length=1)]
 Folder = Annotated[Text, AfterValidator(_home)]
 Node = dict[str, Any]
@@ -76,21 +85,21 @@ class Strict(BaseModel):
 class Checkpoint(Strict):
     """When the state is saved, and how many states stay."""
 
-    every: Count
-    keep: Count
-    minutes: Positive | None = 5.0  # earlier runs have none
+    every: Every
+    keep: Count | None  # null: all
+    minutes: Annotated[Positive | None, BeforeValidator(_off)] = 5.0  # earlier runs have none
 
 
 class Evaluation(Strict):
     """When and how the model is judged during training."""
 
-    every: Count | None = None  # steps
+    every: Every = None  # steps
     metrics: Annotated[str | list[str], PlainValidator(_names)] = "auto"
-    samples: Annotated[int, Field(ge=2, le=10_000_000)] = 10_000
+    samples: Annotated[Whole, Field(ge=2, le=10_000_000)] = 10_000
     split: Literal["train", "test"] = "train"
     best: Text | None = None
     patience: Count | None = None  # evaluations
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
     inception: Folder | None = None
 
 
@@ -122,7 +131,7 @@ class Runtime(Strict):
 
     device: Annotated[str, AfterValidator(_device)]
     precision: Literal["auto", "fp32", "tf32", "bf16"]
-    threads: Annotated[int, Field(ge=1, le=4096)] | None
+    threads: Annotated[Whole, Field(ge=1, le=4096)] | None
     compile: bool
     graphs: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs lack these
     deterministic: bool = False
@@ -133,14 +142,14 @@ class Runtime(Strict):
 class Settings(Strict):
     """A run, as composed, validated and saved. One of `steps`, `epochs` and `images` is set."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: Seed
+    batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)]
     steps: Count | None
     epochs: Count | None
     images: Count | None
     max_time: Seconds
     log_every: Count
-    sample_every: Count
+    sample_every: Every
     film: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs have none
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()  # earlier runs have none
@@ -188,7 +197,7 @@ class Schedule(Strict):
     """What a player's settings hold beside the arguments of its optimizer."""
 
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    warmup: Annotated[Whole, Field(ge=0, lt=2**63)] = 0
     clip_norm: Positive | None = None
 
 

@@ -53,7 +53,7 @@ class DamagedError(CheckpointError):
 
 
 def save(
-    folder: Path, state: State, step: int, keep_step: bool, keep: int, best: bool = False
+    folder: Path, state: State, step: int, keep_step: bool, keep: int | None, best: bool = False
 ) -> Path:
     """Write `state` to `last.pt`; with `keep_step` also as this step's, and drop the older ones.
 
@@ -64,7 +64,7 @@ def save(
         state: see above; `format`, `step` and `versions` are filled in here.
         step: completed steps.
         keep_step: whether this step's checkpoint is one to keep.
-        keep: how many kept checkpoints stay, this one included.
+        keep: how many kept checkpoints stay, this one included; None: all.
         best: whether it also takes the place of `best.pt`.
 
     Returns:
@@ -93,16 +93,18 @@ def save(
     return last
 
 
-def _keep(folder: Path, step: int, keep: int) -> None:
+def _keep(folder: Path, step: int, keep: int | None) -> None:
     """Link `last.pt` as that of a step to keep, and drop the older ones."""
     atomic.link(folder / LAST, _of_step(folder, step), CheckpointError)
     # Later steps are another future of this run, from before it was set back: not counted.
-    old = [path for path in _kept(folder) if _step(path) <= step][: -keep or None]
-    for path in old:
+    old = [path for path in _kept(folder) if _step(path) <= step]
+    for path in [] if keep is None else old[: max(0, len(old) - keep)]:
         path.unlink(missing_ok=True)
 
 
-def mend_links(folder: Path, step: int, every: int, keep: int, best: int | None) -> bool:
+def mend_links(
+    folder: Path, step: int, every: int | None, keep: int | None, best: int | None
+) -> bool:
     """Make the links what a run's state says, where a kill or a full disk came before one of them.
 
     The caller holds the run's lock.
@@ -110,8 +112,8 @@ def mend_links(folder: Path, step: int, every: int, keep: int, best: int | None)
     Args:
         folder: the run's checkpoints folder.
         step: that the run goes on from.
-        every: steps between those that are kept.
-        keep: how many kept checkpoints stay.
+        every: steps between those that are kept; None: none is.
+        keep: how many kept checkpoints stay; None: all.
         best: the step whose checkpoint is the best one; None where none is yet.
 
     Returns:
@@ -121,7 +123,7 @@ def mend_links(folder: Path, step: int, every: int, keep: int, best: int | None)
         CheckpointError: the disk is full or read-only.
     """
     try:
-        if step and step % every == 0 and _is_of(folder / LAST, step):
+        if step and every and step % every == 0 and _is_of(folder / LAST, step):
             _keep(folder, step, keep)
         if best is None or _is_of(folder / BEST, best):
             return True

@@ -29,12 +29,17 @@ class Plan:
 
     total: int  # steps
     log_every: int
-    sample_every: int
-    save_every: int  # a state to keep
+    sample_every: int | None  # None: no pictures
+    save_every: int | None  # a state to keep
     batch_size: int
     max_seconds: float | None = None
     evaluate_every: int | None = None
     save_seconds: float | None = None  # of training after which the state is saved between
+
+
+def falls_on(step: int, every: int | None) -> bool:
+    """Whether `step` is one of every so many; None: of none."""
+    return every is not None and step % every == 0
 
 
 class Judge(Protocol):
@@ -141,7 +146,7 @@ class Loop:
         advanced, late, stale = False, False, False
         while True:
             step = trainer.step
-            on_grid = step > 0 and step % plan.save_every == 0
+            on_grid = step > 0 and falls_on(step, plan.save_every)
             number, late, stale = self._ranks.agree(self._stop.signal or 0, late, stale)
             if number and (step < plan.total or self._owes(step)):
                 self._save(on_grid)
@@ -164,9 +169,9 @@ class Loop:
             self.callbacks.stepped(step)
             if due:
                 self._log(ends_window=True)
-            if step % plan.sample_every == 0:
+            if falls_on(step, plan.sample_every):
                 self._show()
-            if plan.evaluate_every and step % plan.evaluate_every == 0:
+            if falls_on(step, plan.evaluate_every):
                 give_up, improved = self._evaluate()
             late = has_passed(plan.max_seconds, begun)
             stale = has_passed(plan.save_seconds, self._saved_at)
@@ -183,7 +188,7 @@ class Loop:
         if step % self.plan.log_every:
             self.trainer.looked = step
             self._log(ends_window=False)
-        if step % self.plan.sample_every:
+        if not falls_on(step, self.plan.sample_every):
             self._show()
 
     def _mark(self) -> float:
@@ -208,6 +213,8 @@ class Loop:
         self.callbacks.logged(trainer.step, scalars | speed | resident(), outputs)
 
     def _show(self) -> None:
+        if self.plan.sample_every is None:
+            return
         with self._off_the_clock():
             step, none = self.trainer.step, dict[str, ndarray]()
             pictures = self.callbacks.attempt("pictures", lambda: self._draw(step), none)
@@ -240,7 +247,7 @@ class Loop:
         An earlier start may not have come to it, or its point may no longer be in the curves.
         """
         step, plan = self.trainer.step, self.plan
-        if step % plan.sample_every == 0 and (step == 0 or step > self._last_point):
+        if falls_on(step, plan.sample_every) and (step == 0 or step > self._last_point):
             self._show()
         if self._owes(step):
             return self._evaluate()

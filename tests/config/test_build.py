@@ -191,7 +191,6 @@ def test_fitting_values(parts: Trust, key: str, value: object) -> None:
         ("whole", "3", 'whole = "3": must be a whole number'),
         ("whole", True, "whole = true: must be a whole number"),
         ("whole", 1.5, "whole = 1.5: must be a whole number"),
-        ("whole", 1e3, "whole = 1000: must be a whole number; write 1000"),
         ("whole", None, "whole = null: must be a whole number"),
         ("whole", [1], "whole = [1]: must be a whole number"),
         ("whole", float("inf"), "whole = inf: must be finite"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -74,15 +75,17 @@ def refusal(*overrides: str) -> str:
         ("batch_size={a:8}", "batch_size = {a:8}: must be a whole number"),
         ("batch_size.x=8", "batch_size = {x:8}: must be a whole number"),
         ("steps=0", "steps = 0: must be at least 1"),
-        ("steps=1e5", "steps = 100000: must be a whole number; write 100000"),
         ("epochs=1.5", "epochs = 1.5: must be a whole number"),
         ("images=inf", "images = inf: must be a whole number"),
         ("log_every=nan", "log_every = nan: must be a whole number"),
         ("sample_every=-3", "sample_every = -3: must be at least 1"),
-        ("checkpoint.every=0", "checkpoint.every = 0: must be at least 1"),
-        ("checkpoint.keep=null", "checkpoint.keep = null: must be a whole number"),
-        ("checkpoint=3", "checkpoint = 3: must be a mapping with every, keep"),
-        ("evaluation.every=0", "evaluation.every = 0: must be at least 1"),
+        ("checkpoint.every=-1", "checkpoint.every = -1: must be at least 1"),
+        ("checkpoint.keep=0", "checkpoint.keep = 0: must be at least 1"),
+        ("steps=1.5k1", "steps = 1.5k1: must be a whole number"),
+        ("steps=.0001k", "steps = .0001k: must be a whole number"),
+        ("log_every=0", "log_every = 0: must be at least 1"),
+        ("prior.dim=0.1k2", "prior.dim = 0.1k2: must be a whole number"),
+        ("checkpoint=3", "checkpoint = 3: must be a mapping with every, keep, minutes"),
         ("evaluation.samples=1", "evaluation.samples = 1: must be at least 2"),
         ("evaluation.split=all", "evaluation.split = all: must be train or test"),
         (
@@ -94,7 +97,6 @@ def refusal(*overrides: str) -> str:
         ("ema.decay=-.1", "ema.decay = -0.1: must be at least 0"),
         ("ema.decay=nan", "ema.decay = nan: must be finite"),
         ("prior.dim=abc", "prior.dim = abc: must be a whole number"),
-        ("prior.dim=1e2", "prior.dim = 100: must be a whole number; write 100"),
         ("model.d_steps=true", "model.d_steps = true: must be a whole number"),
         ("model.d_burst=x", "model.d_burst = x: must be a whole number or null"),
         # Time and length.
@@ -128,10 +130,8 @@ def refusal(*overrides: str) -> str:
         ("run=foo", "run = foo: must be a mapping with root, dir, name"),
         ("run.root=", 'run.root = "": must not be empty'),
         ("run.root=null", "run.root = null: must be text"),
-        ("run.dir=3", "run.dir = 3: must be text"),
         ("run.name=a/b", "run.name = a/b: must be the name of a folder, without slashes"),
         ("run.name=..", "run.name = ..: must be the name of a folder, without slashes"),
-        ("resume=true", "resume = true: must be text"),
         # Optimizers.
         ("optimizer.lr=-1", "optimizer.lr = -1: must be greater than 0"),
         ("optimizer.lr=0", "optimizer.lr = 0: must be greater than 0"),
@@ -297,6 +297,62 @@ def test_two_lengths_are_refused(tmp_path: Path) -> None:
 def test_settings_are_taken(override: str, key: str, value: object) -> None:
     found = getattr(settings_of(override), key)
     assert getattr(found, "decay", found) == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("steps=1e4", 10_000),
+        ("images=1e5", 100_000),
+        ("steps=10k", 10_000),
+        ("steps=1.5M", 1_500_000),
+        ("seed=1e3", 1000),
+        ("batch_size=1e2", 100),
+        ("log_every=1K", 1000),
+        ("evaluation.samples=2k", 2000),
+        ("checkpoint.keep=1e1", 10),
+        ("runtime.threads=2.0", 2),
+        ("prior.dim=1e2", 100),
+        ("network.width=1k", 1000),
+        ("data.size=[1e1,2e1]", [10, 20]),
+        ("optimizer.warmup=2k", 2000),
+        ("optimizer.generator.warmup=2k", 2000),
+    ],
+)
+def test_whole_numbers_may_be_written_short(typed: str, read: Any) -> None:
+    key = typed.partition("=")[0]
+    found: Any = settings_of(typed).model_dump()
+    for part in key.split("."):
+        found = found[part]
+    assert found == read
+    assert str(found) == str(read)  # no float among them
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        (f"{key}={value}", key)
+        for key in ("sample_every", "checkpoint.every", "checkpoint.minutes", "evaluation.every")
+        for value in ("0", "null")
+    ]
+    + [("checkpoint.keep=null", "checkpoint.keep")],
+)
+def test_nought_and_null_switch_off(typed: str, key: str) -> None:
+    found: Any = settings_of(typed).model_dump()
+    for part in key.split("."):
+        found = found[part]
+    assert found is None
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_floats_of_torch_are_floats_where_whole_numbers_are_typed(optimizer: str) -> None:
+    given = ["optimizer.lr=1", "optimizer.weight_decay=0", "optimizer.generator.lr=2"]
+    given += ["optimizer.betas=[0,0.99]"] if optimizer.startswith("adam") else []
+    node = settings_of(f"optimizer={optimizer}", *given).optimizer
+    assert str(node["lr"]) == "1.0"
+    assert str(node["weight_decay"]) == "0.0"
+    assert str(node["generator"]["lr"]) == "2.0"
+    assert str(node.get("betas", [0.0, 0.99])) == "[0.0, 0.99]"
 
 
 def test_settings_are_frozen() -> None:

@@ -103,6 +103,12 @@ def test_last_always_there_and_the_newest_kept_ones_survive(run):
     assert checkpoint.load(checkpoint.find(run))["step"] == 100_000_000
 
 
+def test_all_states_can_be_kept(run):
+    for step in range(10, 70, 10):
+        save(run, step, keep_step=True, keep=None)
+    assert names(run) == ["last.pt", *(f"step_000000{step}.pt" for step in range(10, 70, 10))]
+
+
 def test_keeping_none_and_saving_a_step_twice(run):
     save(run, 10, keep_step=True)
     save(run, 10, keep_step=True)

@@ -117,6 +117,14 @@ def test_the_last_point_is_only_a_look() -> None:
     assert loop.trainer.window.means()["loss/fit"] == pytest.approx(diary.last["loss/fit"])
 
 
+def test_pictures_and_kept_states_can_be_switched_off() -> None:
+    _, loop, diary, kept = build()
+    loop.plan = replace(loop.plan, sample_every=None, save_every=None)
+    assert loop.run().step == 10
+    assert [event[0] for event in diary.events] == ["start", "log", "log", "log", "saved", "end"]
+    assert kept == [(10, False)]
+
+
 class Halving(Ranks):
     """Ranks whose mean is never what this one has."""
 
