@@ -9,8 +9,13 @@ import pytest
 from composing import session_of
 from PIL import Image
 
+from gan_cli import evaluate
+from gan_cli.config.composing import composed
+from gan_cli.config.overrides import prepare
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.reference import Real
+from gan_cli.exits import DONE
+from gan_cli.training.run import settings_of, train_settings
 
 FOLDER = {"_target_": "gan_cli.data.folder.Folder", "size": 16, "workers": 1}
 
@@ -40,6 +45,43 @@ def test_a_run_does_not_learn_from_where_runs_and_sweeps_are_written(
     assert (len(session.dataset), session.dataset.spec.classes) == (4, 0)
     node = {**FOLDER, "root": "."}
     assert len(Real(node, outputs=session.settings.outputs).part("all")) == 4
+
+
+SMALL = ["model=gan", "network=mlp", "network.width=4", "batch_size=4", "log_every=1"]
+SMALL += ["data=folder", "data.size=8", "data.workers=1", "runtime.threads=1"]
+
+
+def train(*arguments: str) -> int:
+    """`gan-train` with these arguments."""
+    line = prepare([*SMALL, *arguments])
+    return train_settings(settings_of(composed(line), line), line)
+
+
+def test_runs_inside_their_data_learn_from_the_same_images_each_time(
+    tmp_path: Path, monkeypatch, caplog
+) -> None:
+    monkeypatch.chdir(images(tmp_path / "own", 4))
+    for _ in range(2):
+        assert train("data.root=.", "steps=1", "sample_every=1") == DONE
+    pictures = list(Path("runs").rglob("samples/*.png"))
+    assert len(pictures) >= 2
+    assert caplog.text.count("1 steps on 4 samples of own") == 2
+    assert "passing over what this program wrote there (runs)" in caplog.text
+
+
+def test_deleting_a_file_that_was_skipped_changes_no_data(
+    tmp_path: Path, monkeypatch, caplog
+) -> None:
+    monkeypatch.chdir(images(tmp_path / "photos", 4))
+    Path("broken.png").write_bytes(b"")
+    run = f"run.dir={tmp_path / 'run'}"
+    assert train("data.root=.", "data.skip_broken=true", "steps=1", run) == DONE
+    Path("broken.png").unlink()
+    assert train("data.root=.", "data.skip_broken=true", "steps=2", run) == DONE
+    assert "step 1 to 2 on 4 samples" in caplog.text
+    words = [str(tmp_path / "run"), "--metrics", "diversity", "--samples", "4"]
+    evaluate.evaluate(evaluate.parser().parse_args(words))
+    assert "not quite the data" not in caplog.text
 
 
 def test_folders_train_and_test_are_compared_as_mnist_s_parts_are(tmp_path: Path) -> None:
