@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 README = PROJECT / "README.md"
-PAGES = [README, PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [README, *PROJECT.glob("CONTRIBUTING.md"), *sorted(PROJECT.glob("docs/*.md"))]
 FENCE = re.compile(r"^```(\w*)$")
 SHELLS = ("", "sh", "bash", "console")
 
