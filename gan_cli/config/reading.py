@@ -73,9 +73,16 @@ def read(config: DictConfig, command: Command) -> Settings:
 
 
 def to_yaml(settings: Settings) -> str:
-    """The settings as text: all that is needed to build the run again."""
+    """The settings as text: all that is needed to build the run again.
+
+    `force` counts for one command and is not among it.
+    """
     return yaml.dump(
-        settings.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
+        {**settings.model_dump(), "force": False},
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
     )
 
 

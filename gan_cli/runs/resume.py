@@ -21,6 +21,8 @@ SAFE_KEYS = (
     *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic", "together")),
     "choices.experiment",
 )
+# Where the data lie and how they are read: the samples themselves are compared when they are there.
+COMPARED = ("data.root", "data.workers")
 
 Config = Mapping[str, Any]
 
@@ -74,7 +76,7 @@ def differences(
             continue
         why = ""
         if key not in HORIZON:
-            safe = key in (*SAFE, *SAFE_KEYS) or key.partition(".")[0] in SAFE_GROUPS
+            safe = key in (*SAFE, *SAFE_KEYS, *COMPARED) or key.partition(".")[0] in SAFE_GROUPS
         elif scheduled:
             safe, why = False, f"{scheduled[0]} reaches to the end of the run"
         elif total is not None and total < done:

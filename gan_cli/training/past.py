@@ -15,6 +15,7 @@ from gan_cli.config import groups
 from gan_cli.config.overrides import Command
 from gan_cli.config.reading import from_yaml, to_yaml
 from gan_cli.config.schema import Settings
+from gan_cli.config.wording import show
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.evaluation.best import Best
 from gan_cli.exits import one_line
@@ -25,6 +26,8 @@ from gan_cli.runs.load import describe_data
 from gan_cli.training.session import Session
 
 log = logging.getLogger(__name__)
+COMPARED = ("shape", "size", "classes", "class_names", "fingerprint")  # of the data
+SHOWN = 6  # settings of an edited config.yaml
 LONGEST = 200  # characters of torch's words about weights that do not fit
 
 
@@ -90,10 +93,13 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
         text = to_yaml(settings) if text is None else text
     if warning:
         log.warning(warning)
+    if state is not None:
+        tell_edits(run, text)
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
     if settings.resume is not None:
         now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
         now["run"] = saved["run"]
+    now["force"] = settings.force  # of this command, never of an earlier one
     done = 0 if state is None else state["step"]
     found = resume.differences(saved, now, done=done)
     if not settings.force:
@@ -130,6 +136,39 @@ def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     return settings
 
 
+def tell_edits(run: RunFolder, text: str) -> None:
+    """Warn where the run's config.yaml is not what its checkpoint holds, which counts."""
+    try:
+        there, kept = run.read_config(), _saved(text, run)
+        if there is None or there == text:
+            return
+        found = resume.differences(kept, _saved(there, run))
+    except CheckpointError as error:
+        log.warning(f"{error}; the settings in the run's checkpoint count")
+        return
+    listed = [f"{d.key} is {show(d.new)} there, {show(d.old)} in the checkpoint" for d in found]
+    more = ["..."] if len(listed) > SHOWN else []
+    if listed:
+        log.warning(
+            f"{run.config}: is not what the run's checkpoint holds, and the checkpoint counts: "
+            f"{'; '.join([*listed[:SHOWN], *more])}; set what is to change on the command line"
+        )
+
+
+def data_changes(then: Any, session: Session) -> str:
+    """What is not the same in the data as a checkpoint describes them; empty where nothing is.
+
+    The name is that of a folder, which may have moved.
+    """
+    spec, fingerprint = session.dataset.spec, session.dataset.fingerprint
+    now = describe_data(spec, fingerprint)
+    if not isinstance(then, Mapping):
+        return "the checkpoint does not describe it"
+    # An earlier version kept less, which is no difference.
+    changed = [key for key in COMPARED if then.get(key, now[key]) != now[key]]
+    return "; ".join(f"{key} was {then.get(key)}, is {now[key]}" for key in changed)
+
+
 def restore(session: Session, past: Past) -> None:
     """Put the earlier state back.
 
@@ -139,24 +178,13 @@ def restore(session: Session, past: Past) -> None:
     """
     if past.state is None:
         return
-    then, now = (
-        past.state.get("data"),
-        describe_data(session.dataset.spec, session.dataset.fingerprint),
-    )
-    kept = then if isinstance(then, Mapping) else {}
-    # An earlier version kept less, which is no difference.
-    changed = [
-        f"{key} was {kept[key]}, is {now[key]}"
-        for key in now
-        if kept.get(key, now[key]) != now[key]
-        for key in now
-        if kept.get(key, now[key]) != now[key]
-    ]
-    if changed and not session.settings.force:
-        raise ConfigError(
-            f"resume = {past.run.path}: the data is not what the run began with: "
-            f"{'; '.join(changed)}; force=true goes on all the same"
-        )
+    if changed := data_changes(past.state.get("data"), session):
+        if not session.settings.force:
+            raise ConfigError(
+                f"resume = {past.run.path}: the data is not what the run began with: {changed}; "
+                "force=true resumes all the same"
+            )
+        log.warning(f"going on with other data than the run began with: {changed}")
     try:
         session.trainer.load_state_dict(past.state)
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:

@@ -83,6 +83,8 @@ def test_no_difference():
         ("runtime__graphs", "auto"),  # which earlier runs have not
         ("runtime__deterministic", True),
         ("choices__experiment", "quickstart"),
+        ("data__root", "x"),  # the samples that lie there are compared
+        ("data__workers", 2),
         ("steps", 40000),
         ("steps", 100),
         ("epochs", 3),
@@ -102,7 +104,6 @@ def test_safe(key, value):
         ("optimizer__generator__lr", 1e-4),
         ("data__size", [28, 32]),
         ("data__size", 28),
-        ("data__root", "x"),
         ("model__d_steps", 1),
         ("model__d_steps", None),
         ("loss___target_", "gan_cli.losses.Hinge"),

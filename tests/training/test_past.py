@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gan_cli.config.composing import composed
 from gan_cli.config.overrides import prepare
-from gan_cli.errors import CheckpointError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
+from gan_cli.train import going_on
 from gan_cli.training import evaluating
 from gan_cli.training.run import settings_of, train_settings
 
@@ -34,7 +36,7 @@ def _inside(tmp_path, monkeypatch) -> None:
 
 def train(*arguments: str) -> int:
     """`gan-train` with these arguments."""
-    line = prepare(list(arguments))
+    line = going_on(prepare(list(arguments)))
     return train_settings(settings_of(composed(line), line), line)
 
 
@@ -157,3 +159,73 @@ def test_a_run_stopped_during_its_last_evaluation_is_not_finished(monkeypatch) -
     assert train("resume=run") == DONE
     assert run.read_status()["status"] == "finished"
     assert (run.evaluations / "step_00000006.json").is_file()
+
+
+def pictures(folder: str, shades: tuple[int, ...] = (0, 60, 120, 180)) -> None:
+    """Pictures of one shade each."""
+    Path(folder).mkdir(exist_ok=True)
+    for number, shade in enumerate(shades):
+        Image.new("L", (8, 8), shade).save(f"{folder}/{number}.png")
+
+
+FOLDER = ["model=gan", "data=folder", "data.root=images", "data.size=8", "data.workers=1"]
+FOLDER += ["network=mlp", "film=false", *(word for word in SMALL if word.startswith("network."))]
+FOLDER += ["batch_size=4", "runtime.device=cpu", "runtime.threads=1", "run.dir=run"]
+
+
+def test_force_counts_for_one_command(caplog) -> None:
+    pictures("images")
+    assert train(*FOLDER, "steps=1", "force=true") == DONE
+    assert "force: false" in RunFolder("run").config.read_text()
+    pictures("images", (9, 60, 120, 180))
+    refused = r"resume = run: the data is not what the run began with: fingerprint was"
+    with pytest.raises(ConfigError, match=refused):
+        train("resume=run", "steps=2")
+    assert train("resume=run", "steps=2", "force=true") == DONE
+    assert "going on with other data than the run began with: fingerprint was" in caplog.text
+    pictures("images", (8, 60, 120, 180))
+    with pytest.raises(ConfigError, match=refused):
+        train("resume=run", "steps=3")
+
+
+def test_force_of_an_earlier_program_s_run_does_not_stick() -> None:
+    run = finished()
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    state["config"] = state["config"].replace("force: false", "force: true")
+    checkpoint.save(run.checkpoints, state, 6, keep_step=False, keep=1)
+    with pytest.raises(ConfigError, match="batch_size: 8 in the run, 9 now"):
+        train("resume=run", "steps=8", "batch_size=9")
+
+
+def test_a_data_folder_may_move_and_hold_what_is_no_image() -> None:
+    pictures("images")
+    assert train(*FOLDER, "steps=1") == DONE
+    Path("images").rename("elsewhere")
+    Path("elsewhere/notes.txt").write_text("nothing")
+    assert train("resume=run", "steps=2", "data.root=elsewhere") == DONE
+    assert f"root: {Path('elsewhere').absolute()}" in RunFolder("run").config.read_text()
+    assert train("resume=run", "steps=3") == DONE
+
+
+def test_a_run_of_an_earlier_program_whose_checkpoint_says_less_of_the_data_is_resumed() -> None:
+    run = finished()
+    state = checkpoint.load(run.checkpoints / "last.pt")
+    state["data"].pop("class_counts")
+    checkpoint.save(run.checkpoints, state, 6, keep_step=False, keep=1)
+    assert train("resume=run", "steps=7") == DONE
+
+
+def test_an_edited_config_is_told_and_does_not_count(caplog) -> None:
+    run = finished()
+    text = run.config.read_text()
+    run.config.write_text(text.replace("batch_size: 8", "batch_size: 9"))
+    assert train("resume=run", "steps=7") == DONE
+    told = "run/config.yaml: is not what the run's checkpoint holds, and the checkpoint counts: "
+    assert f"{told}batch_size is 9 there, 8 in the checkpoint; set what is" in caplog.text
+    assert "batch_size: 8" in run.config.read_text()
+    caplog.clear()
+    assert train("resume=run", "steps=8") == DONE
+    assert "config.yaml" not in caplog.text
+    run.config.write_text("[broken")
+    assert train("resume=run", "steps=9") == DONE
+    assert "the settings in the run's checkpoint count" in caplog.text
