@@ -71,7 +71,7 @@ def pictures(record: Record) -> dict[str, dict[int, Path]]:
         return found
     for path in sorted(folder.glob("*.png")):
         match = NAME.fullmatch(path.name)
-        if match and stat.S_ISREG(path.lstat().st_mode):
+        if match and _size(path) is not None:
             found.setdefault(match["name"], {})[int(match["step"])] = path
     return found
 
@@ -98,11 +98,20 @@ def _fitted(made: Gallery) -> Gallery:
     first = 0
     while first < len(made.steps) - 1:
         paths = [path for _, some in made.rows for path in some[first:] if path]
-        if sum(path.stat().st_size for path in paths) <= MOST_BYTES:
+        if sum(_size(path) or 0 for path in paths) <= MOST_BYTES:
             break
         first += 1
     lines = [(label, some[first:]) for label, some in made.rows]
     return Gallery(made.name, made.seed, made.steps[first:], lines, made.left_out)
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a regular file; None of a link, a pipe, or what was removed just now."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def data_uri(path: Path) -> str:
