@@ -26,7 +26,8 @@ WIDEST = 64  # bits of a whole number
 LONGEST = 300  # characters of a number in YAML
 MOST_STEPS = 1 << 53
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times as fast
-FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
+NAMES = ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
+FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in NAMES)
 
 
 class ForeignError(CheckpointError):
@@ -41,16 +42,8 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         FileNotFoundError: there is no such file.
         ForeignError: it is a link, a folder, a pipe or a device, or the operating system refuses.
     """
+    handle, _ = _open(path)
     try:
-        handle = os.open(path, os.O_RDONLY | sum(getattr(os, flag, 0) for flag in FLAGS))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as cause:
-        reason = "is a link" if path.is_symlink() else getattr(cause, "strerror", None) or cause
-        raise ForeignError(f"{path}: cannot be read ({reason})") from cause
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ForeignError(f"{path}: cannot be read (is not a regular file)")
         with os.fdopen(handle, "rb", closefd=False) as file:
             yield file
     except OSError as cause:
@@ -66,12 +59,35 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         FileNotFoundError: there is no such file.
         ForeignError: see `open_file`; or it is too large.
     """
-    with open_file(path) as file:
-        if os.fstat(file.fileno()).st_size <= largest:
-            content = file.read(largest + 1)  # it may be growing
-            if len(content) <= largest:
-                return content
-    raise ForeignError(f"{path}: cannot be read (has more than {largest:,} bytes)")
+    handle, size = _open(path)
+    content = []
+    try:
+        while size <= largest and (piece := os.read(handle, size + 1)):
+            content.append(piece)
+            size = max(size, sum(map(len, content)))  # it may be growing
+    except OSError as cause:
+        raise ForeignError(f"{path}: cannot be read ({cause.strerror or cause})") from cause
+    finally:
+        os.close(handle)
+    if size > largest:
+        raise ForeignError(f"{path}: cannot be read (has more than {largest:,} bytes)")
+    return b"".join(content)
+
+
+def _open(path: Path) -> tuple[int, int]:
+    """A handle of a regular file, and its size."""
+    try:
+        handle = os.open(path, FLAGS)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as cause:
+        reason = "is a link" if path.is_symlink() else getattr(cause, "strerror", None) or cause
+        raise ForeignError(f"{path}: cannot be read ({reason})") from cause
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise ForeignError(f"{path}: cannot be read (is not a regular file)")
+    return handle, found.st_size
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
