@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from gan_cli.errors import UserError
+from gan_cli.errors import CheckpointError, UserError
 
 
 def cannot_write(path: Path, cause: OSError, error: type[UserError] = UserError) -> UserError:
@@ -58,6 +58,20 @@ def write(path: Path, data: bytes | str, error: type[UserError] = UserError) -> 
     content = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     with replacing(path, error) as file:
         file.write(content)
+
+
+def refuse_links(*paths: Path) -> None:
+    """Check that files and folders below one of ours are there themselves.
+
+    Raises:
+        CheckpointError: one is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise CheckpointError(
+                f"{path}: is a link, which would lead out of {path.parent}; put what it means in "
+                "its place"
+            )
 
 
 def appending(path: Path) -> int:

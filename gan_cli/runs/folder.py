@@ -152,22 +152,17 @@ class RunFolder:
     def refuse_links(self) -> None:
         """Check that writing into the folder does not lead out of it.
 
-        What killed writers left there is removed.
-
         Raises:
             CheckpointError: a file or folder of the run is a link.
         """
         files = (self.config, self.status, self.log, self.metrics, self._lock)
-        for path in (*files, self.checkpoints, self.samples, self.evaluations):
-            if path.is_symlink():
-                raise CheckpointError(
-                    f"{path}: is a link, which would lead out of the run's folder; put what it "
-                    "means in its place"
-                )
+        atomic.refuse_links(*files, self.checkpoints, self.samples, self.evaluations)
 
     @contextmanager
     def lock(self, writing: bool = True) -> Iterator[None]:
         """Be the only one in the folder; the operating system frees it even after kill -9.
+
+        What killed writers left there is removed.
 
         Args:
             writing: whether more than deleting follows, so that no link may be there.
@@ -190,7 +185,8 @@ class RunFolder:
         except OSError as cause:
             raise atomic.cannot_write(self._lock, cause) from cause
         with held:
-            self._remove_leftovers()
+            if writing:
+                self._remove_leftovers()
             yield
 
     def _remove_leftovers(self) -> None:

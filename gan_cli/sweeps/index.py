@@ -134,11 +134,12 @@ def locked(folder: Path) -> Iterator[None]:
     """Be the only sweep in the folder, which is made; freed by the system even after kill -9.
 
     Raises:
-        CheckpointError: another sweep is in it.
+        CheckpointError: another sweep is in it, or writing would lead out of it.
         UserError: the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
+    atomic.refuse_links(folder / "logs", folder / ".lock")
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / ".lock").acquire(timeout=0.3, poll_interval=0.02)

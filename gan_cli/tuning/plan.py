@@ -192,11 +192,13 @@ def settle(plan: Plan) -> Plan:
 
     Raises:
         ConfigError: another study lives there.
+        CheckpointError: it is no study, or writing would lead out of the folder.
         UserError: the folder cannot be written.
     """
     from filelock import FileLock
 
     file = plan.folder / "study.json"
+    atomic.refuse_links(plan.work, file, *plan.folder.glob("*.journal*"))
     try:
         plan.work.mkdir(parents=True, exist_ok=True)
     except OSError as cause:

@@ -159,3 +159,12 @@ def test_a_run_that_cannot_be_written_is_not_in_use(runs, capsys, monkeypatch) -
     monkeypatch.setattr(os, "open", read_only)
     assert not runs[0].in_use()
     assert runs[0].read_status()["status"] == "killed"
+
+
+def test_removing_a_run_deletes_nothing_through_its_links(runs, capsys) -> None:
+    runs[0].checkpoints.rename("outside")
+    Path("outside/.mine.tmp").write_text("x")
+    runs[0].checkpoints.symlink_to(Path("outside").absolute())
+    call(capsys, "remove", "runs/a", "--yes")
+    assert not runs[0].path.exists()
+    assert Path("outside/.mine.tmp").exists()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from gan_cli.errors import CheckpointError
+from gan_cli.sweeps.index import Index, locked
 from gan_cli.sweeps.naming import job_name, sweep_name
 from gan_cli.sweeps.slots import Slots, at_once, gpus
 
@@ -88,3 +93,40 @@ def test_several_gpus_for_one_job() -> None:
     slots = Slots(2, ["0", "1", "2", "3"], 2, 8)
     taken = [slots.take(), slots.take()]
     assert [slot and slot.devices for slot in taken] == [("0", "1"), ("2", "3")]
+
+
+@pytest.mark.parametrize("name", ["logs", ".lock", "sweep.json"])
+def test_a_sweep_s_files_do_not_lead_out_of_its_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(CheckpointError, match="is a link"), locked(tmp_path / "sweep"):
+        Index(tmp_path / "sweep")
+    assert not list((tmp_path / "outside").iterdir())
+
+
+JOB = {"name": "a", "overrides": ["seed=1"], "run": "a"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"version": "x", "jobs": []},
+        {"version": 1, "jobs": {"a": 1}},
+        {"version": 1, "jobs": [1]},
+        {"version": 1, "jobs": [JOB | {"name": 1}]},
+        {"version": 1, "jobs": [JOB | {"overrides": "seed=1"}]},
+        {"version": 1, "jobs": [JOB | {"overrides": None}]},
+        {"version": 1, "jobs": [JOB | {"state": "[red]"}]},
+        {"version": 1, "jobs": [JOB | {"exit_status": "x"}]},
+        {"version": 1, "jobs": [JOB | {"error": [1]}]},
+        {"version": 1, "jobs": [JOB | {"other": 1}]},
+    ],
+)
+def test_an_index_of_somebody_else_is_refused_in_one_line(content: object, tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError) as error:
+        Index(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path / 'sweep.json'}: ")
+    assert "\n" not in str(error.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from studying import LINE
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.tuning.command import surroundings
 from gan_cli.tuning.direction import direction_of
 from gan_cli.tuning.plan import Plan, plan_of, settle
@@ -108,6 +108,31 @@ def test_another_study_in_the_same_folder_is_refused(base: Plan, tmp_path: Path)
     other = replace(plan, tune=base.tune.model_copy(update={"seeds": [1, 2]}))
     with pytest.raises(ConfigError, match=r"holds another study; .*\n  seeds: \[0\] there"):
         settle(other)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"place": 1}', "{", "[" * 900 + "]" * 900])
+def test_a_study_of_somebody_else_is_refused_in_one_line(
+    text: str, base: Plan, tmp_path: Path
+) -> None:
+    plan = replace(base, folder=tmp_path / "study")
+    settle(plan)
+    (plan.folder / "study.json").write_text(text)
+    with pytest.raises(CheckpointError) as error:
+        settle(plan)
+    assert str(error.value).startswith(f"{plan.folder / 'study.json'}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["work", "study.json", "study.journal"])
+def test_a_study_s_files_do_not_lead_out_of_its_folder(
+    name: str, base: Plan, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(CheckpointError, match=f"{name}: is a link, which would lead out of"):
+        settle(replace(base, folder=tmp_path / "study"))
+    assert not list((tmp_path / "outside").iterdir())
 
 
 def test_without_optuna_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
