@@ -39,7 +39,7 @@ STATUSES = (
     ("0", "done"),
     ("1", "failed; the state is saved where it can be, the traceback is in train.log"),
     ("2", "wrong input; nothing was started"),
-    ("130", "interrupted; the state is saved"),
+    ("130", "stopped by a signal; the state is saved, but for a second Ctrl-C"),
 )
 MORE = (
     ("gan-train ... dry_run=true", "build everything, show networks and memory, train nothing"),

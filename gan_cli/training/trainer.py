@@ -158,10 +158,10 @@ class Trainer:
         self.window.clear()
 
     def not_finite(self) -> str:
-        """Which part of the state holds NaN or infinity, or nothing; reads the device."""
+        """Which part of the saved state holds NaN or infinity, or nothing; reads the device."""
         parts = {
             "weights": self.model.parameters(),
-            "buffers": self.model.buffers(),
+            "buffers": self.model.state_dict().values(),  # and weights, which come first
             "averaged weights": self.average.values.values(),
             "optimizer state": (
                 value

@@ -195,7 +195,7 @@ def test_runs_of_different_models_compare_in_one_table(server: Any) -> None:
     assert states == {DCGAN: "STATUS_SUCCESS", WGAN: "STATUS_UNKNOWN"}
 
 
-def test_a_deleted_folder_ends_the_run_at_the_next_point(tmp_path: Path) -> None:
+def test_a_deleted_folder_shows_at_the_next_point(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     board = TensorBoard(folder, CONFIG, {})

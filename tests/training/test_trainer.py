@@ -355,6 +355,7 @@ def test_all_of_the_state_is_looked_at(part: str) -> None:
     trainer = trainer_of(gan())
     trainer.model.register_buffer("statistic", torch.ones(3))
     trainer.model.register_buffer("empty", torch.empty(0))
+    trainer.model.register_buffer("fixed", torch.tensor(torch.inf), persistent=False)
     trainer.advance()
     moments = next(iter(trainer.players["generator"].optimizer.state.values()))
     spoiled = {
