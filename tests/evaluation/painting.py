@@ -27,6 +27,7 @@ DAMAGES: dict[str, Callable[[bytes, Tensor], bytes]] = {
     "cut": lambda content, table: content[:-50],
     "flipped": flipped,
 }
+MNIST = {"_target_": "gan_cli.data.mnist.MNIST"}  # whose parts these stand in for
 SPEC = DataSpec("pictures", (1, 4, 4), 300, 3, ("a", "b", "c"))
 
 
@@ -90,7 +91,8 @@ def subject(
     """A `Subject` of the package's own kind, of fakes."""
     chosen = Options(**{"samples": 200, **options})
     random = extractor or Random()
-    node = node or {"_target_": "gan_cli.data.mnist.MNIST"}
-    real = Real(node, chosen.split, known=known or Pictures())
+    real = Real(node or MNIST, chosen.split, known=known or Pictures())
+    if node is None and known is None:
+        real._sets["test"] = Pictures("test")  # the parts of one set are alike
     extractors = Extractors(lambda: random, lambda: random)
     return TrainedModel((model or Painter()).eval(), 7, "ema", chosen, real, extractors)

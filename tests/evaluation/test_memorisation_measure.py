@@ -21,7 +21,7 @@ class Noise(Dataset):
 
 
 TRAIN = Noise()
-NODE = {"_target_": "gan_cli.data.folder.Folder"}  # which does not come in parts
+NODE = {"_target_": "gan_cli.data.toy.Ring"}  # which does not come in parts
 
 
 def figures(decode, known: Dataset = TRAIN) -> tuple[dict, list]:
