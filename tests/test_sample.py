@@ -420,6 +420,13 @@ def test_full_disk_is_status_1(run, capsys, monkeypatch):
     assert not list(run.samples.iterdir())
 
 
+@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "X.MOV", "x.npz", "x.svg"])
+def test_a_file_of_another_kind_is_refused_and_no_folder_made(run, capsys, name):
+    said = call(capsys, run.path, "--out", name, status=2)
+    assert f"--out {name}: a file must end in .png (pictures), .gif (films) or .csv (poi" in said
+    assert not Path(name).exists()
+
+
 def test_output_folder_that_cannot_be_made_is_status_1(run, capsys):
     Path("file").write_text("")
     assert "cannot be written" in call(capsys, run.path, "--out", "file/x", status=1)

@@ -33,7 +33,7 @@ EXAMPLES = (
     ("gan-train experiment=quickstart", "digits within two minutes of two CPU cores"),
     ("gan-train loss=hinge penalty=r1 optimizer.lr=1e-4", "other parts, other values"),
     ("gan-train data=folder data.root=photos data.size=64", "your own images"),
-    ("gan-train -m model=wgan,wgan_gp seed=0,1,2", "six runs, one after the other"),
+    ("gan-train -m model=wgan,wgan_gp seed=0,1,2", "six runs, as many at once as fit"),
 )
 STATUSES = (
     ("0", "done"),

@@ -35,6 +35,7 @@ from gan_cli.errors import ConfigError
 
 __all__ = ["from_yaml", "optimizer_settings", "read", "to_yaml", "trusted"]
 
+PARTS = ("loss", "penalty", "network", "prior")  # groups that models take by interpolation
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -70,6 +71,16 @@ def read(config: DictConfig, command: Command) -> Settings:
     for name in NODES:
         root[name] = (plain_settings if name == "optimizer" else plainly)(root[name], trust)
     return Settings.model_validate(root)
+
+
+def unused(config: DictConfig, command: Command) -> Iterator[str]:
+    """A line for each group that was typed and of which the composed model takes nothing."""
+    for group in PARTS:
+        typed = [o for o in command.overrides if re.match(rf"[+]*{group}[.=]", o)]
+        others = OmegaConf.masked_copy(config, [str(key) for key in config if key != group])
+        if typed and not re.search(rf"\$\{{{group}[.}}]", OmegaConf.to_yaml(others)):
+            model = choices().get("model", "this model")
+            yield f"{typed[-1].lstrip('+')}: changes nothing, since {model} has no {group}"
 
 
 def to_yaml(settings: Settings) -> str:

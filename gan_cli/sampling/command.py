@@ -37,6 +37,8 @@ PAIRS, STEPS = 8, 10  # rows and columns of an interpolation
 FRAMES, FRAME_SECONDS = 24, 0.06  # of its film, one way
 FILES = {".png", ".gif", ".csv"}
 OTHER_FILES = {".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".txt", ".npy", ".npz", ".pt"}
+OTHER_FILES |= {".mp4", ".webm", ".mov", ".avi", ".mkv", ".apng", ".svg", ".pdf", ".html", ".json"}
+OTHER_FILES |= {".zip", ".tar", ".gz", ".h5", ".hdf5", ".parquet", ".pkl"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ class Output:
         path = Path(text)
         suffix = "" if path.is_dir() else path.suffix.lower()
         if suffix in OTHER_FILES:
-            raise ConfigError(f"--out {path}: a folder, or a file that ends in .png, is required")
+            raise ConfigError(
+                f"--out {path}: a file must end in .png (pictures), .gif (films) or .csv (points); "
+                "or name a folder"
+            )
         return cls(file=path) if suffix in FILES else cls(folder=path)
 
 

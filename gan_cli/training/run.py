@@ -16,7 +16,7 @@ from gan_cli.callbacks.progress import Progress
 from gan_cli.callbacks.samples import Samples
 from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.config.overrides import Command
-from gan_cli.config.reading import read, to_yaml, trusted
+from gan_cli.config.reading import read, to_yaml, trusted, unused
 from gan_cli.config.schema import Settings
 from gan_cli.console import FILE_ONLY, setup_logging
 from gan_cli.exits import DONE, INTERRUPTED
@@ -63,7 +63,10 @@ def settings_of(config: DictConfig, line: Command) -> Settings:
         ConfigError: lists every fault.
     """
     setup_logging(None, first_rank())
-    return at_home(read(config, line))
+    settings = read(config, line)
+    for warning in unused(config, line):
+        log.warning(warning)
+    return at_home(settings)
 
 
 def train_settings(settings: Settings, line: Command) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.optim import Optimizer
 
 from gan_cli.config.build import Trust, build, resolve
@@ -20,7 +21,7 @@ from gan_cli.config.schema import Settings
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.stream import Stream
 from gan_cli.errors import ConfigError
-from gan_cli.model import Model
+from gan_cli.model import DataSpec, Model
 from gan_cli.ranks.alone import ALONE, Ranks
 from gan_cli.seeding import mix
 from gan_cli.training import runtime, sharing
@@ -96,6 +97,7 @@ def assemble(
             data=dataset.spec,
             truth=dataset.log_density,
         )
+        look_at_batch(settings.batch_size, model, dataset.spec)
     if not isinstance(model, Model):
         raise ConfigError(
             f"model._target_ = {settings.model['_target_']}: must be a gan_cli.model.Model"
@@ -140,6 +142,28 @@ def assemble(
         drawing=ranks.drawing(settings.batch_size, model.pack),
     )
     return Session(settings, chosen, dataset, model, stream, players, trainer, total, said, ranks)
+
+
+def look_at_batch(size: int, model: object, data: DataSpec) -> None:
+    """Warn of a batch that holds samples twice, or that is too small for batch norm.
+
+    Raises:
+        ConfigError: batch norm of single values has nothing to work on.
+    """
+    if size > data.size:
+        warnings.warn(
+            f"batch_size = {size}: more than the {data.size} samples of {data.name}, so each batch "
+            "holds some of them several times",
+            stacklevel=2,
+        )
+    layers = list(model.modules()) if isinstance(model, nn.Module) else []
+    if size > 1 or not any(isinstance(layer, BatchNorm) for layer in layers):
+        return
+    why = "batch_size = 1: batch norm takes mean and deviation over the batch"
+    instead = "set batch_size=2 or more, or a network without batch norm"
+    if any(isinstance(layer, nn.BatchNorm1d) for layer in layers):
+        raise ConfigError(f"{why}, of which one sample has none; {instead}")
+    warnings.warn(f"{why}, here over a single image; {instead}", stacklevel=2)
 
 
 def with_graphs(

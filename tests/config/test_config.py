@@ -10,8 +10,9 @@ import pytest
 import yaml
 from composing import settings_of
 
+from gan_cli.config.composing import composed
 from gan_cli.config.overrides import prepare
-from gan_cli.config.reading import from_yaml, optimizer_settings, to_yaml, trusted
+from gan_cli.config.reading import from_yaml, optimizer_settings, to_yaml, trusted, unused
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
 
@@ -353,6 +354,29 @@ def test_floats_of_torch_are_floats_where_whole_numbers_are_typed(optimizer: str
     assert str(node["weight_decay"]) == "0.0"
     assert str(node["generator"]["lr"]) == "2.0"
     assert str(node.get("betas", [0.0, 0.99])) == "[0.0, 0.99]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model=vae", "loss=hinge"], ["loss=hinge: changes nothing, since vae has no loss"]),
+        (
+            ["model=mixture", "+network.width=8", "prior.dim=3"],
+            [
+                "network.width=8: changes nothing, since mixture has no network",
+                "prior.dim=3: changes nothing, since mixture has no prior",
+            ],
+        ),
+        (["model=glo", "penalty=r1"], ["penalty=r1: changes nothing, since glo has no penalty"]),
+        (["model=vae", "network.width=8", "prior.dim=3"], []),
+        (["model=infogan", "prior.dim=20", "loss=hinge", "penalty=r1"], []),
+        (["model=vae"], []),
+    ],
+)
+def test_settings_that_the_model_does_not_use_are_told(words: list[str], said: list[str]) -> None:
+    line = prepare(words)
+    config = composed(line)
+    assert sorted(unused(config, line)) == sorted(said)
 
 
 def test_settings_are_frozen() -> None:
