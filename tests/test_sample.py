@@ -337,6 +337,16 @@ def test_checkpoints_that_do_not_fit_are_one_line(run, capsys):
         assert "says nothing of the data" in call(capsys, run.path, status=2)
 
 
+def test_the_shares_of_classes_come_back_with_the_data(run):
+    spec = DataSpec("x", (2,), 10, 3, ("a", "b", "c"), (7, 0, 3))
+    assert load.data_spec(load.describe_data(spec), "here").class_counts == (7, 0, 3)
+    older = {k: v for k, v in load.describe_data(spec).items() if k != "class_counts"}
+    assert load.data_spec(older, "here").shares == (1, 1, 1)
+    for counts in ((7, 3), (7, 4, -1), (0, 0, 0), (1, 1, 10**400), "xyz", 3):
+        with pytest.raises(CheckpointError, match="here: says nothing of the data"):
+            load.data_spec({**load.describe_data(spec), "class_counts": counts}, "here")
+
+
 HOSTILE = {
     "a tag": ({"config": "model: !!python/name:os.system x"}, "has a tag"),
     "two documents": ({"config": "a: 1\n---\nb: 2"}, "found another document"),

@@ -97,7 +97,7 @@ def data_spec(kept: Any, path: str) -> DataSpec:
             raise TypeError("no description")
         classes = int(kept.get("classes", 0))
         counts = tuple(int(count) for count in kept.get("class_counts", ()))
-        if counts and (len(counts) != classes or min(counts) < 0 or not sum(counts)):
+        if counts and (len(counts) != classes or min(counts) < 0 or not 0 < sum(counts) < 1 << 53):
             raise ValueError("no such classes")
         shape, size = tuple(int(length) for length in kept["shape"]), int(kept["size"])
         if len(shape) not in (1, 3) or not all(0 < length <= LARGEST for length in shape):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from composing import session_of
+import io
 
-from gan_cli.training.summary import count, layers, trace
+from composing import session_of
+from rich.console import Console
+
+from gan_cli.training.summary import count, layers, show, trace
 
 
 def test_layers_with_computed_weights_are_layers_as_any() -> None:
@@ -17,3 +20,11 @@ def test_layers_with_computed_weights_are_layers_as_any() -> None:
     network = spectral.model.get_submodule("discriminator")
     assert sum(count(layer) for _, layer in layers(network)) == count(network)
     assert dict(layers(network, "discriminator")).keys() <= shapes[1].keys()
+
+
+def test_a_lazy_penalty_is_said_to_count_updates_of_the_player() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    more = ("penalty=r1", "penalty.every=4", "model.d_steps=5", "data=ring", "data.points=64")
+    session = session_of("model=gan", *more)
+    show(console, session.model, session.players, session.dataset, session.stream.batch(0))
+    assert "every 4 updates of discriminator" in console.export_text()
