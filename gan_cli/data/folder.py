@@ -85,7 +85,8 @@ class Folder(Dataset):
         entries = _of_part(listing.entries, parts.get(part))
         if parts:
             _tell_parts(folder, part, parts, listing.entries)
-        by_path = None if labels is None else labels_from(folder, labels, paths)
+        needed = [entry.path for entry in entries]
+        by_path = None if labels is None else labels_from(folder, labels, paths, needed)
         if labels is None and classes == "auto" and (folder / STYLEGAN).is_file():
             log.info("%s: %s is not used; data.labels=%s takes it", folder, STYLEGAN, STYLEGAN)
 
@@ -98,7 +99,7 @@ class Folder(Dataset):
                 return None, ()
             return classify(folder, [path.partition("/")[2] for path in some] if parts else some)
 
-        labelled([entry.path for entry in entries])  # its error comes before the work
+        labelled(needed)  # its error comes before the work
         maker = FolderMaker(folder, target, channels, workers, behind, part)
         self.key, index = maker.prepared(entries)
         if index.broken:

@@ -82,11 +82,14 @@ def ordered(names: Iterable[str]) -> list[str]:
     return found
 
 
-def labels_from(root: Path, name: str, paths: Sequence[str]) -> dict[str, str]:
-    """The class of each image in `paths`, from the file `name` in `root` (or anywhere).
+def labels_from(
+    root: Path, name: str, paths: Sequence[str], needed: Sequence[str]
+) -> dict[str, str]:
+    """The class of each image in `paths`, or at least of those `needed`, from the file `name`.
 
     A `.json` file is StyleGAN's: `{"labels": [["00000/img00000000.png", 6], ...]}`. Any other is a
-    table with two columns, the path below `root` and the class, with or without a heading.
+    table with two columns, the path below `root` and the class, with or without a heading. The
+    file lies below `root` too, or is named with its whole path.
 
     Raises:
         ConfigError: there is no such file.
@@ -106,11 +109,11 @@ def labels_from(root: Path, name: str, paths: Sequence[str]) -> dict[str, str]:
     except UnicodeDecodeError as cause:
         raise DataError(f"{key}: is not UTF-8 text") from cause
     pairs = _from_json(text, key) if file.suffix.lower() == ".json" else _from_table(text, key)
-    return _joined(pairs, key, paths)
+    return _joined(pairs, key, paths, needed)
 
 
 def _joined(
-    pairs: Iterator[tuple[str, str, str]], key: str, paths: Sequence[str]
+    pairs: Iterator[tuple[str, str, str]], key: str, paths: Sequence[str], needed: Sequence[str]
 ) -> dict[str, str]:
     known, found = set(paths), dict[str, str]()
     for place, path, label in pairs:
@@ -119,10 +122,10 @@ def _joined(
             continue  # of an image that is not here, or a heading
         if found.setdefault(path, label) != label:
             raise DataError(f"{key}: {place}: {path} is of class {found[path]} and of {label}")
-    missing = [path for path in paths if path not in found]
+    missing = [path for path in needed if path not in found]
     if missing:
         raise DataError(
-            f"{key}: {len(missing):,} of {len(paths):,} images have no label in it "
+            f"{key}: {len(missing):,} of {len(needed):,} images have no label in it "
             f"({shown(missing)}); paths are needed as they are below data.root"
         )
     return found

@@ -103,7 +103,7 @@ def written(root: Path, name: str, text: str | bytes) -> str:
     ],
 )
 def test_labels_are_read_from_a_file(tmp_path: Path, name: str, text: str) -> None:
-    found = labels_from(tmp_path, written(tmp_path, name, text), PATHS)
+    found = labels_from(tmp_path, written(tmp_path, name, text), PATHS, PATHS)
     assert found == {"a.png": "7", "b/c.png": "3"}
 
 
@@ -127,9 +127,14 @@ def test_files_of_labels_that_do_not_fit_are_named(
     tmp_path: Path, name: str, text: str | bytes, message: str
 ) -> None:
     with pytest.raises(DataError, match=re.escape(f"data.labels = {name}: {message}")):
-        labels_from(tmp_path, written(tmp_path, name, text), PATHS)
+        labels_from(tmp_path, written(tmp_path, name, text), PATHS, PATHS)
 
 
 def test_a_missing_file_of_labels_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data.labels = l.csv: no such file in "):
-        labels_from(tmp_path, "l.csv", PATHS)
+        labels_from(tmp_path, "l.csv", PATHS, PATHS)
+
+
+def test_images_of_another_part_need_no_label(tmp_path: Path) -> None:
+    name = written(tmp_path, "l.csv", "a.png,7")
+    assert labels_from(tmp_path, name, PATHS, ["a.png"]) == {"a.png": "7"}
