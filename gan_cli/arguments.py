@@ -53,7 +53,7 @@ def whole(least: int) -> Callable[[str], int]:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Which weights of a run, where, and by whose code."""
     add = parser.add_argument
-    add("--checkpoint", default="last", metavar="last|best|STEP", help="default: last")
+    add("--checkpoint", metavar="last|best|STEP", help="default: last, or the file that RUN is")
     add("--weights", choices=("ema", "raw"), default="ema", help="averaged (default) or not")
     add("--batch-size", type=whole(1), default=256, metavar="N", help="computed at once")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")

@@ -27,7 +27,7 @@ from gan_cli.evaluation.subject import TrainedModel
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import Loaded, load_model
+from gan_cli.runs.load import Loaded, load_model, wanted
 from gan_cli.training.runtime import choose_device
 
 log = logging.getLogger(__name__)
@@ -54,17 +54,19 @@ def run(options: argparse.Namespace) -> int:
         newest = runs.latest()
         which = f"the newest is {newest.path}" if newest else "runs/ holds none"
         raise ConfigError(f"RUN is required: a run folder; {which}")
-    folders = [runs.find(path) for path in options.run]  # all of them, before any work is done
+    places = [
+        wanted(path, options.checkpoint) for path in options.run
+    ]  # all of them, before any work is done
     if options.trust:
         open_path(Path.cwd())  # where a console script would not look
     told: list[Json] = []
-    if len(folders) == 1:
-        statuses = [_one(options, folders[0], screen, told)]
+    if len(places) == 1:
+        statuses = [_one(options, *places[0], screen, told)]
         _give(options.json, told[0])
         return statuses[0]
     statuses = []
-    for folder in folders:
-        statuses.append(guarded(lambda f=folder: _one(options, f, screen, told)))
+    for place in places:
+        statuses.append(guarded(lambda p=place: _one(options, *p, screen, told)))
         if statuses[-1] == INTERRUPTED:
             break
     _give(options.json, told)
@@ -106,10 +108,16 @@ def check_itself(options: argparse.Namespace, screen: Console) -> int:
     return DONE
 
 
-def _one(options: argparse.Namespace, folder: RunFolder, screen: Console, told: list[Json]) -> int:
+def _one(
+    options: argparse.Namespace,
+    folder: RunFolder,
+    which: str | Path,
+    screen: Console,
+    told: list[Json],
+) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and behind `told`."""
     trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
-    loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
+    loaded = load_model(folder, which, options.weights, trust, options.device)
     if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         log.warning("the run has no averaged weights (ema.decay=0); these are the raw ones")
     subject = subject_of(loaded, options, trust)

@@ -35,7 +35,9 @@ import torch
 import gan_cli
 from gan_cli import atomic
 from gan_cli.errors import CheckpointError
+from gan_cli.runs.finding import is_run
 from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.folder import find as locate
 
 FORMAT = 1
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a format to the next
@@ -95,7 +97,7 @@ def save(
 
 def _keep(folder: Path, step: int, keep: int | None) -> None:
     """Link `last.pt` as that of a step to keep, and drop the older ones."""
-    atomic.link(folder / LAST, _of_step(folder, step), CheckpointError)
+    atomic.link(folder / LAST, of_step(folder, step), CheckpointError)
     # Later steps are another future of this run, from before it was set back: not counted.
     old = [path for path in _kept(folder) if _step(path) <= step]
     for path in [] if keep is None else old[: max(0, len(old) - keep)]:
@@ -123,12 +125,12 @@ def mend_links(
         CheckpointError: the disk is full or read-only.
     """
     try:
-        if step and every and step % every == 0 and _is_of(folder / LAST, step):
+        if step and every and step % every == 0 and is_of(folder / LAST, step):
             _keep(folder, step, keep)
-        if best is None or _is_of(folder / BEST, best):
+        if best is None or is_of(folder / BEST, best):
             return True
-        for path in (folder / LAST, _of_step(folder, best)):
-            if _is_of(path, best):
+        for path in (folder / LAST, of_step(folder, best)):
+            if is_of(path, best):
                 atomic.link(path, folder / BEST, CheckpointError)
                 return True
     except OSError as cause:
@@ -136,11 +138,11 @@ def mend_links(
     return False
 
 
-def _of_step(folder: Path, step: int) -> Path:
+def of_step(folder: Path, step: int) -> Path:
     return folder / f"step_{step:08d}.pt"
 
 
-def _is_of(path: Path, step: int) -> bool:
+def is_of(path: Path, step: int) -> bool:
     """Whether this is a whole checkpoint of that step."""
     try:
         return _load(path)["step"] == step
@@ -265,12 +267,29 @@ def _newest_first(folder: Path) -> list[Path]:
     return [*last, *reversed(_kept(folder))]
 
 
-def find(run: RunFolder, which: str | int = "last") -> Path:
-    """The checkpoint "last", "best", or of a step, as a path.
+def named(path: Path | str) -> tuple[RunFolder, Path | None]:
+    """The run at `path`, and the checkpoint that `path` itself is, if it is one.
+
+    Raises:
+        CheckpointError: there is no such run, or the run has no such checkpoint.
+    """
+    path = Path(path)
+    if path.suffix != ".pt":
+        return locate(path), None
+    around = path.absolute().parent.parent
+    if not path.exists() and is_run(around):
+        raise CheckpointError(f"{path}: no such checkpoint; {_there_are(RunFolder(around))}")
+    return locate(path), path if path.is_file() else None
+
+
+def find(run: RunFolder, which: str | int | Path = "last") -> Path:
+    """The checkpoint "last", "best", or of a step, as a path; a path is given back.
 
     Raises:
         CheckpointError: there is none; the message lists what there is.
     """
+    if isinstance(which, Path):
+        return which
     folder = run.checkpoints
     text = str(which)
     name = {"last": LAST, "best": BEST}.get(text)
@@ -279,10 +298,14 @@ def find(run: RunFolder, which: str | int = "last") -> Path:
     path = folder / name
     if name and path.is_file():
         return path
+    raise CheckpointError(f"checkpoint {text}: not in {folder}; {_there_are(run)}")
+
+
+def _there_are(run: RunFolder) -> str:
+    folder = run.checkpoints
     names = [p.stem for p in (folder / LAST, folder / BEST) if p.is_file()]
     names += [str(_step(p)) for p in _kept(folder)]
-    there = f"there are {', '.join(names)}" if names else "the run has saved none yet"
-    raise CheckpointError(f"checkpoint {text}: not in {folder}; {there}")
+    return f"there are {', '.join(names)}" if names else "the run has saved none yet"
 
 
 def newest_whole(run: RunFolder) -> tuple[State, str]:

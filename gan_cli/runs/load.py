@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from gan_cli.config.build import Trust, build
 from gan_cli.config.reading import from_yaml
 from gan_cli.config.schema import Settings
-from gan_cli.errors import CheckpointError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
@@ -18,6 +19,21 @@ from gan_cli.training import runtime
 from gan_cli.training.averaging import load_averages
 
 LARGEST = 1 << 16  # length of a side of an image, or of a point
+
+
+def wanted(place: str, which: str | None) -> tuple[RunFolder, str | Path]:
+    """The run and the checkpoint that RUN and --checkpoint of a command mean.
+
+    Raises:
+        CheckpointError: there is no such run or checkpoint.
+        ConfigError: both name a checkpoint.
+    """
+    run, file = checkpoint.named(place)
+    if file is None:
+        return run, which or "last"
+    if which is not None:
+        raise ConfigError(f"--checkpoint {which}: {place} is a checkpoint; name one of them")
+    return run, file
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ class Loaded:
 
 def load_model(
     run: RunFolder,
-    which: str | int = "last",
+    which: str | int | Path = "last",
     weights: str = "ema",
     trust: Trust | None = None,
     device: str = "auto",
@@ -45,7 +61,7 @@ def load_model(
 
     Args:
         run: the run folder.
-        which: "last", "best" or a step.
+        which: "last", "best", a step, or a file.
         weights: "ema" for the averaged ones, where the run has any, or "raw".
         trust: the user's modules that may be built; by default none but the package's own.
         device: "auto", "cpu", "cuda" or "mps".

@@ -24,7 +24,7 @@ from gan_cli.console import clean, console, on_terminal
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import Loaded, load_model
+from gan_cli.runs.load import Loaded, load_model, wanted
 from gan_cli.sampling import drawing as sampling
 from gan_cli.sampling.codes import Codes
 from gan_cli.sampling.drawing import Wish
@@ -80,14 +80,14 @@ def run(options: argparse.Namespace) -> list[Path]:
         which = f"the newest is {newest.path}" if newest else "runs/ holds none"
         raise ConfigError(f"RUN is required: a run folder; {which}")
     output = Output.parse(options.out)
-    folder = runs.find(options.run[0])
+    folder, which = wanted(options.run[0], options.checkpoint)
     # Pictures shall come out the same again, on the same GPU at least.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
     if options.trust:
         open_path(Path.cwd())  # where a console script would not look
-    loaded = load_model(folder, options.checkpoint, options.weights, trust, options.device)
+    loaded = load_model(folder, which, options.weights, trust, options.device)
     if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         _note("the run has no averaged weights (ema.decay=0); these are the raw ones")
     wish = Wish(

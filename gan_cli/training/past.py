@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import yaml
 
 from gan_cli import foreign
+from gan_cli.atomic import cannot_write
 from gan_cli.config import groups
 from gan_cli.config.overrides import Command
 from gan_cli.config.reading import from_yaml, to_yaml
@@ -21,6 +24,7 @@ from gan_cli.evaluation.best import Best
 from gan_cli.exits import one_line
 from gan_cli.formatting import assignment
 from gan_cli.runs import checkpoint, finding, folder, resume
+from gan_cli.runs.checkpoint import BEST, LAST
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
 from gan_cli.training.session import Session
@@ -28,6 +32,7 @@ from gan_cli.training.session import Session
 log = logging.getLogger(__name__)
 COMPARED = ("shape", "size", "classes", "class_names", "fingerprint")  # of the data
 SHOWN = 6  # settings of an edited config.yaml
+STEP = re.compile(r"(?<!\d)\d{8,}(?!\d)")  # in the name of a picture or an evaluation
 LONGEST = 200  # characters of torch's words about weights that do not fit
 
 
@@ -38,6 +43,7 @@ class Past:
     run: RunFolder
     state: Mapping[str, Any] | None  # its newest whole checkpoint; None where it had saved none
     log_every: int  # of its curves
+    file: Path | None = None  # the checkpoint at which a new run branches off
 
     def last_point(self, over: bool) -> int:
         """The last point of its curves that stays, where it is `over` or goes on; -1 for none."""
@@ -51,34 +57,52 @@ class Past:
         return done - 1 if looked is None or (looked and not over) else done
 
 
-def earlier_run(settings: Settings, line: Command) -> RunFolder | None:
+def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Path | None]:
     """The run that the user wants to go on with, by `resume` or by `run.dir`.
+
+    Where `resume` names another checkpoint than the last, it is given too: a new run branches off
+    there.
 
     Raises:
         ConfigError: both are named.
-        CheckpointError: there is no such run.
+        CheckpointError: there is no such run or checkpoint.
     """
     if settings.resume is not None:
+        run, file = checkpoint.named(settings.resume)
+        if file is not None and file.name != checkpoint.LAST:
+            return run, file
         typed = [key for key in line.keys if key in ("run.dir", "run.name", "run.root")]
         if typed:
             raise ConfigError(
                 f"resume = {settings.resume}: goes on in that folder, so {typed[0]} cannot be "
                 "chosen; leave it away"
             )
-        return folder.find(settings.resume)
+        return run, None
     if settings.run.dir is not None and finding.is_run(Path(settings.run.dir)):
-        return RunFolder(settings.run.dir)
-    return None
+        return RunFolder(settings.run.dir), None
+    return None, None
 
 
-def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings, Past]:
+def pick_up(
+    run: RunFolder, settings: Settings, line: Command, file: Path | None = None
+) -> tuple[Settings, Past]:
     """Settings and state to go on with. A run that had saved nothing yet begins anew.
+
+    Args:
+        run: the earlier one.
+        settings: of the command line alone.
+        line: the command line.
+        file: the checkpoint at which a new run branches off; None to go on with the newest.
 
     Raises:
         ConfigError: settings differ from the run's in what is learned, without `force`.
         CheckpointError: no checkpoint is whole, or none says what the run was.
     """
-    if any(run.checkpoints.glob("*.pt")):
+    warning = ""
+    if file is not None:
+        state = checkpoint.load(file)
+        text = state["config"]
+    elif any(run.checkpoints.glob("*.pt")):
         state, warning = checkpoint.newest_whole(run)
         text = state["config"]
     else:
@@ -93,12 +117,18 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
         text = to_yaml(settings) if text is None else text
     if warning:
         log.warning(warning)
-    if state is not None:
+    if state is not None and file is None:
         tell_edits(run, text)
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
+    if state is None and branched(saved):
+        raise CheckpointError(
+            f"{run.path}: ended before the state of {saved['resume']} was in it; remove it and "
+            "start it again"
+        )
     if settings.resume is not None:
+        where = now["run"] if file is not None else saved["run"]
         now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
-        now["run"] = saved["run"]
+        now["run"] = where
     now["force"] = settings.force  # of this command, never of an earlier one
     done = 0 if state is None else state["step"]
     found = resume.differences(saved, now, done=done)
@@ -107,11 +137,11 @@ def pick_up(run: RunFolder, settings: Settings, line: Command) -> tuple[Settings
     for difference in found:
         if not difference.safe:
             log.warning("going on with %s", difference)
-    past = Past(run, state, saved["log_every"])
+    past = Past(run, state, saved["log_every"], file)
     return from_yaml(yaml.safe_dump(now, sort_keys=False)), past
 
 
-def mend_links(session: Session, past: Past, best: Best | None) -> None:
+def mend_links(run: RunFolder, session: Session, past: Past, best: Best | None) -> None:
     """Make the links of the run's checkpoints what its state says, which a kill may have kept from.
 
     A best step whose checkpoint is nowhere is forgotten.
@@ -120,7 +150,7 @@ def mend_links(session: Session, past: Past, best: Best | None) -> None:
         return
     chosen, step = session.settings.checkpoint, session.trainer.step
     wanted = None if best is None or best.value is None else best.step
-    there = checkpoint.mend_links(past.run.checkpoints, step, chosen.every, chosen.keep, wanted)
+    there = checkpoint.mend_links(run.checkpoints, step, chosen.every, chosen.keep, wanted)
     if not there and best is not None:
         log.warning(f"the checkpoint of the best step, {best}, is gone; the next best is kept")
         best.forget()
@@ -134,6 +164,51 @@ def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     if not isinstance(settings.get("run"), dict) or type(every) is not int or every < 1:
         raise CheckpointError(f"{run.path}: its config is not that of a run")
     return settings
+
+
+def branched(saved: Mapping[str, Any]) -> bool:
+    """Whether a run was begun at a named checkpoint of another one."""
+    origin = saved.get("resume")
+    return isinstance(origin, str) and origin.endswith(".pt") and Path(origin).name != LAST
+
+
+def branch(past: Past, run: RunFolder, text: str) -> None:
+    """Put into a new run's folder what the earlier one had when it was at the checkpoint.
+
+    Its curves, pictures and evaluations up to there, that state as the last one, and the best one.
+
+    Args:
+        past: with the checkpoint.
+        run: the new run.
+        text: its config.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    assert past.state is not None, "a branch has a state"
+    assert past.file is not None, "of a checkpoint"
+    state, step = past.state, past.state["step"]
+    checkpoint.save(run.checkpoints, {**state, "config": text}, step, keep_step=False, keep=1)
+    run.write_status(folder.RUNNING, step, branched_from=str(past.file))
+    log.info(f"{run.path}: branches off {past.file}, at step {step:,}")
+    best = (state.get("evaluation") or {}).get("best") or {}
+    try:
+        here, there = past.run.checkpoints, run.checkpoints
+        if best.get("value") is not None:
+            files = (here / BEST, checkpoint.of_step(here, best["step"]))
+            if found := [path for path in files if checkpoint.is_of(path, best["step"])]:
+                shutil.copyfile(found[0], there / BEST)
+        copied = [past.run.metrics, *past.run.path.glob("events.out.tfevents.*")]
+        for path in (*past.run.samples.glob("[!.]*"), *past.run.evaluations.glob("[!.]*")):
+            at = STEP.search(path.stem)
+            copied += [path] if at and int(at[0]) <= step else []
+        for path in copied:
+            if path.is_file() and not path.is_symlink():
+                target = run.path / path.relative_to(past.run.path)
+                target.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, target)
+    except OSError as cause:
+        raise cannot_write(run.path, cause) from cause
 
 
 def tell_edits(run: RunFolder, text: str) -> None:

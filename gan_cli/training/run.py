@@ -34,7 +34,7 @@ from gan_cli.training.ending import close, lost, recorded
 from gan_cli.training.evaluating import Watch, watch_of
 from gan_cli.training.following import follow, shared_judge
 from gan_cli.training.loop import Judge, Loop, Plan
-from gan_cli.training.past import Past, earlier_run, mend_links, pick_up, restore
+from gan_cli.training.past import Past, branch, earlier_run, mend_links, pick_up, restore
 from gan_cli.training.pictures import Draw
 from gan_cli.training.session import Session, assemble
 from gan_cli.training.telling import begin_text, comparable, show
@@ -72,29 +72,35 @@ def settings_of(config: DictConfig, line: Command) -> Settings:
 def train_settings(settings: Settings, line: Command) -> int:
     """As `train`."""
     with joined(settings.runtime.device) as ranks, ExitStack() as held:
-        run, past, foreign = ranks.share(lambda: earlier_run(settings, line)), None, None
+        run, file = ranks.share(lambda: earlier_run(settings, line))
+        past, foreign = None, None
         if run is not None:
             folder, wanted = run, settings
-            ranks.lead(lambda: held.enter_context(folder.lock()))
-            settings, past = ranks.share(lambda: pick_up(folder, wanted, line))
+            if file is None:
+                ranks.lead(lambda: held.enter_context(folder.lock()))
+            settings, past = ranks.share(lambda: pick_up(folder, wanted, line, file))
             foreign = run.path if settings.resume is not None else None
+            run = run if file is None else None
         trust = trusted(line, settings.run.root, foreign)
         session = ranks.each(lambda: assemble(settings, trust, ranks))
         watch = ranks.lead(lambda: watch_of(session, trust))
         if settings.dry_run:
             return show(session, watch)
         if run is None:
-            run = ranks.share(lambda: begin(session, watch))
+            run = ranks.share(lambda: begin(session, watch, past))
             fresh = run
             ranks.lead(lambda: held.enter_context(fresh.lock()))
         return course(session, run, past, watch)
 
 
-def begin(session: Session, watch: Watch | None) -> RunFolder:
-    """Make the folder of a new run, which is not evaluated in vain."""
-    if watch is not None:
+def begin(session: Session, watch: Watch | None, past: Past | None = None) -> RunFolder:
+    """Make the folder of a new run, which is not evaluated in vain, or branches off an earlier."""
+    if watch is not None and past is None:
         watch.prepare()
-    return folder_for(session)
+    run = folder_for(session)
+    if past is not None:
+        branch(past, run, to_yaml(session.settings))
+    return run
 
 
 def folder_for(session: Session) -> RunFolder:
@@ -135,7 +141,7 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
                 log.info(complete)
                 return DONE
             last_point = past.last_point(over)
-            ranks.lead(lambda: mend_links(session, past, watch.best if watch else None))
+            ranks.lead(lambda: mend_links(run, session, past, watch.best if watch else None))
         ranks.require_equal([*session.model.state_dict().values()])
         judge = shared_judge(session, watch)
         if not ranks.first:

@@ -54,7 +54,7 @@ def belongs(settings: Settings, group: Sequence[Settings], line: Command) -> boo
 
 def goes_on(settings: Settings, line: Command) -> bool:
     """Whether there is an earlier start of it."""
-    return settings.resume is not None or earlier_run(settings, line) is not None
+    return settings.resume is not None or earlier_run(settings, line)[0] is not None
 
 
 def train_group(group: Sequence[Job], line: Command) -> list[int]:

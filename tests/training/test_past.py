@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from gan_cli.config.composing import composed
@@ -19,6 +20,7 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.load import load_model, wanted
 from gan_cli.train import going_on
 from gan_cli.training import evaluating
 from gan_cli.training.run import settings_of, train_settings
@@ -229,3 +231,71 @@ def test_an_edited_config_is_told_and_does_not_count(caplog) -> None:
     run.config.write_text("[broken")
     assert train("resume=run", "steps=9") == DONE
     assert "the settings in the run's checkpoint count" in caplog.text
+
+
+def curves(run: RunFolder) -> list[dict[str, float]]:
+    """Without what clocks and the system say."""
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    clocks = ("time", "speed/", "memory/")
+    return [{k: v for k, v in line.items() if not k.startswith(clocks)} for line in lines]
+
+
+def test_a_named_checkpoint_is_where_a_new_run_branches_off() -> None:
+    run = finished(*EVALUATED)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    file = "run/checkpoints/step_00000003.pt"
+    assert train(f"resume={file}", "run.dir=branch") == DONE
+    other = RunFolder("branch")
+    assert {path: path.read_bytes() for path in before} == before
+    assert curves(other) == curves(run)
+    assert steps(other.checkpoints) == steps(run.checkpoints)
+    for name in ("samples", "evaluations"):
+        mine, theirs = (sorted(p.name for p in (r.path / name).glob("[!.]*")) for r in (other, run))
+        assert mine == theirs
+    last, straight = (checkpoint.load(r.checkpoints / "last.pt") for r in (other, run))
+    assert all(torch.equal(last["model"][k], straight["model"][k]) for k in straight["model"])
+    status = json.loads(other.status.read_text())
+    assert (status["status"], status["step"], status["branched_from"]) == ("finished", 6, file)
+    assert train("resume=branch", "steps=7") == DONE
+    assert train(f"resume={file}", "batch_size=9", "force=true", "run.name=mine") == DONE
+    assert RunFolder("runs/mine").read_status()["step"] == 6
+
+
+def test_a_branch_makes_no_folder_for_a_dry_run_and_takes_none_that_is_taken() -> None:
+    finished()
+    file = "run/checkpoints/step_00000003.pt"
+    assert train(f"resume={file}", "dry_run=true") == DONE
+    assert not Path("runs").exists()
+    with pytest.raises(ConfigError, match=r"run\.dir = run: holds a run already"):
+        train(f"resume={file}", "run.dir=run")
+    with pytest.raises(ConfigError, match="batch_size: 8 in the run, 9 now"):
+        train(f"resume={file}", "batch_size=9")
+    with pytest.raises(CheckpointError, match=r"step_00000004\.pt: no such checkpoint; there are"):
+        train("resume=run/checkpoints/step_00000004.pt")
+
+
+def test_the_last_checkpoint_by_name_goes_on_in_its_run() -> None:
+    run = finished()
+    assert train("resume=run/checkpoints/last.pt", "steps=7") == DONE
+    assert run.read_status()["step"] == 7
+
+
+def test_a_branch_killed_before_it_had_its_state_does_not_begin_anew() -> None:
+    finished()
+    assert train("resume=run/checkpoints/step_00000003.pt", "run.dir=branch") == DONE
+    shutil.rmtree("branch/checkpoints")
+    with pytest.raises(CheckpointError, match=r"branch: ended before the state of run/checkpoints"):
+        train("resume=branch")
+
+
+@pytest.mark.parametrize("name", ["step_00000003.pt", "last.pt"])
+def test_the_checkpoint_that_is_named_is_the_one_that_is_loaded(name: str) -> None:
+    run = finished()
+    place, which = wanted(f"run/checkpoints/{name}", None)
+    assert place.path.samefile(run.path)
+    assert load_model(place, which, device="cpu").step == (6 if name == "last.pt" else 3)
+    with pytest.raises(ConfigError, match=r"--checkpoint best: run/checkpoints/.* is a checkpoint"):
+        wanted(f"run/checkpoints/{name}", "best")
+    with pytest.raises(CheckpointError, match="no such checkpoint; there are last, 3, 6"):
+        wanted("run/checkpoints/step_00000007.pt", None)
+    assert load_model(*wanted("run/checkpoints", "3"), device="cpu").step == 3
