@@ -151,19 +151,20 @@ def number(value: object) -> float | None:
         return None
 
 
-def parse_yaml(text: str, name: object) -> Any:
+def parse_yaml(text: str, name: object, finite: bool = True) -> Any:
     """The plain values of one YAML document without tags and anchors; None where it is empty.
 
     Args:
         text: what is read.
         name: what messages call it.
+        finite: refuse infinite numbers, which else are told by whoever checks the values.
 
     Raises:
         ForeignError: it is not YAML, or goes beyond the bounds.
     """
     try:
         _check_events(text)
-        return _plain(yaml.load(text, Loader=LOADER))  # safe, as its name says
+        return _plain(yaml.load(text, Loader=LOADER), finite)  # safe, as its name says
     except Exception as cause:  # PyYAML's constructors fail in any way: on dates, numbers, keys
         raise ForeignError(f"{name}: cannot be read ({_reason(cause)})") from cause
 
@@ -200,8 +201,8 @@ def _check_depth(depth: int) -> None:
         raise ValueError(f"has more than {DEEPEST} levels")
 
 
-def _plain(root: Any) -> Any:
-    """`root`, checked: finite plain values, keys that are text or whole numbers.
+def _plain(root: Any, finite: bool = True) -> Any:
+    """`root`, checked: plain values, `finite` ones, keys that are text or whole numbers.
 
     Raises:
         ValueError: something else is in it, or it is too deep.
@@ -224,7 +225,7 @@ def _plain(root: Any) -> Any:
                 raise ValueError(f"has a whole number of more than {WIDEST} bits")
         elif not isinstance(value, float):
             raise ValueError(f"has a {type(value).__name__}, {_short(value)}; write it in quotes")
-        elif not math.isfinite(value):
+        elif finite and not math.isfinite(value):
             raise ValueError(f"has a number that is not finite, {value}")
     return root
 

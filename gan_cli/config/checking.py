@@ -56,7 +56,8 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
 
 def modules_named_in(folders: list[Path]) -> list[str]:
     """The modules of the classes that the YAML files in `folders` name; none of Python or torch."""
-    texts = [path.read_text(encoding="utf-8") for f in folders for path in f.rglob("*.yaml")]
+    files = [path for folder in folders for path in folder.rglob("*.yaml") if path.is_file()]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
     targets = [name for text in texts for name in NAMED.findall(text)]
     modules = {target.rpartition(".")[0] for target in targets} - {""}
     return sorted(m for m in modules if m.partition(".")[0] not in NEVER_OWN)

@@ -30,7 +30,8 @@ def options(group: str, folders: Iterable[Path] = ()) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for folder in (CONF, *folders):
         for file in sorted((folder / group).glob("*.yaml")):
-            files.setdefault(file.stem, file)
+            if file.is_file():  # nobody waits for a pipe
+                files.setdefault(file.stem, file)
     return files
 
 

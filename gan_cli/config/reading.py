@@ -31,7 +31,7 @@ from gan_cli.config.optimizing import optimizer_settings, plain_settings, range_
 from gan_cli.config.overrides import Command
 from gan_cli.config.schema import HORIZONS, NODES, Settings
 from gan_cli.config.wording import closest, show
-from gan_cli.errors import ConfigError
+from gan_cli.errors import CheckpointError, ConfigError
 
 __all__ = ["from_yaml", "optimizer_settings", "read", "to_yaml", "trusted"]
 
@@ -101,10 +101,12 @@ def from_yaml(text: str) -> Settings:
     """The settings in a run's config. Trusts nothing: imports and builds nothing it names.
 
     Raises:
-        ConfigError: this is no such text; lists every fault.
-        CheckpointError: this is not plain YAML.
+        ConfigError: this is no such text, or lists every fault.
     """
-    root = foreign.parse_yaml(text, "the run's config")
+    try:
+        root = foreign.parse_yaml(text, "the run's config", finite=False)
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(root, dict):
         raise ConfigError("the run's config is no mapping of settings")
     faults = validate(Settings, {str(key): value for key, value in root.items()})

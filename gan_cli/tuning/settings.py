@@ -83,6 +83,6 @@ def read(argv: Sequence[str]) -> tuple[Tune, list[str]]:
 
 def _parsed(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml.safe_load(text) if text.strip() else text  # which is no way to say null
+    except (yaml.YAMLError, ValueError):  # such as a date that does not exist
         return text

@@ -444,8 +444,8 @@ def edited(**changes: object) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "the run's config is not YAML: "),
-        ("!!python/object/apply:os.system ['x']", "the run's config is not YAML: "),
+        ("a: [", "the run's config: cannot be read (is not YAML: "),
+        ("!!python/object/apply:os.system ['x']", "the run's config: cannot be read (has a tag, "),
         ("", "the run's config is no mapping of settings"),
         ("[1]", "the run's config is no mapping of settings"),
         ("a: 1", "the run's config cannot be used:\nseed: missing; give it a value with seed=..."),

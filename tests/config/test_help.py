@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from gan_cli.config import (
     groups,
     help,  # noqa: A004 - the module's name
 )
+from gan_cli.config.checking import modules_named_in
 from gan_cli.config.overrides import CONF, prepare
 from gan_cli.config.reading import leaves, read
 
@@ -134,3 +136,15 @@ def test_colours_only_on_a_terminal(
 def test_long_lines_end_with_a_clause() -> None:
     assert help._cut("word " * 30) == "word " * 19 + "..."
     assert help._cut("a" * 70 + "; " + "b" * 70) == "a" * 70
+
+
+def test_a_pipe_among_config_files_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    os.mkfifo(tmp_path / "model" / "pipe.yaml")
+    (tmp_path / "model" / "mine.yaml").write_bytes(
+        b"# It is mine \xff\x1b[31m\n_target_: mine.Mine\n"
+    )
+    text = page(f"--config-dir={tmp_path}")
+    assert "It is mine" in text
+    assert "pipe" not in text
+    assert modules_named_in([tmp_path]) == ["mine"]

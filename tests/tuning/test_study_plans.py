@@ -39,6 +39,8 @@ def test_seeds_are_written_as_one_likes(text: str, seeds: list[int]) -> None:
         ([METRIC, "tune.trails=3"], "tune.trails: unknown key (did you mean tune.trials?)"),
         ([METRIC, "tune.workers=0"], "tune.workers = 0"),
         ([METRIC, "tune.pruner=hyper"], "tune.pruner = hyper"),
+        ([METRIC, "tune.dir="], 'tune.dir = "": must not be empty'),
+        ([METRIC, "tune.sampler=2020-02-30"], "tune.sampler = 2020-02-30"),
     ],
 )
 def test_wrong_settings_of_a_study_are_refused(words: list[str], message: str) -> None:
