@@ -6,6 +6,7 @@ It composes once where `hydra.main` does twice, which is a tenth of a start. Wha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
@@ -141,7 +142,12 @@ def information(line: Command) -> bool:
                 kind, resolve = options["--cfg"] or "job", "--resolve" in options
                 composer.show_cfg("train", overrides, kind, options.get("--package"), resolve)
             case "--info":
-                composer.show_info(options["--info"] or "all", "train", overrides)
+                # Hydra logs to stdout here, and its handler complains once nobody reads that.
+                loud, logging.raiseExceptions = logging.raiseExceptions, False
+                try:
+                    composer.show_info(options["--info"] or "all", "train", overrides)
+                finally:
+                    logging.raiseExceptions = loud
             case _:
                 composer.shell_completion("train", overrides)
     return True

@@ -39,6 +39,8 @@ def explain(error: BaseException) -> str | None:
         return _composition(error)
     if isinstance(error, RecursionError):
         return "a setting is nested too deeply, or refers to itself"
+    if isinstance(error, BrokenPipeError):  # whoever read what Hydra prints has seen enough
+        return None
     if _raised_in(error):  # it trips over values that its own checks let pass
         kind, text = type(error).__name__, " ".join(str(error).split())
         return f"these settings cannot be composed: {cut(f'{kind}: {text}')}"

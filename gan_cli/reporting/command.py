@@ -44,17 +44,19 @@ def run(options: argparse.Namespace) -> int:
     if page:
         check_page(Path(page).expanduser())
     found = findings(options, Gatherer(options.runs))
+    if page:
+        from gan_cli.reporting.page import to_html
+
+        give(page, to_html(found))
+    # Files first: whoever reads the screen may have seen enough of it.
+    for kind, place in sorted(places.items(), key=lambda item: item[1] == "-"):
+        give(place, WRITERS[kind](found))
     if "-" in places.values():
         for line in found.warnings:
             log.warning(line)
     else:
         terminal.show(terminal.screen(), found)
-    for kind, place in places.items():
-        give(place, WRITERS[kind](found))
     if page:
-        from gan_cli.reporting.page import to_html
-
-        give(page, to_html(found))
         say(f"page: {page}")
     return DONE
 
@@ -81,10 +83,9 @@ def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
 
 def give(place: str, text: str) -> None:
     """Write to where the user wants it."""
+    text = text.encode(errors="backslashreplace").decode()  # names of files may be no UTF-8
     if place == "-":
-        if sys.stdout.isatty():
-            text = clean(text)
-        print(text.encode(errors="backslashreplace").decode(), end="")
+        print(clean(text) if sys.stdout.isatty() else text, end="")
     else:
         atomic.write(Path(place).expanduser(), text)
 
