@@ -121,12 +121,17 @@ def faults_of_composed(node: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{group} = {show(option)}: must be {any_of(list(LAUNCHERS))}"
         elif group.startswith("hydra/") and (group, option) not in CHOICES.items():
             yield f"{group} = {show(option)}: {OTHERWISE}"
-    target = (node["launcher"] or {}).get("_target_")
+    target = _target(node["launcher"])
     if target not in LAUNCHERS.values():
         yield f"hydra.launcher._target_ = {show(target)}: choose one with hydra/launcher=..."
-    if (target := node["sweeper"].get("_target_")) != SWEEPER:
+    if (target := _target(node["sweeper"])) != SWEEPER:
         yield f"hydra.sweeper._target_ = {show(target)}: cannot be set"
-    yield from faults_of_params(node["sweeper"].get("params"))
+    else:
+        yield from faults_of_params(node["sweeper"].get("params"))
     for name in ("callbacks", "searchpath"):
         if node[name]:
             yield f"hydra.{name}: {INSTEAD.get(f'hydra.{name}', OTHERWISE)}"
+
+
+def _target(node: object) -> object:
+    return node.get("_target_") if isinstance(node, Mapping) else node

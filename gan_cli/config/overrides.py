@@ -134,7 +134,7 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     if group == "hydra" or group.startswith(("hydra.", "hydra/")):
         return [override], []
     if len(parts := _parts(value)) > 1 and any(map(SWEEP.match, parts)):
-        return [], [f"{key} = {value}: {NOT_BESIDE}"]
+        return [], [f"{key} = {cut(value)}: {NOT_BESIDE}"]
     if group == key and "/" not in key and not groups.is_group(group, folders):
         return [f"++{key}={_quoted(value, key in TEXTS)}"], []
     if value == "null" == groups.defaults().get(key):
@@ -149,6 +149,8 @@ def _excess(override: str) -> str | None:
     """What an override has too much of to be read."""
     key, _, value = override.partition("=")
     at = f"{cut(key)} = {cut(value)}"
+    if len(key) > LONGEST_NAME:
+        return f"{cut(key)}: no setting has so long a name; settings are written key=value"
     if len(override) > MOST_CHARACTERS:
         return f"{at}: {len(override):,} characters, where at most {MOST_CHARACTERS:,} are read"
     marks = list(_marks(value))
@@ -236,7 +238,8 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
         return
     have = groups.options(group, folders)
     if value.startswith("{"):
-        yield f"{key} = {value}: must be one of {', '.join(have)}; set a part with {key}.NAME=..."
+        at = f"{key} = {cut(value)}"
+        yield f"{at}: must be one of {', '.join(have)}; set a part with {key}.NAME=..."
         return
     if re.fullmatch(rf"\s*(?:{SWEEPS})\s*\(.*\)\s*", value, re.DOTALL):
         return

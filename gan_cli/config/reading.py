@@ -36,6 +36,7 @@ from gan_cli.errors import CheckpointError, ConfigError
 __all__ = ["from_yaml", "optimizer_settings", "read", "to_yaml", "trusted"]
 
 PARTS = ("loss", "penalty", "network", "prior")  # groups that models take by interpolation
+LONGEST_REASON = 200  # characters, of OmegaConf's words
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -210,7 +211,7 @@ def _unresolved(
         return
     first = str(error).partition("\n")[0]
     reason = first.rpartition("resolving interpolation: ")[2].strip('"')
-    yield f"{path} = {text}: {reason}"
+    yield f"{path} = {text}: {reason[:LONGEST_REASON]}"
 
 
 class _Dumper(yaml.SafeDumper):
