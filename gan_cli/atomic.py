@@ -14,6 +14,8 @@ from uuid import uuid4
 
 from gan_cli.errors import CheckpointError, UserError
 
+WRITING = 60.0  # seconds that one small file takes to write at most
+
 
 def cannot_write(path: Path, cause: OSError, error: type[UserError] = UserError) -> UserError:
     """The one line for a file that cannot be written: disk full, read-only, no permission."""

@@ -21,7 +21,6 @@ from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import finding
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
-WRITING = 60.0  # seconds that one file takes to write at most
 KILLED = "killed"  # read where a run says that it runs and nobody is in its folder
 UNKNOWN = "unknown"  # read where there is no status.json
 STATES = (RUNNING, FINISHED, INTERRUPTED, FAILED, KILLED, UNKNOWN)
@@ -196,7 +195,7 @@ class RunFolder:
                 atomic.remove_leftovers(folder)
             # Commands that draw and evaluate write here without the lock.
             for folder in (self.samples, self.evaluations):
-                atomic.remove_leftovers(folder, older_than=WRITING)
+                atomic.remove_leftovers(folder, older_than=atomic.WRITING)
         except OSError as cause:
             raise atomic.cannot_write(self.path, cause) from cause
 

@@ -151,6 +151,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as cause:
         raise atomic.cannot_write(folder, cause) from cause
     with held:
+        atomic.remove_leftovers(folder)
         yield
 
 

@@ -204,6 +204,8 @@ def settle(plan: Plan) -> Plan:
     except OSError as cause:
         raise atomic.cannot_write(plan.folder, cause) from cause
     with FileLock(plan.work / "study"):
+        # Others who take part in the study write there, too.
+        atomic.remove_leftovers(plan.folder, older_than=atomic.WRITING)
         if not file.exists():
             place = f"{plan.folder.name}-{uuid.uuid4().hex[:8]}"
             text = json.dumps({"place": place, **plan.said()}, indent=2)

@@ -130,3 +130,10 @@ def test_an_index_of_somebody_else_is_refused_in_one_line(content: object, tmp_p
         Index(tmp_path)
     assert str(error.value).startswith(f"{tmp_path / 'sweep.json'}: ")
     assert "\n" not in str(error.value)
+
+
+def test_what_a_killed_sweep_left_half_written_is_removed_by_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".sweep.json.ab.tmp"
+    left.touch()
+    with locked(tmp_path):
+        assert not left.exists()

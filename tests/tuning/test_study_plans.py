@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_another_study_in_the_same_folder_is_refused(base: Plan, tmp_path: Path)
     other = replace(plan, tune=base.tune.model_copy(update={"seeds": [1, 2]}))
     with pytest.raises(ConfigError, match=r"holds another study; .*\n  seeds: \[0\] there"):
         settle(other)
+
+
+def test_what_a_killed_study_left_half_written_is_removed(base: Plan, tmp_path: Path) -> None:
+    plan = replace(base, folder=tmp_path / "study")
+    settle(plan)
+    old, new = plan.folder / ".best.yaml.ab.tmp", plan.folder / ".best.yaml.cd.tmp"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    settle(plan)
+    assert [old.exists(), new.exists()] == [False, True]
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"place": 1}', "{", "[" * 900 + "]" * 900])
