@@ -58,6 +58,17 @@ def test_an_empty_argument_is_an_error_in_training() -> None:
         prepare(["model=gan", ""])
 
 
+@pytest.mark.parametrize("word", ["resume=", "data.root= ", "+data.labels=", "run.dir=", "seed="])
+def test_an_empty_value_is_an_error_in_training(word: str) -> None:
+    key = word.strip("+= ")
+    with pytest.raises(ConfigError) as error:
+        prepare(["model=gan", word])
+    assert (
+        str(error.value)
+        == f'{key} = "": must not be empty; a variable of the shell that is not set?'
+    )
+
+
 def test_an_empty_name_is_no_run_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(write_run(tmp_path / "run", "model=gan").path)
     with pytest.raises(CheckpointError, match="a run folder must be named"):

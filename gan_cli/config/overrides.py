@@ -41,6 +41,8 @@ TYPED = re.compile(
 LONGEST_NAME = 200  # of a file, without its folder
 MOST_CHARACTERS, MOST_ITEMS, MOST_LEVELS = 10_000, 1_000, 20
 
+UNSET = "; a variable of the shell that is not set?"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -125,7 +127,7 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     if override.startswith("~"):
         return [override], []
     if not override.strip():
-        return [], ["an argument is empty; a variable of the shell that is not set?"]
+        return [], [f"an argument is empty{UNSET}"]
     match = OVERRIDE.fullmatch(override)
     if match is None:
         return [], [_no_assignment(override, folders)]
@@ -136,6 +138,8 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     if len(parts := _parts(value)) > 1 and any(map(SWEEP.match, parts)):
         return [], [f"{key} = {cut(value)}: {NOT_BESIDE}"]
     if group == key and "/" not in key and not groups.is_group(group, folders):
+        if not value.strip():  # as a path it would mean the current folder
+            return [], [f'{key} = "": must not be empty{UNSET}']
         return [f"++{key}={_quoted(value, key in TEXTS)}"], []
     if value == "null" == groups.defaults().get(key):
         return [], []  # it is so already, and Hydra knows no choice of nothing

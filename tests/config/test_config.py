@@ -129,7 +129,10 @@ def refusal(*overrides: str) -> str:
         ),
         ("runtime.threads=0", "runtime.threads = 0: must be at least 1"),
         ("run=foo", "run = foo: must be a mapping with root, dir, name"),
-        ("run.root=", 'run.root = "": must not be empty'),
+        (
+            "run.root=",
+            'run.root = "": must not be empty; a variable of the shell that is not set?',
+        ),
         ("run.root=null", "run.root = null: must be text"),
         ("run.name=a/b", "run.name = a/b: must be the name of a folder, without slashes"),
         ("run.name=..", "run.name = ..: must be the name of a folder, without slashes"),

@@ -29,7 +29,6 @@ def continued(*words: str, text: str = RUN):
         (["resume=x", "resume='runs/a b'"], "runs/a b"),
         (["++resume=~/runs/a"], str(Path("~/runs/a").expanduser())),
         (["resume=null"], None),
-        (["resume="], None),
         (["model.resume=runs/a", "steps=3"], None),
     ],
 )

@@ -60,7 +60,6 @@ def refusal(*argv: str) -> str:
         ("run.name='a, b'", "++run.name='a, b'"),
         ("run.name=a=b", "++run.name='a=b'"),
         ("run.name='a=b'", "++run.name='a=b'"),
-        ("run.name=", "++run.name="),
         ("data.root=/a/b (1)/c", "++data.root='/a/b (1)/c'"),
         ("data.root=/home/josé", "++data.root='/home/josé'"),
         ("data.root=é\\", "++data.root='é\\\\'"),
