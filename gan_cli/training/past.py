@@ -68,16 +68,16 @@ def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Pa
         CheckpointError: there is no such run or checkpoint.
     """
     if settings.resume is not None:
-        run, file = checkpoint.named(settings.resume)
-        if file is not None and file.name != checkpoint.LAST:
-            return run, file
+        place = Path(settings.resume)
+        if branches(settings.resume) and not place.is_dir():
+            return checkpoint.named(place)
         typed = [key for key in line.keys if key in ("run.dir", "run.name", "run.root")]
         if typed:
             raise ConfigError(
                 f"resume = {settings.resume}: goes on in that folder, so {typed[0]} cannot be "
                 "chosen; leave it away"
             )
-        return run, None
+        return folder.find(place), None
     if settings.run.dir is not None and finding.is_run(Path(settings.run.dir)):
         return RunFolder(settings.run.dir), None
     return None, None
@@ -120,7 +120,7 @@ def pick_up(
     if state is not None and file is None:
         tell_edits(run, text)
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
-    if state is None and branched(saved):
+    if state is None and branches(saved.get("resume")):
         raise CheckpointError(
             f"{run.path}: ended before the state of {saved['resume']} was in it; remove it and "
             "start it again"
@@ -166,10 +166,9 @@ def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     return settings
 
 
-def branched(saved: Mapping[str, Any]) -> bool:
-    """Whether a run was begun at a named checkpoint of another one."""
-    origin = saved.get("resume")
-    return isinstance(origin, str) and origin.endswith(".pt") and Path(origin).name != LAST
+def branches(place: object) -> bool:
+    """Whether a `resume` names another checkpoint than the last, where a new run begins."""
+    return isinstance(place, str) and place.endswith(".pt") and Path(place).name != LAST
 
 
 def branch(past: Past, run: RunFolder, text: str) -> None:
