@@ -190,10 +190,11 @@ def branch(past: Past, run: RunFolder, text: str) -> None:
     checkpoint.save(run.checkpoints, {**state, "config": text}, step, keep_step=False, keep=1)
     run.write_status(folder.RUNNING, step, branched_from=str(past.file))
     log.info(f"{run.path}: branches off {past.file}, at step {step:,}")
-    best = (state.get("evaluation") or {}).get("best") or {}
+    evaluated = state.get("evaluation")
+    best = evaluated.get("best") if isinstance(evaluated, Mapping) else None
     try:
         here, there = past.run.checkpoints, run.checkpoints
-        if best.get("value") is not None:
+        if isinstance(best, Mapping) and isinstance(best.get("step"), int):
             files = (here / BEST, checkpoint.of_step(here, best["step"]))
             if found := [path for path in files if checkpoint.is_of(path, best["step"])]:
                 shutil.copyfile(found[0], there / BEST)

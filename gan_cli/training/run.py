@@ -140,6 +140,8 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
             if complete:
                 log.info(complete)
                 return DONE
+            if over:
+                log.info(f"{run.path}: its steps are done but it was not closed; completing it")
             last_point = past.last_point(over)
             ranks.lead(lambda: mend_links(run, session, past, watch.best if watch else None))
         ranks.require_equal([*session.model.state_dict().values()])

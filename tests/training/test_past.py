@@ -56,7 +56,9 @@ def test_a_run_killed_after_its_last_checkpoint_is_completed(caplog) -> None:
     run = finished("film=auto")
     (run.samples / "points.gif").unlink()
     run.write_status("running", 6)
-    assert train("resume=run") == DONE
+    with caplog.at_level(logging.INFO):
+        assert train("resume=run") == DONE
+    assert "run: its steps are done but it was not closed; completing it" in caplog.text
     assert run.read_status()["status"] == "finished"
     assert (run.samples / "points.gif").is_file()
     lines = run.metrics.read_text().splitlines()
