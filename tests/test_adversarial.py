@@ -6,19 +6,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.losses import LeastSquares, NonSaturating, Wasserstein
+from gan_cli.losses import AdversarialLoss, LeastSquares, NonSaturating, Wasserstein
 from gan_cli.model import DataSpec
-from gan_cli.models.adversarial import judged, lazy, verdicts
+from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.infogan import InfoGANNetworks
 from gan_cli.networks.mlp import MLP
-from gan_cli.penalties import R1, GradientPenalty, NoPenalty
+from gan_cli.penalties import R1, GradientPenalty, NoPenalty, Penalty
+from gan_cli.priors import Gaussian
+
+
+def game(loss: AdversarialLoss, penalty: Penalty | None = None) -> GAN:
+    """A game of small networks for points of six coordinates."""
+    network = MLP(4, 1, spectral_norm=True)
+    return GAN(DataSpec("t", (6,), 1), Gaussian(2), network, loss, penalty or NoPenalty())
+
 
 REAL, FAKE = torch.tensor([2.0, -1.0, 1.0, 0.5]), torch.tensor([0.5, -3.0, -1.0, -2.0])
 
 
-def test_verdicts_of_probabilities() -> None:
-    seen = {name: value.item() for name, value in verdicts(NonSaturating(), REAL, FAKE).items()}
+def test_statistics_of_probabilities() -> None:
+    seen = {
+        name: value.item() for name, value in game(NonSaturating()).statistics(REAL, FAKE).items()
+    }
     assert seen == pytest.approx(
         {
             "output/real": 0.625,
@@ -36,14 +46,14 @@ def test_verdicts_of_probabilities() -> None:
 
 def test_accuracy_is_about_the_loss_s_own_boundary() -> None:
     """Half way between the labels 0 and 1; real and fake are told apart differently."""
-    seen = verdicts(LeastSquares(), torch.tensor([0.6, 0.4]), torch.tensor([0.4, 0.1]))
+    seen = game(LeastSquares()).statistics(torch.tensor([0.6, 0.4]), torch.tensor([0.4, 0.1]))
     assert seen["accuracy/real"].item() == 0.5
     assert seen["accuracy/fake"].item() == 1.0
     assert "probability/real" not in seen
 
 
 def test_a_critic_gives_the_estimate_and_no_accuracy() -> None:
-    seen = verdicts(Wasserstein(), REAL, FAKE)
+    seen = game(Wasserstein()).statistics(REAL, FAKE)
     assert seen["wasserstein_estimate"].item() == pytest.approx(2.0)
     assert set(seen) == {"output/real", "output/fake", "wasserstein_estimate"}
 
@@ -58,26 +68,26 @@ def score(x: Tensor) -> Tensor:
 
 def test_the_penalty_is_added_to_the_loss() -> None:
     loss = Wasserstein()
-    game = judged(loss, R1(weight=4.0), score, (X, -X), (REAL, FAKE))
-    assert game.logs["penalty/r1"].item() == pytest.approx(18.0)
-    assert game.total.item() == pytest.approx(loss.discriminator(REAL, FAKE).item() + 18.0)
-    bare = judged(loss, NoPenalty(), score, (X, -X), (REAL, FAKE))
+    found = game(loss, R1(weight=4.0)).compare((X, -X), (REAL, FAKE), score)
+    assert found.logs["penalty/r1"].item() == pytest.approx(18.0)
+    assert found.total.item() == pytest.approx(loss.discriminator(REAL, FAKE).item() + 18.0)
+    bare = game(loss).compare((X, -X), (REAL, FAKE), score)
     assert bare.total.item() == pytest.approx(-2.0)
     assert not any(name.startswith("penalty") for name in bare.logs)
 
 
 def test_a_lazy_penalty_is_left_to_its_own_phase_and_is_stronger_there() -> None:
-    penalty = R1(weight=4.0, every=16)
-    game = judged(Wasserstein(), penalty, score, (X, -X), (REAL, FAKE))
-    assert game.total.item() == pytest.approx(-2.0)
-    alone = lazy(penalty, penalty(score, X, -X))
+    model = game(Wasserstein(), R1(weight=4.0, every=16))
+    found = model.compare((X, -X), (REAL, FAKE), score)
+    assert found.total.item() == pytest.approx(-2.0)
+    alone = model.lazy_penalty(score, X, -X)
     assert alone.total.item() == pytest.approx(16 * 18.0)
     assert alone.logs["penalty/r1"].item() == pytest.approx(18.0)
 
 
 def test_the_gradient_penalty_reaches_the_loss() -> None:
-    game = judged(Wasserstein(), GradientPenalty(10.0), score, (X, -X), (REAL, FAKE))
-    assert game.total.item() == pytest.approx(-2.0 + 10 * (3 - 1) ** 2, rel=1e-4)
+    found = game(Wasserstein(), GradientPenalty(10.0)).compare((X, -X), (REAL, FAKE), score)
+    assert found.total.item() == pytest.approx(-2.0 + 10 * (3 - 1) ** 2, rel=1e-4)
 
 
 @pytest.mark.parametrize(

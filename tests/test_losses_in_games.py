@@ -12,10 +12,13 @@ from every import LOSSES, PENALTIES
 
 from gan_cli.config import groups
 from gan_cli.losses import Hinge, Wasserstein
-from gan_cli.models.adversarial import warn_of_contradictions
+from gan_cli.model import DataSpec
+from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
+from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.mlp import MLP
 from gan_cli.penalties import Penalty
+from gan_cli.priors import Gaussian
 from gan_cli.training.session import Session
 
 GAME = ("model=gan", "data=ring", "data.points=64")
@@ -66,10 +69,10 @@ def test_every_class_can_be_chosen() -> None:
         assert set(named) == {f"{room}.{kind.__name__}" for kind in kinds}
 
 
-def said(loss: type, penalty: Penalty, network: object) -> list[str]:
+def said(loss: type, penalty: Penalty, network: NetworkFamily) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_contradictions(loss(), penalty, network)  # type: ignore[arg-type]
+        GAN(DataSpec("images", (1, 8, 8), 1), Gaussian(2), network, loss(), penalty)
     return [str(one.message) for one in caught]
 
 

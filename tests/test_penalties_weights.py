@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from gan_cli.errors import ConfigError
 from gan_cli.losses import Relativistic, Wasserstein
 from gan_cli.model import Batch, DataSpec, Loss
-from gan_cli.models.adversarial import verdicts
 from gan_cli.models.gan import GAN
 from gan_cli.networks.mlp import MLP
 from gan_cli.networks.normalising import normalise_spectrum
@@ -146,8 +145,9 @@ def test_embeddings_of_classes_are_left_alone() -> None:
     torch.testing.assert_close(Orthogonal(weight=1.0).regularise(both), alone)
 
 
-def test_verdicts_of_losses_that_compare_are_about_pairs() -> None:
+def test_statistics_of_losses_that_compare_are_about_pairs() -> None:
     """Outputs 2, -1 for real and .5, -3 for fake: three of four pairs are in the right order."""
-    seen = verdicts(Relativistic(), torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0]))
+    game = GAN(DataSpec("t", (2,), 1), Gaussian(2), MLP(4, 1), Relativistic(), NoPenalty())
+    seen = game.statistics(torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0]))
     assert set(seen) == {"output/real", "output/fake", "accuracy/all"}
     assert seen["accuracy/all"].item() == 0.75

@@ -11,25 +11,15 @@ from torch.nn.functional import cross_entropy
 
 from gan_cli import labels
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import (
-    Side,
-    judged,
-    lazy,
-    phases_of,
-    push,
-    warn_of_contradictions,
-    whole_batch_terms,
-)
-from gan_cli.models.drawing import grids
-from gan_cli.models.faults import below, refuse
-from gan_cli.models.view import View
+from gan_cli.model import Batch, DataSpec, Loss
+from gan_cli.models.adversarial import AdversarialModel, View
+from gan_cli.models.faults import below
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
 
-class ACGAN(Model):
+class ACGAN(AdversarialModel):
     """Both players want the class of every sample, real or fake, to be read off it.
 
     The discriminator maximises L_S + L_C and the generator L_C - L_S, where L_S is the
@@ -53,9 +43,6 @@ class ACGAN(Model):
         augment: policies of differentiable augmentation (Zhao et al. 2020).
     """
 
-    conditional = True
-    label_ends: Tensor
-
     def __init__(
         self,
         data: DataSpec,
@@ -71,40 +58,38 @@ class ACGAN(Model):
         instance_noise_steps: int | None = None,
         augment: Sequence[str] = (),
     ) -> None:
-        super().__init__()
-        self.data, self.prior, self.loss = data, prior, loss
-        self.penalty, self.second_order = penalty, penalty.per_sample
-        self.classification, self.d_steps, self.g_steps = classification, d_steps, g_steps
-        self.fake_labels = fake_labels
-        refuse(self._faults())
-        self.register_buffer("label_ends", labels.upper_ends(data.shares), persistent=False)
-        self.view = View(data, 1, instance_noise, instance_noise_steps, augment)
-        warn_of_contradictions(loss, penalty, network)
-        self.generator = network.generator(prior.dim, data, data.classes)
-        self.generator.refer_to(self.prior.sample, data.shares)
-        self.discriminator = network.discriminator(data)
-        self.whole_batch = whole_batch_terms(self)
+        super().__init__(
+            data,
+            prior,
+            loss,
+            penalty,
+            conditional=True,
+            d_steps=d_steps,
+            g_steps=g_steps,
+            view=View(data, 1, instance_noise, instance_noise_steps, augment),
+        )
+        self.classification, self.fake_labels = classification, fake_labels
+        self.build(network)
         self.classifier = nn.Linear(self.discriminator.width, data.classes)
         dcgan_init(self.classifier)
 
-    def _faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         if not self.data.classes:
             yield f"model = acgan: data={self.data.name} has no labels; use model=gan"
         yield from below({"classification": self.classification}, 0)
-        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
+        yield from super().faults()
 
-    def phases(self) -> list[Phase]:
-        both = (self.discriminator, self.classifier)
-        return phases_of(self, Side(both, self.d_steps), Side((self.generator,), self.g_steps))
+    def discriminator_modules(self) -> tuple[nn.Module, ...]:
+        return (self.discriminator, self.classifier)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake, and name the class of both."""
         y, wanted = self._classes(batch), self._wanted(len(batch))
-        fake = self.view(self._fakes(wanted), batch)
+        fake = self.view(self.sample(len(wanted), wanted), batch)
         real = self.view(batch.real, batch)
         features = self.discriminator.features(real), self.discriminator.features(fake)
         outputs = self.discriminator.judge(features[0]), self.discriminator.judge(features[1])
-        game = judged(self.loss, self.penalty, self.discriminator, (real, fake), outputs)
+        game = self.compare((real, fake), outputs)
         said = self._said(features[0]), self._said(features[1])
         loss = cross_entropy(said[0], y) + cross_entropy(said[1], wanted)  # -L_C
         logs = {
@@ -117,9 +102,9 @@ class ACGAN(Model):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
-        fake = self.view(self._fakes(self._wanted(len(batch))), batch)
+        fake = self.view(self.sample(len(batch), self._wanted(len(batch))), batch)
         real = self.view(batch.real, batch)
-        return lazy(self.penalty, self.penalty(self.discriminator, real, fake))
+        return self.lazy_penalty(self.discriminator, real, fake)
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real, and for the class that was wanted.
@@ -127,30 +112,10 @@ class ACGAN(Model):
         The half of L_C on real samples is a constant here and left out.
         """
         wanted = self._wanted(len(batch))
-        features = self.discriminator.features(self.view(self._fakes(wanted), batch))
-        real = self.view(batch.real, batch) if self.loss.compares else None
-        against = None if real is None else self.discriminator(real)
-        adversarial = self.loss.generator(self.discriminator.judge(features), against)
+        features = self.discriminator.features(self.view(self.sample(len(wanted), wanted), batch))
+        adversarial = self.reply(self.discriminator.judge(features), batch)
         total = adversarial + self.classification * cross_entropy(self._said(features), wanted)
         return Loss(total, {})
-
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.generator(z, y)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self._fakes(labels.drawn(self.label_ends, n) if y is None else y)
-
-    def score(self, x: Tensor) -> Tensor | None:
-        return self.discriminator(x)
-
-    def push(self, x: Tensor) -> Tensor | None:
-        return push(self.loss, self.score, x)
-
-    def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generator,)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
 
     def _said(self, features: Tensor) -> Tensor:
         """The classifier's logits [n, classes] in fp32, whatever the networks compute in."""
@@ -165,6 +130,3 @@ class ACGAN(Model):
     def _classes(self, batch: Batch) -> Tensor:
         assert batch.labels is not None, "the constructor refuses data without labels"
         return batch.labels
-
-    def _fakes(self, y: Tensor) -> Tensor:
-        return self.generate(self.prior.sample(len(y), self.device), y)

@@ -1,269 +1,483 @@
-"""What every game between a generator and a discriminator has in common."""
+"""The base of two-player games, and of models that learn a discriminator alone."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from gan_cli import labels
+from gan_cli.augment import POLICIES, augment
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, Loss, Phase, nothing
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
+from gan_cli.models.drawing import grids
+from gan_cli.models.faults import below, refuse
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
 from gan_cli.penalties import Penalty, Score
+from gan_cli.priors import Prior
 
 
-def verdicts(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """Scalars that show who is winning, from the discriminator's outputs [n]."""
-    real, fake = real.detach().float(), fake.detach().float()
-    mean_real, mean_fake = real.mean(), fake.mean()
-    logs = {"output/real": mean_real, "output/fake": mean_fake}
-    if loss.unbounded:
-        # Up to the Lipschitz constant that the constraint allows.
-        return logs | {"wasserstein_estimate": mean_real - mean_fake}
-    if loss.boundary is None:  # share of the pairs of a real and a fake sample in the right order
-        return logs | {"accuracy/all": (real[:, None] > fake).float().mean()}
-    hits_real = (real > loss.boundary).float().mean()
-    hits_fake = (fake < loss.boundary).float().mean()
-    logs |= {
-        "accuracy/real": hits_real,
-        "accuracy/fake": hits_fake,
-        "accuracy/all": (hits_real + hits_fake) / 2,
-    }
-    if loss.probabilistic:
-        logs |= {
-            "probability/real": real.sigmoid().mean(),
-            "probability/fake": fake.sigmoid().mean(),
-        }
-    return logs
-
-
-def judged(
-    loss: AdversarialLoss,
-    penalty: Penalty,
-    score: Score,
-    samples: tuple[Tensor, Tensor],
-    outputs: tuple[Tensor, Tensor],
-) -> Loss:
-    """The discriminator's loss with its penalty, where that is due at every step.
+class DiscriminatorModel(Model, ABC):
+    """A model in which a discriminator learns to tell real samples from others.
 
     Args:
-        loss: the game.
-        penalty: the constraint on the discriminator.
-        score: the discriminator as a function of samples.
-        samples: real and fake, each [n, *shape].
-        outputs: the discriminator's on them, each [n].
+        data: what the samples are.
+        loss: what the discriminator minimises.
+        penalty: what constrains it.
     """
-    real, fake = outputs
-    total = loss.discriminator(real, fake)
-    logs = verdicts(loss, real, fake)
-    if penalty.name and penalty.every == 1 and not penalty.on_weights:
-        term = penalty(score, *samples)
-        logs[f"penalty/{penalty.name}"] = term.detach()
-        total = total + term
-    return Loss(total, logs, {"output/real": real.detach(), "output/fake": fake.detach()})
 
-
-def lazy(penalty: Penalty, term: Tensor) -> Loss:
-    """The loss of a phase that applies the penalty alone, n times as strong, every n updates."""
-    return Loss(penalty.every * term, {f"penalty/{penalty.name}": term.detach()})
-
-
-def regularised(
-    penalty: Penalty, of: str, network: nn.Module, play: Callable[[Batch], Loss]
-) -> Callable[[Batch], Loss]:
-    """A player's loss with the penalty on the weights of its network, where there is such a one."""
-    if not penalty.on_weights or penalty.of != of:
-        return play
-
-    def loss(batch: Batch) -> Loss:
-        played, term = play(batch), penalty.regularise(network)
-        logs = {**played.logs, f"penalty/{penalty.name}": term.detach()}
-        return played._replace(total=played.total + penalty.every * term, logs=logs)
-
-    return loss
-
-
-def warn_of_contradictions(loss: AdversarialLoss, penalty: Penalty, network: NetworkFamily) -> None:
-    """Say what the theory forbids but the machine can do."""
-    if loss.unbounded and not (penalty.lipschitz or network.lipschitz):
-        warnings.warn(
-            "loss = wasserstein with nothing that bounds the critic's slope: its loss has no "
-            "lower bound and diverges (Arjovsky et al. 2017, section 3); use penalty=weight_clip "
-            "or penalty=gradient_penalty",
-            stacklevel=2,
-        )
-    if penalty.per_sample and network.mixes_samples:
-        warnings.warn(
-            f"penalty = {penalty.name} looks at the gradient of each sample, and batch norm or "
-            "minibatch discrimination makes a sample's output depend on the others (Gulrajani et "
-            "al. 2017, section 4); use network.discriminator_norm=layer or none and "
-            "network.minibatch_discrimination=null",
-            stacklevel=2,
-        )
-
-
-def whole_batch_terms(game: Judging) -> tuple[str, ...]:
-    """What of a game with its networks is no mean over samples, as `Model.whole_batch`."""
-    terms = {
-        f"loss={type(game.loss).__name__}": game.loss.whole_batch,
-        f"penalty={game.penalty.name}": game.penalty.whole_batch,
-        "minibatch discrimination": game.discriminator.crowd is not None,
-    }
-    return tuple(name for name, found in terms.items() if found)
-
-
-class Judging(Protocol):
-    """What a model needs to have for `judging_phases`."""
-
-    loss: AdversarialLoss
-    penalty: Penalty
     discriminator: Discriminator
 
+    def __init__(self, data: DataSpec, loss: AdversarialLoss, penalty: Penalty) -> None:
+        super().__init__()
+        self.data, self.loss, self.penalty = data, loss, penalty
+        self.second_order = penalty.per_sample
+
+    @abstractmethod
     def discriminator_loss(self, batch: Batch) -> Loss:
         """What the discriminator minimises."""
-        ...
+
+    @abstractmethod
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation; see `lazy_penalty`."""
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return self.discriminator(x)
+
+    def compare(
+        self,
+        samples: tuple[Tensor, Tensor],
+        outputs: tuple[Tensor, Tensor],
+        score: Score | None = None,
+    ) -> Loss:
+        """The discriminator's loss, with its penalty where that is due at every update.
+
+        Args:
+            samples: real and fake, each [n, *shape].
+            outputs: the discriminator's on them, each [n].
+            score: the discriminator as a function of samples, for the penalty; by default itself.
+        """
+        real, fake = outputs
+        total, penalty = self.loss.discriminator(real, fake), self.penalty
+        logs = self.statistics(real, fake)
+        if penalty.name and penalty.every == 1 and not penalty.on_weights:
+            term = penalty(score or self.discriminator, *samples)
+            logs[f"penalty/{penalty.name}"] = term.detach()
+            total = total + term
+        return Loss(total, logs, {"output/real": real.detach(), "output/fake": fake.detach()})
+
+    def statistics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Scalars that show who is winning, from the discriminator's outputs [n]."""
+        real, fake = real.detach().float(), fake.detach().float()
+        mean_real, mean_fake = real.mean(), fake.mean()
+        logs = {"output/real": mean_real, "output/fake": mean_fake}
+        if self.loss.unbounded:
+            # Up to the Lipschitz constant that the constraint allows.
+            return logs | {"wasserstein_estimate": mean_real - mean_fake}
+        if self.loss.boundary is None:  # share of pairs of a real and a fake in the right order
+            return logs | {"accuracy/all": (real[:, None] > fake).float().mean()}
+        hits_real = (real > self.loss.boundary).float().mean()
+        hits_fake = (fake < self.loss.boundary).float().mean()
+        logs |= {
+            "accuracy/real": hits_real,
+            "accuracy/fake": hits_fake,
+            "accuracy/all": (hits_real + hits_fake) / 2,
+        }
+        if self.loss.probabilistic:
+            logs |= {
+                "probability/real": real.sigmoid().mean(),
+                "probability/fake": fake.sigmoid().mean(),
+            }
+        return logs
+
+    def lazy_penalty(self, score: Score, real: Tensor, fake: Tensor) -> Loss:
+        """The penalty alone, n times as strong, for a phase that applies it every n updates."""
+        term = self.penalty(score, real, fake)
+        logs = {f"penalty/{self.penalty.name}": term.detach()}
+        return Loss(self.penalty.every * term, logs)
+
+    def after_discriminator(self) -> None:
+        """Run after each update of the discriminator and its constraint."""
+        return
+
+    def discriminator_phases(
+        self,
+        player: str,
+        trains: tuple[nn.Module, ...],
+        steps: int = 1,
+        burst: int | None = None,
+        shares: tuple[nn.Module, ...] = (),
+        every: int = 1,
+    ) -> list[Phase]:
+        """The discriminator's updates under the name `player`, and its lazy penalty if any.
+
+        The WGAN authors' code trains the critic 100 times (`burst`) in each of the first 25
+        generator steps and in every 500th, so that the generator meets a critic near its optimum.
+
+        Args:
+            player: the name.
+            trains: the modules that the updates train.
+            steps: updates in a step, each with a fresh batch.
+            burst: as many updates instead at first, and now and then.
+            shares: as in `Phase`.
+            every: as in `Phase`.
+
+        Raises:
+            ConfigError: the penalty is on a generator, and there is none.
+        """
+        penalty = self.penalty
+        if penalty.of == "generator" and not hasattr(self, "generator"):
+            raise ConfigError(
+                "penalty.of = generator: this game has no generator; set penalty.of=discriminator"
+            )
+
+        def constrain() -> None:
+            penalty.constrain(self.discriminator)
+            self.after_discriminator()
+
+        loss = self.discriminator_loss
+        if penalty.every == 1:
+            loss = self.regularised("discriminator", self.discriminator, loss)
+        first = Phase(
+            player, loss, trains, repeat=steps, every=every, after=constrain, shares=shares
+        )
+        phases = [first]
+        if burst:
+            phases.append(replace(first, repeat=burst - steps, stop=25))
+            phases.append(replace(first, repeat=burst - steps, start=25, every=500))
+        if penalty.name and penalty.every > 1:
+            phases.append(
+                Phase(
+                    f"{player}_penalty",
+                    self.regularised("discriminator", self.discriminator, self.penalty_loss),
+                    trains,
+                    every=penalty.every,
+                    follows=player,
+                    rescales=penalty.rescale,
+                    optimizer=player,
+                    after=constrain,
+                )
+            )
+        return phases
+
+    def regularised(
+        self, of: str, network: nn.Module, loss: Callable[[Batch], Loss]
+    ) -> Callable[[Batch], Loss]:
+        """A player's loss with the penalty on the weights of its network, where there is one."""
+        penalty = self.penalty
+        if not penalty.on_weights or penalty.of != of:
+            return loss
+
+        def both(batch: Batch) -> Loss:
+            found, term = loss(batch), penalty.regularise(network)
+            logs = {**found.logs, f"penalty/{penalty.name}": term.detach()}
+            return found._replace(total=found.total + penalty.every * term, logs=logs)
+
+        return both
+
+    def warn_of_contradictions(self, network: NetworkFamily) -> None:
+        """Warn of what the theory forbids but the machine can do."""
+        penalty = self.penalty
+        if self.loss.unbounded and not (penalty.lipschitz or network.lipschitz):
+            warnings.warn(
+                "loss = wasserstein with nothing that bounds the critic's slope: its loss has no "
+                "lower bound and diverges (Arjovsky et al. 2017, section 3); use "
+                "penalty=weight_clip or penalty=gradient_penalty",
+                stacklevel=4,
+            )
+        if penalty.per_sample and network.mixes_samples:
+            warnings.warn(
+                f"penalty = {penalty.name} looks at the gradient of each sample, and batch norm or "
+                "minibatch discrimination makes a sample's output depend on the others (Gulrajani "
+                "et al. 2017, section 4); use network.discriminator_norm=layer or none and "
+                "network.minibatch_discrimination=null",
+                stacklevel=4,
+            )
+
+    def whole_batch_terms(self) -> tuple[str, ...]:
+        """Terms of the loss, penalty and networks that are no mean over samples."""
+        terms = {
+            f"loss={type(self.loss).__name__}": self.loss.whole_batch,
+            f"penalty={self.penalty.name}": self.penalty.whole_batch,
+            "minibatch discrimination": self.discriminator.crowd is not None,
+        }
+        return tuple(name for name, found in terms.items() if found)
+
+
+class AdversarialModel(DiscriminatorModel, ABC):
+    """A generator against a discriminator or critic (Goodfellow et al. 2014).
+
+    A new game is a constructor that ends with `build`, and whatever differs from the losses below.
+    The discriminator's updates come first; the generator plays against the updated discriminator.
+
+    Args:
+        data: what is to be generated.
+        prior: of the latents.
+        loss: what the players minimise.
+        penalty: what constrains them.
+        conditional: the generator gets labels.
+        d_steps: discriminator updates in a step, each with a fresh batch.
+        g_steps: generator updates in a step, each with fresh latents.
+        d_burst: see `discriminator_phases`.
+        share_fakes: the discriminator's fakes stay differentiable for the generator's loss.
+        schedule: "together", or "alternate": the discriminator in the first, third, fifth ... step
+            alone, and the generator in those between.
+        view: of samples, as the discriminator sees them; by default the samples themselves.
+    """
+
+    generator: Generator
+    label_ends: Tensor  # where a conditional model's classes end in [0, 1), [classes - 1]
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        *,
+        conditional: bool = False,
+        d_steps: int = 1,
+        g_steps: int = 1,
+        d_burst: int | None = None,
+        share_fakes: bool = False,
+        schedule: Literal["together", "alternate"] = "together",
+        view: View | None = None,
+    ) -> None:
+        super().__init__(data, loss, penalty)
+        self.prior, self.conditional = prior, conditional
+        self.d_steps, self.g_steps, self.d_burst = d_steps, g_steps, d_burst
+        self.share_fakes, self.schedule = share_fakes, schedule
+        self.view = view or View(data)
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the settings, a line each."""
+        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
+        if self.d_burst is not None and self.d_burst <= self.d_steps:
+            yield f"model.d_burst = {self.d_burst}: must exceed model.d_steps = {self.d_steps}"
+        if self.share_fakes and (self.d_steps > 1 or self.d_burst):
+            yield (
+                "model.share_fakes = true: fakes can be shared only where the discriminator makes "
+                "one update per step; set model.share_fakes=false, or d_steps=1 and d_burst=null"
+            )
+        if self.schedule == "alternate" and (self.share_fakes or self.d_burst):
+            yield (
+                "model.schedule = alternate: the players never move in one step, so nothing can be "
+                "shared and no burst be counted; set model.share_fakes=false and model.d_burst=null"
+            )
+
+    def build(self, network: NetworkFamily, classes: int = 0) -> None:
+        """Check the settings and build the two players.
+
+        Args:
+            network: builds them.
+            classes: that the discriminator is given labels of; 0 where it sees none.
+
+        Raises:
+            ConfigError: lists every fault of the settings.
+        """
+        refuse(self.faults())
+        self.warn_of_contradictions(network)
+        if self.conditional:
+            ends = labels.upper_ends(self.data.shares)
+            self.register_buffer("label_ends", ends, persistent=False)
+        known = self.data.classes if self.conditional else 0
+        self.generator = network.generator(self.prior.dim, self.data, known)
+        self.generator.refer_to(self.prior.sample, self.data.shares)
+        self.discriminator = network.discriminator(self.view.data, classes)
+        self.whole_batch = self.whole_batch_terms()
+
+    def phases(self) -> list[Phase]:
+        every = 2 if self.schedule == "alternate" else 1
+        discriminator = self.discriminator_phases(
+            self.loss.player,
+            self.discriminator_modules(),
+            self.d_steps,
+            self.d_burst,
+            (self.generator,) if self.share_fakes else (),
+            every,
+        )
+        generator = Phase(
+            "generator",
+            self.regularised("generator", self.generator, self.generator_loss),
+            self.generator_modules(),
+            repeat=self.g_steps,
+            every=every,
+            offset=every - 1,
+            after=self.after_generator,
+        )
+        return [*discriminator, generator]
+
+    def discriminator_modules(self) -> tuple[nn.Module, ...]:
+        """What the discriminator's updates train."""
+        return (self.discriminator,)
+
+    def generator_modules(self) -> tuple[nn.Module, ...]:
+        """What the generator's updates train."""
+        return (self.generator,)
+
+    def after_generator(self) -> None:
+        """Run after each update of the generator."""
+        return
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real from fake."""
+        samples = self.view(batch.real, batch), self.view(self.sample(len(batch)), batch)
+        return self.compare(
+            samples, (self.discriminator(samples[0]), self.discriminator(samples[1]))
+        )
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
-        ...
-
-
-class Game(Judging, Protocol):
-    """What a model needs to have for `phases_of`."""
-
-    generator: Generator
+        fake = self.view(self.sample(len(batch)), batch)
+        return self.lazy_penalty(self.discriminator, self.view(batch.real, batch), fake)
 
     def generator_loss(self, batch: Batch) -> Loss:
-        """What the generator minimises."""
-        ...
+        """Make the discriminator take fakes for real."""
+        fake = self.view(self.sample(len(batch)), batch)
+        return Loss(self.reply(self.discriminator(fake), batch), {})
 
+    def reply(self, output: Tensor, batch: Batch) -> Tensor:
+        """The loss's generator term on the discriminator's output [n] for fakes; a scalar."""
+        if not self.loss.compares:
+            return self.loss.generator(output)
+        return self.loss.generator(output, self.discriminator(self.view(batch.real, batch)))
 
-@dataclass(frozen=True)
-class Side:
-    """One player's part of a step."""
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.generator(z, y) if self.conditional else self.generator(z)
 
-    trains: tuple[nn.Module, ...]
-    steps: int = 1  # updates, each with a fresh batch
-    after: Callable[[], None] = nothing  # runs after each of them
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        if self.conditional and y is None:
+            y = labels.drawn(self.label_ends, n)
+        return self.generate(self.prior.sample(n, self.device), y)
 
-
-def judging_phases(
-    game: Judging,
-    player: str,
-    discriminator: Side,
-    burst: int | None = None,
-    shares: tuple[nn.Module, ...] = (),
-    turn: int = 1,
-) -> list[Phase]:
-    """The discriminator's updates under the name `player`, and its lazy penalty where it has one.
-
-    Args:
-        game: the model.
-        player: the name.
-        discriminator: as for `phases_of`, and so are `burst` and `shares`.
-        burst: see there.
-        shares: see there.
-        turn: it plays on every so many-th step.
-    """
-    penalty, trains = game.penalty, discriminator.trains
-    if penalty.of == "generator" and not hasattr(game, "generator"):
-        raise ConfigError(
-            "penalty.of = generator: this game has no generator; set penalty.of=discriminator"
-        )
-
-    def constrain() -> None:
-        penalty.constrain(game.discriminator)
-        discriminator.after()
-
-    repeat, loss = discriminator.steps, game.discriminator_loss
-    if penalty.every == 1:
-        loss = regularised(penalty, "discriminator", game.discriminator, loss)
-    play = Phase(player, loss, trains, repeat=repeat, every=turn, after=constrain, shares=shares)
-    phases = [play]
-    if burst:
-        phases.append(replace(play, repeat=burst - repeat, stop=25))
-        phases.append(replace(play, repeat=burst - repeat, start=25, every=500))
-    if penalty.name and penalty.every > 1:
-        phases.append(
-            Phase(
-                f"{player}_penalty",
-                regularised(penalty, "discriminator", game.discriminator, game.penalty_loss),
-                trains,
-                every=penalty.every,
-                follows=player,
-                rescales=penalty.rescale,
-                optimizer=player,
-                after=constrain,
-            )
-        )
-    return phases
-
-
-def phases_of(
-    game: Game,
-    discriminator: Side,
-    generator: Side,
-    burst: int | None = None,
-    shares: tuple[nn.Module, ...] = (),
-    alternate: bool = False,
-) -> list[Phase]:
-    """The discriminator's updates, its lazy penalty where it has one, then the generator's.
-
-    The WGAN authors' code trains the critic 100 times (`burst`) in each of the first 25 generator
-    steps and in every 500th, so that the generator meets a critic near its optimum.
-
-    Args:
-        game: the model.
-        discriminator: what its updates train and how many it makes.
-        generator: the same.
-        burst: as many updates of the discriminator instead at first, and now and then.
-        shares: as in `Phase`, by the discriminator's.
-        alternate: the discriminator plays in the first, third, fifth ... step alone, and the
-            generator in those between.
-    """
-    turn = 2 if alternate else 1
-    phases = judging_phases(game, game.loss.player, discriminator, burst, shares, turn)
-    reply = Phase(
-        "generator",
-        regularised(game.penalty, "generator", game.generator, game.generator_loss),
-        generator.trains,
-        repeat=generator.steps,
-        every=turn,
-        offset=turn - 1,
-        after=generator.after,
-    )
-    return [*phases, reply]
-
-
-def push(
-    loss: AdversarialLoss, score: Callable[[Tensor], Tensor | None], x: Tensor
-) -> Tensor | None:
-    """Minus the gradient of the generator's loss at each sample of `x` [n, ...], as `Model.push`.
-
-    Args:
-        loss: the game.
-        score: the discriminator's output [n]; None where it needs more than a sample.
-        x: samples.
-    """
-    if loss.compares or loss.whole_batch:
-        return None
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        output = score(x)
-        if output is None:
+    def push(self, x: Tensor) -> Tensor | None:
+        if self.loss.compares or self.loss.whole_batch:
             return None
-        # The loss is a mean, and each sample's own is wanted.
-        return torch.autograd.grad(-len(x) * loss.generator(output), x)[0]
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            output = self.score(x)
+            if output is None:
+                return None
+            # The loss is a mean, and each sample's own is wanted.
+            return torch.autograd.grad(-len(x) * self.loss.generator(output), x)[0]
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator,)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
 
 
-def feature_gap(real: Tensor, fake: Tensor) -> Tensor:
-    """|E f(x) - E f(G(z))|^2 of a discriminator's features, each [n, width]; a scalar.
+class View:
+    """Samples, real and fake alike, as the discriminator sees them in every loss and penalty.
 
-    Salimans et al. 2016, section 3.1.
+    First augmented (Zhao et al. 2020, Fig. 4), then blurred by noise (Sonderby et al. 2017;
+    Arjovsky and Bottou 2017, section 3), then packed (Lin et al. 2018, section 2).
+    What a penalty measures is the slope of the discriminator with respect to this view.
+
+    Args:
+        data: what is to be generated.
+        packing: samples that the discriminator judges together (m in PacGAN), channels or
+            coordinates side by side.
+        noise: deviation of the Gaussian noise.
+        noise_steps: steps over which the deviation falls linearly to 0; null: it never falls.
+        augmentations: policies of `gan_cli.augment`, in the order of their use.
+
+    Raises:
+        ConfigError: the settings cannot be.
     """
-    return (real.float().mean(0) - fake.float().mean(0)).square().sum()
+
+    def __init__(
+        self,
+        data: DataSpec,
+        packing: int = 1,
+        noise: float = 0.0,
+        noise_steps: int | None = None,
+        augmentations: Sequence[str] = (),
+    ) -> None:
+        self.packing, self.noise, self.noise_steps = packing, noise, noise_steps
+        self.augmentations = tuple(augmentations)
+        faults = list(self._faults(data))
+        if faults:
+            raise ConfigError("\n".join(faults))
+        # What the discriminator is to be built for.
+        self.data = replace(data, shape=(packing * data.shape[0], *data.shape[1:]))
+
+    def _faults(self, data: DataSpec) -> Iterator[str]:
+        if self.packing < 1:
+            yield f"model.packing = {self.packing}: must be at least 1"
+        if self.noise < 0:
+            yield f"model.instance_noise = {self.noise}: must not be negative"
+        if self.noise_steps is not None and self.noise_steps < 1:
+            steps = self.noise_steps
+            yield f"model.instance_noise_steps = {steps}: must be at least 1, or null for ever"
+        shown = f"model.augment = [{','.join(self.augmentations)}]"
+        if any(policy not in POLICIES for policy in self.augmentations):
+            yield f"{shown}: must be a list of some of {', '.join(POLICIES)}"
+        elif self.augmentations and not data.is_image:
+            yield f"{shown}: works on images, and {data.name} holds points; set model.augment=[]"
+
+    def deviation(self, batch: Batch) -> float:
+        """Of the noise at the batch's step, which is asked for only where it matters."""
+        if not self.noise or self.noise_steps is None:
+            return self.noise
+        return self.noise * max(0.0, 1.0 - batch.step / self.noise_steps)
+
+    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+        """Samples [n, *shape] of a batch's step as [n / packing, packing * channels, ...]."""
+        x = augment(x, self.augmentations)
+        deviation = self.deviation(batch)
+        if deviation:
+            x = x + deviation * torch.randn_like(x)
+        if self.packing == 1:
+            return x
+        return x.reshape(len(x) // self.packing, -1, *x.shape[2:])
+
+
+class History(nn.Module):
+    """weight * |theta - mean of theta[1 .. t]|^2, where theta[i] are a network's past parameters.
+
+    The means are buffers, so they are part of a run's state. The network itself is handed over at
+    each call and belongs to the model.
+
+    Args:
+        network: whose parameters are looked back on; as they are now, they are theta[1].
+        weight: of the term.
+    """
+
+    count: Tensor
+
+    def __init__(self, network: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("count", torch.ones((), dtype=torch.int64))
+        for place, parameter in enumerate(network.parameters()):
+            self.register_buffer(f"mean_{place}", parameter.detach().clone())
+
+    def forward(self, network: nn.Module) -> Tensor:
+        """The term, a scalar; the means are constants in it."""
+        distances = [(p - mean).square().sum() for p, mean in self._pairs(network)]
+        return self.weight * torch.stack(distances).sum()
+
+    @torch.no_grad()
+    def record(self, network: nn.Module) -> None:
+        """Take in the parameters after an update."""
+        self.count += 1
+        for parameter, mean in self._pairs(network):
+            mean += (parameter - mean) / self.count
+
+    def added(self, game: Loss, player: str, network: nn.Module) -> Loss:
+        """A player's loss with this term."""
+        term = self(network)
+        logs = {**game.logs, f"historical_averaging/{player}": term.detach()}
+        return Loss(game.total + term, logs, game.outputs)
+
+    def _pairs(self, network: nn.Module) -> list[tuple[Tensor, Tensor]]:
+        means = (self.get_buffer(f"mean_{i}") for i in range(len(self._buffers) - 1))
+        return list(zip(network.parameters(), means, strict=True))

@@ -11,15 +11,8 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Fields, Lines, Loss, Model, Phase, View
-from gan_cli.models.adversarial import (
-    Side,
-    judged,
-    judging_phases,
-    lazy,
-    warn_of_contradictions,
-    whole_batch_terms,
-)
+from gan_cli.model import Batch, DataSpec, Fields, Lines, Loss, Phase, View
+from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.quadrature import Cells, evenly, steepest, value, wasserstein_1
 from gan_cli.networks.family import NetworkFamily
@@ -31,7 +24,7 @@ SEEN = 1e-3  # of the highest density: where best outputs are drawn
 MATCHED = 1000  # points of each kind for the Wasserstein distance on the plane
 
 
-class Divergence(Model):
+class Divergence(DiscriminatorModel):
     """Only the discriminator learns, between the data's p and a fixed q = N(mean, deviation^2).
 
     At its best it gains 2 JS(p, q) - log 4 in the original game, with D = p / (p + q) (Goodfellow
@@ -64,14 +57,12 @@ class Divergence(Model):
         d_steps: int = 1,
         region: tuple[float, float] = (-8.0, 8.0),
     ) -> None:
-        super().__init__()
-        self.data, self.loss, self.penalty = data, loss, penalty
+        super().__init__(data, loss, penalty)
         self.mean, self.deviation, self.d_steps, self.region = mean, deviation, d_steps, region
-        self.second_order = penalty.per_sample
         refuse(self._faults(network))
-        warn_of_contradictions(loss, penalty, network)
+        self.warn_of_contradictions(network)
         self.discriminator = network.discriminator(data)
-        self.whole_batch = whole_batch_terms(self)
+        self.whole_batch = self.whole_batch_terms()
         self.cells = Cells.of(data.shape[0], *region)
         log_p = None if truth is None else truth(self.cells.points)
         if truth is not None:
@@ -167,19 +158,18 @@ class Divergence(Model):
         return torch.tensor(costs[linear_sum_assignment(costs)].mean())
 
     def phases(self) -> list[Phase]:
-        return judging_phases(self, self.loss.player, Side((self.discriminator,), self.d_steps))
+        return self.discriminator_phases(self.loss.player, (self.discriminator,), self.d_steps)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell p from q."""
         samples = batch.real, self.sample(len(batch))
         outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
-        game = judged(self.loss, self.penalty, self.discriminator, samples, outputs)
+        game = self.compare(samples, outputs)
         return game._replace(logs={**game.logs, **self._told()})
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
-        term = self.penalty(self.discriminator, batch.real, self.sample(len(batch)))
-        return lazy(self.penalty, term)
+        return self.lazy_penalty(self.discriminator, batch.real, self.sample(len(batch)))
 
     def _told(self) -> dict[str, Tensor]:
         """The estimate beside the truth."""
@@ -197,9 +187,6 @@ class Divergence(Model):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         size = (n, *self.data.shape)
         return self.mean + self.deviation * torch.randn(size, device=self.device)
-
-    def score(self, x: Tensor) -> Tensor | None:
-        return self.discriminator(x)
 
     def views(
         self, real: Batch, log_density: Callable[[Tensor], Tensor | None]

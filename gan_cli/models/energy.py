@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Fields, Grid, Lines, Loss, Model, Phase, View
-from gan_cli.models.adversarial import Side, judged, judging_phases, lazy, whole_batch_terms
+from gan_cli.model import Batch, DataSpec, Fields, Grid, Lines, Loss, Phase, View
+from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.langevin import Langevin, ReplayBuffer, at_rest
 from gan_cli.networks.family import NetworkFamily
@@ -21,7 +21,7 @@ CELLS = {1: 4096, 2: 256}  # a side of the quadrature, by dimension
 CHAINS, MOMENTS = 8, 10  # rows and columns of the picture of chains
 
 
-class EnergyModel(Model):
+class EnergyModel(DiscriminatorModel):
     """p(x) = exp f(x) / Z, where f is the discriminator's output and -f the energy.
 
     An update makes negatives by climbing f with Langevin dynamics from a replay buffer, then
@@ -74,9 +74,7 @@ class EnergyModel(Model):
         sample_from: Literal["buffer", "noise"] = "buffer",
         sample_steps: int = 40,
     ) -> None:
-        super().__init__()
-        self.data, self.loss, self.penalty = data, loss, penalty
-        self.second_order = penalty.per_sample
+        super().__init__(data, loss, penalty)
         self.langevin_steps, self.sample_steps = langevin_steps, sample_steps
         self.restart, self.data_noise, self.energy_weight = restart, data_noise, energy_weight
         self.sample_from, self.buffer_size = sample_from, buffer_size
@@ -87,7 +85,7 @@ class EnergyModel(Model):
         refuse(self._faults(network, batch_size))
         self.discriminator = network.discriminator(data)
         self.replay = ReplayBuffer(buffer_size, data.shape, self.bound)
-        self.whole_batch = whole_batch_terms(self)
+        self.whole_batch = self.whole_batch_terms()
 
     def _faults(self, network: NetworkFamily, batch_size: int) -> Iterator[str]:
         yield from below({"langevin_steps": self.langevin_steps}, 1)
@@ -114,13 +112,13 @@ class EnergyModel(Model):
             )
 
     def phases(self) -> list[Phase]:
-        return judging_phases(self, "energy", Side((self.discriminator, self.replay)))
+        return self.discriminator_phases("energy", (self.discriminator, self.replay))
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real samples from those that the chains have come to."""
         samples = self._real(batch), self.negatives(len(batch))
         outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
-        game = judged(self.loss, self.penalty, self.discriminator, samples, outputs)
+        game = self.compare(samples, outputs)
         if not self.energy_weight:
             return game
         squares = outputs[0].square().mean() + outputs[1].square().mean()
@@ -130,7 +128,7 @@ class EnergyModel(Model):
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation; on where the last chains ended."""
         fake = self.replay.draw(len(batch))
-        return lazy(self.penalty, self.penalty(self.discriminator, self._real(batch), fake))
+        return self.lazy_penalty(self.discriminator, self._real(batch), fake)
 
     def _real(self, batch: Batch) -> Tensor:
         if not self.data_noise:
@@ -152,9 +150,6 @@ class EnergyModel(Model):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         start = self.replay.noise(n) if self.sample_from == "noise" else self.replay.draw(n)
         return self.climb(start, self.sample_steps)
-
-    def score(self, x: Tensor) -> Tensor | None:
-        return self.discriminator(x)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.discriminator,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gan_cli.errors import ConfigError
 
@@ -21,7 +21,7 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> Iterator[str]:
         yield f"model.{name} = {value}: must be {', '.join(choices[:-1])} or {choices[-1]}"
 
 
-def refuse(faults: Iterator[str]) -> None:
+def refuse(faults: Iterable[str]) -> None:
     """Say all that is wrong with a model's settings.
 
     Raises:

@@ -12,29 +12,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan_cli import labels
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import (
-    Side,
-    feature_gap,
-    judged,
-    lazy,
-    phases_of,
-    push,
-    warn_of_contradictions,
-    whole_batch_terms,
-)
-from gan_cli.models.drawing import grids
-from gan_cli.models.faults import below, refuse
-from gan_cli.models.history import History, looking_back
-from gan_cli.models.view import View
+from gan_cli.model import Batch, DataSpec, Loss
+from gan_cli.models.adversarial import AdversarialModel, History, View
+from gan_cli.models.faults import below
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
 
-class GAN(Model):
+class GAN(AdversarialModel):
     """A generator against a discriminator or critic.
 
     Args:
@@ -69,8 +56,6 @@ class GAN(Model):
             parameters from the mean of their past (section 3.3 there).
     """
 
-    label_ends: Tensor
-
     def __init__(
         self,
         data: DataSpec,
@@ -93,44 +78,32 @@ class GAN(Model):
         feature_matching: float = 0.0,
         historical_averaging: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.data, self.prior, self.conditional = data, prior, conditional
-        self.loss, self.penalty, self.second_order = loss, penalty, penalty.per_sample
-        self.d_steps, self.g_steps, self.d_burst = d_steps, g_steps, d_burst
-        self.share_fakes, self.schedule, self.pack = share_fakes, schedule, packing
+        super().__init__(
+            data,
+            prior,
+            loss,
+            penalty,
+            conditional=conditional,
+            d_steps=d_steps,
+            g_steps=g_steps,
+            d_burst=d_burst,
+            share_fakes=share_fakes,
+            schedule=schedule,
+            view=View(data, packing, instance_noise, instance_noise_steps, augment),
+        )
+        self.pack, self.fake_labels = packing, fake_labels
         self.adversarial, self.feature_matching = adversarial, feature_matching
         self.historical_averaging = historical_averaging
-        self.fake_labels = fake_labels
-        refuse(self._faults())
-        if conditional:
-            self.register_buffer("label_ends", labels.upper_ends(data.shares), persistent=False)
-        self.view = View(data, packing, instance_noise, instance_noise_steps, augment)
-        warn_of_contradictions(loss, penalty, network)
-        classes = data.classes if conditional else 0
-        self.generator = network.generator(prior.dim, data, classes)
-        self.generator.refer_to(self.prior.sample, data.shares)
-        self.discriminator = network.discriminator(self.view.data, classes)
-        matching = ("feature matching",) if feature_matching else ()
-        self.whole_batch = (*whole_batch_terms(self), *matching)
+        self.build(network, data.classes if conditional else 0)
+        if feature_matching:
+            self.whole_batch = (*self.whole_batch, "feature matching")
         self.generator_history = self._history(self.generator)
         self.discriminator_history = self._history(self.discriminator)
 
-    def _faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         if self.conditional and not self.data.classes:
             yield f"model.conditional = true: data={self.data.name} has no labels"
-        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
-        if self.d_burst is not None and self.d_burst <= self.d_steps:
-            yield f"model.d_burst = {self.d_burst}: must exceed model.d_steps = {self.d_steps}"
-        if self.share_fakes and (self.d_steps > 1 or self.d_burst):
-            yield (
-                "model.share_fakes = true: fakes can be shared only where the discriminator makes "
-                "one update per step; set model.share_fakes=false, or d_steps=1 and d_burst=null"
-            )
-        if self.schedule == "alternate" and (self.share_fakes or self.d_burst):
-            yield (
-                "model.schedule = alternate: the players never move in one step, so nothing can be "
-                "shared and no burst be counted; set model.share_fakes=false and model.d_burst=null"
-            )
+        yield from super().faults()
         if self.conditional and self.pack > 1:
             yield (
                 f"model.packing = {self.pack}: a pack has no one label; "
@@ -155,20 +128,21 @@ class GAN(Model):
         weight = self.historical_averaging
         return History(network, weight) if weight else None
 
-    def phases(self) -> list[Phase]:
-        def side(network: nn.Module, history: History | None, steps: int) -> Side:
-            if history is None:
-                return Side((network,), steps)
-            return Side((network, history), steps, lambda: history.record(network))
+    def discriminator_modules(self) -> tuple[nn.Module, ...]:
+        history = self.discriminator_history
+        return (self.discriminator,) if history is None else (self.discriminator, history)
 
-        return phases_of(
-            self,
-            side(self.discriminator, self.discriminator_history, self.d_steps),
-            side(self.generator, self.generator_history, self.g_steps),
-            self.d_burst,
-            (self.generator,) if self.share_fakes else (),
-            self.schedule == "alternate",
-        )
+    def generator_modules(self) -> tuple[nn.Module, ...]:
+        history = self.generator_history
+        return (self.generator,) if history is None else (self.generator, history)
+
+    def after_discriminator(self) -> None:
+        if self.discriminator_history is not None:
+            self.discriminator_history.record(self.discriminator)
+
+    def after_generator(self) -> None:
+        if self.generator_history is not None:
+            self.generator_history.record(self.generator)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake."""
@@ -180,15 +154,18 @@ class GAN(Model):
                 batch.kept["wanted"] = wanted
         samples = self.view(batch.real, batch), self.view(fake, batch)
         outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], wanted)
-        game = judged(self.loss, self.penalty, lambda x: self.discriminator(x, y), samples, outputs)
-        return looking_back(game, self.loss.player, self.discriminator, self.discriminator_history)
+        game = self.compare(samples, outputs, lambda x: self.discriminator(x, y))
+        history = self.discriminator_history
+        if history is None:
+            return game
+        return history.added(game, self.loss.player, self.discriminator)
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""
         y = self._labels(batch)
         real = self.view(batch.real, batch)
         fake = self.view(self._fakes(batch, y), batch)
-        return lazy(self.penalty, self.penalty(lambda x: self.discriminator(x, y), real, fake))
+        return self.lazy_penalty(lambda x: self.discriminator(x, y), real, fake)
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
@@ -204,7 +181,8 @@ class GAN(Model):
             against = None if real is None else self.discriminator(real, y)
             total = self.loss.generator(self.discriminator(fake, wanted), against)
             game = Loss(self.adversarial * total, {})
-        return looking_back(game, "generator", self.generator, self.generator_history)
+        history = self.generator_history
+        return game if history is None else history.added(game, "generator", self.generator)
 
     def _matched(self, real: Tensor, fake: Tensor, y: Tensor | None, wanted: Tensor | None) -> Loss:
         """The generator's loss where it also matches features, on what the discriminator sees."""
@@ -218,29 +196,12 @@ class GAN(Model):
             total = total + self.adversarial * game
         return Loss(total, {"feature_matching": gap.detach()})
 
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.generator(z, y)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        if self.conditional and y is None:
-            y = labels.drawn(self.label_ends, n)
-        return self.generate(self.prior.sample(n, self.device), y)
-
     def score(self, x: Tensor) -> Tensor | None:
         """The discriminator's output [n]; None with labels or packing, which need more than x.
 
         A pack of copies would be no answer: such packs are what a packing discriminator rejects.
         """
         return None if self.conditional or self.pack > 1 else self.discriminator(x)
-
-    def push(self, x: Tensor) -> Tensor | None:
-        return push(self.loss, self.score, x)
-
-    def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generator,)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.conditional else None
@@ -258,3 +219,11 @@ class GAN(Model):
         # As in the authors' code each member of the packs is a pass, and so a batch, of its own.
         members = [self.generate(z[place :: self.pack]) for place in range(self.pack)]
         return torch.stack(members, dim=1).flatten(0, 1)
+
+
+def feature_gap(real: Tensor, fake: Tensor) -> Tensor:
+    """|E f(x) - E f(G(z))|^2 of a discriminator's features, each [n, width]; a scalar.
+
+    Salimans et al. 2016, section 3.1.
+    """
+    return (real.float().mean(0) - fake.float().mean(0)).square().sum()

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, OneHotCategorical
 from torch.nn.functional import cross_entropy, one_hot
 
-from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import (
-    Side,
-    judged,
-    lazy,
-    phases_of,
-    push,
-    warn_of_contradictions,
-    whole_batch_terms,
-)
+from gan_cli.model import Batch, DataSpec, Grid, Loss
+from gan_cli.models.adversarial import AdversarialModel
+from gan_cli.models.faults import below, refuse
 from gan_cli.models.likelihoods import gaussian_log_likelihood
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Categorical, Prior, Product, Uniform
 
 
-class InfoGAN(Model):
+class InfoGAN(AdversarialModel):
     """A generator that must keep its codes legible to the discriminator's trunk.
 
     Both players add -information * L_I to their loss, where L_I = H(c) + E[log Q(c | G(z, c))] is
@@ -62,25 +55,13 @@ class InfoGAN(Model):
         information: float = 1.0,
         code_deviation: float | None = 1.0,
     ) -> None:
-        super().__init__()
-        if categories < 2:
-            raise ConfigError(f"model.categories = {categories}: must be at least 2")
-        if codes < 1:
-            raise ConfigError(f"model.codes = {codes}: must be at least 1")
-        if information < 0:
-            raise ConfigError(f"model.information = {information}: must not be negative")
-        if code_deviation is not None and code_deviation <= 0:
-            raise ConfigError(f"model.code_deviation = {code_deviation}: must be greater than 0")
-        warn_of_contradictions(loss, penalty, network)
-        self.data, self.loss = data, loss
-        self.penalty, self.second_order = penalty, penalty.per_sample
+        refuse([*below({"categories": categories}, 2), *below({"codes": codes}, 1)])
+        parts = {"noise": prior, "category": Categorical(categories), "codes": Uniform(codes)}
+        super().__init__(data, Product(**parts), loss, penalty)
         self.categories, self.codes, self.information = categories, codes, information
+        self.code_deviation = code_deviation
+        self.build(network)
         self.log_deviation = None if code_deviation is None else math.log(code_deviation)
-        self.prior = Product(noise=prior, category=Categorical(categories), codes=Uniform(codes))
-        self.generator = network.generator(self.prior.dim, data)
-        self.generator.refer_to(self.prior.sample)
-        self.discriminator = network.discriminator(data)
-        self.whole_batch = whole_batch_terms(self)
         spread = codes if code_deviation is None else 0
         self.recognition = nn.Sequential(
             nn.Linear(self.discriminator.width, 128, bias=False),
@@ -90,10 +71,14 @@ class InfoGAN(Model):
         )
         dcgan_init(self.recognition)
 
-    def phases(self) -> list[Phase]:
-        return phases_of(
-            self, Side((self.discriminator, self.recognition)), Side((self.generator,))
-        )
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        yield from below({"information": self.information}, 0)
+        if self.code_deviation is not None and self.code_deviation <= 0:
+            yield f"model.code_deviation = {self.code_deviation}: must be greater than 0"
+
+    def discriminator_modules(self) -> tuple[nn.Module, ...]:
+        return (self.discriminator, self.recognition)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake, and read the fakes' codes."""
@@ -101,23 +86,17 @@ class InfoGAN(Model):
         fake = self.generate(z)
         features = self.discriminator.features(fake)
         outputs = self.discriminator(batch.real), self.discriminator.judge(features)
-        game = judged(self.loss, self.penalty, self.discriminator, (batch.real, fake), outputs)
+        game = self.compare((batch.real, fake), outputs)
         bounds = self.bounds(features, z)
         logs = {f"information/{name}": bound.detach() for name, bound in bounds.items()}
         total = game.total - self.information * bounds["total"]
         return Loss(total, {**game.logs, **logs}, game.outputs)
 
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        fake = self.generate(self.prior.sample(len(batch), self.device))
-        return lazy(self.penalty, self.penalty(self.discriminator, batch.real, fake))
-
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real, and their codes legible."""
         z = self.prior.sample(len(batch), self.device)
         features = self.discriminator.features(self.generate(z))
-        against = self.discriminator(batch.real) if self.loss.compares else None
-        adversarial = self.loss.generator(self.discriminator.judge(features), against)
+        adversarial = self.reply(self.discriminator.judge(features), batch)
         bound = self.bounds(features, z)["total"]
         return Loss(adversarial - self.information * bound, {})
 
@@ -157,21 +136,6 @@ class InfoGAN(Model):
         if self.log_deviation is None:
             return logits, mean, spread
         return logits, mean, torch.full_like(mean, self.log_deviation)
-
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.generator(z)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def score(self, x: Tensor) -> Tensor | None:
-        return self.discriminator(x)
-
-    def push(self, x: Tensor) -> Tensor | None:
-        return push(self.loss, self.score, x)
-
-    def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generator,)
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         """One row per category, and each continuous code swept from -2 to 2 (Fig. 2)."""

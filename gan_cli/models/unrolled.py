@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -13,25 +12,16 @@ from torch.optim import Optimizer
 
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.adversarial import (
-    Side,
-    judged,
-    lazy,
-    phases_of,
-    push,
-    warn_of_contradictions,
-    whole_batch_terms,
-)
-from gan_cli.models.drawing import grids
-from gan_cli.models.faults import below, refuse
+from gan_cli.model import Batch, DataSpec, Loss
+from gan_cli.models.adversarial import AdversarialModel
+from gan_cli.models.faults import below
 from gan_cli.models.unrolling import AdamDescent, Descent, GradientDescent, Weights
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
 
-class UnrolledGAN(Model):
+class UnrolledGAN(AdversarialModel):
     """The generator plays against the discriminator as it would be after some more updates.
 
     It minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K(theta_G, theta_D)), where theta_D^K
@@ -58,8 +48,6 @@ class UnrolledGAN(Model):
             paper, where real samples matter too; false: the loss's own generator term.
     """
 
-    second_order = True
-
     def __init__(
         self,
         data: DataSpec,
@@ -75,25 +63,22 @@ class UnrolledGAN(Model):
         unroll_betas: tuple[float, float] | None = None,
         saddle: bool = True,
     ) -> None:
-        super().__init__()
-        self.data, self.prior, self.loss, self.penalty = data, prior, loss, penalty
-        self.d_steps, self.g_steps, self.unroll, self.saddle = d_steps, g_steps, unroll, saddle
+        super().__init__(data, prior, loss, penalty, d_steps=d_steps, g_steps=g_steps)
+        self.second_order = True
+        self.unroll, self.saddle = unroll, saddle
         self.unroll_lr, self.unroll_betas = unroll_lr, unroll_betas
         self.unroll_adam = unroll_optimizer == "adam"
-        refuse(self._faults())
-        warn_of_contradictions(loss, penalty, network)
-        self.generator = network.generator(prior.dim, data)
-        self.generator.refer_to(self.prior.sample)
-        self.discriminator = network.discriminator(data)
-        self.whole_batch = (*whole_batch_terms(self), *(("unrolling",) if unroll else ()))
+        self.build(network)
+        if unroll:
+            self.whole_batch = (*self.whole_batch, "unrolling")
         self.descent: Descent = (
             AdamDescent(self.discriminator, unroll_lr, unroll_betas)
             if self.unroll_adam
             else GradientDescent(unroll_lr)
         )
 
-    def _faults(self) -> Iterator[str]:
-        yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
         yield from below({"unroll": self.unroll, "unroll_lr": self.unroll_lr or 0}, 0)
         if self.unroll_betas and not all(0 <= beta < 1 for beta in self.unroll_betas):
             yield f"model.unroll_betas = {list(self.unroll_betas)}: must lie in [0, 1)"
@@ -113,27 +98,16 @@ class UnrolledGAN(Model):
                 f"settings of its own with {' and '.join(f'model.{name}' for name in given)}"
             ) from error
 
-    def phases(self) -> list[Phase]:
-        imagined = (self.discriminator, self.descent)
-        side = Side(imagined, self.d_steps)
+    def discriminator_modules(self) -> tuple[nn.Module, ...]:
+        return (self.discriminator, self.descent)
+
+    def after_discriminator(self) -> None:
         if self.unroll:
-            side = replace(side, after=lambda: self.descent.record(self.discriminator))
-        return phases_of(self, side, Side((self.generator,), self.g_steps))
-
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real from fake."""
-        samples = batch.real, self._fakes(batch)
-        outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
-        return judged(self.loss, self.penalty, self.discriminator, samples, outputs)
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        term = self.penalty(self.discriminator, batch.real, self._fakes(batch))
-        return lazy(self.penalty, term)
+            self.descent.record(self.discriminator)
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator of `unroll` updates later take fakes for real."""
-        fake = self._fakes(batch)
+        fake = self.sample(len(batch))
         weights: Weights = {**dict(self.discriminator.named_parameters())}
         if not self.unroll:
             return Loss(self._reply(weights, batch, fake), {})
@@ -159,25 +133,4 @@ class UnrolledGAN(Model):
             return functional_call(self.discriminator, weights, (x,))
 
         outputs = score(real), score(fake)
-        return judged(self.loss, self.penalty, score, (real, fake), outputs).total
-
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.generator(z)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def score(self, x: Tensor) -> Tensor | None:
-        return self.discriminator(x)
-
-    def push(self, x: Tensor) -> Tensor | None:
-        return push(self.loss, self.score, x)
-
-    def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generator,)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
-    def _fakes(self, batch: Batch) -> Tensor:
-        return self.sample(len(batch))
+        return self.compare((real, fake), outputs, score).total

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan_cli.model import Loss
-from gan_cli.models.history import History, looking_back
+from gan_cli.models.adversarial import History
 
 
 def network(value: float) -> nn.Linear:
@@ -43,6 +43,11 @@ def test_its_state_goes_on() -> None:
     assert torch.equal(first(line), second(line))
 
 
-def test_no_history_leaves_the_loss_alone() -> None:
-    game = Loss(torch.tensor(1.0), {})
-    assert looking_back(game, "generator", network(1.0), None) is game
+def test_a_player_s_loss_with_the_term_shows_it() -> None:
+    line = network(1.0)
+    history = History(line, weight=0.5)
+    nn.init.constant_(line.weight, 3.0)
+    found = history.added(Loss(torch.tensor(1.0), {"a": torch.tensor(0.0)}), "generator", line)
+    assert found.total.item() == pytest.approx(1 + 0.5 * 4)
+    assert found.logs["historical_averaging/generator"].item() == pytest.approx(2.0)
+    assert "a" in found.logs

@@ -7,7 +7,7 @@ import torch
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, DataSpec
-from gan_cli.models.view import View
+from gan_cli.models.adversarial import View
 
 IMAGES = DataSpec("images", (3, 4, 4), 10)
 POINTS = DataSpec("points", (2,), 10)
