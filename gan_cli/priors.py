@@ -115,7 +115,7 @@ class Uniform(Prior):
     def __init__(self, dim: int = 100, low: float = -1.0, high: float = 1.0) -> None:
         super().__init__(dim)
         if not low < high:
-            raise ValueError(f"prior.low = {low}: must lie below prior.high = {high}")
+            raise ValueError(f"prior.low = {low:g}: must lie below prior.high = {high:g}")
         self.low, self.high = low, high
 
     def sample(

@@ -191,5 +191,5 @@ def test_smoothing_moves_the_target_of_real_samples_alone(
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
 def test_absurd_smoothing(smoothing: float) -> None:
-    with pytest.raises(ValueError, match=f"smoothing = {smoothing}: must be at least 0 and less"):
+    with pytest.raises(ValueError, match=f"smoothing = {smoothing:g}: must be at least 0 and less"):
         NonSaturating(smoothing)

@@ -157,12 +157,12 @@ def test_no_penalty() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: WeightClip(0.0), "limit = 0.0: must be greater than 0"),
-        (lambda: GradientPenalty(weight=-1.0), "weight = -1.0: must not be negative"),
-        (lambda: GradientPenalty(target=-1.0), "target = -1.0: must not be negative"),
-        (lambda: DRAGAN(target=-1.0), "target = -1.0: must not be negative"),
-        (lambda: DRAGAN(spread=-1.0), "spread = -1.0: must not be negative"),
-        (lambda: Orthogonal(weight=-1.0), "weight = -1.0: must not be negative"),
+        (lambda: WeightClip(0.0), "limit = 0: must be greater than 0"),
+        (lambda: GradientPenalty(weight=-1.0), "weight = -1: must not be negative"),
+        (lambda: GradientPenalty(target=-1.0), "target = -1: must not be negative"),
+        (lambda: DRAGAN(target=-1.0), "target = -1: must not be negative"),
+        (lambda: DRAGAN(spread=-1.0), "spread = -1: must not be negative"),
+        (lambda: Orthogonal(weight=-1.0), "weight = -1: must not be negative"),
         (lambda: R1(every=0), "every = 0: must be at least 1"),
     ],
 )

@@ -180,7 +180,7 @@ def test_a_product_goes_part_by_part() -> None:
     ("make", "message"),
     [
         (lambda: Gaussian(0), "prior.dim = 0"),
-        (lambda: Uniform(2, 1.0, 1.0), "prior.low = 1.0: must lie below prior.high"),
+        (lambda: Uniform(2, 1.0, 1.0), "prior.low = 1: must lie below prior.high"),
     ],
 )
 def test_absurd_values(make, message: str) -> None:

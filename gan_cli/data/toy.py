@@ -110,4 +110,4 @@ class Grid(Mixture):
 
 def _require(key: str, value: float, holds: bool, what: str) -> None:
     if not (holds and math.isfinite(value)):
-        raise ConfigError(f"data.{key} = {value}: {what} is needed")
+        raise ConfigError(f"data.{key} = {value:g}: {what} is needed")

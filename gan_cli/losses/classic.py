@@ -30,7 +30,7 @@ class CrossEntropy(AdversarialLoss, ABC):
 
     def __init__(self, smoothing: float = 0.0) -> None:
         if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing = {smoothing}: must be at least 0 and less than 1")
+            raise ValueError(f"smoothing = {smoothing:g}: must be at least 0 and less than 1")
         self.smoothing = smoothing
         # Where p = q, the best D is (1 - s) / 2 (Salimans et al. 2016, section 3.4).
         self.boundary = math.log1p(-smoothing) - math.log1p(smoothing)

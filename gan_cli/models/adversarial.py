@@ -413,7 +413,7 @@ class View:
         if self.packing < 1:
             yield f"model.packing = {self.packing}: must be at least 1"
         if self.noise < 0:
-            yield f"model.instance_noise = {self.noise}: must not be negative"
+            yield f"model.instance_noise = {self.noise:g}: must not be negative"
         if self.noise_steps is not None and self.noise_steps < 1:
             steps = self.noise_steps
             yield f"model.instance_noise_steps = {steps}: must be at least 1, or null for ever"

@@ -91,7 +91,7 @@ class Divergence(DiscriminatorModel):
             )
         yield from below({"d_steps": self.d_steps}, 1)
         if self.deviation <= 0:
-            yield f"model.deviation = {self.deviation}: must be positive"
+            yield f"model.deviation = {self.deviation:g}: must be positive"
         if not self.region[0] < self.region[1]:
             shown = ",".join(f"{bound:g}" for bound in self.region)
             yield f"model.region = [{shown}]: must be two numbers, the lower first"

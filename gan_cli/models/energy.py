@@ -96,9 +96,9 @@ class EnergyModel(DiscriminatorModel):
         positive["gradient_clip"] = 1.0 if self.dynamics.clip is None else self.dynamics.clip
         for name, value in positive.items():
             if not 0 < value < math.inf:
-                yield f"model.{name} = {value}: must be a number above 0"
+                yield f"model.{name} = {value:g}: must be a number above 0"
         if not 0 <= self.restart <= 1:
-            yield f"model.restart = {self.restart}: must lie in [0, 1]"
+            yield f"model.restart = {self.restart:g}: must lie in [0, 1]"
         if self.buffer_size < batch_size:
             yield (
                 f"model.buffer_size = {self.buffer_size}: must be at least batch_size = "

@@ -12,7 +12,7 @@ def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
     words = "must not be negative" if least == 0 else f"must be at least {least}"
     for name, value in settings.items():
         if value < least:
-            yield f"model.{name} = {value}: {words}"
+            yield f"model.{name} = {value:g}: {words}"
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> Iterator[str]:

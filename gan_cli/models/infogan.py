@@ -75,7 +75,7 @@ class InfoGAN(AdversarialModel):
         yield from super().faults()
         yield from below({"information": self.information}, 0)
         if self.code_deviation is not None and self.code_deviation <= 0:
-            yield f"model.code_deviation = {self.code_deviation}: must be greater than 0"
+            yield f"model.code_deviation = {self.code_deviation:g}: must be greater than 0"
 
     def discriminator_modules(self) -> tuple[nn.Module, ...]:
         return (self.discriminator, self.recognition)

@@ -111,13 +111,13 @@ def observation(data: DataSpec, kind: str, deviation: float | None = None) -> Ob
     if kind == BERNOULLI or (kind == AUTO and data.is_image):
         if deviation is not None:
             raise ConfigError(
-                f"model.deviation = {deviation}: is a Gaussian's; set model.likelihood=gaussian, "
+                f"model.deviation = {deviation:g}: is a Gaussian's; set model.likelihood=gaussian, "
                 "or model.deviation=null"
             )
         return Bernoulli(data)
     if deviation is not None and deviation <= 0:
         raise ConfigError(
-            f"model.deviation = {deviation}: must be greater than 0, or null to learn it"
+            f"model.deviation = {deviation:g}: must be greater than 0, or null to learn it"
         )
     return Gaussian(data, deviation)
 

@@ -93,7 +93,7 @@ class Mixture(Model):
         if self.floor < LEAST:
             yield f"model.floor = {self.floor:g}: must be at least {LEAST:g}, or float32 is lost"
         if not 0.5 < self.em_rate <= 1:
-            yield f"model.em_rate = {self.em_rate}: must lie above 0.5 and be at most 1"
+            yield f"model.em_rate = {self.em_rate:g}: must lie above 0.5 and be at most 1"
 
     def _gaussians(self) -> Gaussians:
         shape = self.components, self.dimension, self.floor

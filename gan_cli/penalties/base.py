@@ -37,7 +37,7 @@ class Penalty(ABC):
 
     def __init__(self, weight: float = 0.0, every: int = 1, rescale: bool = False) -> None:
         if weight < 0:
-            raise ValueError(f"weight = {weight}: must not be negative")
+            raise ValueError(f"weight = {weight:g}: must not be negative")
         if every < 1:
             raise ValueError(f"every = {every}: must be at least 1")
         self.weight, self.every, self.rescale = weight, every, rescale

@@ -56,7 +56,7 @@ class GradientPenalty(Penalty):
     ) -> None:
         super().__init__(weight, every, rescale)
         if target < 0:
-            raise ValueError(f"target = {target}: must not be negative")
+            raise ValueError(f"target = {target:g}: must not be negative")
         self.target = target
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
@@ -162,9 +162,9 @@ class DRAGAN(Penalty):
     ) -> None:
         super().__init__(weight, every, rescale)
         if target < 0:
-            raise ValueError(f"target = {target}: must not be negative")
+            raise ValueError(f"target = {target:g}: must not be negative")
         if spread < 0:
-            raise ValueError(f"spread = {spread}: must not be negative")
+            raise ValueError(f"spread = {spread:g}: must not be negative")
         self.target, self.spread = target, spread
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:

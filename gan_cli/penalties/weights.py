@@ -18,7 +18,7 @@ class WeightClip(WeightPenalty):
     def __init__(self, limit: float = 0.01) -> None:
         super().__init__()
         if limit <= 0:
-            raise ValueError(f"limit = {limit}: must be greater than 0")
+            raise ValueError(f"limit = {limit:g}: must be greater than 0")
         self.limit = limit
 
     @torch.no_grad()

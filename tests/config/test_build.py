@@ -349,7 +349,7 @@ def test_bugs_stay_bugs(parts: Trust) -> None:
 @pytest.mark.parametrize(
     ("node", "path", "said"),
     [
-        ({**GRADIENT, "weight": -1.0}, "penalty", "penalty.weight = -1.0: must not be negative"),
+        ({**GRADIENT, "weight": -1.0}, "penalty", "penalty.weight = -1: must not be negative"),
         ({**GAUSSIAN, "dim": 0}, "prior", "prior.dim = 0: at least one dimension is needed"),
     ],
 )

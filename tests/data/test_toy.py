@@ -116,9 +116,9 @@ def test_one_mode_alone_works() -> None:
         (lambda: Mixture1D(means=[1, math.nan]), "data.means = [1,nan]: one or more different"),
         (lambda: Mixture1D(deviation=-1), "data.deviation = -1: a number from 2e-06"),
         (lambda: Ring(modes=0), "data.modes = 0: at least 1 is needed"),
-        (lambda: Ring(radius=-1.0), "data.radius = -1.0: a positive number"),
+        (lambda: Ring(radius=-1.0), "data.radius = -1: a positive number"),
         (lambda: Grid(side=0), "data.side = 0: at least 1 is needed"),
-        (lambda: Grid(spacing=0.0), "data.spacing = 0.0: a positive number"),
+        (lambda: Grid(spacing=0.0), "data.spacing = 0: a positive number"),
     ],
 )
 def test_impossible_settings_are_named(make, message: str) -> None:

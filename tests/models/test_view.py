@@ -77,7 +77,7 @@ def test_all_faults_are_said_at_once() -> None:
         View(POINTS, 0, -1.0, 0, ["color"])
     assert str(error.value).split("\n") == [
         "model.packing = 0: must be at least 1",
-        "model.instance_noise = -1.0: must not be negative",
+        "model.instance_noise = -1: must not be negative",
         "model.instance_noise_steps = 0: must be at least 1, or null for ever",
         "model.augment = [color]: works on images, and points holds points; set model.augment=[]",
     ]
