@@ -98,6 +98,16 @@ def test_checkpoints_and_weights(run, capsys) -> None:
     assert values[0] != values[1] == values[2]
 
 
+def test_a_report_that_would_leave_the_run_s_folder_is_refused_before_any_work(
+    run, capsys, monkeypatch, tmp_path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    run.evaluations.symlink_to(tmp_path / "outside")
+    monkeypatch.setattr("gan_cli.evaluation.command.load_model", None)
+    _, err = call(capsys, run.path, status=2)
+    assert f"{run.evaluations}: is a link, which would lead out of {run.path}" in err
+
+
 def test_raw_weights_where_there_are_no_others(capsys) -> None:
     run = make("raw", "ema.decay=0")
     _, err = call(capsys, run.path, *FEW, "--metrics", "points")

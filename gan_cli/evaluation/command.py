@@ -116,6 +116,7 @@ def _one(
     told: list[Json],
 ) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and behind `told`."""
+    folder.refuse_links()  # where the report would be refused, after all the work
     trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
     loaded = load_model(folder, which, options.weights, trust, options.device)
     if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
