@@ -193,12 +193,15 @@ def test_force_counts_for_one_command(caplog) -> None:
 
 
 def test_force_of_an_earlier_program_s_run_does_not_stick() -> None:
-    run = finished()
-    state = checkpoint.load(run.checkpoints / "last.pt")
+    pictures("images")
+    assert train(*FOLDER, "steps=1") == DONE
+    folder = RunFolder("run").checkpoints
+    state = checkpoint.load(folder / "last.pt")
     state["config"] = state["config"].replace("force: false", "force: true")
-    checkpoint.save(run.checkpoints, state, 6, keep_step=False, keep=1)
-    with pytest.raises(ConfigError, match="batch_size: 8 in the run, 9 now"):
-        train("resume=run", "steps=8", "batch_size=9")
+    checkpoint.save(folder, state, 1, keep_step=False, keep=1)
+    pictures("images", (9, 60, 120, 180))
+    with pytest.raises(ConfigError, match="the data is not what the run began with: fingerprint"):
+        train("resume=run", "steps=2")
 
 
 def test_a_data_folder_may_move_and_hold_what_is_no_image() -> None:
