@@ -11,11 +11,14 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from gan_cli.config.faults import validate
-from gan_cli.config.schema import Count, Folder, Seconds, Strict, Text
+from gan_cli.config.schema import Count, Folder, Seconds, Strict, Text, Whole
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import unquoted
 
 PREFIX = "tune."
 RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", re.ASCII)
+SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.ASCII | re.IGNORECASE)
+TEXTS = ("dir", "storage", "metric")
 MOST_SEEDS = 1000
 
 
@@ -48,11 +51,11 @@ class Tune(Strict):
     max_time: Seconds = None  # of this command
     space: dict[str, Any] = Field({})  # beside what the command line gives as ranges
     seeds: Annotated[list[int], BeforeValidator(_seeds)] = Field([0])
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the search
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0  # of the search
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["hyperband", "asha", "median", "none"] = "hyperband"
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    gpus: Annotated[int, Field(ge=1, le=64)] | None = None
+    workers: Annotated[Whole, Field(ge=1, le=256)] = 1
+    gpus: Annotated[Whole, Field(ge=1, le=64)] | None = None
     dir: Folder | None = None
     storage: Text | None = None
 
@@ -69,7 +72,8 @@ def read(argv: Sequence[str]) -> tuple[Tune, list[str]]:
         key, equals, text = word.partition("=")
         key = key.lstrip("+")
         if key.startswith(PREFIX) and equals:
-            values[key.removeprefix(PREFIX)] = _parsed(text)
+            name = key.removeprefix(PREFIX)
+            values[name] = _text(text) if name in TEXTS else _parsed(text)
         else:
             rest.append(word)
     faults = validate(Tune, values, "tune")
@@ -81,7 +85,14 @@ def read(argv: Sequence[str]) -> tuple[Tune, list[str]]:
     return Tune.model_validate(values), rest
 
 
+def _text(text: str) -> str | None:
+    """A setting that is text, also where it looks like a number or a date."""
+    return None if text.strip() == "null" else unquoted(text)
+
+
 def _parsed(text: str) -> Any:
+    if SCIENTIFIC.fullmatch(text.strip()):  # text to YAML, unlike 1.0e+4
+        return float(text)
     try:
         return yaml.safe_load(text) if text.strip() else text  # which is no way to say null
     except (yaml.YAMLError, ValueError):  # such as a date that does not exist

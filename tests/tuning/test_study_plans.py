@@ -164,3 +164,14 @@ def test_workers_share_gpus_and_threads(base: Plan, monkeypatch: pytest.MonkeyPa
     assert [more for _, more in seen] == [["runtime.threads=2"]] * 3
     given = replace(plan, fixed=("runtime.threads=1",))
     assert surroundings(given, 0)[1] == []
+
+
+@pytest.mark.parametrize("typed", ["7", "1e3", "2024-01-01", "true", "'a b'"])
+def test_text_of_a_study_is_taken_as_it_was_typed(typed: str) -> None:
+    tune, _ = read(["tune.metric=loss/fit", f"tune.dir={typed}"])
+    assert tune.dir == typed.strip("'")
+
+
+@pytest.mark.parametrize(("typed", "trials"), [("1e2", 100), ("2k", 2000), ("1.5e3", 1500)])
+def test_whole_numbers_of_a_study_may_be_written_short(typed: str, trials: int) -> None:
+    assert read(["tune.metric=loss/fit", f"tune.trials={typed}"])[0].trials == trials
