@@ -32,6 +32,7 @@ import torch
 
 from gan_cli.data import dataset
 from gan_cli.data.dataset import Dataset
+from gan_cli.data.decode import WHITE
 from gan_cli.data.folder_cache import FolderCache, Index, digest
 from gan_cli.data.rows import Rows
 from gan_cli.data.scan import scan
@@ -51,11 +52,12 @@ def pretend(images: int, place: Path) -> Path:
         (root / str(number)).mkdir(parents=True)
     for number in range(images):
         os.close(os.open(root / str(number % FOLDERS) / f"{number:07}.png", os.O_CREAT))
-    cache, entries = FolderCache(place / "cache" / "folders"), scan(root)
-    cache.remember(digest([os.fsencode(root).hex(), SHAPE[1:], SHAPE[0]]), entries, "simulated")
+    cache, entries = FolderCache(place / "cache" / "folders"), scan(root).entries
+    choice = [os.fsencode(root).hex(), SHAPE[1:], SHAPE[0], WHITE, "all"]
+    cache.remember(digest(choice), entries, "simulated")
     folder = cache.place("simulated")
     folder.mkdir()
-    index = Index((images, *SHAPE), tuple(entry.path for entry in entries), ())
+    index = Index((images, *SHAPE), tuple(entry.path for entry in entries), (), "simulated")
     (folder / "index.json").write_text(json.dumps(asdict(index)))
     with (folder / "pixels").open("wb") as file:
         file.truncate(images * SHAPE[0] * SHAPE[1] * SHAPE[2])

@@ -41,7 +41,7 @@ def run(tmp_path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def save(run: RunFolder, step: int, keep_step: bool = False, keep: int = 3, **more) -> Path:
+def save(run: RunFolder, step: int, keep_step: bool = False, keep: int | None = 3, **more) -> Path:
     return checkpoint.save(run.checkpoints, {**state(step), **more}, step, keep_step, keep)
 
 
