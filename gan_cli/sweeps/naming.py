@@ -48,9 +48,11 @@ def job_name(overrides: Sequence[str], swept: Sequence[str]) -> str:
             last = key.rpartition(".")[2]
             words = bool(value) and not re.search(r"\d", (value or "")[:1])
             values.append(str(value) if words else f"{last}{value}")
-    told = telling(overrides)
+    told, short = telling(overrides), _plain("-".join(values) or "one")
     apart = [o for o in map(typed, overrides) if split(o)[0] in swept and o not in told]
-    return f"{_plain('-'.join(values) or 'one')}-{_hash([*told, *sorted(apart)])}"
+    if len(short) < LONGEST:  # their values stand there whole, and older versions hashed no others
+        apart = [override for override in apart if split(override)[0] not in APART_KEYS]
+    return f"{short}-{_hash([*told, *sorted(apart)])}"
 
 
 def _plain(text: str) -> str:

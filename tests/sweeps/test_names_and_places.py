@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -51,6 +52,17 @@ def test_job_s_names_tell_their_overrides_apart() -> None:
 def test_jobs_have_names_of_their_own_whatever_sets_them_apart() -> None:
     names = {job_name(["seed=1", f"run.root={root}"], ["run.root"]) for root in ("d", "'dü'")}
     assert len(names) == 2
+
+
+def test_jobs_on_several_devices_have_the_names_that_older_versions_gave_them() -> None:
+    overrides = ["data=ring", "model=gan", "runtime.device=cuda:0", "runtime.threads=2"]
+    swept = ["runtime.device", "runtime.threads"]
+    shared = hashlib.sha256(b"data=ring\0model=gan").hexdigest()[:8]
+    assert job_name(overrides, swept) == f"cuda-0-threads2-{shared}"
+    long = [f"data.root={'x' * 80}", "runtime.threads=2"]
+    other = [long[0], "runtime.threads=3"]
+    keys = ["data.root", "runtime.threads"]
+    assert job_name(long, keys) != job_name(other, keys)
 
 
 def test_how_many_at_once() -> None:
