@@ -14,7 +14,7 @@ import yaml
 
 from gan_cli import foreign
 from gan_cli.atomic import cannot_write
-from gan_cli.config import groups
+from gan_cli.config import defaults, groups
 from gan_cli.config.overrides import Command
 from gan_cli.config.reading import from_yaml, to_yaml
 from gan_cli.config.schema import Settings
@@ -131,9 +131,12 @@ def pick_up(
         now["run"] = where
     now["force"] = settings.force  # of this command, never of an earlier one
     done = 0 if state is None else state["step"]
-    found = resume.differences(saved, now, done=done)
+    before, after, otherwise = defaults.comparable(saved, now)
+    found = resume.differences(before, after, done=done)
     if not settings.force:
         resume.require_safe(found, run.path)
+    for change in otherwise:
+        log.warning("going on with %s", change)
     for difference in found:
         if not difference.safe:
             log.warning("going on with %s", difference)

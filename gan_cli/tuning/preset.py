@@ -9,6 +9,7 @@ import yaml
 
 from gan_cli import atomic
 from gan_cli.config.composing import settings_completed
+from gan_cli.config.defaults import completed
 from gan_cli.config.reading import from_yaml
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError
@@ -85,7 +86,7 @@ def preset_of(settings: Settings, plan: Plan) -> dict[str, Any]:
     saved = settings.model_dump()
     plain, wanted = settings_completed(saved, *plan.options, *chosen)
     typed = {override.partition("=")[0] for override in plan.fixed}
-    for found in differences(plain.model_dump(), saved):
+    for found in differences(completed(plain.model_dump()), completed(saved)):
         if found.key.partition(".")[0] in AROUND:
             continue
         if found.key != "runtime.threads" or found.key in typed:

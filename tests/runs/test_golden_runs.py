@@ -8,11 +8,13 @@ steps, by that version.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
@@ -60,3 +62,42 @@ def test_it_resumes_with_the_same_losses(
                 assert abs(found[int(step)][loss]) < 10 + 2 * abs(value)
             else:
                 assert found[int(step)][loss] == pytest.approx(value, rel=1e-3, abs=1e-5), loss
+
+
+TYPED = ("batch_size", "log_every", "sample_every", "seed", "checkpoint.every", "network.width")
+TYPED += ("prior.dim", "runtime.device", "runtime.precision", "runtime.threads", "run.dir")
+ALSO = {"energy": ("network=mlp", "model.langevin_steps=3")}
+
+
+def command(name: str) -> list[str]:
+    """What was typed when the run was made, which nothing has kept: the same settings follow."""
+    saved = yaml.safe_load((GOLDEN / name / "config.yaml").read_text(encoding="utf-8"))
+    split = saved["data"].get("split", "train")
+    words = [f"model={name}", f"data={saved['choices']['data']}", *ALSO.get(name, ())]
+    words += [] if split == "train" else [f"data.split={split}"]
+    for key in TYPED:
+        node, _, last = key.rpartition(".")
+        words.append(f"{key}={(saved[node] if node else saved)[last]}")
+    return words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_command_given_again_goes_on_with_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = shutil.copytree(GOLDEN / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger("gan_cli"), "propagate", True)
+    for steps in (3, 4):  # the same, and longer
+        assert compose([*command(name), f"steps={steps}"]) == 0
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+    warned = [r.message for r in caplog.records if r.message.startswith("going on with")]
+    if name == "acgan":
+        assert warned[0] == (
+            "going on with model.fake_labels: uniform in the run, data now, which is the default "
+            "of this version (classes in the shares of real samples); model.fake_labels=uniform "
+            "keeps it"
+        )
+    else:
+        assert warned == []

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 from browsing import browser, visit
 from studying import LINE, Study
 
@@ -179,6 +180,24 @@ def test_the_preset_names_what_its_options_leave_open(base: Plan, tmp_path: Path
     preset.write(plan, run, "metrics/x 1")
     again = settings_of(f"--config-dir={plan.folder}", "experiment=best")
     assert again.model_dump(exclude={"choices"}) == settings.model_dump(exclude={"choices"})
+
+
+def test_the_preset_of_an_older_version_s_trial_holds_no_setting_that_it_lacked(
+    base: Plan, tmp_path: Path
+) -> None:
+    plan = replace(base, folder=tmp_path / "study")
+    plan.folder.mkdir()
+    saved = settings_of(*base.fixed, "penalty=r1").model_dump()
+    del saved["model"]["fake_labels"], saved["penalty"]["rescale"], saved["checkpoint"]["minutes"]
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.write_config(yaml.safe_dump(saved))
+    text = preset.write(plan, run, "metrics/x 1").read_text(encoding="utf-8")
+    assert "fake_labels" not in text
+    assert "rescale" not in text
+    again = settings_of(f"--config-dir={plan.folder}", "experiment=best")
+    assert again.model["fake_labels"] == "batch"
+    assert again.penalty["rescale"] is False
 
 
 def test_a_preset_that_cannot_be_written_fails_the_command(
