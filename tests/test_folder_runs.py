@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from composing import session_of
 from PIL import Image
 
@@ -15,6 +18,7 @@ from gan_cli.config.overrides import prepare
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.reference import Real
 from gan_cli.exits import DONE
+from gan_cli.runs.folder import RunFolder
 from gan_cli.training.run import settings_of, train_settings
 
 FOLDER = {"_target_": "gan_cli.data.folder.Folder", "size": 16, "workers": 1}
@@ -82,6 +86,51 @@ def test_deleting_a_file_that_was_skipped_changes_no_data(
     words = [str(tmp_path / "run"), "--metrics", "diversity", "--samples", "4"]
     evaluate.evaluate(evaluate.parser().parse_args(words))
     assert "not quite the data" not in caplog.text
+
+
+def make_older(run: RunFolder) -> None:
+    """Make a run on a folder what the version before would have left."""
+    settings = yaml.safe_load(run.read_config() or "")
+    for key in ("split", "labels", "background"):
+        del settings["data"][key]
+    text = yaml.safe_dump(settings)
+    run.config.write_text(text, encoding="utf-8")
+    for file in run.checkpoints.glob("*.pt"):
+        state = torch.load(file, weights_only=True)
+        told = {**state["data"], "fingerprint": "of names and dates"}
+        torch.save({**state, "config": text, "data": told}, file)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_folder_that_an_older_version_told_apart_in_another_way_needs_force_once(
+    older: bool, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    monkeypatch.chdir(images(tmp_path / "photos", 4))
+    place = tmp_path / "run"
+    run = f"run.dir={place}"
+    assert train("data.root=.", "steps=1", run) == DONE
+    if older:
+        make_older(RunFolder(place))
+    else:
+        Path("0.png").unlink()
+        shutil.copyfile("1.png", "0.png")
+    with pytest.raises(ConfigError) as caught:
+        train("data.root=.", "steps=2", run)
+    hint = (
+        "an older version told the images of folders apart in another way, so they may be the "
+        "same: force=true resumes, and is needed once"
+        if older
+        else "force=true resumes all the same"
+    )
+    message = str(caught.value)
+    assert message.startswith(f"resume = {place}: the data is not what the run began with: finger")
+    assert message.endswith(f"; {hint}")
+    if older:
+        words = [str(place), "--metrics", "diversity", "--samples", "4"]
+        evaluate.evaluate(evaluate.parser().parse_args(words))
+        assert "was told apart in another way by the older version" in caplog.text
+    assert train("data.root=.", "steps=2", run, "force=true") == DONE
+    assert train("data.root=.", "steps=3", run) == DONE
 
 
 def test_folders_train_and_test_are_compared_as_mnist_s_parts_are(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from gan_cli.evaluation.subject import TrainedModel
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import Loaded, load_model, wanted
+from gan_cli.runs.load import Loaded, load_model, of_older_folder, wanted
 from gan_cli.training.runtime import choose_device
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,9 @@ def subject_of(loaded: Loaded, options: argparse.Namespace, trust: Trust) -> Tra
             f"not those that the run was trained on, {list(made.shape)} in {made.classes}"
         )
     if loaded.fingerprint and real.part(real.trained_on).fingerprint != loaded.fingerprint:
-        log.warning(f"{spec.name}: is not quite the data that the run was trained on")
+        older = of_older_folder(loaded.settings.data)
+        perhaps = ", or was told apart in another way by the older version" if older else ""
+        log.warning(f"{spec.name}: is not quite the data that the run was trained on{perhaps}")
     device = loaded.model.device
     return TrainedModel(
         loaded.model,

@@ -130,3 +130,12 @@ def data_spec(kept: Any, path: str) -> DataSpec:
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: says nothing of the data it was trained on") from error
+
+
+def of_older_folder(data: Any) -> bool:
+    """Whether settings of data are an older version's, and of a folder.
+
+    It took the fingerprint of names and dates of files, so the same images have another one now.
+    """
+    folder = isinstance(data, Mapping) and str(data.get("_target_")).endswith(".folder.Folder")
+    return folder and "background" not in data

@@ -26,7 +26,7 @@ from gan_cli.formatting import assignment
 from gan_cli.runs import checkpoint, finding, folder, resume
 from gan_cli.runs.checkpoint import BEST, LAST
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import describe_data
+from gan_cli.runs.load import describe_data, of_older_folder
 from gan_cli.training.session import Session
 
 log = logging.getLogger(__name__)
@@ -258,9 +258,17 @@ def restore(session: Session, past: Past) -> None:
         return
     if changed := data_changes(past.state.get("data"), session):
         if not session.settings.force:
+            config = _saved(past.state["config"], past.run)
+            older = of_older_folder(config.get("data")) and changed.startswith("fingerprint ")
+            hint = (
+                "an older version told the images of folders apart in another way, so they may be "
+                "the same: force=true resumes, and is needed once"
+                if older
+                else "force=true resumes all the same"
+            )
             raise ConfigError(
                 f"resume = {past.run.path}: the data is not what the run began with: {changed}; "
-                "force=true resumes all the same"
+                f"{hint}"
             )
         log.warning(f"going on with other data than the run began with: {changed}")
     try:
