@@ -10,6 +10,7 @@ from typing import Any
 
 from gan_cli.config.wording import show
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import assignment, shell_command
 
 HORIZON = ("steps", "epochs", "images")  # one of them says how long a run is
 
@@ -112,8 +113,13 @@ def _same(old: Any, new: Any) -> bool:
     return old == new and isinstance(old, bool) == isinstance(new, bool)
 
 
-def require_safe(found: Sequence[Difference], run: Path) -> None:
+def require_safe(found: Sequence[Difference], run: Path, resumed: bool = True) -> None:
     """Refuse to go on with `run` where a difference is not safe.
+
+    Args:
+        found: the differences.
+        run: its folder.
+        resumed: by `resume`, which takes what was not typed from the run; else by `run.dir`.
 
     Raises:
         ConfigError: lists all of those, and says what to do.
@@ -121,9 +127,11 @@ def require_safe(found: Sequence[Difference], run: Path) -> None:
     unsafe = [str(difference) for difference in found if not difference.safe]
     if unsafe:
         listed = "".join(f"\n  {line}" for line in unsafe)
+        command = shell_command("gan-train", assignment("resume", run))
+        own = "" if resumed else f" ({command} takes the run's own settings)"
         raise ConfigError(
             f"resume = {run}: would learn something else than the run that it goes on with:"
-            f"{listed}\nleave these as they were, start a new run, or set force=true"
+            f"{listed}\nleave these as they were{own}, start a new run, or set force=true"
         )
 
 

@@ -134,7 +134,7 @@ def pick_up(
     before, after, otherwise = defaults.comparable(saved, now)
     found = resume.differences(before, after, done=done)
     if not settings.force:
-        resume.require_safe(found, run.path)
+        resume.require_safe(found, run.path, settings.resume is not None)
     for change in otherwise:
         log.warning("going on with %s", change)
     for difference in found:

@@ -101,3 +101,15 @@ def test_its_command_given_again_goes_on_with_it(
         )
     else:
         assert warned == []
+
+
+def test_what_its_command_sets_otherwise_now_is_left_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(GOLDEN / "dcgan", tmp_path / "dcgan")
+    monkeypatch.chdir(tmp_path)
+    assert compose([*command("dcgan"), "steps=4", "optimizer.lr=0.1"]) == 2
+    said = capsys.readouterr().err
+    assert "(gan-train resume=dcgan takes the run's own settings)" in said
+    assert "optimizer.lr: 0.0002 in the run, 0.1 now" in said
+    assert compose(["resume=dcgan", "steps=4"]) == 0

@@ -166,7 +166,13 @@ def test_one_message_lists_all_unsafe_differences():
     assert "\n  seed: 0 in the run, 1 now\n" in text
     assert "\n  optimizer.momentum: not set in the run, 0.9 now\n" in text
     assert "steps" not in text
-    assert text.endswith("or set force=true")
+    assert text.endswith("\nleave these as they were, start a new run, or set force=true")
+    with pytest.raises(ConfigError) as error:
+        resume.require_safe(resume.differences(SAVED, new), Path("runs/a"), resumed=False)
+    assert str(error.value).endswith(
+        "\nleave these as they were (gan-train resume=runs/a takes the run's own settings), "
+        "start a new run, or set force=true"
+    )
     resume.require_safe(resume.differences(SAVED, changed(steps=30000)), Path("runs/a"))
 
 
