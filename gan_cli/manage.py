@@ -56,7 +56,12 @@ def options_of(words: list[str]) -> argparse.Namespace:
         add("run", metavar="RUN")
         add("other", metavar="RUN")
     elif what == "remove":
-        add("runs", nargs="*", metavar="RUN", help="runs, folders of runs or globs")
+        add(
+            "runs",
+            nargs="*",
+            metavar="RUN",
+            help="runs or globs of runs; with --where folders, too",
+        )
         add("--where", metavar="CONDITION", help=condition)
         add("--yes", action="store_true", help="do not ask")
     else:

@@ -1,8 +1,8 @@
 """Removing runs: which folders are surely runs, what goes with them, and nothing else.
 
 Reading is generous: a file in a run means the run, and damaged runs are shown. Deleting is strict:
-a run is named by its own folder, is not reached through links below the place that was named, and
-holds a config.yaml and a status.json that are ours.
+a run is named by its own folder, is not reached through a link, and holds a config.yaml and a
+status.json that are ours. A folder of runs means them only together with a condition.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,8 +46,10 @@ def remove(options: argparse.Namespace) -> int:
     if not options.runs and not options.where:
         raise ConfigError("remove: name runs, or say which with --where")
     condition = parse(options.where) if options.where else None
-    places = options.runs or [str(finding.DEFAULT_ROOT)]
-    paths = dict.fromkeys(path for place in places for path in runs_at(place))
+    root = finding.DEFAULT_ROOT  # which may be a link, since nobody typed it
+    places = options.runs or [str(root.resolve() if root.is_symlink() else root)]
+    found_at = [path for place in places for path in runs_at(place, searched=bool(condition))]
+    paths = dict.fromkeys(found_at)
     found = [Listed(read(RunFolder(path))) for path in paths]
     if condition is not None:
         for key in condition.keys:
@@ -70,42 +73,102 @@ def remove(options: argparse.Namespace) -> int:
     return DONE
 
 
-def runs_at(place: str) -> list[Path]:
-    """The real paths of the runs to delete that a run folder, a folder of runs or a glob means.
+def runs_at(place: str, searched: bool = False) -> list[Path]:
+    """The real paths of the runs to delete that a run folder or a glob of run folders means.
 
-    What a glob or a folder of runs holds beside runs is left alone, and told.
+    What a glob matches beside runs is left alone, and told.
+
+    Args:
+        place: as it was typed.
+        searched: whether a folder of runs means the runs below it, since a condition chooses.
 
     Raises:
-        ConfigError: a run that is named cannot be deleted for certain.
+        ConfigError: a run that is named cannot be deleted for certain, or more than runs is named.
         CheckpointError: there are none.
     """
     path = Path(place).expanduser()
-    if not path.exists() and any(sign in place for sign in MAGIC):
-        found = [run for match in sorted(matches(path)) for run in _below(_fixed(path), match)]
+    globbed = not path.exists() and any(sign in place for sign in MAGIC)
+    start = _fixed(path) if globbed else path
+    if link := _link(start):
+        raise ConfigError(
+            f"remove {place}: {link} is a link; name the folder that it means, {start.resolve()}"
+        )
+    if globbed:
+        _require_narrow(place, start)
+        found = list(_below(start, sorted(map(Path, matches(path)))))
         if not found:
             raise CheckpointError(f"{place}: matches no run that can be removed")
         return found
     if finding.is_run(path):
-        if path.is_symlink():
-            raise ConfigError(f"remove {place}: is a link; name the folder that it means")
         if fault := _doubt(path):
             raise ConfigError(f"remove {place}: {fault}")
         return [path.resolve()]
-    if finding.below(path):
-        return list(_below(path, path))
+    if below := finding.below(path):
+        if searched:
+            _require_narrow(place, path)
+            return list(_below(path, below))
+        raise ConfigError(f"remove {place}: {_several(path, below)}, or use --where")
     run = finding.locate(path)  # which raises, or finds the run that the path lies in
     raise ConfigError(f"remove {place}: lies in the run {run}; name the run's folder to remove it")
 
 
-def _below(start: Path, match: Path) -> Iterator[Path]:
-    """The runs at `match`, which lies below `start`, but for those that might not be meant."""
-    through = match.resolve() != start.resolve() / match.relative_to(start)
-    for run in [match] if finding.is_run(match) else finding.below(match):
-        fault = "is reached through a link" if through else _doubt(run)
+def _below(start: Path, found: Iterable[Path]) -> Iterator[Path]:
+    """The real paths of the runs among `found`, below `start`, that are surely meant."""
+    for run in found:
+        below = [] if finding.is_run(run) else finding.below(run)
+        if not below and not finding.is_run(run):
+            continue
+        fault = _several(run, below) if below else _doubt(run)
+        if run.resolve() != start.resolve() / run.relative_to(start):
+            fault = "is reached through a link"
         if fault:
             log.warning(f"{run}: left alone: {fault}")
         else:
             yield run.resolve()
+
+
+def _several(path: Path, runs: Sequence[Path]) -> str:
+    levels = len(runs[0].relative_to(path).parts)
+    pattern = shlex.quote(str(path.joinpath(*["*"] * levels)))
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return f"is not a run but a folder of {count}; name the runs, as {pattern} does"
+
+
+def _link(path: Path) -> Path | None:
+    """The first part of a typed path that is a link.
+
+    What lies above the current folder or the home folder does not count, nor does what lies
+    directly below /, where a system has links of its own (/tmp on macOS).
+    """
+    whole = Path.cwd() / path
+    parts = [*reversed(whole.parents), whole]
+    first = 2
+    for base in (Path.cwd(), _home()):
+        same = [i for i, part in enumerate(parts) if part.exists() and part.samefile(base)]
+        if same:
+            first = same[0] + 1
+            break
+    return next((part for part in [*parts[first:], whole] if part.is_symlink()), None)
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 - no error where there is none
+
+
+def _require_narrow(place: str, start: Path) -> None:
+    """Refuse to search for runs to delete where everything of the user's might lie.
+
+    Raises:
+        ConfigError: below `start` is the home folder, or the current folder is in a folder there.
+    """
+    real, here = start.resolve(), Path.cwd()
+    if _home().is_relative_to(real):
+        what = "is or holds the home folder"
+    elif here != real and here.is_relative_to(real):
+        what = "holds the folder that you are in"
+    else:
+        return
+    raise ConfigError(f"remove {place}: would search {real}, which {what}; name a folder in it")
 
 
 def _fixed(pattern: Path) -> Path:
@@ -130,6 +193,8 @@ def _doubt(path: Path) -> str:
         return f"{error}{elsewhere}"
     if not isinstance(config, dict) or not set(NEEDED) <= config.keys():
         return f"holds no config.yaml of a run, so it may be no run{elsewhere}"
+    if _home().is_relative_to(path.resolve()):
+        return "is or holds the home folder"
     if Path.cwd().is_relative_to(path.resolve()):
         return "is or holds the folder that you are in; go elsewhere first"
     return ""

@@ -37,7 +37,7 @@ def test_removing_asks_and_spares_runs_in_use(runs, capsys, monkeypatch) -> None
     monkeypatch.setattr("builtins.input", lambda _: "n")
     assert "nothing was removed" in call(capsys, "remove", "runs/a", status=1)[0]
     with runs[1].lock():
-        _, err = call(capsys, "remove", "runs", "--yes", status=2)
+        _, err = call(capsys, "remove", "runs/*", "--yes", status=2)
     assert "runs/b: is in use; stop the run first" in err
     assert all(run.path.exists() for run in runs)
     monkeypatch.setattr("builtins.input", lambda _: "y")
@@ -76,17 +76,102 @@ def test_a_glob_follows_no_link(runs, capsys) -> None:
     out, err = call(capsys, "remove", "runs/*", "--yes")
     assert "removed 3 runs" in out
     assert "runs/link: left alone: is reached through a link" in err
-    assert "runs/folder/far: left alone: is reached through a link" in err
+    assert "runs/folder: left alone: is reached through a link" in err
     assert far.config.exists()
     assert not any(run.path.exists() for run in runs)
     _, err = call(capsys, "remove", "runs/*", "--yes", status=2)
     assert "runs/*: matches no run that can be removed" in err
 
 
-def test_a_folder_of_runs_may_itself_be_a_link(runs, capsys) -> None:
-    Path("disk").symlink_to("runs")
-    out, _ = call(capsys, "remove", "disk", "--yes")
-    assert str(runs[0].path.absolute()) in out  # where it really is
+@pytest.mark.parametrize(
+    ("place", "advice"),
+    [
+        ("runs", "remove runs: is not a run but a folder of 3 runs; name the runs, as 'runs/*'"),
+        (".", "remove .: is not a run but a folder of 3 runs; name the runs, as '*/*'"),
+        ("runs/../runs", "is not a run but a folder of 3 runs"),
+        ("*", "runs: left alone: is not a run but a folder of 3 runs; name the runs, as 'runs/*'"),
+    ],
+)
+def test_a_folder_of_runs_does_not_name_them(place, advice, runs, capsys) -> None:
+    _, err = call(capsys, "remove", place, "--yes", status=2)
+    assert advice in err
+    assert all(run.path.exists() for run in runs)
+
+
+def test_a_folder_may_be_searched_with_a_condition(runs, capsys) -> None:
+    for place in ("runs", "."):
+        call(capsys, "remove", place, "--where", "state=failed", "--yes")
+    assert "removed 1 runs" in call(capsys, "remove", ".", "--where", "seed=3", "--yes")[0]
+    assert [run.path.exists() for run in runs] == [True, True, False]
+
+
+@pytest.mark.parametrize("end", ["", "/*", "/**", "/*/*"])
+@pytest.mark.parametrize("place", ["/", "..", "~", "{home}", "../.."])
+def test_no_folder_is_searched_that_may_hold_all_of_the_users(
+    place, end, runs, capsys, monkeypatch, tmp_path
+) -> None:
+    home = tmp_path / "home"
+    write_run(home / "a/b", "model=gan")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(runs[0].path.parent)
+    place = place.format(home=home)
+    if place == "/" and end:  # the whole machine is not to be searched by a test, either
+        monkeypatch.setattr("gan_cli.managing.removal.matches", lambda _: [])
+    if place == "/":
+        monkeypatch.setattr("gan_cli.runs.finding.below", lambda _: [home / "a/b"])
+    where = [] if end else ["--where", "step>=0"]
+    _, err = call(capsys, "remove", place + end, *where, "--yes", status=2)
+    assert "error: remove " in err
+    assert "home folder; name a folder in it" in err or "holds the folder that you are in" in err
+    assert (home / "a/b/config.yaml").exists()
+    assert all((tmp_path / "runs" / name).exists() for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("place", "link"),
+    [
+        ("runs/folder/far", "runs/folder"),
+        ("runs/folder/*", "runs/folder"),
+        ("runs/folder/../elsewhere/far", "runs/folder"),
+        ("disk", "disk"),
+        ("disk/*", "disk"),
+        ("{here}/disk/far", "disk"),
+        ("{alias}/disk/far", "disk"),  # the current folder itself may have a link above it
+    ],
+)
+def test_a_named_path_follows_no_link(place, link, runs, capsys, tmp_path, monkeypatch) -> None:
+    far = write_run(Path("elsewhere/far"), "model=gan")
+    for name in ("runs/folder", "disk"):
+        Path(name).symlink_to(far.path.parent.absolute())
+    alias = tmp_path.with_name(f"{tmp_path.name}-alias")
+    alias.symlink_to(tmp_path)
+    place = place.format(here=tmp_path, alias=alias)
+    monkeypatch.chdir(alias)
+    for more in ([], ["--where", "step>=0"]):
+        _, err = call(capsys, "remove", place, *more, "--yes", status=2)
+        assert f"{link} is a link; name the folder that it means, {tmp_path}/" in err
+        assert far.config.exists()
+
+
+def test_links_above_the_current_folder_do_not_matter(runs, capsys, tmp_path, monkeypatch) -> None:
+    alias = tmp_path.with_name(f"{tmp_path.name}-alias")
+    alias.symlink_to(tmp_path)
+    monkeypatch.chdir(alias)
+    call(capsys, "remove", "runs/a", "--yes")
+    call(capsys, "remove", alias / "runs/b", "--yes")
+    assert [run.path.exists() for run in runs] == [False, False, True]
+    monkeypatch.chdir(tmp_path.parent)
+    for place in (f"{alias.name}/runs/c", alias / "runs/c"):  # now it is below the current folder
+        _, err = call(capsys, "remove", place, "--yes", status=2)
+        assert f"alias is a link; name the folder that it means, {tmp_path}/runs/c" in err
+    assert (tmp_path / "runs/c").exists()
+
+
+def test_the_default_folder_of_runs_may_be_a_link(runs, capsys, tmp_path) -> None:
+    Path("runs").rename("disk")
+    Path("runs").symlink_to("disk")
+    out, _ = call(capsys, "remove", "--where", "step>=0", "--yes")
+    assert str(tmp_path / "disk/a") in out  # where it really is
     assert not any(run.path.exists() for run in runs)
 
 
