@@ -33,7 +33,7 @@ from typing import Any
 import torch
 
 import gan_cli
-from gan_cli import atomic
+from gan_cli import atomic, foreign
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.finding import is_run
 from gan_cli.runs.folder import RunFolder
@@ -196,17 +196,21 @@ def load(path: Path) -> State:
 
 def _load(path: Path) -> State:
     try:
-        with zipfile.ZipFile(path) as archive:
-            # Torch does not check the sums that it writes.
-            if bad := archive.testzip():
-                raise DamagedError(f"{path}: damaged (wrong sum of {bad})")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what is refused below anyway
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        with foreign.open_file(path) as file:
+            with zipfile.ZipFile(file) as archive:
+                # Torch does not check the sums that it writes.
+                if bad := archive.testzip():
+                    raise DamagedError(f"{path}: damaged (wrong sum of {bad})")
+            file.seek(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about what is refused below anyway
+                state = torch.load(file, map_location="cpu", weights_only=True)
     except DamagedError:
         raise
     except FileNotFoundError as error:
         raise DamagedError(f"{path}: no such checkpoint") from error
+    except foreign.ForeignError as error:
+        raise DamagedError(str(error)) from error
     except OSError as error:
         raise DamagedError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # foreign bytes can fail in any way
@@ -279,7 +283,7 @@ def named(path: Path | str) -> tuple[RunFolder, Path | None]:
     around = path.absolute().parent.parent
     if not path.exists() and is_run(around):
         raise CheckpointError(f"{path}: no such checkpoint; {_there_are(RunFolder(around))}")
-    return locate(path), path if path.is_file() else None
+    return locate(path), path if path.exists() and not path.is_dir() else None
 
 
 def find(run: RunFolder, which: str | int | Path = "last") -> Path:

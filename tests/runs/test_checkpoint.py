@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -272,8 +273,26 @@ def test_foreign_files_are_one_line(run):
     with pytest.raises(CheckpointError, match=r"last\.pt: no such checkpoint$"):
         checkpoint.load(path)
     path.mkdir()
-    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be read: Is a directory"):
+    with pytest.raises(CheckpointError, match=r"last\.pt: cannot be read \(is not a regular"):
         checkpoint.load(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_a_regular_file_is_read_as_a_checkpoint(run, kind):
+    save(run, 10, keep_step=True)
+    last = run.checkpoints / "last.pt"
+    last.unlink()
+    if kind == "pipe":
+        os.mkfifo(last)
+        reason = r"last\.pt: cannot be read \(is not a regular file\)"
+    else:
+        last.symlink_to("/dev/null")
+        reason = r"last\.pt: cannot be read \(is a link\)"
+    with pytest.raises(CheckpointError, match=rf"{reason}; step_00000010\.pt beside it is whole"):
+        checkpoint.load(last)
+    loaded, warning = checkpoint.newest_whole(run)
+    assert loaded["step"] == 10
+    assert re.search(rf"{reason}; going on from step_00000010\.pt", warning)
 
 
 def test_error_names_the_newest_whole_one_beside_it(run):
