@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_cli import foreign
 from gan_cli.callbacks.callback import Callback
 from gan_cli.exits import one_line
 from gan_cli.imaging import write_gif
@@ -39,7 +40,7 @@ class Film(Callback):
             return
         reels: dict[str, list[Path]] = {}
         for path in sorted(self.folder.glob("*.png")):
-            found = None if path.is_symlink() else PICTURE.fullmatch(path.name)  # no one else's
+            found = PICTURE.fullmatch(path.name)
             if found and int(found["step"]) <= step and self.names.fullmatch(found["name"]):
                 reels.setdefault(found["name"], []).append(path)
         for name, paths in reels.items():
@@ -51,7 +52,10 @@ class Film(Callback):
         frames = []
         for place in dict.fromkeys(places.tolist()):
             try:
-                with Image.open(paths[place]) as picture:
+                with (
+                    foreign.open_file(paths[place]) as file,
+                    Image.open(file, formats=["PNG"]) as picture,
+                ):
                     frames.append(np.array(picture.convert("RGB")))
             except Exception as cause:  # damaged bytes can fail in any way
                 log.warning(f"{paths[place]}: left out of the animation: {one_line(cause)}")

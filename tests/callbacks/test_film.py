@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,18 @@ def test_no_film_of_next_to_nothing_or_of_a_failure(
     pictures(tmp_path, "points", dict.fromkeys(range(steps), 9))
     Film(tmp_path, "points").end(steps, status)
     assert not list(tmp_path.glob("*.gif"))
+
+
+def test_only_pictures_that_are_regular_files_are_shown(tmp_path: Path, caplog) -> None:
+    pictures(tmp_path, "points", {0: 0, 10: 100, 20: 200})
+    os.mkfifo(tmp_path / "points-00000005.png")
+    pictures(tmp_path, "other", {0: 255})
+    (tmp_path / "points-00000015.png").symlink_to(tmp_path / "other-00000000.png")
+    Film(tmp_path, "points").end(20, "finished")
+    assert frames_of(tmp_path / "points.gif") == pytest.approx([0, 100, 200], abs=3)
+    assert "points-00000005.png: left out of the animation: " in caplog.text
+    assert "is not a regular file" in caplog.text
+    assert "points-00000015.png: cannot be read (is a link)" in caplog.text
 
 
 def test_no_folder_is_no_fault(tmp_path: Path) -> None:
