@@ -96,10 +96,12 @@ def pick_up(
 
     Raises:
         ConfigError: settings differ from the run's in what is learned, without `force`.
-        CheckpointError: no checkpoint is whole, or none says what the run was.
+        CheckpointError: no checkpoint is whole, or none says what the run was; or a part of a run
+            whose files are to be copied is a link.
     """
     warning = ""
     if file is not None:
+        run.refuse_links()  # its pictures and evaluations are copied
         state = checkpoint.load(file)
         text = state["config"]
     elif any(run.checkpoints.glob("*.pt")):
@@ -202,7 +204,10 @@ def branch(past: Past, run: RunFolder, text: str) -> None:
             if found := [path for path in files if checkpoint.is_of(path, best["step"])]:
                 shutil.copyfile(found[0], there / BEST)
         copied = [past.run.metrics, *past.run.path.glob("events.out.tfevents.*")]
-        for path in (*past.run.samples.glob("[!.]*"), *past.run.evaluations.glob("[!.]*")):
+        samples, evaluations = past.run.samples, past.run.evaluations
+        dated = (*samples.glob("[!.]*.png"), *samples.glob("[!.]*.gif"))
+        dated += (*evaluations.glob("step_*.json"), *evaluations.glob("step_*.png"))
+        for path in dated:
             at = STEP.search(path.stem)
             copied += [path] if at and int(at[0]) <= step else []
         for path in copied:

@@ -279,6 +279,31 @@ def test_a_branch_makes_no_folder_for_a_dry_run_and_takes_none_that_is_taken() -
         train("resume=run/checkpoints/step_00000004.pt")
 
 
+@pytest.mark.parametrize("name", ["samples", "evaluations"])
+def test_a_branch_copies_nothing_through_a_link(name: str, tmp_path: Path) -> None:
+    run = finished()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret-00000001.png").write_text("secret")
+    shutil.rmtree(run.path / name, ignore_errors=True)
+    (run.path / name).symlink_to(outside)
+    with pytest.raises(CheckpointError, match=f"run/{name}: is a link, which would lead out of"):
+        train("resume=run/checkpoints/step_00000003.pt", "run.dir=branch")
+    assert not Path("branch").exists()
+
+
+def test_a_branch_takes_pictures_and_figures_alone() -> None:
+    run = finished()
+    run.evaluations.mkdir(exist_ok=True)
+    (run.path / "id").write_text("secret")
+    for path in (run.samples / "a-00000001.txt", run.evaluations / "a-00000001.json"):
+        path.write_text("secret")
+    (run.samples / "key-00000001.png").symlink_to(run.path / "id")
+    (run.samples / "fine-00000001.png").write_bytes(b"")
+    assert train("resume=run/checkpoints/step_00000003.pt", "run.dir=branch") == DONE
+    assert {p.name for p in Path("branch").rglob("*-00000001.*")} == {"fine-00000001.png"}
+
+
 def test_the_last_checkpoint_by_name_goes_on_in_its_run() -> None:
     run = finished()
     assert train("resume=run/checkpoints/last.pt", "steps=7") == DONE
