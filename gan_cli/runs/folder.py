@@ -31,6 +31,9 @@ STATUS: dict[str, tuple[type, ...]] = {  # what status.json may hold under the k
     "best": (dict, type(None)),
     "started": (str, type(None)),
     "error": (str, type(None)),
+    "saved": (int, type(None)),
+    "together": (list, type(None)),
+    "branched_from": (str, type(None)),
 }
 BEST: dict[str, tuple[type, ...]] = {
     "figure": (str, type(None)),
@@ -216,7 +219,7 @@ def _wrong(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], at:
         if type(value) not in kind and key in record:
             names = " or ".join("null" if one is type(None) else one.__name__ for one in kind)
             return f"{at}{key} = {show(value)}: must be {names}"
-        if key in ("step", "steps") and isinstance(value, int) and value < 0:
+        if key in ("step", "steps", "saved") and isinstance(value, int) and value < 0:
             return f"{at}{key} = {value}: must not be negative"
     if record.get("status", RUNNING) not in STATES:
         return f"status = {show(record['status'])}: must be one of {', '.join(STATES)}"

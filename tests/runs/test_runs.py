@@ -157,6 +157,22 @@ def test_missing_and_damaged_status():
     assert run.read_status() == {"status": "unknown", "step": None}
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"together": 5}, "together = 5: must be list or null"),
+        ({"saved": "x"}, "saved = x: must be int or null"),
+        ({"saved": -1}, "saved = -1: must not be negative"),
+        ({"branched_from": [1]}, "branched_from = \\[1\\]: must be str or null"),
+    ],
+)
+def test_a_status_with_values_of_another_type_is_refused(more, message):
+    run = make()
+    run.write_status("running", 3, **more)
+    with pytest.raises(CheckpointError, match=rf"status\.json: {message}; remove it"):
+        run.read_status()
+
+
 HOLD = (
     "import sys, time; from gan_cli.runs.folder import RunFolder\n"
     "run = RunFolder(sys.argv[1])\n"
