@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gan_cli.atomic import cannot_write
+from gan_cli.atomic import appending, cannot_write
 from gan_cli.jobs.processes import LOGGED
 
 TRAIN = "gan_cli.train:main"
@@ -44,7 +44,7 @@ class Forker:
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
         """As `Starter.start`."""
         try:
-            log.touch()
+            os.close(appending(log))
         except OSError as cause:
             raise cannot_write(log, cause) from cause
         if self._nursery is None or self._nursery.poll() is not None:

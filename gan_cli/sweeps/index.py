@@ -123,6 +123,11 @@ class Index:
         """The run folder of a job."""
         return self.folder / entry.run
 
+    def inside(self, run: Path) -> list[Path]:
+        """A run folder and the folders that hold it, as far as they lie below the sweep's."""
+        name = Path(self.called(run))
+        return [] if name.is_absolute() else [self.folder / p for p in (name, *name.parents[:-1])]
+
     def called(self, run: Path) -> str:
         """How an entry names a run folder."""
         inside = run.absolute().is_relative_to(self.folder.absolute())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_cli import atomic
 from gan_cli.config.overrides import Command, split
 from gan_cli.config.schema import Settings
 from gan_cli.console import clean_console, console, setup_logging
@@ -98,6 +99,7 @@ def run(request: Request, means: Means) -> None:
 
     Raises:
         ConfigError: nothing was started, and the message names the jobs and their faults.
+        CheckpointError: likewise; another sweep is in the folder, or writing would lead out of it.
         RunFailedError: jobs failed, and the user was told.
         KeyboardInterrupt: a signal asked to stop, and all was saved.
     """
@@ -113,6 +115,8 @@ def run(request: Request, means: Means) -> None:
         return
     with locked(place):
         index = Index(place)
+        for job in jobs:
+            atomic.refuse_links(index.log(job.name), *index.inside(job.run))
         due = enter(jobs, index, request.retry_failed)
         index.write(RUNNING, command=typed(line), keys=request.swept)
         done = f", {len(jobs) - len(due)} of them done before" if len(due) < len(jobs) else ""

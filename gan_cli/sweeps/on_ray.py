@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gan_cli.atomic import cannot_write
+from gan_cli.atomic import appending, cannot_write
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import FAILED, INTERRUPTED
 from gan_cli.sweeps.remote import errand
@@ -42,7 +42,7 @@ class Tasks:
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Task:
         """As `Starter.start`."""
         try:
-            log.touch()
+            os.close(appending(log))
         except OSError as cause:
             raise cannot_write(log, cause) from cause
         function = self._function or self._joined()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gan_cli.atomic import cannot_write
+from gan_cli.atomic import appending, cannot_write, refuse_links
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import FAILED, INTERRUPTED
 from gan_cli.sweeps.remote import errand
@@ -45,7 +46,7 @@ class Submitter:
     ) -> Submitted:
         """As `Starter.start`."""
         try:
-            log.touch()
+            os.close(appending(log))
         except OSError as cause:
             raise cannot_write(log, cause) from cause
         try:
@@ -56,6 +57,7 @@ class Submitter:
         return Submitted(job)
 
     def _opened(self, folder: Path) -> Any:
+        refuse_links(folder)
         own = {"slurm_max_num_timeout": self.requeues} if self.cluster == "slurm" else {}
         self._executor = self._submitit.AutoExecutor(folder.absolute(), self.cluster, **own)
         self._executor.update_parameters(**self.parameters)

@@ -198,7 +198,14 @@ def settle(plan: Plan) -> Plan:
     from filelock import FileLock
 
     file = plan.folder / "study.json"
-    atomic.refuse_links(plan.work, file, *plan.folder.glob("*.journal*"))
+    atomic.refuse_links(
+        plan.work,
+        file,
+        plan.folder / "experiment",
+        *plan.folder.glob("*.journal*"),
+        *plan.folder.glob("trial-*"),
+        *plan.work.glob("*"),
+    )
     try:
         plan.work.mkdir(parents=True, exist_ok=True)
     except OSError as cause:

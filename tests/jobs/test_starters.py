@@ -49,6 +49,13 @@ def test_statuses_logs_and_environments_come_back(starter: Starter, tmp_path: Pa
     assert json.loads(told)["OMP_NUM_THREADS"] == "3"
 
 
+def test_no_log_is_made_through_a_link(starter: Starter, tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match="log: cannot be written: is a link"):
+        starter.start(["act=finish"], tmp_path / "log", os.environ)
+    assert not (tmp_path / "outside").exists()
+
+
 @pytest.mark.parametrize(("act", "status"), [("finish", 0), ("fail", 1), ("die", -9)])
 def test_how_it_ended(starter: Starter, tmp_path: Path, act: str, status: int) -> None:
     run = f"run.dir={tmp_path / 'run'}"

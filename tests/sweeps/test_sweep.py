@@ -17,6 +17,7 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import locked
+from gan_cli.sweeps.naming import job_name
 from gan_cli.sweeps.planning import Job
 from gan_cli.sweeps.verdicts import verdict
 
@@ -113,6 +114,25 @@ def test_a_signal_stops_all_and_the_same_sweep_goes_on(sweep: Sweep) -> None:
         sweep.run("hang", "hang", "hang")
     thread.join()
     assert [run.read_status()["step"] for run in runs(sweep)] == [10, 10, None]
+
+
+@pytest.mark.parametrize("part", ["logs/{}.log", "{}", "sub"])
+def test_a_job_s_files_do_not_lead_out_of_the_sweep_s_folder(
+    part: str, sweep: Sweep, tmp_path: Path
+) -> None:
+    name = job_name(["act=finish", "seed=0"], ["act", "seed"])
+    outside, link = tmp_path / "outside", sweep.place / part.format(name)
+    if "." not in part:
+        outside.mkdir()
+    if part == "sub":
+        own = sweep.settings.run.model_copy(update={"dir": str(link / "run")})
+        sweep.settings = sweep.settings.model_copy(update={"run": own})
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    with pytest.raises(CheckpointError, match=f"{link}: is a link, which would lead out of"):
+        sweep.run("finish")
+    assert not outside.is_file()
+    assert not list(tmp_path.glob("outside/*"))
 
 
 def test_a_second_sweep_in_the_folder_is_refused(sweep: Sweep) -> None:

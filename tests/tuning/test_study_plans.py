@@ -137,12 +137,16 @@ def test_a_study_of_somebody_else_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["work", "study.json", "study.journal"])
+NAMES_OF_A_STUDY = ["work", "study.json", "study.journal", "experiment", "trial-0000-seed-0"]
+NAMES_OF_A_STUDY += ["work/trial-0000", "work/study"]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_A_STUDY)
 def test_a_study_s_files_do_not_lead_out_of_its_folder(
     name: str, base: Plan, tmp_path: Path
 ) -> None:
     (tmp_path / "outside").mkdir()
-    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / name).parent.mkdir(parents=True)
     (tmp_path / "study" / name).symlink_to(tmp_path / "outside")
     with pytest.raises(CheckpointError, match=f"{name}: is a link, which would lead out of"):
         settle(replace(base, folder=tmp_path / "study"))
