@@ -13,6 +13,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.atomic import replacing
+from gan_cli.errors import CheckpointError
+from gan_cli.foreign import open_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,6 +74,23 @@ def write_png(path: Path, picture: ndarray, durable: bool = True) -> None:
     image = _pillow(picture)
     with replacing(path, durable=durable) as file:
         image.save(file, format="PNG")
+
+
+def read_png(path: Path) -> ndarray:
+    """A PNG file as uint8 [h, w, 3].
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it cannot be read, is a link, or is not whole.
+    """
+    from PIL import Image
+
+    with open_file(path) as file:
+        try:
+            with Image.open(file, formats=["PNG"]) as picture:
+                return np.array(picture.convert("RGB"))
+        except Exception as cause:  # damaged bytes can fail in any way
+            raise CheckpointError(f"{path}: is not a whole picture") from cause
 
 
 def write_gif(path: Path, frames: Sequence[ndarray], seconds: float) -> None:

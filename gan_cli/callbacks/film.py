@@ -7,12 +7,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from gan_cli import foreign
 from gan_cli.callbacks.callback import Callback
-from gan_cli.exits import one_line
-from gan_cli.imaging import write_gif
+from gan_cli.errors import CheckpointError
+from gan_cli.imaging import read_png, write_gif
 
 log = logging.getLogger(__name__)
 FRAMES, FEWEST = 80, 3
@@ -52,13 +50,9 @@ class Film(Callback):
         frames = []
         for place in dict.fromkeys(places.tolist()):
             try:
-                with (
-                    foreign.open_file(paths[place]) as file,
-                    Image.open(file, formats=["PNG"]) as picture,
-                ):
-                    frames.append(np.array(picture.convert("RGB")))
-            except Exception as cause:  # damaged bytes can fail in any way
-                log.warning(f"{paths[place]}: left out of the animation: {one_line(cause)}")
+                frames.append(read_png(paths[place]))
+            except CheckpointError as error:
+                log.warning(f"{error}, so the animation leaves it out")
         if len(frames) < FEWEST:
             return
         same = [frame for frame in frames if frame.shape == frames[-1].shape]

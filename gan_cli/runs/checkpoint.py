@@ -125,7 +125,11 @@ def mend_links(
         CheckpointError: the disk is full or read-only.
     """
     try:
-        if step and every and step % every == 0 and is_of(folder / LAST, step):
+        whole = is_of(folder / LAST, step)
+        if not whole and is_of(of_step(folder, step), step):
+            atomic.link(of_step(folder, step), folder / LAST, CheckpointError)
+            whole = True
+        if step and every and step % every == 0 and whole:
             _keep(folder, step, keep)
         if best is None or is_of(folder / BEST, best):
             return True

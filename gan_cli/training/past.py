@@ -150,15 +150,32 @@ def mend_links(run: RunFolder, session: Session, past: Past, best: Best | None) 
     """Make the links of the run's checkpoints what its state says, which a kill may have kept from.
 
     A best step whose checkpoint is nowhere is forgotten.
+
+    Args:
+        run: the run's folder, locked.
+        session: at the step to go on from.
+        past: what the earlier start left.
+        best: of the run as it goes on; None where it is over, so that its state says it.
     """
     if past.state is None:
         return
     chosen, step = session.settings.checkpoint, session.trainer.step
-    wanted = None if best is None or best.value is None else best.step
+    wanted = best_step(past.state)
+    if best is not None:
+        wanted = None if best.value is None else best.step
     there = checkpoint.mend_links(run.checkpoints, step, chosen.every, chosen.keep, wanted)
     if not there and best is not None:
         log.warning(f"the checkpoint of the best step, {best}, is gone; the next best is kept")
         best.forget()
+
+
+def best_step(state: Mapping[str, Any]) -> int | None:
+    """The best step as a checkpoint has it; None where there is none."""
+    evaluated = state.get("evaluation")
+    best = evaluated.get("best") if isinstance(evaluated, Mapping) else None
+    if not isinstance(best, Mapping) or best.get("value") is None:
+        return None
+    return best["step"] if isinstance(best.get("step"), int) else None
 
 
 def _saved(text: str, run: RunFolder) -> dict[str, Any]:
@@ -195,13 +212,12 @@ def branch(past: Past, run: RunFolder, text: str) -> None:
     checkpoint.save(run.checkpoints, {**state, "config": text}, step, keep_step=False, keep=1)
     run.write_status(folder.RUNNING, step, branched_from=str(past.file))
     log.info(f"{run.path}: branches off {past.file}, at step {step:,}")
-    evaluated = state.get("evaluation")
-    best = evaluated.get("best") if isinstance(evaluated, Mapping) else None
+    best = best_step(state)
     try:
         here, there = past.run.checkpoints, run.checkpoints
-        if isinstance(best, Mapping) and isinstance(best.get("step"), int):
-            files = (here / BEST, checkpoint.of_step(here, best["step"]))
-            if found := [path for path in files if checkpoint.is_of(path, best["step"])]:
+        if best is not None:
+            files = (here / BEST, checkpoint.of_step(here, best))
+            if found := [path for path in files if checkpoint.is_of(path, best)]:
                 shutil.copyfile(found[0], there / BEST)
         copied = [past.run.metrics, *past.run.path.glob("events.out.tfevents.*")]
         samples, evaluations = past.run.samples, past.run.evaluations

@@ -138,6 +138,7 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
             ranks.each(lambda: restore(session, past))
             over, complete = ranks.share(lambda: standing(session, run, past, watch))
             if complete:
+                ranks.lead(lambda: mend_links(run, session, past, None))
                 log.info(complete)
                 return DONE
             if over:
@@ -229,7 +230,7 @@ def pieces(
         run.write_status(runs.RUNNING, trainer.step, **told)
 
     draw = Draw(trainer, session.dataset, settings.seed)
-    callbacks = watchers(session, run, text, progress, last_point)
+    callbacks = watchers(session, run, text, progress, last_point, draw)
     plan = plan_of(session)
     loop = Loop(trainer, plan, callbacks, draw, save, judge, last_point, ranks, stop)
     with recorded(run, session, save):
@@ -279,13 +280,18 @@ def progress_of(session: Session) -> Progress:
 
 
 def watchers(
-    session: Session, run: RunFolder, text: str, progress: Callback, last_point: int | None
+    session: Session,
+    run: RunFolder,
+    text: str,
+    progress: Callback,
+    last_point: int | None,
+    draw: Draw,
 ) -> list[Callback]:
     """The callbacks, in the order in which they are told."""
     return [
         Metrics(run.metrics),
         *([Film(run.samples, FILMED[session.settings.film])] if session.settings.film else []),
-        Samples(run.samples),
+        Samples(run.samples, draw),
         TensorBoard(run.path, text, comparable(session), last_point=last_point),
         progress,
         Health(run.checkpoints),

@@ -84,8 +84,22 @@ def test_a_damaged_picture_does_not_make_a_complete_run_fail(damage: bytes, capl
     run.write_status("running", 6)
     assert train("resume=run") == DONE
     assert run.read_status()["status"] == "finished"
-    assert "points-00000002.png: left out of the animation" in caplog.text
+    told = "points-00000002.png: is not a whole picture, so the animation leaves it out"
+    assert told in caplog.text
     assert (run.samples / "points.gif").is_file()
+
+
+@pytest.mark.parametrize("more", [[], ["sample_every=4"]])
+def test_a_damaged_picture_of_the_step_gone_on_from_is_drawn_again(more: list[str], caplog) -> None:
+    run = finished(*more)
+    picture = run.samples / "points-00000006.png"
+    before = picture.read_bytes()
+    picture.write_bytes(b"")
+    run.write_status("running", 6)
+    with caplog.at_level(logging.INFO):
+        assert train("resume=run") == DONE
+    assert picture.read_bytes() == before
+    assert f"{picture}: was damaged, so it is drawn again" in caplog.text
 
 
 def test_lost_links_are_made_again() -> None:
@@ -98,6 +112,21 @@ def test_lost_links_are_made_again() -> None:
     run.write_status("running", 6)
     assert train("resume=run", "steps=8") == DONE
     assert steps(run.checkpoints) == {**expected, "last": 8}
+
+
+@pytest.mark.parametrize("damage", [None, b"half"])
+def test_the_links_of_a_finished_run_are_made_again(damage: bytes | None, caplog) -> None:
+    run = finished(*EVALUATED)
+    expected = steps(run.checkpoints)
+    (run.checkpoints / "best.pt").unlink()
+    last = run.checkpoints / "last.pt"
+    last.unlink()
+    if damage is not None:
+        last.write_bytes(damage)
+    with caplog.at_level(logging.INFO):
+        assert train("resume=run") == DONE
+    assert "run has done its 6 steps" in caplog.text
+    assert steps(run.checkpoints) == expected
 
 
 def test_an_old_best_link_is_made_that_of_the_state() -> None:
