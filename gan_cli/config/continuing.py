@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gan_cli import foreign
 from gan_cli.config import groups
 from gan_cli.config.overrides import Command, split
@@ -63,13 +61,22 @@ def _choices(line: Command, chosen: Any) -> Iterator[str]:
 
 def _open(option: str, files: Mapping[str, Path]) -> Iterator[str]:
     """The keys that an option, or one that it is made from, leaves open (`???`)."""
-    written = yaml.safe_load(files[option].read_text(encoding="utf-8"))
-    if not isinstance(written, Mapping):
-        return
-    yield from (str(key) for key, value in written.items() if value == "???")
-    for other in written.get("defaults") or ():
-        if isinstance(other, str) and other in files:
-            yield from _open(other, files)
+    left, seen = [option], set()
+    while left:
+        if (name := left.pop()) in seen:
+            continue
+        seen.add(name)
+        try:  # by its real path, since a folder of one's own may hold links
+            text = foreign.read_text(files[name].resolve())
+            written = foreign.parse_yaml(text, files[name], finite=False)
+        except (CheckpointError, OSError):  # told by Hydra, or all the same of use there
+            continue
+        if not isinstance(written, Mapping):
+            continue
+        yield from (str(key) for key, value in written.items() if value == "???")
+        made_from = written.get("defaults")
+        if isinstance(made_from, list):
+            left += [other for other in made_from if isinstance(other, str) and other in files]
 
 
 def _numbers(saved: Mapping[str, Any]) -> Iterator[str]:

@@ -98,3 +98,28 @@ EVIL = "{_target_: evil.Evil}"
 def test_nothing_of_the_run_but_names_that_are_there_and_numbers_is_composed(text: str) -> None:
     line = prepare(["resume=runs/a", "prior.dim=7"])
     assert on_top_of(line, text) == line
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "defaults: [self]\n",
+        "defaults: [other]\n",
+        "a: &a [x, x]\nb: [*a, *a]\n",
+        "[" * 900 + "]" * 900,
+        "beta: ???\ndefaults: 5\n",
+    ],
+)
+def test_an_option_that_cannot_be_read_or_includes_itself_is_left_to_hydra(
+    written: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "self.yaml").write_text(written)
+    (folder / "other.yaml").write_text("defaults: [self]\ngamma: ???\n")
+    line = prepare([f"--config-dir={tmp_path}", "resume=runs/a", "model.beta=2"])
+    argv = on_top_of(line, "choices: {model: self}\n").argv
+    opened = [word for word in argv if word.startswith("++")]
+    assert "model=self" in argv
+    assert ("++model.gamma=given" in opened) == (written == "defaults: [other]\n")
+    assert ("++model.beta=given" in opened) == written.startswith("beta")
