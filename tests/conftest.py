@@ -18,6 +18,8 @@ sys.path.append(str(Path(__file__).parent))  # for helpers such as composing.py
 # A shell's background jobs are born deaf to Ctrl-C, which the tests send to themselves and others.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup leaves it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -129,7 +129,11 @@ def test_files_are_written_whoever_reads_the_screen(monkeypatch, tmp_path) -> No
 
 @pytest.mark.parametrize(
     ("first", "words"),
-    [(["-u"], ["--help"]), ([], ["--help"]), ([], ["--info", "defaults", "model=gan"])],
+    [
+        (["-u"], ["--help"]),
+        ([], ["--help"]),
+        pytest.param([], ["--info", "defaults", "model=gan"], marks=pytest.mark.slow),
+    ],
     ids=["at once", "at the end", "by Hydra"],
 )
 def test_a_process_whose_reader_has_gone_ends_without_a_word(first: list, words: list) -> None:

@@ -32,6 +32,7 @@ def killed(folder: Path, *arguments: str) -> None:
     assert " 0 wrong" in process.stdout
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_its_most_delicate_moments_is_resumed_exactly(tmp_path: Path) -> None:
     moments = (
         "os.rename run/config.yaml",  # the status is there already
