@@ -84,7 +84,7 @@ def compose(arguments: list[str]) -> int:
     else:
         line = going_on(line)
     statuses = []
-    wanted: list[Job] = []
+    wanted: dict[str, Job] = {}  # by all their settings
 
     def task(config: DictConfig) -> None:
         from gan_cli.training.run import settings_of, train
@@ -100,10 +100,8 @@ def compose(arguments: list[str]) -> int:
 
             overrides = HydraConfig.get().overrides.task
             found = Job(settings_of(config, line), command_of(overrides, line))
-            if any(found.settings == other.settings for other in wanted):
+            if wanted.setdefault(found.settings.model_dump_json(), found) is not found:
                 log.warning(f"{found.command}: asked for more than once, and run once")
-            else:
-                wanted.append(found)
             return DONE
 
         statuses.append(guarded(job))
@@ -129,7 +127,7 @@ def compose(arguments: list[str]) -> int:
     if wanted:
         from gan_cli.training.sweep import train_all
 
-        statuses.append(train_all(wanted, line))
+        statuses.append(train_all(list(wanted.values()), line))
     return max(statuses, default=DONE)
 
 

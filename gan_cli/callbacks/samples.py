@@ -25,7 +25,8 @@ class Samples(Callback):
         draw: makes the pictures of the step that a run goes on from, where some are damaged.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: (from any hook) a file cannot be written. `Callbacks` warns of it, and training
+            continues.
     """
 
     def __init__(self, folder: Path, draw: Draw | None = None) -> None:

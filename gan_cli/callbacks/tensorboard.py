@@ -74,7 +74,8 @@ class TensorBoard(Callback):
             that of the step at which this start begins.
 
     Raises:
-        UserError: (from any hook) the file cannot be written, or was deleted meanwhile.
+        UserError: (from any hook) the file cannot be written, or was deleted meanwhile. `Callbacks`
+            warns of it, and training continues.
     """
 
     def __init__(
