@@ -35,7 +35,7 @@ import torch
 import gan_cli
 from gan_cli import atomic, foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.runs.finding import is_run
+from gan_cli.runs.finding import LAST, is_run
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.folder import find as locate
 
@@ -46,7 +46,7 @@ State = dict[str, Any]
 REQUIRED = {"step": int, "config": str, "model": dict}
 OPTIONAL = dict.fromkeys(("data", "averages", "optimizers", "window", "evaluation"), dict)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
-LAST, BEST = "last.pt", "best.pt"
+BEST = "best.pt"
 STEP = re.compile(r"step_(\d{8,})\.pt")
 
 

@@ -12,11 +12,19 @@ from gan_cli.errors import CheckpointError
 
 HOLDS = "a run folder holds config.yaml, status.json and checkpoints/"
 DEFAULT_ROOT = Path("runs")
+LAST = "last.pt"  # the newest checkpoint of a run
 
 
 def is_run(path: Path) -> bool:
     """Whether a run was started in the folder `path`."""
     return (path / "status.json").is_file() or any((path / "checkpoints").glob("*.pt"))
+
+
+def branches(resume: object) -> bool:
+    """Whether a `resume` names another checkpoint than the last, where a new run begins."""
+    if not isinstance(resume, str) or not resume.endswith(".pt"):
+        return False
+    return Path(resume).name != LAST and not Path(resume).is_dir()
 
 
 def locate(path: Path | str) -> Path:

@@ -12,6 +12,7 @@ from gan_cli.config.overrides import split
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import assignment
+from gan_cli.runs.finding import branches, is_run
 from gan_cli.runs.folder import FAILED, FINISHED, UNKNOWN, RunFolder
 from gan_cli.sweeps.index import WAITING, Entry, Index
 from gan_cli.sweeps.naming import job_name, typed
@@ -68,6 +69,12 @@ def plan(
             job = _job(settings, one, swept, folder, options)
             other = taken.setdefault(job.run.absolute(), job.name)
             if other != job.name:
+                if goes_on(settings):
+                    raise ConfigError(
+                        f"resume = {settings.resume}: several jobs cannot resume one run; name one "
+                        "of its kept checkpoints, at which each branches off in a folder of its "
+                        "own, such as resume=RUN/checkpoints/step_00001000.pt"
+                    )
                 raise ConfigError(
                     f"run.dir, run.name: {job.run} would be the folder of several jobs; give each "
                     "its own, such as 'run.name=x-${seed}'"
@@ -117,8 +124,8 @@ def _job(
     said = [typed(override) for override in overrides]
     name = job_name(said, swept)
     keys = f"sweep.keys=[{','.join(swept)}]"
-    if settings.resume is not None:
-        run = Path(settings.resume)
+    if goes_on(settings):
+        run = Path(settings.resume or "")
         arguments = [*overrides, keys]
     else:
         run = folder / name
@@ -126,9 +133,16 @@ def _job(
             run = Path(settings.run.dir)
         elif settings.run.name is not None:
             run = Path(settings.run.root) / settings.run.name
-        kept = [text for text in overrides if split(text)[0] not in PLACES]
-        arguments = [*kept, assignment("run.dir", run), keys]
+        begun = settings.resume is not None and is_run(run)  # it branched off before
+        left = (*PLACES, "run.root", "resume") if begun else PLACES
+        kept = [text for text in overrides if split(text)[0] not in left]
+        arguments = [*kept, assignment("resume" if begun else "run.dir", run), keys]
     return Job(name, said, run, [*options, *arguments], settings)
+
+
+def goes_on(settings: Settings) -> bool:
+    """Whether a job goes on with an earlier run in its folder."""
+    return settings.resume is not None and not branches(settings.resume)
 
 
 def enter(jobs: Sequence[Job], index: Index, retry_failed: bool) -> list[Job]:
@@ -168,7 +182,7 @@ def parted(jobs: Sequence[Job]) -> str:
 
 def standing(job: Job, entry: Entry) -> str:
     """How the job stands: as its run folder says, where that tells."""
-    if job.settings.resume is not None:  # the folder tells of the time before
+    if goes_on(job.settings):  # the folder tells of the time before
         return entry.state
     try:
         found = RunFolder(job.run).read_status()["status"]

@@ -24,7 +24,7 @@ from gan_cli.evaluation.best import Best
 from gan_cli.exits import one_line
 from gan_cli.formatting import assignment
 from gan_cli.runs import checkpoint, finding, folder, resume
-from gan_cli.runs.checkpoint import BEST, LAST
+from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data, of_older_folder
 from gan_cli.training.session import Session
@@ -69,7 +69,7 @@ def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Pa
     """
     if settings.resume is not None:
         place = Path(settings.resume)
-        if branches(settings.resume) and not place.is_dir():
+        if finding.branches(settings.resume):
             return checkpoint.named(place)
         typed = [key for key in line.keys if key in ("run.dir", "run.name", "run.root")]
         if typed:
@@ -122,7 +122,7 @@ def pick_up(
     if state is not None and file is None:
         tell_edits(run, text)
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
-    if state is None and branches(saved.get("resume")):
+    if state is None and finding.branches(saved.get("resume")):
         raise CheckpointError(
             f"{run.path}: ended before the state of {saved['resume']} was in it; remove it and "
             "start it again"
@@ -186,11 +186,6 @@ def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     if not isinstance(settings.get("run"), dict) or type(every) is not int or every < 1:
         raise CheckpointError(f"{run.path}: its config is not that of a run")
     return settings
-
-
-def branches(place: object) -> bool:
-    """Whether a `resume` names another checkpoint than the last, where a new run begins."""
-    return isinstance(place, str) and place.endswith(".pt") and Path(place).name != LAST
 
 
 def branch(past: Past, run: RunFolder, text: str) -> None:

@@ -1,0 +1,77 @@
+"""Jobs of a sweep that begin at a checkpoint of an earlier run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gan_cli.config.composing import settings_of
+from gan_cli.config.schema import Settings
+from gan_cli.errors import ConfigError
+from gan_cli.runs.folder import RunFolder
+from gan_cli.sweeps.index import Entry
+from gan_cli.sweeps.planning import Job, plan, standing
+
+RATES = ("optimizer.lr=0.001", "optimizer.lr=0.002")
+STEP = "resume=e1/checkpoints/step_00000003.pt"
+
+
+def jobs(*common: str) -> list[Job]:
+    def composed(overrides: object) -> Settings:
+        return settings_of("model=gan", "data=ring", *overrides)  # type: ignore[misc]
+
+    return plan(composed, [[*common, rate] for rate in RATES], ["optimizer.lr"], Path("sb"))
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "folders"),
+    [
+        ([], None),
+        (["run.name='b-${optimizer.lr}'"], ["runs/b-0.001", "runs/b-0.002"]),
+        (["run.dir='x/${optimizer.lr}'"], ["x/0.001", "x/0.002"]),
+    ],
+)
+def test_each_job_branches_off_a_checkpoint_into_its_own_folder(
+    place: list[str], folders: list[str] | None
+) -> None:
+    found = jobs(STEP, "steps=7", *place)
+    assert [str(job.run) for job in found] == (folders or [f"sb/{job.name}" for job in found])
+    for job, rate in zip(found, RATES, strict=True):
+        assert job.arguments == [
+            STEP,
+            "steps=7",
+            rate,
+            f"run.dir={job.run}",
+            "sweep.keys=[optimizer.lr]",
+        ]
+
+
+def test_a_branch_that_was_interrupted_is_resumed_by_the_same_sweep() -> None:
+    job = jobs(STEP, "run.root=all")[0]
+    entry = Entry(job.name, job.overrides, str(job.run))
+    assert standing(job, entry) == "waiting"
+    run = RunFolder(job.run)
+    run.path.mkdir(parents=True)
+    run.write_status("interrupted", 5)
+    again = jobs(STEP, "run.root=all")[0]
+    assert again.arguments == [RATES[0], f"resume={job.run}", "sweep.keys=[optimizer.lr]"]
+    assert standing(again, entry) == "interrupted"
+    run.write_status("finished", 7)
+    assert standing(again, entry) == "finished"
+
+
+@pytest.mark.parametrize("resume", ["resume=e1", "resume=e1/checkpoints/last.pt"])
+def test_several_jobs_cannot_resume_one_run(resume: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        jobs(resume)
+    message = str(error.value)
+    assert (
+        f"{resume.replace('=', ' = ')}: several jobs cannot resume one run; name one of" in message
+    )
+    assert "run.name" not in message
