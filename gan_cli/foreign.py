@@ -244,6 +244,8 @@ def _reason(cause: Exception) -> str:
     if isinstance(cause, json.JSONDecodeError):
         return f"is not JSON: {cause.msg} in line {cause.lineno}"
     text = " ".join(str(cause).split())
+    if type(cause) is ValueError and text.startswith("Exceeds the limit"):  # Python's, of digits
+        return "has a number that is too long"
     return (
         text[:200]
         if type(cause) is ValueError and text

@@ -56,7 +56,7 @@ def test_yaml_beyond_the_bounds_is_refused_in_one_line(text: str, reason: str) -
     [
         ('{"step": 1e999}', "has a number that is not finite, inf"),
         ("NaN", "has a number that is not finite, nan"),
-        ("1" * 5000, "4300 digits"),
+        ("1" * 5000, "has a number that is too long)"),
         ("1" * 4000, "has a whole number of more than 64 bits"),
         ("[" * 900 + "]" * 900, "has more than 64 levels"),
         ("[" * 300_000, "has more than 64 levels"),
