@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from gan_cli.config import groups
 from gan_cli.config.wording import cut, hint
-from gan_cli.formatting import shell_command
+from gan_cli.formatting import assignment, shell_command
 
+# Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
+TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
+TEXTS += ("data.labels", "evaluation.best", "evaluation.inception")
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n1\. ", re.DOTALL)
 SWEEP = re.compile(r"Sweep parameters '(.*)' requires --multirun", re.DOTALL)
 NO_MATCH = re.compile(r"Could not override '([^']*)'")
@@ -45,6 +48,16 @@ def explain(error: BaseException) -> str | None:
         kind, text = type(error).__name__, " ".join(str(error).split())
         return f"these settings cannot be composed: {cut(f'{kind}: {text}')}"
     return None
+
+
+def _several_texts(key: str, value: str) -> str:
+    """Of text with commas, of which Hydra made several values."""
+    text = re.sub("'([^']*)'", r"\1", value)  # the quotes may be ours
+    word = assignment(key, text) if set(text) & set('"\\$') else f'{key}="{text}"'
+    return (
+        f"{key} = {text}: several values; add -m to run one job per value; text with commas is "
+        f"written {shell_command(word)}"
+    )
 
 
 def interpolation(error: Exception) -> str:
@@ -99,6 +112,8 @@ def _composition(error: BaseException) -> str:
         return explain(error.__cause__) or str(error.__cause__)
     if match := AMBIGUOUS.search(message) or SWEEP.search(message):
         key, _, value = match[1].lstrip("+").partition("=")
+        if key in TEXTS:
+            return _several_texts(key, value)
         alone = SWEEP.search(message) or key in groups.names()
         listed = (
             "" if alone else f"; as one list they are written {shell_command(f'{key}=[{value}]')}"

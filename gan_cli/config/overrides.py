@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gan_cli.config import gate, groups, switches
-from gan_cli.config.explain import explain
+from gan_cli.config.explain import TEXTS, explain
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.config.wording import cut, hint
@@ -31,9 +31,6 @@ STRUCTURED = re.compile(rf"""['"\[\]{{}}]|\\,|^\s*(?:{FUNCTIONS})\s*\(.*\)\s*$|\
 SWEEP = re.compile(rf"\s*(?:{SWEEPS})\s*\(")
 NOT_BESIDE = "a range, choice or glob cannot stand beside other values; write each value by itself"
 ALPHABET = re.compile(r"[\w/\-+.$%*@?|: \t\\]*", re.ASCII)
-# Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
-TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
-TEXTS += ("data.labels", "evaluation.best", "evaluation.inception")
 TYPED = re.compile(
     r"[+-]?([\d_]+\.?[\d_]*|\.[\d_]+)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false", re.IGNORECASE
 )

@@ -241,6 +241,16 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "written 'seed=[1,2,3]'",
         ),
         (
+            ["run.dir=a=b,c"],
+            "run.dir = a=b,c: several values; add -m to run one job per value; text with commas is "
+            """written 'run.dir="a=b,c"'""",
+        ),
+        (
+            ["data.root=1,2"],
+            "data.root = 1,2: several values; add -m to run one job per value; text with commas is "
+            """written 'data.root="1,2"'""",
+        ),
+        (
             ["seed=range(3)"],
             "seed = range(3): several values; add -m to run one job per value",
         ),
@@ -365,3 +375,8 @@ def test_every_setting_that_is_text_takes_what_was_typed() -> None:
     }
     numbers = {"max_time", "film", "evaluation.split", "evaluation.metrics"}
     assert texts - numbers <= set(TEXTS)
+
+
+@pytest.mark.parametrize("typed", ['run.dir="a=b,c"', 'run.dir="1,2"'])
+def test_text_with_commas_in_double_quotes_is_one_text(typed: str) -> None:
+    assert composed(typed).run.dir == typed.partition("=")[2].strip('"')
