@@ -32,9 +32,9 @@ class Parser(argparse.ArgumentParser):
             option, equals, value = word.partition("=")
             if not word.strip() or (word.startswith("--") and equals and not value.strip()):
                 behind = option if word.strip() else words[place - 1] if place else self.prog
-                self.error(
-                    f"the argument {'of' if word.strip() else 'behind'} {behind} is empty{EMPTY}"
-                )
+                where = "of" if word.strip() else "behind"
+                # Without the usage, since the shell's variable is at fault.
+                self.exit(2, f"error: the argument {where} {behind} is empty{EMPTY}\n")
         return super().parse_args(words)
 
 

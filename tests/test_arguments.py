@@ -12,6 +12,7 @@ from gan_cli import evaluate, manage, report, sample
 from gan_cli.config.overrides import prepare
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.runs.folder import find
+from gan_cli.tuning.settings import read
 
 
 @pytest.mark.parametrize("empty", ["", " "])
@@ -48,7 +49,9 @@ def test_an_empty_argument_is_an_error_in_every_command(
         command([word.format(empty) for word in words])
     out, err = capsys.readouterr()
     assert exit_.value.code == 2
-    assert "is empty; a variable of the shell that is not set?" in err
+    assert err.startswith("error: the argument ")
+    assert err.endswith(" is empty; a variable of the shell that is not set?\n")
+    assert err.count("\n") == 1  # without the usage
     assert not out
     assert run.config.exists()
 
@@ -56,6 +59,13 @@ def test_an_empty_argument_is_an_error_in_every_command(
 def test_an_empty_argument_is_an_error_in_training() -> None:
     with pytest.raises(ConfigError, match="an argument is empty; a variable of the shell"):
         prepare(["model=gan", ""])
+
+
+@pytest.mark.parametrize("words", [[""], ["model=gan", " ", "tune.metric=x"]])
+def test_an_empty_argument_is_an_error_in_tuning(words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(words)
+    assert str(error.value) == "an argument is empty; a variable of the shell that is not set?"
 
 
 @pytest.mark.parametrize("word", ["resume=", "data.root= ", "+data.labels=", "run.dir=", "seed="])

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from gan_cli.config.faults import validate
+from gan_cli.config.overrides import UNSET
 from gan_cli.config.schema import Count, Folder, Seconds, Strict, Text, Whole
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import unquoted
@@ -69,6 +70,8 @@ def read(argv: Sequence[str]) -> tuple[Tune, list[str]]:
     values: dict[str, Any] = {}
     rest = []
     for word in argv:
+        if not word.strip():
+            raise ConfigError(f"an argument is empty{UNSET}")
         key, equals, text = word.partition("=")
         key = key.lstrip("+")
         if key.startswith(PREFIX) and equals:
