@@ -47,7 +47,11 @@ def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> No
     sweep = ["-m", *TOY, "seed=1,2", "steps=1000000", "log_every=5", "sweep.dir=all", *options]
     process = start(*sweep, cwd=tmp_path)
     curves = "all/seed*/metrics.jsonl"
-    wait_for(lambda: len(list(tmp_path.glob(curves))) == 2 or process.poll() is not None)
+
+    def both_have_a_point() -> bool:
+        return sum(path.stat().st_size > 0 for path in tmp_path.glob(curves)) == 2
+
+    wait_for(lambda: both_have_a_point() or process.poll() is not None)
     runs = [RunFolder(path.parent) for path in tmp_path.glob(curves)]
     pids = [run.read_status()["pid"] for run in runs]
     process.send_signal(signal.SIGTERM)
