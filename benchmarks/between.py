@@ -19,9 +19,9 @@ from torch import Tensor
 
 from gan_cli.data.mnist import MNIST
 from gan_cli.evaluation.classifier import Classifier, trained_classifier
-from gan_cli.evaluation.collecting import quantised
+from gan_cli.evaluation.features import quantised
 from gan_cli.models.autoencoder import Autoencoder
-from gan_cli.models.latent_views import opposites
+from gan_cli.models.pictures import opposites
 from gan_cli.models.vae import VAE
 from gan_cli.runs.folder import find
 from gan_cli.runs.load import load_model

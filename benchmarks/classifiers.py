@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from gan_cli import atomic
+from gan_cli import files
 from gan_cli.data.cifar10 import CIFAR10
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.fashion_mnist import FashionMNIST
@@ -49,7 +49,7 @@ def ship(train: Dataset, test: Dataset, device: torch.device) -> Classifier:
     share = accuracy(network, test)
     path = classifier.SHIPPED / place(train, recipe).name
     path.parent.mkdir(exist_ok=True)
-    with atomic.replacing(path) as file:
+    with files.replacing(path) as file:
         torch.save({"network": weights, "accuracies": {test.fingerprint: share}}, file)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     return Classifier(network, share)

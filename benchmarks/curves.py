@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gan_cli.callbacks import charts
-from gan_cli.imaging import write_png
+from gan_cli.images import write_png
 from gan_cli.model import Lines
+from gan_cli.plots import views
 
 LEAST = 1e-12  # what a logarithm is taken of
 
@@ -56,7 +56,7 @@ def main() -> None:
         shown = np.log10(np.maximum(values, LEAST)) if options.log else values
         curves[name] = torch.from_numpy(np.interp(steps, at, shown))
     words = "step (heights: log10)" if options.log else "step"
-    write_png(options.out, charts.draw(Lines(torch.from_numpy(steps), curves, words)))
+    write_png(options.out, views.draw(Lines(torch.from_numpy(steps), curves, words)))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ import time
 
 import torch
 
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.training.graphs import Graphs
-from gan_cli.training.recording import CudaRecorder
-from gan_cli.training.session import Session, assemble
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.training.cuda_graphs import CudaRecorder, Graphs
+from gan_cli.training.setup import Session, assemble
 
 WAYS = ["eager", "graph per phase", "graph per step"]
 WARM = 30  # steps, in which all is recorded

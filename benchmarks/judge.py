@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gan_cli.config.build import Trust, build
+from gan_cli.config.instantiate import Trust, build
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.stream import Stream
 from gan_cli.runs.folder import find
 from gan_cli.runs.load import Loaded, load_model
-from gan_cli.sampling.drawing import draw
+from gan_cli.sampling.samples import draw
 
 BATCH, EPOCHS = 128, 2
 
@@ -66,7 +66,7 @@ def verdict(network: nn.Module, run: Loaded, samples: int) -> str:
     entropy = torch.special.entr(histogram).sum().item()
     text = f"step {run.step:6,}  confidence {sure.mean():.3f}  entropy {entropy:.3f}"
     if run.model.conditional:
-        asked = torch.arange(samples) % run.model.data.classes  # see gan_cli/sampling/drawing.py
+        asked = torch.arange(samples) % run.model.data.classes  # see gan_cli/sampling/samples.py
         text += f"  class as asked {(seen == asked).float().mean():.3f}"
     return text
 

@@ -31,10 +31,9 @@ import numpy as np
 import torch
 
 from gan_cli.data import dataset
-from gan_cli.data.dataset import Dataset
+from gan_cli.data.dataset import Dataset, Rows
 from gan_cli.data.decode import WHITE
 from gan_cli.data.folder_cache import FolderCache, Index, digest
-from gan_cli.data.rows import Rows
 from gan_cli.data.scan import scan
 from gan_cli.data.stream import Stream
 

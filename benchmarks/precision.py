@@ -27,18 +27,16 @@ from typing import Any
 
 import torch
 
-from gan_cli import atomic
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
+from gan_cli import files
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.device import describe
 from gan_cli.errors import UserError
-from gan_cli.evaluation.choosing import choose
-from gan_cli.evaluation.extracting import extractors
-from gan_cli.evaluation.judging import judge
-from gan_cli.evaluation.measure import Options
-from gan_cli.evaluation.reference import Real
-from gan_cli.evaluation.subject import TrainedModel
-from gan_cli.training.runtime import describe
-from gan_cli.training.session import Session, assemble
+from gan_cli.evaluation.evaluate import judge
+from gan_cli.evaluation.metric import Options
+from gan_cli.evaluation.registry import choose, extractors
+from gan_cli.evaluation.trained_model import Real, TrainedModel
+from gan_cli.training.setup import Session, assemble
 
 MODELS = ["dcgan", "infogan", "cgan", "wgan"]
 PRECISIONS = ["fp32", "bf16"]
@@ -176,7 +174,7 @@ def main() -> None:
                 content |= {"hardware": where, "torch": torch.__version__}
                 content["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
                 out.parent.mkdir(parents=True, exist_ok=True)
-                atomic.write(out, (json.dumps(content, indent=1) + "\n").encode())
+                files.write(out, (json.dumps(content, indent=1) + "\n").encode())
                 print(key, found, f"{spent:.0f} s of CPU time", flush=True)
     print(table(content["results"]))
 

@@ -34,11 +34,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.ranks.alone import Ranks
-from gan_cli.ranks.joining import joined
-from gan_cli.training.session import Session, assemble
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.distributed.join import joined
+from gan_cli.distributed.ranks import Ranks
+from gan_cli.training.setup import Session, assemble
 
 
 class Overlapped:

@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import seconds
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.training.session import Session, assemble
-from gan_cli.training.stacked.ensemble import Ensemble
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.ensemble.ensemble import Ensemble
+from gan_cli.training.setup import Session, assemble
 
 RING = ["model=gan", "data=ring"]
 WARM = 3  # steps

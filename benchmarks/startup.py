@@ -47,11 +47,11 @@ def first_step(arguments: list[str]) -> None:
     counted("hydra", lambda: __import__("hydra"))()
     counted("gan_cli", lambda: __import__("gan_cli.training.run"))()
     from gan_cli import train
-    from gan_cli.config import composing
-    from gan_cli.training import session
+    from gan_cli.config import settings
+    from gan_cli.training import setup
     from gan_cli.training.trainer import Trainer
 
-    build, advance = session.build, Trainer.advance
+    build, advance = setup.build, Trainer.advance
 
     def told_apart(node: Any, path: str, *given: Any, **more: Any) -> Any:
         name = path if path in ("data", "model") else "optimizers"
@@ -64,8 +64,8 @@ def first_step(arguments: list[str]) -> None:
         print(json.dumps({**parts, "total": total}), flush=True)
         os._exit(0)
 
-    composing.composed = counted("compose", composing.composed)
-    session.build = told_apart
+    settings.composed = counted("compose", settings.composed)
+    setup.build = told_apart
     Trainer.advance = last
     train.compose(arguments)
 

@@ -32,18 +32,17 @@ from benchmarks.machine import Peak, bandwidth, demand, seconds
 from benchmarks.pytorch_gan import PyTorchGAN, PyTorchMLP
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.stream import Stream
+from gan_cli.device import describe, place
+from gan_cli.ema import Average
 from gan_cli.losses import NonSaturating, Wasserstein
 from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import NoPenalty, WeightClip
 from gan_cli.priors import Gaussian
-from gan_cli.training import runtime
-from gan_cli.training.averaging import Average
-from gan_cli.training.graphs import Graphs
+from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, make_capturable
 from gan_cli.training.optimizers import build_players, fused, players_of
-from gan_cli.training.precision import choose_precision
-from gan_cli.training.recording import CudaRecorder, make_capturable
+from gan_cli.training.runtime import choose_precision
 from gan_cli.training.trainer import Trainer
 
 ADAM: tuple[Callable[..., Optimizer], dict[str, Any]] = (Adam, {"lr": 2e-4, "betas": (0.5, 0.999)})
@@ -135,7 +134,7 @@ def measure(case: Case, device: torch.device, rounds: int, least: float) -> dict
     script = case.published or case.network
     plain = case.model(script(), data).to(device).train()
     ours = case.model(case.network(), data)
-    runtime.place(ours, device)
+    place(ours, device)
     ours.train()
     faster = {**options, **fused(construct, device)}  # type: ignore[arg-type]
     by_hand = tuned(
@@ -205,7 +204,7 @@ def main() -> None:
     device = torch.device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    where = runtime.describe(device)
+    where = describe(device)
     print(f"{where}, torch {torch.__version__}")
     print(
         f"{'case':14}{'ms/step':>9}{'images/s':>10}{'x published':>12}{'x tuned':>9}{'of peak':>9}"

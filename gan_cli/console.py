@@ -6,14 +6,15 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli.atomic import appending, cannot_write
+from gan_cli.files import appending, cannot_write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,3 +169,45 @@ class FileHandler(logging.FileHandler):
             self.close()
         message = str(cannot_write(Path(self.baseFilename), cause))
         logging.getLogger(__name__).warning(message)
+
+
+REDRAW = 0.1  # seconds
+
+
+def ignore(count: int) -> None:
+    """Advance no bar."""
+
+
+@contextmanager
+def progress_bar(
+    text: str, total: int | None, in_bytes: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Show how far a job of `total` units is; yields the function that advances it by n."""
+    if not on_terminal():
+        yield ignore
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    done: ProgressColumn = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    what = TextColumn("{task.description}", markup=False)  # it holds the names of folders
+    columns = (what, BarColumn(), done, TimeRemainingColumn())
+    with Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task(text, total=total)
+        drawn = time.monotonic()
+
+        def advance(count: int) -> None:
+            nonlocal drawn
+            bar.advance(task, count)
+            if time.monotonic() - drawn >= REDRAW:
+                drawn = time.monotonic()
+                bar.refresh()  # below another bar, which may draw itself only when it is told
+
+        yield advance

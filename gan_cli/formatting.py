@@ -5,12 +5,15 @@ Two grammars lie inside each other: the shell's, and Hydra's within the value of
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 # Text that Hydra takes for text as it stands: a name, or a path, which no number holds.
 NAME = re.compile(r"[A-Za-z_][\w.\-]*", re.ASCII)
@@ -87,3 +90,148 @@ def _shell_word(word: str) -> str:
 
 def _bytes_of(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+LONGEST = 60  # characters of a value in a message
+
+
+def show(value: object) -> str:
+    """`value` as one would type it: null, true, 0.5, [1,2], text; cut where it is long."""
+    return cut(_plain(value))
+
+
+def cut(text: str) -> str:
+    """`text` no longer than a message should quote."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.12g}"
+    if isinstance(value, str):
+        return value if _plainly_text(value) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_plain, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_plain(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+def _plainly_text(value: str) -> bool:
+    """Whether text needs no quotes to be seen as text."""
+    looks_typed = re.fullmatch(
+        r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|true|false|null|nan|inf", value.lower()
+    )
+    return bool(value) and value.isprintable() and not looks_typed
+
+
+def closest(word: str, options: Collection[str], cutoff: float = 0.6) -> str | None:
+    """The option that `word` was probably meant to be."""
+    by_lower = {option.lower(): option for option in options}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None
+
+
+def hint(word: str, options: Collection[str], cutoff: float = 0.6) -> str:
+    """` (did you mean ...?)`, or nothing where no option is near."""
+    near = closest(word, options, cutoff)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def any_of(words: Collection[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+PATTERN = re.compile(
+    rf"(?:{NUMBER}\s*d)?\s*(?:{NUMBER}\s*h)?\s*(?:{NUMBER}\s*m(?:in)?)?\s*(?:{NUMBER}\s*s)?",
+    re.ASCII,
+)
+PLAIN = re.compile(rf"{NUMBER}(?:e[+-]?\d+)?", re.ASCII)
+
+
+def parse_duration(text: str | int | float) -> float:
+    """Seconds in `text`: a number of seconds, or parts in falling order such as "1d 2h 30m 5s".
+
+    Raises:
+        ValueError: not a length of time, or not above zero and finite.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise ValueError(_refusal(text))
+    words = str(text).strip().lower()
+    if PLAIN.fullmatch(words):
+        seconds = float(words)
+    elif words and (parts := PATTERN.fullmatch(words)):
+        numbers = zip(parts.groups(), UNITS.values(), strict=True)
+        seconds = sum(float(number) * unit for number, unit in numbers if number)
+    else:
+        raise ValueError(_refusal(text))
+    if not 0 < seconds < math.inf:
+        raise ValueError(_refusal(text))
+    return seconds
+
+
+def _refusal(text: object) -> str:
+    # A number of a thousand digits must not become the whole message.
+    shown = str(text) if len(str(text)) <= 40 else f"{str(text)[:40]}..."
+    return f"{shown!r} is no length of time above zero; write 90s, 10m, 2h, 1d or 1h30m"
+
+
+def show_duration(seconds: float) -> str:
+    """`seconds` in its two largest units: "45 s", "3 min 20 s", "2 h 5 min", "3 d 4 h".
+
+    Below ten seconds with one decimal; negative as "0 s" (clocks are set back); "?" where unknown
+    (NaN or infinite).
+    """
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 9.95:
+        return f"{max(round(seconds, 1), 0):g} s"
+    if (whole := round(seconds)) < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return _two(whole, 60, "min", "s")
+    if (minutes := round(seconds / 60)) < 24 * 60:
+        return _two(minutes, 60, "h", "min")
+    return _two(round(seconds / 3600), 24, "d", "h")
+
+
+def _two(count: int, per: int, large: str, small: str) -> str:
+    many, rest = divmod(count, per)
+    return f"{many} {large} {rest} {small}" if rest else f"{many} {large}"
+
+
+# What tells most of a generator, the first of these that there is.
+SENSIBLE = ("fid_classifier", "fid_inception", "kid_inception", "wasserstein_1", "energy_distance")
+
+
+def number(value: float) -> str:
+    """Four digits that matter, and no power of ten between 0.0001 and a million."""
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
+    return f"{value:,.{digits}f}"
+
+
+class Interval(NamedTuple):
+    """A mean and the ends of its t-interval; None for the ends of a single value."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def half(self) -> float | None:
+        """Half the width."""
+        return None if self.high is None else self.high - self.mean

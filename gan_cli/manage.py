@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gan_cli.arguments import Parser
+from gan_cli.options import Parser
 
 EXAMPLES = """\
 examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from gan_cli.arguments import Parser
+from gan_cli.options import Parser
 
 EXAMPLES = """\
 examples:
@@ -49,10 +49,10 @@ def parser(program: str = "gan-report") -> argparse.ArgumentParser:
 
 def seconds(text: str) -> float:
     """The type of --every."""
-    from gan_cli import duration
+    from gan_cli import formatting
 
     try:
-        return duration.parse(text)
+        return formatting.parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

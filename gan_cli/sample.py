@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from gan_cli.arguments import Parser, add_model_options, whole
+from gan_cli.options import Parser, add_model_options, whole
 
 EXAMPLES = """\
 examples:

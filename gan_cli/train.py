@@ -12,8 +12,8 @@ from gan_cli.exits import DONE, INTERRUPTED, program
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from gan_cli.config.overrides import Command
-    from gan_cli.training.stacked.job import Job
+    from gan_cli.config.command_line import Command
+    from gan_cli.ensemble.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,13 @@ def train_several(text: str) -> int:
     """
     import json
 
-    from gan_cli.config import overrides
-    from gan_cli.config.composing import composed
+    from gan_cli.config import command_line
+    from gan_cli.config.settings import composed
+    from gan_cli.ensemble.group import train_all
+    from gan_cli.ensemble.job import Job, command_of
     from gan_cli.training.run import settings_of
-    from gan_cli.training.stacked.job import Job, command_of
-    from gan_cli.training.sweep import train_all
 
-    lines = [overrides.prepare(words) for words in json.loads(text)]
+    lines = [command_line.prepare(words) for words in json.loads(text)]
     wanted = []
     for line in lines:
         wanted.append(Job(settings_of(composed(line), line), command_of(line.overrides, line)))
@@ -66,18 +66,18 @@ def train_several(text: str) -> int:
 
 def compose(arguments: list[str]) -> int:
     """Have Hydra compose the configuration, and train it, or each of several; the exit status."""
-    from gan_cli.config import overrides
+    from gan_cli.config import command_line
+    from gan_cli.distributed.join import several
     from gan_cli.errors import ConfigError
     from gan_cli.exits import guarded
-    from gan_cli.ranks.joining import several
 
-    line = overrides.prepare(arguments)
+    line = command_line.prepare(arguments)
     if line.multirun:
         if several():
             raise ConfigError(
                 "-m: several ranks train one run; start torchrun once for each run of a sweep"
             )
-        from gan_cli.sweeps.launching import command
+        from gan_cli.sweeps.launch import command
 
         refuse_one_folder_for_all(line)
         command.set(line)
@@ -96,7 +96,7 @@ def compose(arguments: list[str]) -> int:
                 return train(config, line)
             from hydra.core.hydra_config import HydraConfig
 
-            from gan_cli.training.stacked.job import Job, command_of
+            from gan_cli.ensemble.job import Job, command_of
 
             overrides = HydraConfig.get().overrides.task
             found = Job(settings_of(config, line), command_of(overrides, line))
@@ -109,23 +109,23 @@ def compose(arguments: list[str]) -> int:
     # Hydra then raises what it would otherwise print before it exits.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        from gan_cli.config import composing
+        from gan_cli.config import settings
 
-        if composing.information(line):
+        if settings.information(line):
             return DONE
         if line.multirun:
-            composing.sweep(line, task)
+            settings.sweep(line, task)
         else:
-            task(composing.composed(line))
+            task(settings.composed(line))
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        message = overrides.explain(error)
+        message = command_line.explain(error)
         if message is None:
             raise
         raise ConfigError(message) from error
     if wanted:
-        from gan_cli.training.sweep import train_all
+        from gan_cli.ensemble.group import train_all
 
         statuses.append(train_all(list(wanted.values()), line))
     return max(statuses, default=DONE)
@@ -133,10 +133,10 @@ def compose(arguments: list[str]) -> int:
 
 def going_on(line: Command) -> Command:
     """`line` composed on top of the run that `resume` names, where it can be read."""
-    from gan_cli.config import continuing
+    from gan_cli.config import resume
     from gan_cli.errors import CheckpointError
 
-    path = continuing.resumed(line)
+    path = resume.resumed(line)
     if path is None:
         return line
     from gan_cli.runs.folder import find
@@ -145,7 +145,7 @@ def going_on(line: Command) -> Command:
         text = find(path).read_config()
     except CheckpointError:
         return line  # told in its place, after what is wrong with the line itself
-    return continuing.on_top_of(line, text or "")
+    return resume.on_top_of(line, text or "")
 
 
 def refuse_one_folder_for_all(line: Command) -> None:
@@ -154,7 +154,7 @@ def refuse_one_folder_for_all(line: Command) -> None:
     Raises:
         ConfigError: run.dir or run.name is given, and the same for all.
     """
-    from gan_cli.config.overrides import split
+    from gan_cli.config.command_line import split
     from gan_cli.errors import ConfigError
     from gan_cli.formatting import shell_command
 

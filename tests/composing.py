@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.config.overrides import CONF
-from gan_cli.training.session import Session, assemble
+from gan_cli.config.command_line import CONF
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.training.setup import Session, assemble
 
 SMALL = ["batch_size=8", "network.width=8", "runtime.device=cpu", "runtime.threads=1"]
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))

@@ -8,7 +8,7 @@ import torch
 from composing import session_of
 from torch import Tensor
 
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 
 def advance(session: Session, steps: int) -> None:

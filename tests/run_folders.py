@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from gan_cli.config.composing import settings_of
+from gan_cli.config.settings import settings_of
 from gan_cli.runs.folder import RunFolder
 
 SETTINGS = ("data=ring", "network=mlp", "steps=40", "runtime.threads=1")
@@ -20,7 +20,7 @@ SETTINGS = ("data=ring", "network=mlp", "steps=40", "runtime.threads=1")
 @cache
 def config(*overrides: str) -> str:
     """config.yaml of a run of these overrides."""
-    from gan_cli.config.reading import to_yaml
+    from gan_cli.config.settings import to_yaml
 
     settings = [line for line in SETTINGS if line != "steps=40" or "epochs=3" not in overrides]
     return to_yaml(settings_of(*settings, *overrides))

@@ -8,9 +8,9 @@ import torch
 from composing import SMALL
 from torch import Tensor
 
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.training.session import Session, assemble
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.training.setup import Session, assemble
 
 
 def sessions_of(*overrides: str, seeds: Sequence[int] = (1, 2, 3)) -> list[Session]:

@@ -9,10 +9,10 @@ import pytest
 from run_folders import write_run
 
 from gan_cli import evaluate, manage, report, sample
-from gan_cli.config.overrides import prepare
+from gan_cli.config.command_line import prepare
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.runs.folder import find
-from gan_cli.tuning.settings import read
+from gan_cli.tuning.plan import read
 
 
 @pytest.mark.parametrize("empty", ["", " "])

@@ -21,13 +21,13 @@ from run_folders import write_run
 from torch.distributed.run import get_args_parser
 
 from gan_cli import evaluate, manage, report, sample, tune
-from gan_cli.config import reading
-from gan_cli.config.composing import composed, settings_of
-from gan_cli.config.overrides import open_path, prepare
+from gan_cli.config import settings
+from gan_cli.config.command_line import open_path, prepare
+from gan_cli.config.settings import composed, settings_of
 from gan_cli.console import setup_logging
-from gan_cli.evaluation.choosing import known, parse
-from gan_cli.managing import where
-from gan_cli.runs import finding
+from gan_cli.evaluation.registry import known, parse
+from gan_cli.managing import query
+from gan_cli.runs import folder
 from gan_cli.runs.folder import FINISHED, RunFolder
 from gan_cli.train import compose, going_on
 from gan_cli.tuning.plan import plan_of
@@ -87,7 +87,7 @@ def check_training(words: list[str]) -> None:
     if not line.multirun:
         line = going_on(line)
         open_path(line)
-        reading.read(composed(line), line)
+        settings.read(composed(line), line)
         return
     options = [word for word in line.argv if word.startswith("-") and word != "--multirun"]
     overrides = [word for word in line.argv if not word.startswith("-")]
@@ -169,7 +169,7 @@ def test_a_command_that_a_page_shows_is_taken(place: Path, words: tuple[str, ...
         if program == "gan-eval" and options.metrics != "list":
             known(parse(options.metrics))
         if getattr(options, "where", None):
-            where.parse(options.where)
+            query.parse(options.where)
 
 
 SHORT = ["steps=2", "max_time=null", "log_every=1", "sample_every=2", "checkpoint.every=2"]
@@ -196,7 +196,7 @@ def test_the_readme_s_commands_run_one_after_the_other(place: Path) -> None:
     for program, *words in found:
         if program == "gan-train" and not words[0].startswith("resume="):
             assert compose([*words, *SHORT]) == 0, words
-    run, asked = finding.below(one)[0], sum("-m" in words for words in found) * 11
+    run, asked = folder.below(one)[0], sum("-m" in words for words in found) * 11
     asked += sum(w[0] == "gan-train" and not w[1].startswith("resume=") for w in found)
     for program, *words in found:
         if program not in SHORTENED or any(part in " ".join(words) for part in NEED_MORE):
@@ -207,7 +207,7 @@ def test_the_readme_s_commands_run_one_after_the_other(place: Path) -> None:
             PROGRAMS[program].load()([*rest, *SHORTENED[program]])
         assert ended.value.code == 0, (program, rest)
     assert compose([f"resume={run}", "steps=4"]) == 0
-    runs = [RunFolder(path) for path in finding.below(Path("runs"), depth=4)]
+    runs = [RunFolder(path) for path in folder.below(Path("runs"), depth=4)]
     assert len(runs) == asked > 12
     assert {one.read_status()["status"] for one in runs} == {FINISHED}
     assert sorted(one.read_status()["step"] for one in runs)[-2:] == [2, 4]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gan_cli import duration
+from gan_cli import formatting
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from gan_cli import duration
     ],
 )
 def test_parse(text, seconds):
-    assert duration.parse(text) == seconds
+    assert formatting.parse_duration(text) == seconds
 
 
 REFUSED = [
@@ -40,7 +40,7 @@ REFUSED = [
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text)[:20])
 def test_parse_refuses_and_says_what_to_write(text):
     with pytest.raises(ValueError, match="is no length of time above zero; write 90s") as caught:
-        duration.parse(text)
+        formatting.parse_duration(text)
     assert len(str(caught.value)) < 150
 
 
@@ -68,9 +68,9 @@ def test_parse_refuses_and_says_what_to_write(text):
     ],
 )
 def test_show(seconds, text):
-    assert duration.show(seconds) == text
+    assert formatting.show_duration(seconds) == text
 
 
 def test_what_is_shown_is_read_back():
     for seconds in (0.3, 45, 200, 3600, 7500, 86400 * 3 + 4 * 3600):
-        assert duration.parse(duration.show(seconds)) == seconds
+        assert formatting.parse_duration(formatting.show_duration(seconds)) == seconds

@@ -9,15 +9,14 @@ import pytest
 import torch
 
 from gan_cli import evaluate
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.config.reading import to_yaml
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.errors import DataError
-from gan_cli.evaluation.measures.points import Points
+from gan_cli.evaluation.measures.toy import Points
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder, create
 from gan_cli.runs.load import describe_data
-from gan_cli.training.session import assemble
+from gan_cli.training.setup import assemble
 
 SMALL = ["model=gan", "network=mlp", "network.width=4", "data=ring", "data.points=600"]
 SMALL += ["runtime.device=cpu", "runtime.threads=1"]

@@ -13,10 +13,10 @@ from composing import session_of
 from PIL import Image
 
 from gan_cli import evaluate
-from gan_cli.config.composing import composed
-from gan_cli.config.overrides import prepare
+from gan_cli.config.command_line import prepare
+from gan_cli.config.settings import composed
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.evaluation.reference import Real
+from gan_cli.evaluation.trained_model import Real
 from gan_cli.exits import DONE
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.run import settings_of, train_settings

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from gan_cli.config.composing import composed
-from gan_cli.config.overrides import prepare
+from gan_cli.config.command_line import prepare
+from gan_cli.config.settings import composed
 from gan_cli.formatting import assignment, literal, shell_command, unquoted
 
 NASTY = ["a b", "it's", 'say "x"', "(1)", "a & b", "a;b", "$HOME", "${seed}", "*", "a\\", "a\\'b"]

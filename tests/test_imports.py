@@ -1,8 +1,12 @@
-"""Who may import whom: the house's rules, read from the source."""
+"""Who may import whom: the house's rules, read from the source.
+
+Imports inside functions and under `TYPE_CHECKING` count as well.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,12 +19,33 @@ MODULES = {
         ".__init__"
     ): path
     for path in PACKAGE.rglob("*.py")
+    if "assets" not in path.parts
 }
-CONTRACT = {"gan_cli.model", "gan_cli.errors"}
+
+# From the ground up: a room imports rooms of its own line or of lines above it alone.
+HOUSE = """
+errors
+formatting foreign outputs signals seeding
+console device files images options pages
+exits
+model
+losses penalties priors augment labels ema networks metrics distributed jobs
+models data plots
+config
+runs
+sampling
+evaluation
+callbacks
+training
+reporting
+ensemble sweeps tuning managing
+train sample evaluate report manage tune
+"""
+FLOOR = {room: floor for floor, line in enumerate(HOUSE.split("\n")) for room in line.split()}
 
 
 def imported(path: Path, everywhere: bool = True) -> set[str]:
-    """The modules of ours that a file imports; with `everywhere`, also inside functions."""
+    """The modules that a file imports; with `everywhere`, also inside functions and conditions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
     for node in ast.walk(tree) if everywhere else tree.body:
@@ -33,175 +58,150 @@ def imported(path: Path, everywhere: bool = True) -> set[str]:
 
 
 def ours(names: set[str]) -> set[str]:
-    return {name for name in names if name.partition(".")[0] == "gan_cli"}
+    return {name for name in names if name.startswith("gan_cli.")}
 
 
-def room(name: str) -> set[str]:
-    return {module for module in MODULES if module.startswith(f"gan_cli.{name}.")}
+def tops(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imported(MODULES[module])}
 
 
-PLAIN = {"gan_cli.losses", "gan_cli.penalties", "gan_cli.priors", "gan_cli.augment"}
-PLAIN |= {"gan_cli.labels"} | room("losses") | room("penalties")
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
 
 
-@pytest.mark.parametrize("module", sorted(PLAIN))
-def test_losses_penalties_and_priors_import_torch_and_their_own_room_alone(module: str) -> None:
-    kind = ".".join(module.split(".")[:2])
-    assert {".".join(name.split(".")[:2]) for name in ours(imported(MODULES[module]))} <= {kind}
+def inside(*rooms: str) -> set[str]:
+    return {module for module in MODULES if room(module) in rooms}
 
 
-@pytest.mark.parametrize("module", sorted(room("networks")))
+def test_every_room_has_its_floor() -> None:
+    assert {room(module) for module in MODULES} - {""} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_its_own_floor_or_a_lower_one(module: str) -> None:
+    own = FLOOR.get(room(module), len(FLOOR))
+    higher = {name for name in ours(imported(MODULES[module])) if FLOOR[room(name)] > own}
+    assert not higher
+
+
+@pytest.mark.parametrize("kind", ["losses", "penalties", "priors", "augment", "model"])
+def test_parts_of_games_import_torch_alone(kind: str) -> None:
+    assert {room(name) for name in ours(imported(MODULES[f"gan_cli.{kind}"]))} <= {kind}
+
+
+@pytest.mark.parametrize("module", sorted(inside("networks")))
 def test_networks_know_the_contract_and_each_other(module: str) -> None:
-    assert ours(imported(MODULES[module])) <= CONTRACT | room("networks") | {"gan_cli.labels"}
+    known = {"model", "errors", "labels", "networks"}
+    assert {room(name) for name in ours(imported(MODULES[module]))} <= known
 
 
-@pytest.mark.parametrize("module", sorted(room("models")))
-def test_games_know_the_contract_networks_losses_penalties_and_priors(module: str) -> None:
-    games = {  # none of which knows another
-        name for name in room("models") if "(Model):" in MODULES[name].read_text("utf-8")
-    }
+@pytest.mark.parametrize("module", sorted(inside("models")))
+def test_games_know_no_other_game(module: str) -> None:
+    games = {name for name in inside("models") if name_of_game(MODULES[name])}
     assert games
-    helpers = (room("models") - games) | {"gan_cli.memory"}
-    assert ours(imported(MODULES[module])) <= CONTRACT | PLAIN | room("networks") | helpers
+    assert not ours(imported(MODULES[module])) & (games - {module})
+    known = {"model", "errors", "networks", "models", "losses", "penalties", "priors", "augment"}
+    known |= {"labels", "device"}
+    assert {room(name) for name in ours(imported(MODULES[module]))} <= known
 
 
-def test_the_contract_imports_torch_alone() -> None:
-    assert ours(imported(MODULES["gan_cli.model"])) == set()
+def name_of_game(path: Path) -> bool:
+    """Whether a file holds a game that a config can name."""
+    return "(Model):" in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
+@pytest.mark.parametrize("module", sorted(set(MODULES) - inside("models", "networks")))
 def test_only_the_gate_reaches_a_concrete_model_or_network(module: str) -> None:
-    if module.split(".")[1:2] in (["models"], ["networks"]):
-        return
-    assert not ours(imported(MODULES[module])) & (room("models") | room("networks"))
+    assert not ours(imported(MODULES[module])) & inside("models", "networks")
 
 
-ENTRIES = {
-    f"gan_cli.{name}" for name in ("train", "sample", "evaluate", "report", "manage", "tune")
-}
+@pytest.mark.parametrize("module", sorted(inside("data")))
+def test_data_knows_nothing_of_what_is_done_with_it(module: str) -> None:
+    assert {room(name) for name in ours(imported(MODULES[module]))} <= {
+        *("model", "errors", "data", "console", "device", "files", "foreign", "formatting"),
+        *("outputs", "seeding"),
+    }
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_nothing_imports_an_entry_point(module: str) -> None:
-    assert not ours(imported(MODULES[module])) & ENTRIES
-
-
-@pytest.mark.parametrize("module", sorted(room("sweeps")))
+@pytest.mark.parametrize("module", sorted(inside("sweeps")))
 def test_sweeps_know_runs_by_their_folders_alone(module: str) -> None:
-    rooms = ("training", "callbacks", "evaluation", "data", "sampling")
-    assert not ours(imported(MODULES[module])) & {m for name in rooms for m in room(name)}
+    found = {room(name) for name in ours(imported(MODULES[module]))}
+    assert not found & {"training", "callbacks", "evaluation", "data", "sampling"}
 
 
-KNOW_HYDRA = room("config") | {"gan_cli.train", "gan_cli.training.run"}
+@pytest.mark.parametrize("module", sorted(inside("callbacks")))
+def test_callbacks_never_touch_the_training(module: str) -> None:
+    assert "training" not in {room(name) for name in ours(imported(MODULES[module]))}
+
+
+KNOW_HYDRA = inside("config") | {"gan_cli.train", "gan_cli.training.run"}
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - KNOW_HYDRA))
 def test_few_know_hydra(module: str) -> None:
-    tops = {name.partition(".")[0] for name in imported(MODULES[module])}
-    assert not tops & {"hydra", "omegaconf"}
+    assert not tops(module) & {"hydra", "omegaconf"}
 
 
-@pytest.mark.parametrize("module", sorted(room("callbacks")))
-def test_callbacks_never_touch_the_training(module: str) -> None:
-    assert not ours(imported(MODULES[module])) & room("training")
-
-
-@pytest.mark.parametrize("module", sorted(room("data")))
-def test_data_knows_nothing_of_what_is_done_with_it(module: str) -> None:
-    helpers = {"gan_cli.atomic", "gan_cli.console", "gan_cli.foreign", "gan_cli.memory"}
-    helpers |= {"gan_cli.seeding"}
-    assert ours(imported(MODULES[module])) <= CONTRACT | helpers | room("data")
-
-
-@pytest.mark.parametrize(
-    "module", [f"gan_cli.{x}" for x in ("formatting", "labels", "memory", "seeding", "signals")]
-)
-def test_what_everybody_may_ask_asks_nobody(module: str) -> None:
-    assert ours(imported(MODULES[module])) == set()
-
-
-@pytest.mark.parametrize("module", sorted(room("metrics")))
+@pytest.mark.parametrize("module", sorted(inside("metrics")))
 def test_metrics_know_numbers_alone(module: str) -> None:
-    assert ours(imported(MODULES[module])) <= room("metrics")
+    assert ours(imported(MODULES[module])) <= inside("metrics")
 
 
-@pytest.mark.parametrize("module", sorted(room("evaluation")))
-def test_evaluation_knows_nothing_of_how_a_model_was_trained(module: str) -> None:
-    allowed = {"gan_cli.training.runtime", "gan_cli.callbacks.charts"}  # devices; plots
-    assert not ours(imported(MODULES[module])) & (
-        (room("training") | room("callbacks") | room("models")) - allowed
-    )
-
-
-READERS = {"record", "folder", "finding", "resume"}  # of run folders, without torch
-
-
-@pytest.mark.parametrize("module", sorted(room("reporting") | room("managing")))
+@pytest.mark.parametrize("module", sorted(inside("reporting", "managing")))
 def test_reports_know_run_folders_alone(module: str) -> None:
-    allowed = room("reporting") | room("managing") | {f"gan_cli.runs.{name}" for name in READERS}
-    allowed |= {
-        "gan_cli.config.wording",
-        "gan_cli.config.reproducing",
-        "gan_cli.evaluation.telling",
-    }
-    ground = ("atomic", "console", "duration", "errors", "exits", "foreign", "formatting", "pages")
-    allowed |= {f"gan_cli.{name}" for name in ground}
-    found = ours(imported(MODULES[module])) - {"gan_cli"}
-    assert found <= allowed
-    assert "torch" not in {name.partition(".")[0] for name in imported(MODULES[module])}
+    found = ours(imported(MODULES[module]))
+    assert not {room(name) for name in found} & {"evaluation", "training", "data", "sampling"}
+    assert not found & {"gan_cli.runs.load", "gan_cli.runs.checkpoint"}
+    assert "torch" not in tops(module)
 
 
-@pytest.mark.parametrize("module", sorted(room("ranks")))
-def test_ranks_know_nothing_of_what_they_train(module: str) -> None:
-    allowed = room("ranks") | {f"gan_cli.{name}" for name in ("console", "errors", "exits")}
-    assert ours(imported(MODULES[module])) <= allowed
-
-
-@pytest.mark.parametrize("module", sorted(room("jobs")))
-def test_jobs_know_processes_and_files_alone(module: str) -> None:
-    assert ours(imported(MODULES[module])) <= room("jobs") | {
-        f"gan_cli.{name}" for name in ("atomic", "errors", "foreign", "signals")
-    }
-
-
-@pytest.mark.parametrize("module", sorted(room("tuning")))
-def test_a_search_trains_by_the_command_alone(module: str) -> None:
-    known = room("tuning") | room("jobs") | room("config") | room("runs")
-    ground = ("atomic", "console", "errors", "exits", "foreign", "formatting", "pages")
-    known |= {f"gan_cli.{name}" for name in ground}
-    assert ours(imported(MODULES[module])) <= known
+@pytest.mark.parametrize("module", sorted(inside("jobs", "distributed")))
+def test_processes_know_nothing_of_what_they_run(module: str) -> None:
+    known = {"jobs", "distributed", "errors", "exits", "files", "signals", "foreign", "console"}
+    assert {room(name) for name in ours(imported(MODULES[module]))} <= known
 
 
 def test_optuna_is_known_to_the_search_alone() -> None:
-    knowing = {
-        module
-        for module, path in MODULES.items()
-        if "optuna" in {name.partition(".")[0] for name in imported(path)}
-    }
+    knowing = {module for module in MODULES if "optuna" in tops(module)}
     assert knowing
-    assert knowing <= room("tuning")
+    assert knowing <= inside("tuning")
 
 
-def test_there_are_no_circles() -> None:
-    graph = {
-        module: {n for n in ours(imported(path, everywhere=False)) if n in MODULES and n != module}
-        for module, path in MODULES.items()
-    }
+def circles(graph: Mapping[str, set[str]]) -> list[str]:
+    """One circle, if there are any, as its names in order."""
     done: set[str] = set()
 
-    def visit(module: str, trail: tuple[str, ...]) -> None:
-        assert module not in trail, " -> ".join((*trail[trail.index(module) :], module))
-        if module not in done:
-            for following in graph[module]:
-                visit(following, (*trail, module))
-            done.add(module)
+    def visit(name: str, trail: tuple[str, ...]) -> list[str]:
+        if name in trail:
+            return [*trail[trail.index(name) :], name]
+        if name in done:
+            return []
+        for following in sorted(graph[name]):
+            if found := visit(following, (*trail, name)):
+                return found
+        done.add(name)
+        return []
 
-    for module in graph:
-        visit(module, ())
+    return next((found for name in graph if (found := visit(name, ()))), [])
+
+
+def test_there_are_no_circles_of_files() -> None:
+    graph = {
+        module: {n for n in ours(imported(path)) if n in MODULES and n != module}
+        for module, path in MODULES.items()
+    }
+    assert circles(graph) == []
+
+
+def test_there_are_no_circles_of_packages() -> None:
+    graph: dict[str, set[str]] = {room(module): set() for module in MODULES}
+    for module, path in MODULES.items():
+        graph[room(module)] |= {room(n) for n in ours(imported(path))} - {room(module)}
+    assert circles(graph) == []
 
 
 def test_no_model_calls_backward() -> None:
-    for module in room("models") | room("networks"):
+    for module in inside("models", "networks"):
         text = MODULES[module].read_text(encoding="utf-8")
         assert ".backward(" not in text
         assert ".step()" not in text

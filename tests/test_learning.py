@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
+from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
-from gan_cli.training.session import Session, assemble
+from gan_cli.config.settings import settings_of
+from gan_cli.training.setup import Session, assemble
 
 
 def trained(settings: Settings, forget_at: int = -1) -> Session:

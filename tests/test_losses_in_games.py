@@ -19,7 +19,7 @@ from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.mlp import MLP
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Gaussian
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 GAME = ("model=gan", "data=ring", "data.points=64")
 

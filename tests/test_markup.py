@@ -12,10 +12,9 @@ from rich.text import Text
 
 import gan_cli
 from gan_cli import console
-from gan_cli.data import progress
-from gan_cli.evaluation import table
-from gan_cli.evaluation.measure import LOWER, Figure
-from gan_cli.evaluation.report import Report
+from gan_cli import console as console_module
+from gan_cli.evaluation.metric import LOWER, Figure
+from gan_cli.evaluation.report import Report, show
 from gan_cli.sweeps.board import failures
 from gan_cli.sweeps.index import Entry
 
@@ -61,13 +60,13 @@ def test_failed_jobs_keep_their_names(screen: Console) -> None:
 def test_reports_keep_the_names_of_runs_and_figures(screen: Console) -> None:
     figure = Figure(NAME, 1.0, LOWER, note=NAME)
     report = Report(NAME, 1, "raw", [figure], {NAME: NAME}, {NAME: NAME})
-    table.show(screen, report, [NAME])
+    show(screen, report, [NAME])
     assert shown(screen).count(NAME) == 7
 
 
 def test_progress_bars_keep_the_names_of_folders(screen: Console, monkeypatch) -> None:
-    monkeypatch.setattr(progress, "on_terminal", lambda: True)
-    monkeypatch.setattr(progress, "console", lambda: screen)
-    with progress.progress_bar(f"decoding {NAME}", 3) as advance:
+    monkeypatch.setattr(console_module, "on_terminal", lambda: True)
+    monkeypatch.setattr(console_module, "console", lambda: screen)
+    with console_module.progress_bar(f"decoding {NAME}", 3) as advance:
         advance(1)
     assert f"decoding {NAME}" in shown(screen)

@@ -11,8 +11,8 @@ from gan_cli.errors import ConfigError
 from gan_cli.losses import Relativistic, Wasserstein
 from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.gan import GAN
+from gan_cli.networks.layers import normalise_spectrum
 from gan_cli.networks.mlp import MLP
-from gan_cli.networks.normalising import normalise_spectrum
 from gan_cli.penalties import NoPenalty, Orthogonal, Penalty
 from gan_cli.priors import Gaussian
 

@@ -16,17 +16,17 @@ from data.pictures import noise, save
 from run_folders import config
 
 from gan_cli import evaluate, sample, train
-from gan_cli.config.composing import settings_of
-from gan_cli.config.overrides import prepare
-from gan_cli.config.reproducing import origin
+from gan_cli.config.command_line import prepare
+from gan_cli.config.reproduce import origin
+from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
+from gan_cli.ensemble.job import command_of
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import assignment
 from gan_cli.runs import folder
 from gan_cli.runs.folder import RunFolder
-from gan_cli.sweeps import launching
-from gan_cli.training.stacked.job import command_of
-from gan_cli.tuning import preset
+from gan_cli.sweeps import launch
+from gan_cli.tuning import results
 from gan_cli.tuning.plan import plan_of
 
 NASTY = """My "Drive", it's (a & b); $HOME * \\ [x] {y}#=~é"""
@@ -106,14 +106,14 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
     Path(NASTY).mkdir()
     typed = [f"--config-dir={NASTY}", "-m", "seed=1,2", "optimizer.betas=[0.5,0.9]"]
     line = prepare([*typed, assignment("run.root", NASTY)])
-    (again,) = paste(launching.typed(line))
+    (again,) = paste(launch.typed(line))
     found = prepare(again[1:])
     assert (found.argv, found.overrides, found.config_dirs) == (
         line.argv,
         line.overrides,
         line.config_dirs,
     )
-    assert paste(launching.watching(Path(NASTY))) == [["tensorboard", "--logdir", NASTY]]
+    assert paste(launch.watching(Path(NASTY))) == [["tensorboard", "--logdir", NASTY]]
     one = ["++seed=1", "++optimizer.betas=[0.5,0.9]", f"++{assignment('run.root', NASTY)}"]
     (alone,) = paste(command_of(one, line))
     settings = settings_of(*alone[1:])
@@ -123,11 +123,11 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
 def test_a_study_says_how_its_preset_is_used(paste: Paste) -> None:
     line = ["data=ring", "optimizer.lr=1e-3,1e-4", "tune.metric=metrics/energy_distance"]
     plan = plan_of([*line, "steps=8"])
-    (words,) = paste(preset.command(replace(plan, folder=Path(NASTY))))
+    (words,) = paste(results.command(replace(plan, folder=Path(NASTY))))
     assert words == ["gan-train", "--config-dir", NASTY, "experiment=best"]
     mine = replace(plan, folder=Path(NASTY), options=(f"--config-dir=/my {NASTY}",))
     groups, file = f"/my {NASTY}/experiment", f"{NASTY}/experiment/best.yaml"
-    assert paste(preset.command(mine)) == [
+    assert paste(results.command(mine)) == [
         ["mkdir", "-p", groups],
         ["cp", file, groups],
         ["gan-train", "--config-dir", f"/my {NASTY}", "experiment=best"],

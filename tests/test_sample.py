@@ -17,18 +17,19 @@ from omegaconf import OmegaConf
 from PIL import Image
 from test_foreign import BOMB
 
-from gan_cli import imaging, sample
-from gan_cli.config.build import Trust, build
-from gan_cli.config.reading import from_yaml
+from gan_cli import sample
+from gan_cli.config.instantiate import Trust, build
+from gan_cli.config.settings import from_yaml
+from gan_cli.ema import entries
 from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.images import tile, to_uint8
 from gan_cli.model import DataSpec
 from gan_cli.runs import checkpoint, load
 from gan_cli.runs.folder import RunFolder, create
 from gan_cli.sampling import command
-from gan_cli.sampling import drawing as sampling
+from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.command import class_place
-from gan_cli.sampling.drawing import Wish
-from gan_cli.training.averaging import entries
+from gan_cli.sampling.samples import Wish
 
 CONF = str(Path(__file__).parent.parent / "conf")
 MNIST = DataSpec("mnist", (1, 28, 28), 60_000, 10, tuple("0123456789"))
@@ -110,7 +111,7 @@ def expected(
 def test_grid_by_default(run, capsys):
     path = call(capsys, run.path)
     assert path == str(run.samples / "grid-00000030-seed0.png")
-    table = imaging.tile(expected(run, 64), 8, zoom=2)[:, :, 0]
+    table = tile(expected(run, 64), 8, zoom=2)[:, :, 0]
     assert np.array_equal(pixels(path), table)
 
 
@@ -122,9 +123,7 @@ def test_any_way_to_name_the_run(run, capsys):
 def test_averaged_or_raw_weights(run, capsys):
     ema, raw = call(capsys, run.path), call(capsys, run.path, "--weights", "raw")
     assert raw == str(run.samples / "grid-00000030-seed0-raw.png")
-    assert np.array_equal(
-        pixels(raw), imaging.tile(expected(run, 64, None, "raw"), 8, zoom=2)[..., 0]
-    )
+    assert np.array_equal(pixels(raw), tile(expected(run, 64, None, "raw"), 8, zoom=2)[..., 0])
     assert not np.array_equal(pixels(ema), pixels(raw))
 
 
@@ -156,7 +155,7 @@ def test_numbered_files_are_the_grid_s_images_at_any_batch_size(run, capsys):
     names = sorted(path.name for path in Path("a").iterdir())
     assert names == [f"{i:06d}.png" for i in range(130)]
     call(capsys, run.path, "-n", 70, "--out", "b", "--batch-size", 7)
-    images = imaging.to_uint8(expected(run, 130))[..., 0]
+    images = to_uint8(expected(run, 130))[..., 0]
     for i in range(130):
         assert np.array_equal(pixels(f"a/{i:06d}.png"), images[i])
     for i in range(70):
@@ -194,11 +193,11 @@ def test_grid_into_files_and_folders(run, capsys):
 
 def test_classes(cgan, capsys):
     table = pixels(call(capsys, cgan.path))
-    assert np.array_equal(table, imaging.tile(expected(cgan, 24), 3, zoom=2))
+    assert np.array_equal(table, tile(expected(cgan, 24), 3, zoom=2))
     for text, label, name in (("dog", 1, "dog"), ("CAT", 0, "cat"), ("2", 2, "2")):
         path = call(capsys, cgan.path, "--class", text, "-n", 4)
         assert path.endswith(f"grid-00000030-seed0-class{name}.png")
-        wanted = imaging.tile(expected(cgan, 4, Wish(label=label)), 2, zoom=2)
+        wanted = tile(expected(cgan, 4, Wish(label=label)), 2, zoom=2)
         assert np.array_equal(pixels(path), wanted)
     for bad in ("1", "3", "-1", "bird", "²"):
         message = call(capsys, cgan.path, f"--class={bad}", status=2)
@@ -257,7 +256,7 @@ def test_interpolation(run, capsys, path):
     assert out == [str(run.samples / f"{path}-00000030-seed0{end}") for end in (".png", ".gif")]
     table = pixels(out[0])
     assert table.shape == (3 * 30 + 2, 10 * 30 + 2)
-    ends = imaging.to_uint8(expected(run, 6))[..., 0]
+    ends = to_uint8(expected(run, 6))[..., 0]
     for row in range(3):
         band = table[2 + 30 * row :][:28]
         assert np.array_equal(band[:, 2:30], ends[2 * row])

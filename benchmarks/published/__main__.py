@@ -31,10 +31,11 @@ from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.page import page
 from benchmarks.published.running import Machine, Outcome, do_all
 from benchmarks.published.tables import ORDER, FormName, Table, load
-from gan_cli import atomic, duration
+from gan_cli import files
+from gan_cli.device import choose_device, describe
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
-from gan_cli.training.runtime import choose_device, describe
+from gan_cli.formatting import parse_duration
 
 PROJECT = Path(__file__).parents[2]
 FORMS: tuple[FormName, ...] = ("full", "cpu")
@@ -53,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--only", action="append", metavar="ROW", help="this row alone; may be given again")
     add("--seeds", type=_seeds, metavar="N,N", help="these of the form's seeds alone")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time; they share the cores")
-    add("--within", type=duration.parse, metavar="TIME", help="stop after 30m, 8h ...; go on later")
+    add("--within", type=parse_duration, metavar="TIME", help="stop after 30m, 8h ...; go on later")
     add("--root", type=Path, default=Path("runs/published"), help="default: runs/published")
     add("--out", type=Path, default=PROJECT, help="where benchmarks/results and docs are written")
     add(
@@ -131,7 +132,7 @@ def write_page(out: Path) -> None:
         for form in table.forms
     }
     (out / "docs").mkdir(parents=True, exist_ok=True)
-    atomic.write(out / "docs" / "published.md", page(tables, contents))
+    files.write(out / "docs" / "published.md", page(tables, contents))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,9 +12,9 @@ from benchmarks.published.figures import Statistic, statistic
 from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.running import Outcome
 from benchmarks.published.tables import Form, FormName, Row, Table
-from gan_cli import atomic
-from gan_cli.data.lock import locked
+from gan_cli import files
 from gan_cli.errors import DataError
+from gan_cli.files import locked
 
 Json = dict[str, Any]
 
@@ -71,7 +71,7 @@ def add(folder: Path, table: Table, form: FormName, outcomes: Iterable[Outcome])
         content["runs"] = {key: content["runs"][key] for key in order if key in content["runs"]}
         full = {"table": table.name, "form": form, **content, "rows": _rows(table, form, content)}
         text = json.dumps(full, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        atomic.write(path_of(folder, table.name, form), text)
+        files.write(path_of(folder, table.name, form), text)
     return content
 
 

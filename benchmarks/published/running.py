@@ -22,7 +22,7 @@ from benchmarks.published.figures import (
     require,
 )
 from benchmarks.published.jobs import Job
-from gan_cli import atomic
+from gan_cli import files
 from gan_cli.errors import UserError
 from gan_cli.jobs.processes import Children, StoppedError, last_line
 from gan_cli.runs.folder import FINISHED, RunFolder
@@ -132,7 +132,7 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
         record = run.known()
         if record.get("evaluations") == [list(e) for e in job.evaluations]:
             return Outcome(job, record)
-        atomic.write(run.record, json.dumps(record, indent=2) + "\n")
+        files.write(run.record, json.dumps(record, indent=2) + "\n")
         _train(run, record, children)
         begun = time.monotonic()
         found = run.evaluate(children)
@@ -147,7 +147,7 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
             "date": datetime.now(UTC).date().isoformat(),
             "hardware": machine.hardware,
         }
-        atomic.write(run.record, json.dumps(record, indent=2) + "\n")
+        files.write(run.record, json.dumps(record, indent=2) + "\n")
     except StoppedError:
         return Outcome(job, None, "stopped", stopped=True)
     except (NoFigureError, UserError, OSError) as error:
@@ -167,7 +167,7 @@ def _train(run: Run, record: Json, children: Children) -> None:
         run.train(children)
     finally:
         record["trained"] = round(record.get("trained", 0.0) + time.monotonic() - begun, 1)
-        atomic.write(run.record, json.dumps(record, indent=2) + "\n")
+        files.write(run.record, json.dumps(record, indent=2) + "\n")
 
 
 def do_all(

@@ -11,8 +11,8 @@ from pathlib import Path
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.appending import AppendedFile
 from gan_cli.callbacks.callback import Callback
+from gan_cli.files import AppendedFile
 
 
 class Metrics(Callback):

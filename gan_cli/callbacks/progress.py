@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,12 +12,74 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gan_cli.callbacks.callback import Callback
-from gan_cli.callbacks.forecast import announce, remaining
 from gan_cli.console import FILE_ONLY, console, on_terminal
-from gan_cli.duration import show
+from gan_cli.formatting import show_duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+
+def remaining(steps: int, steps_per_second: float, seconds: float | None = None) -> float:
+    """Seconds until `steps` are done or `seconds` have passed, whichever comes first."""
+    needed = steps / steps_per_second if steps_per_second > 0 else math.inf
+    return needed if seconds is None else max(min(needed, seconds), 0)
+
+
+def announce(
+    step: int,
+    total: int,
+    steps_per_second: float,
+    device: str,
+    seconds_left: float | None = None,
+    max_seconds: float | None = None,
+    resumed: bool = False,
+) -> str:
+    """The line that says it, after a short measurement.
+
+    Args:
+        step: where the run is.
+        total: where it ends.
+        steps_per_second: as measured.
+        device: what it runs on, in words.
+        seconds_left: until `max_seconds`, the longest that this command may take, are over.
+        max_seconds: None where there is no such limit.
+        resumed: whether the run went on from an earlier one.
+    """
+    left = total - step
+    whose = f"the remaining {left:,}" if resumed else f"{total:,}"
+    needed = remaining(left if resumed else total, steps_per_second)
+    duration = show_duration(_round(needed))
+    line = f"about {duration} for {whose} steps on {device} ({_rate(steps_per_second)})"
+    if seconds_left is None or max_seconds is None:
+        return line
+    reached = step + max(seconds_left, 0) * steps_per_second
+    if reached >= total:
+        return line
+    near = f"{_leading(round(reached)):,}"
+    return f"{line}; max_time = {show_duration(max_seconds)} stops it near step {near}"
+
+
+def _rate(steps_per_second: float) -> str:
+    if 0 < steps_per_second < 1:
+        return f"{show_duration(1 / steps_per_second)} per step"
+    return f"{_leading(steps_per_second):,} steps/s"
+
+
+def _leading(number: float) -> int | float:
+    """`number` to its two leading digits; a fraction below ten with one decimal."""
+    if number < 9.95:
+        return round(number, 1)
+    unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    return round(number / unit) * unit
+
+
+def _round(seconds: float) -> float:
+    """As exact as the measurement: to about a twentieth, in units that people use."""
+    for above, unit in ((86400, 3600), (7200, 600), (1800, 300), (600, 60), (120, 30), (30, 5)):
+        if seconds >= above:
+            return round(seconds / unit) * unit
+    return max(round(seconds), 1)
+
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +161,7 @@ class Progress(Callback):
             self._bar.stop()
             self._bar = None
         if self._losses:
-            self._line(now := self.clock(), f"{show(now - self._begun)} in all")
+            self._line(now := self.clock(), f"{show_duration(now - self._begun)} in all")
 
     def _announce(self, now: float) -> None:
         passed = now - self._begun
@@ -126,7 +189,7 @@ class Progress(Callback):
             return ""
         limit = None if self.max_seconds is None else self._begun + self.max_seconds - now
         rate = (self._step - step_before) / (now - time_before)
-        return f"{show(remaining(self.total - self._step, rate, limit))} left"
+        return f"{show_duration(remaining(self.total - self._step, rate, limit))} left"
 
     def _where(self) -> str:
         return f"step {self._step:,}/{self.total:,}"

@@ -10,10 +10,10 @@ from typing import Any
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks import hparams as table
-from gan_cli.callbacks import summaries
+from gan_cli.callbacks import tensorboard_writer
+from gan_cli.callbacks import tensorboard_writer as table
 from gan_cli.callbacks.callback import Callback
-from gan_cli.callbacks.events import EventFile
+from gan_cli.callbacks.tensorboard_writer import EventFile, histogram, picture
 
 CHARTS: Mapping[str, Mapping[str, str]] = {
     "The game": {
@@ -96,7 +96,7 @@ class TensorBoard(Callback):
         last_point = step if self._last_point is None else self._last_point
         self._file = EventFile(self.folder, first_step=last_point + 1 if step else 0)
         # Again when resumed: safe settings may have changed, and older files may be gone.
-        config = summaries.text("config", f"```yaml\n{self.config.strip()}\n```")
+        config = tensorboard_writer.text("config", f"```yaml\n{self.config.strip()}\n```")
         self._add(step, [config, table.session_start(self.hparams, time.time())])
 
     def logged(
@@ -105,24 +105,24 @@ class TensorBoard(Callback):
         """One event with everything of this point."""
         if not self._laid_out:
             self._laid_out = True
-            self._add(0, [summaries.layout(_charts(scalars))])
-        values = [summaries.scalar(tag, v, self._first(tag)) for tag, v in scalars.items()]
+            self._add(0, [tensorboard_writer.layout(_charts(scalars))])
+        values = [tensorboard_writer.scalar(tag, v, self._first(tag)) for tag, v in scalars.items()]
         for tag, vector in outputs.items():
             # A tag is of one kind only, and the scalar of the means has the plain name.
-            shape = summaries.histogram(f"histogram/{tag}", vector.detach().float().cpu().numpy())
+            shape = histogram(f"histogram/{tag}", vector.detach().float().cpu().numpy())
             values += [shape] if shape is not None else []
         self._add(step, values)
 
     def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
         # TensorBoard groups by what stands before the slash.
         tags = {name if "/" in name else f"images/{name}": name for name in pictures}
-        self._add(step, [summaries.picture(tag, pictures[name]) for tag, name in tags.items()])
+        self._add(step, [picture(tag, pictures[name]) for tag, name in tags.items()])
 
     def evaluated(
         self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
     ) -> None:
-        values = [summaries.scalar(tag, v, self._first(tag)) for tag, v in figures.items()]
-        values += [summaries.picture(tag, picture) for tag, picture in pictures.items()]
+        values = [tensorboard_writer.scalar(tag, v, self._first(tag)) for tag, v in figures.items()]
+        values += [picture(tag, image) for tag, image in pictures.items()]
         self._add(step, values)
 
     def end(self, step: int, status: str) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gan_cli.config.build import TARGET
-from gan_cli.config.gate import OWN, Trust, resolve
+from gan_cli.config.instantiate import TARGET
 from gan_cli.config.schema import Settings
-from gan_cli.config.wording import show
+from gan_cli.config.trust import OWN, Trust, resolve
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import assignment, shell_command
+from gan_cli.formatting import assignment, shell_command, show
 
 PLAIN = (NoneType, bool, int, float, str, tuple)  # what can stand in a config
 Config = Mapping[str, Any]

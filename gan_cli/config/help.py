@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gan_cli.config import groups
+from gan_cli.config.command_line import config_dirs
 from gan_cli.config.groups import CONF
-from gan_cli.config.overrides import config_dirs
 from gan_cli.console import clean
 
 WIDTH = 100

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gan_cli.config.wording import any_of, cut, show
-from gan_cli.formatting import unquoted
+from gan_cli.formatting import any_of, cut, show, unquoted
 
 INSTEAD = {  # of what one might want of Hydra
     "hydra.run": "run folders are named with run.dir, run.name and run.root",

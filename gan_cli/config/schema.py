@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from gan_cli import duration
-from gan_cli.config.kinds import whole
+from gan_cli import formatting
+from gan_cli.config.instantiate import whole
 
 NODES = ("loss", "penalty", "network", "prior", "optimizer", "data", "model")
 HORIZONS = ("steps", "epochs", "images")
@@ -22,7 +22,7 @@ def _seconds(value: object) -> object:
     if value is None:
         return value
     try:
-        return duration.parse(value)  # type: ignore[arg-type] - it refuses other types itself
+        return formatting.parse_duration(value)  # type: ignore[arg-type] - it refuses other types itself
     except ValueError:
         raise PydanticCustomError("asked", "must be a time such as 90s, 10m, 2h or 1d") from None
 

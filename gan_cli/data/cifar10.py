@@ -11,11 +11,9 @@ from torch import Tensor
 
 from gan_cli.data.cifar10_pickle import binary_form
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.download import Remote
 from gan_cli.data.geometry import Size
-from gan_cli.data.official import Member, Published
+from gan_cli.data.published import Member, Published, Remote, joined, parts
 from gan_cli.data.resize import resized
-from gan_cli.data.splits import joined, parts
 from gan_cli.errors import DataError
 
 CLASSES = (

@@ -4,17 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
+import os
+import weakref
 from abc import ABC
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_cli.data.rows import Rows
-from gan_cli.memory import total_memory
+from gan_cli.device import total_memory
+from gan_cli.errors import DataError
 from gan_cli.model import DataSpec
+
+
+class Rows:
+    """The rows of a table of bytes [N, *shape], nothing else in the file.
+
+    Args:
+        path: the file.
+        shape: of a row.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path, self.bytes_each = path, math.prod(shape)
+        try:
+            self._file = os.open(path, os.O_RDONLY)
+        except OSError as cause:
+            raise DataError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
+        weakref.finalize(self, os.close, self._file)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
+
+    def read(self, index: Tensor, out: Tensor) -> None:
+        """Fill `out`, uint8 [n, *shape] on the CPU, with the rows at `index` [n].
+
+        Raises:
+            DataError: the file ends before, or cannot be read.
+        """
+        size, view = self.bytes_each, out.numpy().data.cast("B")
+        for place, row in enumerate(index.tolist()):
+            target = view[place * size : (place + 1) * size]
+            try:
+                got = os.preadv(self._file, [target], row * size)
+            except OSError as cause:
+                raise DataError(
+                    f"{self.path}: row {row:,} cannot be read: {cause.strerror or cause}"
+                ) from cause
+            if got != size:
+                raise DataError(
+                    f"{self.path}: ends before row {row:,}: it was cut short while it was in use; "
+                    "remove its folder and start again, which makes it anew"
+                )
 
 
 class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.geometry import Size
-from gan_cli.data.idx_set import load, member
-from gan_cli.data.official import Published
+from gan_cli.data.published import Published, load, member
 from gan_cli.data.resize import resized
 
 MIRRORS = ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",)

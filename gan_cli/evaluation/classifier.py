@@ -13,19 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli import atomic, duration
-from gan_cli.console import on_terminal
+from gan_cli import files, formatting
+from gan_cli.console import on_terminal, progress_bar
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.download import cache_folder
-from gan_cli.data.lock import locked
-from gan_cli.data.progress import progress_bar
+from gan_cli.data.published import cache_folder
 from gan_cli.errors import DataError, UserError
-from gan_cli.evaluation import keeping
-from gan_cli.evaluation.classifier_network import RESIZE, WIDTH, ClassifierNetwork
-from gan_cli.evaluation.classifier_training import AT_ONCE, Recipe, State, accuracy, trained, unfit
-from gan_cli.evaluation.collecting import exactly
-from gan_cli.evaluation.measure import Extractor
-from gan_cli.evaluation.reference import Real
+from gan_cli.evaluation.classifier_training import (
+    AT_ONCE,
+    RESIZE,
+    WIDTH,
+    ClassifierNetwork,
+    Recipe,
+    State,
+    accuracy,
+    trained,
+    unfit,
+)
+from gan_cli.evaluation.features import exactly, read
+from gan_cli.evaluation.metric import Extractor
+from gan_cli.evaluation.trained_model import Real
+from gan_cli.files import locked
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +215,7 @@ class _Pace:
         if now - self.said < due or (self.estimated and on_terminal()):
             return
         each = (now - self.begun) / (self.done - self.first)
-        left = duration.show(each * max(0, self.total - self.done))
+        left = formatting.show_duration(each * max(0, self.total - self.done))
         if self.estimated:
             log.info(f"classifier of {self.name}: {self.done / self.total:.0%}, {left} left")
         else:
@@ -229,7 +236,7 @@ class _StateFile:
         if not self.works:
             return
         try:
-            with atomic.replacing(self.path) as file:
+            with files.replacing(self.path) as file:
                 torch.save(state, file)
         except (OSError, RuntimeError, UserError) as error:  # torch hides a full disk in the second
             log.warning(f"{error}; an interruption loses what the classifier has learned")
@@ -241,7 +248,7 @@ def _read_state(path: Path) -> State | None:
     if not path.is_file():
         return None
     try:
-        state = keeping.read(path)
+        state = read(path)
         if not {"step", "network", "optimizer"} <= state.keys():
             raise ValueError("another format")
     except Exception as error:  # damaged bytes can fail in any way
@@ -259,7 +266,7 @@ def _read(
     channels, height, width = train.spec.shape
     network = ClassifierNetwork((channels, height, width), train.spec.classes)
     try:
-        state: dict[str, Any] = keeping.read(path)
+        state: dict[str, Any] = read(path)
         network.load_state_dict(state["network"])
         told = {str(data): float(share) for data, share in state["accuracies"].items()}
         if not all(bool(x.isfinite().all()) for x in network.state_dict().values()):
@@ -274,7 +281,7 @@ def _write(path: Path, network: ClassifierNetwork, accuracies: dict[str, float])
     """Keep it for all who come later; a cache that cannot be written is only a pity."""
     weights = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
     try:
-        with atomic.replacing(path) as file:
+        with files.replacing(path) as file:
             torch.save({"network": weights, "accuracies": accuracies}, file)
     except (OSError, RuntimeError, UserError) as error:  # torch hides a full disk in the second
         log.warning(f"{error}; the classifier is not kept")

@@ -11,24 +11,22 @@ from typing import Any
 
 from rich.console import Console
 
-from gan_cli import atomic
-from gan_cli.config.build import Trust, resolve
-from gan_cli.config.gate import open_path
+from gan_cli import files
+from gan_cli.config.instantiate import Trust, resolve
+from gan_cli.config.trust import open_path
 from gan_cli.console import clean_console, setup_logging
+from gan_cli.device import choose_device
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.evaluation import choosing, table
-from gan_cli.evaluation.choosing import choose, known, parse
-from gan_cli.evaluation.extracting import extractors
-from gan_cli.evaluation.judging import judge, missed
-from gan_cli.evaluation.measure import Measure, Options
-from gan_cli.evaluation.reference import Real
-from gan_cli.evaluation.report import Json, Report, dumped, write
-from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.evaluation import registry
+from gan_cli.evaluation.evaluate import judge, missed
+from gan_cli.evaluation.metric import Measure, Options
+from gan_cli.evaluation.registry import choose, extractors, known, parse
+from gan_cli.evaluation.report import Json, Report, dumped, show, write
+from gan_cli.evaluation.trained_model import Real, TrainedModel
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded, load_model, of_older_folder, wanted
-from gan_cli.training.runtime import choose_device
 
 log = logging.getLogger(__name__)
 SAMPLES = 10_000
@@ -93,17 +91,16 @@ def _give(place: str | None, content: object) -> None:
     if place == "-":
         print(dumped(content), end="")
     elif place is not None:
-        atomic.write(Path(place).expanduser(), dumped(content))
+        files.write(Path(place).expanduser(), dumped(content))
 
 
 def check_itself(options: argparse.Namespace, screen: Console) -> int:
     """What `--self-check` does; the exit status."""
-    from gan_cli.evaluation.inception import load
-    from gan_cli.evaluation.self_check import self_check
+    from gan_cli.evaluation.inception import load, self_check
 
     extractor = load(options.inception, choose_device(options.device))
     report = Report("self-check", 0, "", self_check(options.self_check, options.samples, extractor))
-    table.show(screen, report)
+    show(screen, report)
     _give(options.json, report.to_json())
     return DONE
 
@@ -127,7 +124,7 @@ def _one(
     path = write(report, folder)
     told.append(report.to_json())
     if options.json != "-":
-        table.show(screen, report, choice.named)
+        show(screen, report, choice.named)
         screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
     return FAILED if missed(report, choice) or not report.figures else DONE
 
@@ -197,7 +194,7 @@ def listed(screen: Console) -> None:
     shown.add_column("name", no_wrap=True)
     shown.add_column("what", ratio=1)
     shown.add_column("in auto", no_wrap=True)
-    for measure in choosing.measures():
+    for measure in registry.measures():
         first = (inspect.getdoc(type(measure)) or "").partition("\n")[0]
         shown.add_row(measure.name, first, auto(measure))
     screen.print(shown)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
-from gan_cli.atomic import appending
+from gan_cli.files import appending
 
 GRACE = 60.0  # seconds that a stopped training has to save its state
 LOGGED = {"PYTHONIOENCODING": "utf-8"}  # of processes that write into a log, which is UTF-8

@@ -10,21 +10,20 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gan_cli import duration
-from gan_cli.config.wording import show
+from gan_cli import formatting
+from gan_cli.config.resume import differences
 from gan_cli.console import clean, print_path, setup_logging
 from gan_cli.errors import ConfigError
-from gan_cli.evaluation.telling import number
 from gan_cli.exits import DONE
-from gan_cli.managing.listed import Listed, bytes_shown, read_tags, require, write_tags
+from gan_cli.formatting import number, show
+from gan_cli.managing.listing import Listed, bytes_shown, read_tags, require, write_tags
+from gan_cli.managing.query import Value, parse
 from gan_cli.managing.removal import remove
-from gan_cli.managing.where import Value, parse
-from gan_cli.reporting.gathering import Gatherer
+from gan_cli.reporting.configurations import Gatherer
 from gan_cli.reporting.terminal import COLOURS, screen
 from gan_cli.runs import folder
 from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED
 from gan_cli.runs.record import Record, read
-from gan_cli.runs.resume import differences
 
 log = logging.getLogger(__name__)
 MOST_FAULTS = 12  # that are named below a list
@@ -87,7 +86,7 @@ def _line(one: Listed) -> list[str | Text]:
         f"{record.step:,}" + (f"/{steps:,}" if isinstance(steps, int) else ""),
         told,
         bytes_shown(one.size),
-        duration.show(one.age),
+        formatting.show_duration(one.age),
         ", ".join(one.tags),
     ]
 

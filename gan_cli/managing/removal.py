@@ -18,14 +18,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gan_cli import foreign
-from gan_cli.atomic import cannot_write
 from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
-from gan_cli.managing.listed import TAGS, Listed, bytes_shown, require
-from gan_cli.managing.where import parse
-from gan_cli.reporting.gathering import MAGIC, matches
-from gan_cli.runs import finding
+from gan_cli.files import cannot_write
+from gan_cli.managing.listing import TAGS, Listed, bytes_shown, require
+from gan_cli.managing.query import parse
+from gan_cli.reporting.configurations import MAGIC, matches
+from gan_cli.runs import folder as folder_module
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.record import read
 
@@ -46,7 +46,7 @@ def remove(options: argparse.Namespace) -> int:
     if not options.runs and not options.where:
         raise ConfigError("remove: name runs, or say which with --where")
     condition = parse(options.where) if options.where else None
-    root = finding.DEFAULT_ROOT  # which may be a link, since nobody typed it
+    root = folder_module.DEFAULT_ROOT  # which may be a link, since nobody typed it
     places = options.runs or [str(root.resolve() if root.is_symlink() else root)]
     found_at = [path for place in places for path in runs_at(place, searched=bool(condition))]
     paths = dict.fromkeys(found_at)
@@ -99,24 +99,24 @@ def runs_at(place: str, searched: bool = False) -> list[Path]:
         if not found:
             raise CheckpointError(f"{place}: matches no run that can be removed")
         return found
-    if finding.is_run(path):
+    if folder_module.is_run(path):
         if fault := _doubt(path):
             raise ConfigError(f"remove {place}: {fault}")
         return [path.resolve()]
-    if below := finding.below(path):
+    if below := folder_module.below(path):
         if searched:
             _require_narrow(place, path)
             return list(_below(path, below))
         raise ConfigError(f"remove {place}: {_several(path, below)}, or use --where")
-    run = finding.locate(path)  # which raises, or finds the run that the path lies in
+    run = folder_module.locate(path)  # which raises, or finds the run that the path lies in
     raise ConfigError(f"remove {place}: lies in the run {run}; name the run's folder to remove it")
 
 
 def _below(start: Path, found: Iterable[Path]) -> Iterator[Path]:
     """The real paths of the runs among `found`, below `start`, that are surely meant."""
     for run in found:
-        below = [] if finding.is_run(run) else finding.below(run)
-        if not below and not finding.is_run(run):
+        below = [] if folder_module.is_run(run) else folder_module.below(run)
+        if not below and not folder_module.is_run(run):
             continue
         fault = _several(run, below) if below else _doubt(run)
         if run.resolve() != start.resolve() / run.relative_to(start):

@@ -16,8 +16,8 @@ from gan_cli.augment import POLICIES, augment
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
-from gan_cli.models.drawing import grids
 from gan_cli.models.faults import below, refuse
+from gan_cli.models.pictures import grids
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
 from gan_cli.penalties import Penalty, Score
 from gan_cli.priors import Prior

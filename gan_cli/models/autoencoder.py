@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.centring import APART, Centring
-from gan_cli.models.drawing import grids
 from gan_cli.models.faults import refuse
-from gan_cli.models.latent_fit import LatentFit
-from gan_cli.models.latent_views import of_images
-from gan_cli.models.likelihoods import BERNOULLI, GAUSSIAN, observation, whole
+from gan_cli.models.latent_variables import (
+    APART,
+    BERNOULLI,
+    GAUSSIAN,
+    Centring,
+    LatentFit,
+    observation,
+    whole,
+)
+from gan_cli.models.pictures import grids, of_images
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.priors import Gaussian, Prior
 

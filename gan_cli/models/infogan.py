@@ -14,7 +14,7 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss
 from gan_cli.models.adversarial import AdversarialModel
 from gan_cli.models.faults import below, refuse
-from gan_cli.models.likelihoods import gaussian_log_likelihood
+from gan_cli.models.latent_variables import gaussian_log_likelihood
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Categorical, Prior, Product, Uniform

@@ -13,11 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.densities import on_the_line, on_the_plane, table
 from gan_cli.models.faults import below, one_of, refuse
-from gan_cli.models.gaussian_mixture import GaussianMixture
-from gan_cli.models.gaussians import Diagonal, Full, Gaussians, Moments
-from gan_cli.models.low_rank import LowRank
+from gan_cli.models.gaussians import Diagonal, Full, GaussianMixture, Gaussians, LowRank, Moments
+from gan_cli.models.pictures import on_the_line, on_the_plane, table
 
 COVARIANCES, FITS = ("full", "diagonal", "low_rank"), ("em", "gradient")
 LARGEST = 10**8  # numbers in one table of full covariances: .4 GB, and fitting holds several

@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 from gan_cli import labels
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.centring import APART, Centring
-from gan_cli.models.densities import on_the_line, on_the_plane
-from gan_cli.models.drawing import grids
 from gan_cli.models.faults import below, refuse
-from gan_cli.models.latent_views import of_images
-from gan_cli.models.likelihoods import DYNAMIC, FIXED, NONE, Gaussian, binarised, observation
-from gan_cli.models.posterior import Posterior, log_prior
+from gan_cli.models.latent_variables import (
+    APART,
+    DYNAMIC,
+    FIXED,
+    NONE,
+    Centring,
+    Gaussian,
+    Posterior,
+    binarised,
+    log_prior,
+    observation,
+)
+from gan_cli.models.pictures import grids, of_images, on_the_line, on_the_plane
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.priors import Gaussian as StandardNormal
 from gan_cli.priors import Prior, Product

@@ -7,8 +7,6 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.activations import ACTIVATIONS, activation
-from gan_cli.networks.convolution import Conv2d
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
@@ -18,8 +16,16 @@ from gan_cli.networks.family import (
     one_of,
     positive,
 )
-from gan_cli.networks.normalising import NORMS, norm, normalise_spectrum
-from gan_cli.networks.pyramid import pyramid, upsample
+from gan_cli.networks.layers import (
+    ACTIVATIONS,
+    NORMS,
+    Conv2d,
+    activation,
+    norm,
+    normalise_spectrum,
+    pyramid,
+    upsample,
+)
 
 MOST = 8  # channels grow from `width` to at most this many times as much, as in the paper
 

@@ -13,9 +13,65 @@ from torch.nn.functional import one_hot
 from gan_cli.errors import ConfigError
 from gan_cli.labels import in_shares
 from gan_cli.model import DataSpec
-from gan_cli.networks.encoder import Encoder
-from gan_cli.networks.minibatch import MinibatchDiscrimination
-from gan_cli.networks.normalising import REFERENCES, VirtualBatchNorm
+from gan_cli.networks.layers import REFERENCES, VirtualBatchNorm
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How close each sample of a batch is to the others (Salimans et al. 2016, section 3.2).
+
+    With a learned tensor T, M_i = f(x_i) T has one row of `dim` numbers per kernel b, and
+    o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over the whole batch, i itself included, as in the paper.
+    Real and fake samples must come in separate batches.
+
+    Args:
+        width: of the features f.
+        kernels: B in the paper.
+        dim: of each kernel's space, C in the paper.
+    """
+
+    def __init__(self, width: int, kernels: int, dim: int) -> None:
+        super().__init__()
+        self.kernels, self.dim = kernels, dim
+        self.tensor = nn.Linear(width, kernels * dim, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [n, width] with o beside them: [n, width + kernels]."""
+        rows = self.tensor(features).float().view(-1, self.kernels, self.dim)
+        distances = (rows[:, None] - rows[None]).abs().sum(3)  # [n, n, kernels]
+        closeness = torch.exp(-distances).sum(1)
+        return torch.cat([features, closeness.to(features.dtype)], dim=1)
+
+
+class Encoder(nn.Module):
+    """Samples [n, *shape] and, where it was built for classes, labels [n] to [n, outputs].
+
+    Args:
+        trunk: whose features are read; its head is taken off.
+        outputs: numbers that one linear layer makes of the features.
+
+    Raises:
+        ConfigError: what the trunk makes of a sample depends on others, or leaves its label out.
+    """
+
+    def __init__(self, trunk: Discriminator, outputs: int) -> None:
+        super().__init__()
+        if trunk.crowd is not None:
+            raise ConfigError(
+                "network.minibatch_discrimination: makes what an encoder says of a sample depend "
+                "on the others of its batch; set network.minibatch_discrimination=null"
+            )
+        if trunk.projection is not None:
+            raise ConfigError(
+                "network.conditioning = projection: puts labels into the output alone, which an "
+                "encoder does not have; set network.conditioning=label_bias"
+            )
+        del trunk.head
+        self.trunk = trunk
+        self.head = nn.Linear(trunk.width, outputs)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The outputs [n, outputs]."""
+        return self.head(self.trunk.features(x, y))
 
 
 class Generator(nn.Module, ABC):

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.convolution import Conv2d
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
@@ -18,8 +17,7 @@ from gan_cli.networks.family import (
     one_of,
     positive,
 )
-from gan_cli.networks.normalising import NORMS, norm, normalise_spectrum
-from gan_cli.networks.pyramid import pyramid, upsample
+from gan_cli.networks.layers import NORMS, Conv2d, norm, normalise_spectrum, pyramid, upsample
 
 COARSEST = 5  # halving stops at 7x7 for MNIST, as in the table
 DENSE = 16  # the dense layer has this many times `width` units: 1024

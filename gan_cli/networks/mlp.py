@@ -12,7 +12,6 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.activations import ACTIVATIONS, activation
 from gan_cli.networks.family import (
     Discriminator,
     Generator,
@@ -21,7 +20,7 @@ from gan_cli.networks.family import (
     one_of,
     positive,
 )
-from gan_cli.networks.normalising import NORMS, norm, normalise_spectrum
+from gan_cli.networks.layers import ACTIVATIONS, NORMS, activation, norm, normalise_spectrum
 
 
 class MLPGenerator(Generator):

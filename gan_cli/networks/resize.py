@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, interpolate, pad
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.activations import activation
 from gan_cli.networks.dcgan import DCGANDiscriminator
 from gan_cli.networks.family import (
     Discriminator,
@@ -21,8 +20,7 @@ from gan_cli.networks.family import (
     one_of,
     positive,
 )
-from gan_cli.networks.normalising import NORMS, norm
-from gan_cli.networks.pyramid import pyramid
+from gan_cli.networks.layers import NORMS, activation, norm, pyramid
 
 COARSEST = 4  # halving stops at 7x7 for 28x28 and at 8x8 for 32x32
 MOST = 8

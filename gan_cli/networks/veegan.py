@@ -13,7 +13,7 @@ from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily, positive
-from gan_cli.networks.pyramid import require_images
+from gan_cli.networks.layers import require_images
 
 HALVINGS = 4
 Size = tuple[int, int]

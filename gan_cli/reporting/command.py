@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gan_cli import atomic
+from gan_cli import files
 from gan_cli.console import clean, setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, say
 from gan_cli.reporting import terminal
+from gan_cli.reporting.configurations import Gatherer
 from gan_cli.reporting.findings import Findings, find
-from gan_cli.reporting.gathering import Gatherer
 from gan_cli.reporting.metric import choose
 from gan_cli.reporting.tables import to_csv, to_json, to_latex
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 def live(options: argparse.Namespace) -> int:
     """Redraw the table from the folders alone until all runs have ended."""
-    from gan_cli.reporting.watching import sweeps, watch
+    from gan_cli.reporting.terminal import sweeps, watch
 
     gatherer = Gatherer(options.runs)
     return watch(
@@ -87,7 +87,7 @@ def give(place: str, text: str) -> None:
     if place == "-":
         print(clean(text) if sys.stdout.isatty() else text, end="")
     else:
-        atomic.write(Path(place).expanduser(), text)
+        files.write(Path(place).expanduser(), text)
 
 
 def check_place(kind: str, place: str) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from gan_cli.reporting.comparing import Comparison, compare
-from gan_cli.reporting.effects import Effect, effects
-from gan_cli.reporting.grouping import Configuration, group
+from gan_cli.formatting import Interval
+from gan_cli.reporting.comparison import Comparison, Effect, compare, effects
+from gan_cli.reporting.configurations import Configuration, group
 from gan_cli.reporting.metric import Metric
-from gan_cli.reporting.statistics import Interval, interval
+from gan_cli.reporting.statistics import interval
 from gan_cli.runs.folder import FINISHED, RUNNING
 from gan_cli.runs.record import Record
 

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gan_cli.config.wording import hint
 from gan_cli.errors import ConfigError
-from gan_cli.evaluation.telling import SENSIBLE
+from gan_cli.formatting import SENSIBLE, hint
 from gan_cli.runs.record import JUDGED, PROTOCOL, Record
 
 LOWER, HIGHER = "lower", "higher"

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
+from gan_cli.formatting import Interval
+
 LEVEL = 0.95  # of the intervals
 ALPHA = 0.05  # below it, a difference is called clear
-
-
-class Interval(NamedTuple):
-    """A mean and the ends of its t-interval; None for the ends of a single value."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-    @property
-    def half(self) -> float | None:
-        """Half the width."""
-        return None if self.high is None else self.high - self.mean
 
 
 def interval(values: Sequence[float]) -> Interval:

@@ -8,11 +8,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from gan_cli.evaluation.telling import number
-from gan_cli.reporting.comparing import power
+from gan_cli.formatting import Interval, number
+from gan_cli.reporting.comparison import power
 from gan_cli.reporting.findings import Findings, Outcome, Row
 from gan_cli.reporting.metric import LOWER
-from gan_cli.reporting.statistics import Interval
 
 ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}

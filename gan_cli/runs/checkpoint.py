@@ -26,17 +26,17 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import gan_cli
-from gan_cli import atomic, foreign
+from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.runs.finding import LAST, is_run
-from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.folder import LAST, RunFolder, is_run
 from gan_cli.runs.folder import find as locate
 
 FORMAT = 1
@@ -83,21 +83,21 @@ def save(
     last = folder / LAST
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        atomic.remove_leftovers(folder)
-        with atomic.replacing(last, CheckpointError) as file:
+        files.remove_leftovers(folder)
+        with files.replacing(last, CheckpointError) as file:
             _write(state, file)
         if best:
-            atomic.link(last, folder / BEST, CheckpointError)
+            files.link(last, folder / BEST, CheckpointError)
         if keep_step:
             _keep(folder, step, keep)
     except OSError as cause:
-        raise atomic.cannot_write(folder, cause, CheckpointError) from cause
+        raise files.cannot_write(folder, cause, CheckpointError) from cause
     return last
 
 
 def _keep(folder: Path, step: int, keep: int | None) -> None:
     """Link `last.pt` as that of a step to keep, and drop the older ones."""
-    atomic.link(folder / LAST, of_step(folder, step), CheckpointError)
+    files.link(folder / LAST, of_step(folder, step), CheckpointError)
     # Later steps are another future of this run, from before it was set back: not counted.
     old = [path for path in _kept(folder) if _step(path) <= step]
     for path in [] if keep is None else old[: max(0, len(old) - keep)]:
@@ -127,7 +127,7 @@ def mend_links(
     try:
         whole = is_of(folder / LAST, step)
         if not whole and is_of(of_step(folder, step), step):
-            atomic.link(of_step(folder, step), folder / LAST, CheckpointError)
+            files.link(of_step(folder, step), folder / LAST, CheckpointError)
             whole = True
         if step and every and step % every == 0 and whole:
             _keep(folder, step, keep)
@@ -135,10 +135,10 @@ def mend_links(
             return True
         for path in (folder / LAST, of_step(folder, best)):
             if is_of(path, best):
-                atomic.link(path, folder / BEST, CheckpointError)
+                files.link(path, folder / BEST, CheckpointError)
                 return True
     except OSError as cause:
-        raise atomic.cannot_write(folder, cause, CheckpointError) from cause
+        raise files.cannot_write(folder, cause, CheckpointError) from cause
     return False
 
 
@@ -334,3 +334,17 @@ def newest_whole(run: RunFolder) -> tuple[State, str]:
             continue
         return state, f"{problem}; going on from {path.name}" if problem else ""
     raise CheckpointError(f"{problem}; no other checkpoint is whole")
+
+
+def compact(state: Any) -> Any:
+    """`state` with a copy in place of each tensor that is a part of a larger one.
+
+    `torch.save` would write the larger one.
+    """
+    if isinstance(state, Tensor):
+        return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
+    if isinstance(state, Mapping):
+        return {key: compact(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [compact(value) for value in state]
+    return state

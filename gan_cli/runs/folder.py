@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -14,11 +15,90 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gan_cli import atomic, foreign
-from gan_cli.config.wording import show
+from gan_cli import files as files_module
+from gan_cli import foreign
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.formatting import assignment, shell_command
-from gan_cli.runs import finding
+from gan_cli.formatting import assignment, shell_command, show
+
+HOLDS = "a run folder holds config.yaml, status.json and checkpoints/"
+DEFAULT_ROOT = Path("runs")
+LAST = "last.pt"  # the newest checkpoint of a run
+
+
+def is_run(path: Path) -> bool:
+    """Whether a run was started in the folder `path`."""
+    return (path / "status.json").is_file() or any((path / "checkpoints").glob("*.pt"))
+
+
+def branches(resume: object) -> bool:
+    """Whether a `resume` names another checkpoint than the last, where a new run begins."""
+    if not isinstance(resume, str) or not resume.endswith(".pt"):
+        return False
+    return Path(resume).name != LAST and not Path(resume).is_dir()
+
+
+def locate(path: Path | str) -> Path:
+    """The run at `path`: its folder, its checkpoints folder, or a file inside either.
+
+    Raises:
+        CheckpointError: there is none; the message names the nearest ones.
+    """
+    if not str(path).strip():  # `Path("")` would be the current folder
+        raise CheckpointError("a run folder must be named; what was given is empty")
+    path = Path(path)
+    if is_run(path):
+        return path
+    for parent in list(path.absolute().parents)[:2] if path.exists() else []:
+        if is_run(parent):
+            return parent if path.is_absolute() else Path(os.path.relpath(parent))
+    if runs := below(path):
+        raise CheckpointError(f"{path}: is no run folder; the newest below it is {runs[-1]}")
+    missing = HOLDS if path.exists() else "no such folder"
+    raise CheckpointError(f"{path}: is no run folder: {missing}{_near(path)}")
+
+
+def _near(path: Path) -> str:
+    around = next(parent for parent in (*path.parents, Path()) if parent.is_dir())
+    nearby = [] if around == Path("/") else below(around, depth=2)
+    runs = [*below(DEFAULT_ROOT), *nearby]
+    names = {str(run): run for run in runs} | {run.name: run for run in runs}
+    close = [*difflib.get_close_matches(str(path), names, 3, 0.7)]
+    close += difflib.get_close_matches(path.name, names, 3, 0.7)
+    found = list(dict.fromkeys(names[name] for name in close))[:3]
+    if found:
+        return f" (did you mean {' or '.join(map(str, found))}?)"
+    return f"; the newest run is {runs[-1]}" if (runs := below(DEFAULT_ROOT)) else ""
+
+
+def below(root: Path, depth: int = 3) -> list[Path]:
+    """The run folders at most `depth` levels below `root`, oldest first."""
+    found: list[tuple[str, str, Path]] = []
+    level = [root]
+    for _ in range(depth):
+        level = [child for folder in level for child in _folders(folder)]
+        found += [(_started(path), path.name, path) for path in level if is_run(path)]
+        level = [path for path in level if not is_run(path)]
+    return [path for *_, path in sorted(found)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [
+            path
+            for path in folder.iterdir()
+            if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+        ]
+    except OSError:
+        return []  # not a folder, or not ours to read: no runs of the user's
+
+
+def _started(path: Path) -> str:
+    try:
+        return str(foreign.read_json(path / "status.json")["started"])
+    except (OSError, CheckpointError, KeyError, TypeError):
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return changed.isoformat(timespec="seconds")
+
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 KILLED = "killed"  # read where a run says that it runs and nobody is in its folder
@@ -65,7 +145,7 @@ class RunFolder:
         Raises:
             UserError: the folder cannot be written.
         """
-        atomic.write(self.config, text)
+        files_module.write(self.config, text)
 
     def read_config(self) -> str | None:
         """The text of config.yaml, or None where it is missing."""
@@ -94,7 +174,7 @@ class RunFolder:
             "error": None,
             **more,
         }
-        atomic.write(self.status, json.dumps(record, indent=2) + "\n")
+        files_module.write(self.status, json.dumps(record, indent=2) + "\n")
 
     def read_status(self) -> dict[str, Any]:
         """How the run stands: at least `status` and `step`.
@@ -158,7 +238,7 @@ class RunFolder:
             CheckpointError: a file or folder of the run is a link.
         """
         files = (self.config, self.status, self.log, self.metrics, self._lock)
-        atomic.refuse_links(*files, self.checkpoints, self.samples, self.evaluations)
+        files_module.refuse_links(*files, self.checkpoints, self.samples, self.evaluations)
 
     @contextmanager
     def lock(self, writing: bool = True) -> Iterator[None]:
@@ -185,7 +265,7 @@ class RunFolder:
                 f"{self.path}: is in use{self._by_whom()}; wait or stop it"
             ) from (cause)
         except OSError as cause:
-            raise atomic.cannot_write(self._lock, cause) from cause
+            raise files_module.cannot_write(self._lock, cause) from cause
         with held:
             if writing:
                 self._remove_leftovers()
@@ -195,12 +275,12 @@ class RunFolder:
         """Delete the half-written files of killed writers."""
         try:
             for folder in (self.path, self.checkpoints):
-                atomic.remove_leftovers(folder)
+                files_module.remove_leftovers(folder)
             # Commands that draw and evaluate write here without the lock.
             for folder in (self.samples, self.evaluations):
-                atomic.remove_leftovers(folder, older_than=atomic.WRITING)
+                files_module.remove_leftovers(folder, older_than=files_module.WRITING)
         except OSError as cause:
-            raise atomic.cannot_write(self.path, cause) from cause
+            raise files_module.cannot_write(self.path, cause) from cause
 
     def _by_whom(self) -> str:
         try:
@@ -231,7 +311,7 @@ def create(
     *,
     model: str,
     data: str,
-    root: Path | str = finding.DEFAULT_ROOT,
+    root: Path | str = DEFAULT_ROOT,
     folder: Path | str | None = None,
     name: str | None = None,
     now: datetime | None = None,
@@ -267,7 +347,7 @@ def create(
     try:
         run.path.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
-        raise atomic.cannot_write(run.path, cause) from cause
+        raise files_module.cannot_write(run.path, cause) from cause
     with run.lock():  # two may come at once
         _refuse_taken(run, key)
         _fill(run, config)
@@ -287,16 +367,16 @@ def _mkdir(parent: Path, name: str) -> RunFolder:
             else:
                 return RunFolder(path)
     except OSError as cause:
-        raise atomic.cannot_write(path, cause) from cause
+        raise files_module.cannot_write(path, cause) from cause
 
 
 def _refuse_taken(run: RunFolder, key: str) -> None:
-    if finding.is_run(run.path):
+    if is_run(run.path):
         raise ConfigError(
             f"{key}: holds a run already; {shell_command(assignment('resume', run.path))} goes on "
             "with it, another name starts a new one"
         )
-    if runs := finding.below(run.path):
+    if runs := below(run.path):
         raise ConfigError(f"{key}: holds other runs, such as {runs[-1]}; choose another name")
     for path in (run.config, run.metrics, run.checkpoints, run.samples):
         if path.exists():
@@ -311,7 +391,7 @@ def _fill(run: RunFolder, config: str) -> None:
         run.checkpoints.mkdir()
         run.samples.mkdir()
     except OSError as cause:
-        raise atomic.cannot_write(run.path, cause) from cause
+        raise files_module.cannot_write(run.path, cause) from cause
 
 
 def _plain(name: str) -> str:
@@ -325,10 +405,10 @@ def find(path: Path | str) -> RunFolder:
     Raises:
         CheckpointError: there is none; the message names the nearest ones.
     """
-    return RunFolder(finding.locate(path))
+    return RunFolder(locate(path))
 
 
-def latest(root: Path | str = finding.DEFAULT_ROOT) -> RunFolder | None:
+def latest(root: Path | str = DEFAULT_ROOT) -> RunFolder | None:
     """The run below `root` that was started last."""
-    runs = finding.below(Path(root))
+    runs = below(Path(root))
     return RunFolder(runs[-1]) if runs else None

@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gan_cli.config.build import Trust, build
-from gan_cli.config.reading import from_yaml
+from gan_cli.config.instantiate import Trust, build
 from gan_cli.config.schema import Settings
+from gan_cli.config.settings import from_yaml
+from gan_cli.device import choose_device, place
+from gan_cli.ema import load_averages
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
-from gan_cli.training import runtime
-from gan_cli.training.averaging import load_averages
 
 LARGEST = 1 << 16  # length of a side of an image, or of a point
 
@@ -71,7 +71,7 @@ def load_model(
         ConfigError: the config names what is not trusted or does not exist, or there is no such
             device.
     """
-    target = runtime.choose_device(device)
+    target = choose_device(device)
     path = checkpoint.find(run, which)
     state = checkpoint.load(path)
     settings = from_yaml(state["config"])
@@ -91,7 +91,7 @@ def load_model(
         raise CheckpointError(
             f"{path}: its weights are not those of the model in its config: {reason}"
         ) from error
-    runtime.place(model, target)
+    place(model, target)
     fingerprint = str(state["data"].get("fingerprint", ""))
     return Loaded(model.eval(), settings, state["step"], "ema" if averages else "raw", fingerprint)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from gan_cli.config.wording import hint
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import hint
 from gan_cli.priors import Categorical, Prior, Product
 
 

@@ -16,18 +16,19 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli import atomic, imaging
-from gan_cli.config.build import Trust, build
-from gan_cli.config.gate import open_path
-from gan_cli.config.wording import hint
+from gan_cli import files
+from gan_cli.config.instantiate import Trust, build
+from gan_cli.config.trust import open_path
 from gan_cli.console import clean, console, on_terminal
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import hint
+from gan_cli.images import tile, to_uint8, write_gif, write_png
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded, load_model, wanted
-from gan_cli.sampling import drawing as sampling
+from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.codes import Codes
-from gan_cli.sampling.drawing import Wish
+from gan_cli.sampling.samples import Wish
 
 GRID = 64  # samples in a grid
 MOST_IN_GRID = 10_000
@@ -169,7 +170,7 @@ class _Task:
             model.data.classes if by_class else math.ceil(math.sqrt(n))
         )
         path = self._file("grid", ".png")
-        imaging.write_png(path, self._table(self._all(n), min(columns, n)))
+        write_png(path, self._table(self._all(n), min(columns, n)))
         return [path]
 
     def numbered(self, folder: Path) -> list[Path]:
@@ -186,8 +187,8 @@ class _Task:
         number = 0
         with _progress(n) as advance:
             for images in self._batches(n):
-                for picture in imaging.to_uint8(images):
-                    imaging.write_png(folder / f"{number:0{digits}}.png", picture, durable=False)
+                for picture in to_uint8(images):
+                    write_png(folder / f"{number:0{digits}}.png", picture, durable=False)
                     number += 1
                     advance()
         return [folder]
@@ -205,11 +206,11 @@ class _Task:
         rows = sampling.interpolate(model, pairs, columns, path, self.wish)
         self._look(rows)
         still, film = self._file(path, ".png"), self._file(path, ".gif")
-        imaging.write_png(still, self._table(rows.flatten(0, 1), columns))
+        write_png(still, self._table(rows.flatten(0, 1), columns))
         moments = sampling.interpolate(model, pairs, FRAMES, path, self.wish)
         across = math.ceil(math.sqrt(pairs))
         frames = [self._table(moments[:, k], across) for k in range(FRAMES)]
-        imaging.write_gif(film, frames + frames[-2:0:-1], FRAME_SECONDS)
+        write_gif(film, frames + frames[-2:0:-1], FRAME_SECONDS)
         return [still, film]
 
     def points(self) -> list[Path]:
@@ -220,9 +221,9 @@ class _Task:
             path = self._file("points", ".csv")
             head = ",".join(f"x{i + 1}" for i in range(samples.shape[1]))
             lines = (",".join(f"{x:.9g}" for x in row) for row in samples.tolist())
-            atomic.write(path, "\n".join([head, *lines]) + "\n")
+            files.write(path, "\n".join([head, *lines]) + "\n")
             return [path]
-        from gan_cli.callbacks import points
+        from gan_cli.plots import points
 
         try:  # the truth beside the samples; toy data are made, not read
             data = build(self.loaded.settings.data, path="data", trust=self.trust)
@@ -234,7 +235,7 @@ class _Task:
             real, samples.to(model.device), model.score, data.log_density, push=model.push
         )
         path = self._file("points", ".png")
-        imaging.write_png(path, picture)
+        write_png(path, picture)
         return [path]
 
     def _batches(self, n: int) -> Iterator[Tensor]:
@@ -254,7 +255,7 @@ class _Task:
 
     def _table(self, images: Tensor, columns: int) -> ndarray:
         zoom = self.options.zoom or max(1, LEGIBLE // max(images.shape[2:]))
-        return imaging.tile(images, columns, zoom=zoom)
+        return tile(images, columns, zoom=zoom)
 
     def _file(self, kind: str, suffix: str) -> Path:
         """Where to write one file of that kind; makes its folder."""
@@ -282,7 +283,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
-        raise atomic.cannot_write(folder, cause) from cause
+        raise files.cannot_write(folder, cause) from cause
 
 
 @contextmanager

@@ -6,19 +6,100 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gan_cli import duration
+from gan_cli import formatting
 from gan_cli.console import console, on_terminal
-from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
+from gan_cli.errors import CheckpointError
+from gan_cli.runs.curves import Curves
+from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING, RunFolder
 from gan_cli.sweeps.index import WAITING, Entry
-from gan_cli.sweeps.watching import Watcher, shared_figure
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
+
+SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
+FIGURES = "metrics/"  # the curves that evaluations draw
+
+
+class Watcher:
+    """The state of a run, as of the last `look`.
+
+    Attributes:
+        step: the last step that is known to be done.
+        values: the last value of each curve, by name.
+        status: what status.json says, {} where there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.run = RunFolder(path)
+        self.step = 0
+        self.values: dict[str, float] = {}
+        self.status: dict[str, Any] = {}
+        self._curves = Curves(self.run.metrics)
+
+    def look(self) -> None:
+        """Read what is new. Files that are not there yet, or damaged, tell nothing."""
+        try:
+            self.status = self.run.recorded() or {}
+        except CheckpointError:
+            self.status = {}
+        self.step = self.status.get("step") or 0
+        for point in self._curves.new():
+            self.step = max(self.step, int(point["step"]))
+            self.values |= point
+
+    @property
+    def steps(self) -> int | None:
+        """The run's length, once it has begun."""
+        return self.status.get("steps")
+
+    @property
+    def images_per_second(self) -> float | None:
+        """As of the last point of the curves."""
+        return self.values.get(SPEED)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the end at the present pace."""
+        if self.steps is None or PACE not in self.values:
+            return None
+        return max(0, self.steps - self.step) * self.values[PACE]
+
+    @property
+    def figure(self) -> tuple[str, float] | None:
+        """The best value of the figure that checkpoints are kept by, else any figure's last."""
+        if self._best:
+            return self._best
+        name = next((name for name in self.values if name.startswith(FIGURES)), None)
+        return None if name is None else (name.removeprefix(FIGURES), self.values[name])
+
+    @property
+    def _best(self) -> tuple[str, float] | None:
+        best = self.status.get("best") or {}
+        name, value = best.get("figure"), best.get("value")
+        return None if name is None or value is None else (name, value)
+
+    def value(self, name: str) -> float | None:
+        """The best value of a figure where checkpoints are kept by it, else its last."""
+        if self._best and self._best[0] == name:
+            return self._best[1]
+        return self.values.get(FIGURES + name)
+
+    def maximizes(self, name: str) -> bool:
+        """Whether checkpoints are kept by this figure, and higher is better."""
+        best = self.status.get("best") or {}
+        return best.get("figure") == name and best.get("better") == "higher"
+
+
+def shared_figure(watchers: Iterable[Watcher]) -> str | None:
+    """The figure that most of the runs tell."""
+    told = Counter(figure[0] for watcher in watchers if (figure := watcher.figure))
+    return max(told, key=lambda name: told[name], default=None)
+
 
 log = logging.getLogger(__name__)
 LINE_EVERY = 60.0  # seconds between lines of how things stand
@@ -37,7 +118,7 @@ def show(watcher: Watcher, figure: str | None) -> list[str]:
         f"{watcher.step:,}{steps}" if watcher.step or steps else "",
         "" if speed is None else f"{speed:,.0f}",
         "" if value is None else f"{value:.4g}",
-        "" if not left else duration.show(left),
+        "" if not left else formatting.show_duration(left),
     ]
 
 

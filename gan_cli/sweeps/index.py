@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gan_cli import atomic, foreign
+from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 
@@ -112,7 +112,7 @@ class Index:
             **self.about,
             "jobs": [asdict(entry) for entry in self.entries.values()],
         }
-        with atomic.replacing(self.path, durable=state != RUNNING) as file:
+        with files.replacing(self.path, durable=state != RUNNING) as file:
             file.write((json.dumps(content, indent=1) + "\n").encode())
 
     def log(self, name: str) -> Path:
@@ -144,7 +144,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    atomic.refuse_links(folder / "logs", folder / ".lock")
+    files.refuse_links(folder / "logs", folder / ".lock")
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / ".lock").acquire(timeout=0.3, poll_interval=0.02)
@@ -154,9 +154,9 @@ def locked(folder: Path) -> Iterator[None]:
             "choose another folder with sweep.dir or sweep.name"
         ) from cause
     except OSError as cause:
-        raise atomic.cannot_write(folder, cause) from cause
+        raise files.cannot_write(folder, cause) from cause
     with held:
-        atomic.remove_leftovers(folder)
+        files.remove_leftovers(folder)
         yield
 
 

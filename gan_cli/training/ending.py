@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gan_cli.callbacks.health import DivergenceError
-from gan_cli.config.build import foreign_modules
-from gan_cli.evaluation.best import Best
+from gan_cli.config.instantiate import foreign_modules
+from gan_cli.evaluation.evaluate import Best
 from gan_cli.exits import RunFailedError, one_line
 from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import folder
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.loop import Outcome
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 log = logging.getLogger(__name__)
 

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from numpy import ndarray
 
 from gan_cli.callbacks.callback import Callback, Callbacks
-from gan_cli.memory import resident
-from gan_cli.ranks.alone import ALONE, Ranks
+from gan_cli.device import resident
+from gan_cli.distributed.ranks import ALONE, Ranks
 from gan_cli.signals import StopRequest
-from gan_cli.training.driving import Course, drive
 from gan_cli.training.trainer import Trainer
+
+Result = TypeVar("Result")
+Course = Generator[bool, None, Result]  # yields whether to measure the step that is wanted
+
+
+def drive(course: Course[Result], advance: Callable[[bool], None]) -> Result:
+    """Make the steps that a course wants, until it ends; what goes wrong is told to it."""
+    try:
+        measure = next(course)
+        while True:
+            try:
+                advance(measure)
+            except BaseException as error:
+                measure = course.throw(error)
+            else:
+                measure = next(course)
+    except StopIteration as end:
+        return end.value
 
 
 class Stopped(KeyboardInterrupt):

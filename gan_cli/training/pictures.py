@@ -6,10 +6,11 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks import charts, points
 from gan_cli.data.dataset import Dataset
-from gan_cli.imaging import tile
+from gan_cli.images import tile
 from gan_cli.model import Batch, Grid, View
+from gan_cli.plots import points
+from gan_cli.plots.views import draw
 from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.trainer import Trainer
 
@@ -74,7 +75,7 @@ class Draw:
 def picture(view: View) -> ndarray:
     """A view as uint8 [height, width, channels]; small images are magnified."""
     if not isinstance(view, Grid):
-        return charts.draw(view)
+        return draw(view)
     zoom = max(1, LEGIBLE // max(view.images.shape[2:]))
     return tile(view.images, view.columns, zoom=zoom)
 

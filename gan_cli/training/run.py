@@ -9,35 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks.callback import Callback
-from gan_cli.callbacks.film import Film
 from gan_cli.callbacks.health import DivergenceError, Health
 from gan_cli.callbacks.metrics import Metrics
 from gan_cli.callbacks.progress import Progress
-from gan_cli.callbacks.samples import Samples
+from gan_cli.callbacks.samples import Film, Samples
 from gan_cli.callbacks.tensorboard import TensorBoard
-from gan_cli.config.overrides import Command
-from gan_cli.config.reading import read, to_yaml, trusted, unused
+from gan_cli.config.command_line import Command
 from gan_cli.config.schema import Settings
+from gan_cli.config.settings import read, to_yaml, trusted, unused
 from gan_cli.console import FILE_ONLY, setup_logging
+from gan_cli.device import describe
+from gan_cli.distributed.join import first_rank, joined
 from gan_cli.exits import DONE, INTERRUPTED
-from gan_cli.ranks.joining import first_rank, joined
 from gan_cli.runs import checkpoint
 from gan_cli.runs import folder as runs
-from gan_cli.runs.compact import compact
+from gan_cli.runs.checkpoint import compact
+from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
-from gan_cli.runs.trimming import trim
 from gan_cli.signals import StopRequest, say_at_once
-from gan_cli.training import runtime
-from gan_cli.training.driving import Course, drive
+from gan_cli.training.describe import begin_text, comparable, show_session
 from gan_cli.training.ending import close, lost, recorded
-from gan_cli.training.evaluating import Watch, watch_of
-from gan_cli.training.following import follow, shared_judge
-from gan_cli.training.loop import Judge, Loop, Plan
-from gan_cli.training.past import Past, branch, earlier_run, mend_links, pick_up, restore
+from gan_cli.training.evaluator import Watch, watch_of
+from gan_cli.training.follower import follow, shared_judge
+from gan_cli.training.loop import Course, Judge, Loop, Plan, drive
 from gan_cli.training.pictures import Draw
-from gan_cli.training.session import Session, assemble
-from gan_cli.training.telling import begin_text, comparable, show
+from gan_cli.training.resume import Past, branch, earlier_run, mend_links, pick_up, restore
+from gan_cli.training.setup import Session, assemble
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -85,7 +83,7 @@ def train_settings(settings: Settings, line: Command) -> int:
         session = ranks.each(lambda: assemble(settings, trust, ranks))
         watch = ranks.lead(lambda: watch_of(session, trust))
         if settings.dry_run:
-            return show(session, watch)
+            return show_session(session, watch)
         if run is None:
             run = ranks.share(lambda: begin(session, watch, past))
             fresh = run
@@ -275,7 +273,7 @@ def plan_of(session: Session) -> Plan:
 
 def progress_of(session: Session) -> Progress:
     """Shows how far a session is."""
-    where = runtime.describe(session.device)
+    where = describe(session.device)
     return Progress(session.total, session.settings.max_time, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from dataclasses import dataclass, replace
@@ -11,8 +12,74 @@ import torch
 from torch import nn
 
 from gan_cli.config.schema import Runtime as Wanted
+from gan_cli.config.schema import Settings
+from gan_cli.device import choose_device, describe
+from gan_cli.distributed.ranks import Ranks
 from gan_cli.errors import ConfigError
-from gan_cli.training.precision import choose_precision
+from gan_cli.model import Model
+
+
+def reports(name: str) -> bool:
+    """Whether torch reports a feature of the CPU; it does so in private functions only."""
+    asked = getattr(torch.cpu, f"_is_{name}_supported", None)
+    return bool(asked and asked())
+
+
+def lacks_matrix_units() -> str:
+    """Why bf16 is not known to be faster than fp32 on this CPU; empty where it has AMX."""
+    if reports("amx_tile"):
+        return ""
+    if reports("avx512_bf16"):
+        return (
+            "this CPU has AVX512-BF16 but no AMX, so bf16 is not known to be faster; "
+            "runtime.precision=bf16 tries it"
+        )
+    return "torch reports neither AMX nor AVX512-BF16 on this CPU"
+
+
+def lacks_bf16(device: torch.device) -> str:
+    """Why bf16 cannot be computed on a device; empty where it can, be it slowly."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            if torch.cuda.is_bf16_supported(including_emulation=False):
+                return ""
+        return f"{torch.cuda.get_device_name(device)} has no bf16"
+    try:
+        one = torch.ones(1, 1, dtype=torch.bfloat16, device=device)
+        (one @ one).sum()
+    except (RuntimeError, TypeError):
+        return f"{device.type} here has no bf16"
+    return ""
+
+
+def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
+    """The precision that `runtime.precision` names, and why it is not the fastest, where it is not.
+
+    "auto" is bf16 where there are matrix units for it: on CUDA from Ampere on, and on CPUs with
+    AMX. AVX512-BF16 alone multiplies vectors; whether that pays is not measured.
+    bf16 computes the networks in bfloat16 and keeps weights, losses and penalties in fp32; tf32
+    keeps fp32's range and rounds the factors of matrix products to 10 bits.
+
+    Raises:
+        ConfigError: the device cannot do it.
+    """
+    if name == "tf32" and device.type != "cuda":
+        raise ConfigError(
+            f"runtime.precision = tf32: only CUDA devices have it, and this run is on "
+            f"{device.type}; use fp32 or bf16"
+        )
+    if name == "bf16" and (lack := lacks_bf16(device)):
+        raise ConfigError(f"runtime.precision = bf16: {lack}; use fp32")
+    if name != "auto":
+        return name, "" if name == "bf16" else f"runtime.precision = {name}"
+    if device.type == "cuda":
+        lack = lacks_bf16(device)
+    elif device.type == "cpu":
+        lack = lacks_matrix_units()
+    else:
+        lack = f"bf16 is not known to be faster on {device.type}; runtime.precision=bf16 tries it"
+    return ("fp32", lack) if lack else ("bf16", "")
+
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU time, and a period
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -77,24 +144,6 @@ def for_points(chosen: Runtime, wanted: Wanted) -> Runtime:
     return replace(chosen, precision="fp32", reasons=(*chosen.reasons, reason))
 
 
-def choose_device(name: str) -> torch.device:
-    """The device that `runtime.device` names; "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        ConfigError: this machine, or this build of torch, has no such device.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    device = torch.device(name)
-    missing = {"cuda": not cuda, "mps": not mps}.get(device.type, False)
-    if missing or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
-        have = ", ".join(["cpu"] + ["mps"] * mps)
-        have += "".join(f", cuda:{i}" for i in range(torch.cuda.device_count()))
-        raise ConfigError(f"runtime.device = {name}: torch sees no such device here; it has {have}")
-    return device
-
-
 def choose_threads(wanted: int | None, quota: Path = QUOTA) -> tuple[int, str]:
     """The CPU's threads, and why they are fewer than its cores, where they are.
 
@@ -147,16 +196,43 @@ def prepare(runtime: Runtime) -> None:
         torch.use_deterministic_algorithms(runtime.deterministic)
 
 
-def place(model: nn.Module, device: torch.device) -> None:
-    """Move a model to its device, its convolutions in the layout that is fastest there."""
-    model.to(device)
-    if device.type in ("cpu", "cuda"):
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+log = logging.getLogger(__name__)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def describe(device: torch.device) -> str:
-    """The device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"{device.type}, {threads} threads" if device.type == "cpu" else device.type
+def prepare_for_ranks(model: Model, settings: Settings, ranks: Ranks) -> list[str]:
+    """Make `model`, on its way to the device, one for `ranks`; lines of warning, also in the log.
+
+    Raises:
+        ConfigError: it cannot be, with these settings.
+    """
+    if ranks.count == 1:
+        return []
+    ranks.check(settings.batch_size, model.pack)
+    if model.indivisible:
+        name = type(model).__name__
+        raise ConfigError(
+            f"model: {name} cannot be trained by {ranks.count} ranks, since {model.indivisible}; "
+            "start it without torchrun"
+        )
+    if settings.runtime.compile:
+        raise ConfigError(
+            f"runtime.compile = true: {ranks.count} ranks share what their steps draw, which "
+            "compiled networks do not see; set runtime.compile=false"
+        )
+    apart = list(model.whole_batch)
+    if settings.runtime.sync_batch_norm:
+        from gan_cli.distributed.collectives import synchronise
+
+        synchronise(model, ranks)
+    elif any(isinstance(module, BATCH_NORMS) for module in model.modules()):
+        apart.insert(0, "batch norm (unless runtime.sync_batch_norm=true)")
+    if not apart:
+        return []
+    line = (
+        f"{', '.join(apart)}: of the {settings.batch_size // ranks.count} samples of each rank, "
+        f"not of all {settings.batch_size}, so {ranks.count} ranks learn a little otherwise than "
+        "one would"
+    )
+    log.warning(line)
+    return [line]

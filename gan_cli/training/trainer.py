@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_cli.ema import Average
 from gan_cli.model import Batch, Model, Phase, updates
 from gan_cli.seeding import mix, seed_streams
-from gan_cli.training.averaging import Average
+from gan_cli.training.cuda_graphs import Graphs, Turn
 from gan_cli.training.freezing import Focus
-from gan_cli.training.graphs import Graphs, Turn
 from gan_cli.training.optimizers import Player
-from gan_cli.training.window import Window
+from gan_cli.training.running_means import Window
 
 
 class Trainer:

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from gan_cli.console import setup_logging
-from gan_cli.errors import ConfigError
+from gan_cli.console import clean_console, setup_logging
+from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED
 from gan_cli.jobs.processes import GRACE, Children, StoppedError
-from gan_cli.tuning.judging import DiskFullError
+from gan_cli.runs.folder import RunFolder
+from gan_cli.tuning import results
 from gan_cli.tuning.plan import Plan, plan_of, settle
-from gan_cli.tuning.playing import BROKEN, COMPLETE, PRUNED, Played, Player
-from gan_cli.tuning.results import number, publish
+from gan_cli.tuning.results import number
 from gan_cli.tuning.study import Turn, need_optuna, open_study, take
+from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED, DiskFullError, Played, Player
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -165,3 +166,38 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def publish(study: Study, plan: Plan) -> bool:
+    """Show and write what is known; whether there is a best trial whose preset was written.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    from gan_cli.tuning import page
+
+    found = results.rows(study)
+    best = results.ranked(found, plan)
+    states = ", ".join(
+        f"{count} {state}"
+        for state in (COMPLETE, PRUNED, BROKEN, results.RUNNING)
+        if (count := sum(row.state == state for row in found))
+    )
+    screen = clean_console(results.PIPED_WIDTH)
+    if best:
+        screen.print(results.table(best, plan))
+    log.info(f"{len(found)} trials: {states or 'none'}")
+    written = page.write(study, plan, found)
+    if not best:
+        log.info("no trial is complete, so there is no best one")
+        return False
+    run = RunFolder(plan.run_folder(best[0].number, plan.tune.seeds[0]))
+    headline = f"{plan.tune.metric} {number(best[0].value)}, the best of {len(found)} trials"
+    log.info(f"  page      {written}")
+    try:
+        results.write(plan, run, headline)
+    except UserError as error:
+        log.error(f"{results.NAME}.yaml was not written: {error}")
+        return False
+    log.info(f"  best      {results.command(plan)}")
+    return True

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gan_cli import atomic, pages
-from gan_cli.config.sweeping import Dimension
+from gan_cli import files, pages
+from gan_cli.config.search_space import Dimension
 from gan_cli.formatting import shell_command
-from gan_cli.tuning import drawing
-from gan_cli.tuning.direction import MINIMIZE
-from gan_cli.tuning.plan import Plan
-from gan_cli.tuning.playing import COMPLETE, PRUNED
+from gan_cli.plots import scatter
+from gan_cli.tuning.plan import MINIMIZE, Plan
 from gan_cli.tuning.results import Row, number, ranked, short
+from gan_cli.tuning.trial import COMPLETE, PRUNED
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -29,7 +28,7 @@ def write(study: Study, plan: Plan, found: Sequence[Row]) -> Path:
         UserError: it cannot be written.
     """
     file = plan.folder / "study.html"
-    atomic.write(file, text(plan, found, importance(study, found)))
+    files.write(file, text(plan, found, importance(study, found)))
     return file
 
 
@@ -76,23 +75,23 @@ def best_said(row: Row) -> tuple[str, str]:
     return f"Best: trial {row.number} with {number(row.value)}:", params
 
 
-def history(plan: Plan, found: Sequence[Row]) -> drawing.Chart:
+def history(plan: Plan, found: Sequence[Row]) -> scatter.Chart:
     """Values in the order of the trials, with the best so far."""
     valued = judged(found)
-    x = drawing.axis("trial", [float(row.number) for row, _ in valued])
+    x = scatter.axis("trial", [float(row.number) for row, _ in valued])
     y = value_axis([value for _, value in valued])
     pick = min if plan.direction == MINIMIZE else max
-    so_far: list[drawing.Point] = []
+    so_far: list[scatter.Point] = []
     for row, value in valued:
         if row.state == COMPLETE:
             best = pick(value, so_far[-1][1]) if so_far else value
             so_far.append((float(row.number), best))
-    line = drawing.line(so_far, x, y, "best", "best so far")
+    line = scatter.line(so_far, x, y, "best", "best so far")
     marks = [
-        drawing.circle((row.number, value), x, y, row.state, f"trial {row.number}: {number(value)}")
+        scatter.circle((row.number, value), x, y, row.state, f"trial {row.number}: {number(value)}")
         for row, value in valued
     ]
-    return drawing.chart(x, y, [line], marks, "Each trial, and the best so far; grey: pruned")
+    return scatter.chart(x, y, [line], marks, "Each trial, and the best so far; grey: pruned")
 
 
 def judged(found: Sequence[Row]) -> list[tuple[Row, float]]:
@@ -104,10 +103,10 @@ def judged(found: Sequence[Row]) -> list[tuple[Row, float]]:
     ]
 
 
-def curves(plan: Plan, found: Sequence[Row]) -> drawing.Chart:
+def curves(plan: Plan, found: Sequence[Row]) -> scatter.Chart:
     """The metric over steps, of every trial's first seed."""
     shown = [row for row in found if row.curve]
-    x = drawing.axis("step", [float(step) for row in shown for step in row.curve])
+    x = scatter.axis("step", [float(step) for row in shown for step in row.curve])
     y = value_axis([value for row in shown for value in row.curve.values()])
     first = [row.number for row in ranked(found, plan)[:1]]
     order = sorted(shown, key=lambda row: (row.number in first, row.state == COMPLETE))
@@ -116,16 +115,16 @@ def curves(plan: Plan, found: Sequence[Row]) -> drawing.Chart:
         kind = "best" if row.number in first else COMPLETE if row.state == COMPLETE else PRUNED
         points = [(float(step), value) for step, value in sorted(row.curve.items())]
         points = [(step, value) for step, value in points if value > 0 or not y.log]
-        lines.append(drawing.line(points, x, y, kind, f"trial {row.number}"))
-    return drawing.chart(x, y, lines, caption="Each trial's curve; grey: pruned")
+        lines.append(scatter.line(points, x, y, kind, f"trial {row.number}"))
+    return scatter.chart(x, y, lines, caption="Each trial's curve; grey: pruned")
 
 
-def slices(plan: Plan, found: Sequence[Row], dimension: Dimension) -> drawing.Chart:
+def slices(plan: Plan, found: Sequence[Row], dimension: Dimension) -> scatter.Chart:
     """Values over one setting."""
     if dimension.kind == "choice":
-        x = drawing.named(dimension.key, dimension.choices)
+        x = scatter.named(dimension.key, dimension.choices)
     else:
-        x = drawing.Axis(dimension.key, dimension.low, dimension.high, dimension.log)
+        x = scatter.Axis(dimension.key, dimension.low, dimension.high, dimension.log)
     valued = judged(found)
     y = value_axis([value for _, value in valued])
     first = [row.number for row in ranked(found, plan)[:1]]
@@ -137,16 +136,16 @@ def slices(plan: Plan, found: Sequence[Row], dimension: Dimension) -> drawing.Ch
             place = dimension.choices.index(place)
         kind = "best" if row.number in first else row.state
         marks.append(
-            drawing.circle((place, value), x, y, kind, f"trial {row.number}: {number(value)}")
+            scatter.circle((place, value), x, y, kind, f"trial {row.number}: {number(value)}")
         )
-    return drawing.chart(x, y, [], marks)
+    return scatter.chart(x, y, [], marks)
 
 
-def value_axis(values: Sequence[float]) -> drawing.Axis:
+def value_axis(values: Sequence[float]) -> scatter.Axis:
     """An axis of the metric; logarithmic where it spans more than a factor of twenty."""
     finite = [value for value in values if math.isfinite(value)]
     wide = bool(finite) and min(finite) > 0 and max(finite) > 20 * min(finite)
-    return drawing.axis("", finite, wide)
+    return scatter.axis("", finite, wide)
 
 
 class Trial(NamedTuple):

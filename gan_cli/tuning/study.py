@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from gan_cli.atomic import cannot_write
-from gan_cli.config.sweeping import Dimension
-from gan_cli.config.wording import show
+from gan_cli.config.search_space import Dimension
 from gan_cli.errors import ConfigError, UserError
+from gan_cli.files import cannot_write
+from gan_cli.formatting import show
 from gan_cli.tuning.plan import Plan
 
 if TYPE_CHECKING:

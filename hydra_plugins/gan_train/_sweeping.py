@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 if TYPE_CHECKING:
     from gan_cli.config.schema import Settings
-    from gan_cli.sweeps.launching import Means
+    from gan_cli.sweeps.launch import Means
 
 
 class SweepLauncher(Launcher):
@@ -38,12 +38,12 @@ class SweepLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from gan_cli.sweeps import launching
+        from gan_cli.sweeps.launch import Request, run
 
         fixed, swept = self._kinds()
         sweep, folder = self.config.sweep, self.config.sweep.dir
-        launching.run(
-            launching.Request(
+        run(
+            Request(
                 self._settings,
                 job_overrides,
                 fixed,
@@ -80,10 +80,10 @@ class SweepLauncher(Launcher):
     def _settings(self, overrides: Sequence[str]) -> Settings:
         from hydra.core.hydra_config import HydraConfig
 
-        from gan_cli.config.overrides import explain, prepare
-        from gan_cli.config.reading import read
+        from gan_cli.config.command_line import explain, prepare
+        from gan_cli.config.settings import read
         from gan_cli.errors import ConfigError
-        from gan_cli.sweeps.launching import command, options
+        from gan_cli.sweeps.launch import command, options
 
         line = prepare([*options(command.get()), *overrides])
         try:

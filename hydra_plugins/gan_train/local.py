@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.gan_train._sweeping import SweepLauncher
 
 if TYPE_CHECKING:
-    from gan_cli.sweeps.launching import Means
+    from gan_cli.sweeps.launch import Means
 
 
 @dataclass
@@ -31,9 +31,8 @@ class LocalLauncher(SweepLauncher):
 
     def means(self) -> "Means":
         """Processes of this machine."""
-        from gan_cli.sweeps.grouping import groups
-        from gan_cli.sweeps.launching import Means, apart
-        from gan_cli.sweeps.local import slots_for, starter_for
+        from gan_cli.sweeps.launch import Means, apart, slots_for, starter_for
+        from gan_cli.sweeps.plan import groups
 
         return Means(
             starter_for(self.ranks, self.fork),

@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.gan_train._sweeping import SweepLauncher
 
 if TYPE_CHECKING:
-    from gan_cli.sweeps.launching import Means
+    from gan_cli.sweeps.launch import Means
 
 
 @dataclass
@@ -42,8 +42,8 @@ class RayLauncher(SweepLauncher):
 
     def means(self) -> "Means":
         """A cluster."""
-        from gan_cli.sweeps.launching import Means
-        from gan_cli.sweeps.on_ray import Tasks
+        from gan_cli.sweeps.clusters import Tasks
+        from gan_cli.sweeps.launch import Means
         from gan_cli.sweeps.slots import elsewhere
 
         return Means(

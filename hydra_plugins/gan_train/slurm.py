@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.gan_train._sweeping import SweepLauncher
 
 if TYPE_CHECKING:
-    from gan_cli.sweeps.launching import Means
+    from gan_cli.sweeps.launch import Means
 
 
 @dataclass
@@ -51,9 +51,9 @@ class SlurmLauncher(SweepLauncher):
 
     def means(self) -> "Means":
         """A queue."""
-        from gan_cli.sweeps.launching import Means
+        from gan_cli.sweeps.clusters import Submitter, parameters
+        from gan_cli.sweeps.launch import Means
         from gan_cli.sweeps.slots import elsewhere
-        from gan_cli.sweeps.slurm import Submitter, parameters
 
         minutes, cpus, gpus, memory = self.request
         found = parameters(minutes, cpus, gpus, memory, self.cluster, self.options)

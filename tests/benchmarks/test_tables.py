@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.published.jobs import drawn, evaluations, jobs, merged
 from benchmarks.published.tables import ORDER, Evaluate, Variants, load
-from gan_cli.config.composing import settings_of
+from gan_cli.config.settings import settings_of
 from gan_cli.errors import ConfigError
 
 TABLE = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gan_cli.callbacks.charts import BROKEN, CURVES, HEIGHTS, draw
-from gan_cli.callbacks.plotting import legend_rows
 from gan_cli.model import Fields, Lines
+from gan_cli.plots.canvas import legend_rows
+from gan_cli.plots.views import BROKEN, CURVES, HEIGHTS, draw
 
 X = torch.linspace(-1, 1, 101)
 

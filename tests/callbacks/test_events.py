@@ -12,11 +12,10 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
-from gan_cli.callbacks import events
-from gan_cli.callbacks.appending import AppendedFile
-from gan_cli.callbacks.events import EventFile
-from gan_cli.callbacks.summaries import histogram, scalar
+from gan_cli.callbacks import tensorboard_writer
+from gan_cli.callbacks.tensorboard_writer import EventFile, histogram, scalar
 from gan_cli.errors import UserError
+from gan_cli.files import AppendedFile
 
 
 def test_tensorboard_reads_every_record(tmp_path: Path) -> None:
@@ -38,10 +37,10 @@ def test_tensorboard_reads_every_record(tmp_path: Path) -> None:
 def test_later_files_sort_behind_earlier_ones_of_the_same_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events.time, "time", lambda: 1_700_000_000.5)
+    monkeypatch.setattr(tensorboard_writer.time, "time", lambda: 1_700_000_000.5)
     made = []
     for process in (10, 9, 8):  # a smaller number sorts first
-        monkeypatch.setattr(events.os, "getpid", lambda number=process: number)
+        monkeypatch.setattr(tensorboard_writer.os, "getpid", lambda number=process: number)
         EventFile(tmp_path, 0).close()
         made += [path.name for path in tmp_path.iterdir() if path.name not in made]
     assert made == sorted(made)

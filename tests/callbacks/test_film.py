@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from gan_cli.callbacks.film import FRAMES, Film
-from gan_cli.imaging import write_png
+from gan_cli.callbacks.samples import FRAMES, Film
+from gan_cli.images import write_png
 
 
 def pictures(folder: Path, name: str, levels: dict[int, int], side: int = 8) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gan_cli.callbacks.forecast import announce, remaining
+from gan_cli.callbacks.progress import announce, remaining
 
 
 def test_the_line() -> None:

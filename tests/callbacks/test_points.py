@@ -10,10 +10,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.asking import FAKE, PUSH, REAL
-from gan_cli.callbacks.line import CRITIC
-from gan_cli.callbacks.plotting import Canvas, Span, number
-from gan_cli.callbacks.points import BROKEN, SURFACE, draw
+from gan_cli.plots.canvas import FAKE, PUSH, REAL, Canvas, Span, number
+from gan_cli.plots.points import BROKEN, CRITIC, SURFACE, draw
 
 SIZE = 512
 

@@ -15,7 +15,7 @@ import torch
 
 from gan_cli.callbacks.metrics import Metrics
 from gan_cli.callbacks.tensorboard import TensorBoard
-from gan_cli.runs.trimming import trim
+from gan_cli.runs.curves import trim
 
 RUN = """
 import os, signal, sys

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from gan_cli.config.build import Trust, build, check
+from gan_cli.config.instantiate import Trust, build, check
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.priors import Categorical, Gaussian, Product
 

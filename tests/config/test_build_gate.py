@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_cli.config.build import Trust, check, resolve
-from gan_cli.config.composing import composed
-from gan_cli.config.gate import OWN, close_path, open_path
-from gan_cli.config.overrides import prepare
-from gan_cli.config.reading import read, trusted
-from gan_cli.config.wording import show
+from gan_cli.config.command_line import prepare
+from gan_cli.config.instantiate import Trust, check, resolve
+from gan_cli.config.settings import composed, read, trusted
+from gan_cli.config.trust import OWN, close_path, open_path
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import show
 from gan_cli.priors import Gaussian
 
 ROOMS = (
@@ -150,12 +149,10 @@ def test_our_own_classes_need_no_trust() -> None:
     assert resolve("gan_cli.priors.Gaussian", Trust(), "prior") is Gaussian
 
 
-def test_a_package_of_ours_may_offer_the_classes_of_its_modules() -> None:
-    """By either name, and none that merely passes through."""
-    offered = resolve("gan_cli.losses.Hinge", Trust(), "loss")
-    assert resolve("gan_cli.losses.classic.Hinge", Trust(), "loss") is offered
-    with pytest.raises(ConfigError, match=r"must be the class's own name, gan_cli\.losses\.base\."):
-        resolve("gan_cli.losses.classic.AdversarialLoss", Trust(), "loss")
+def test_a_class_that_merely_passes_through_is_none_of_a_module_s_own() -> None:
+    own = r"must be the class's own name, gan_cli\.networks\.family\.NetworkFamily"
+    with pytest.raises(ConfigError, match=own):
+        resolve("gan_cli.networks.dcgan.NetworkFamily", Trust(), "network")
     with pytest.raises(ConfigError, match=r"cannot be built; take one of .*Hinge.*NonSaturating"):
         resolve("gan_cli.losses.AdversarialLoss", Trust(), "loss")
 

@@ -10,10 +10,16 @@ import pytest
 import yaml
 from composing import settings_of
 
-from gan_cli.config.composing import composed
-from gan_cli.config.overrides import prepare
-from gan_cli.config.reading import from_yaml, optimizer_settings, to_yaml, trusted, unused
+from gan_cli.config.command_line import prepare
 from gan_cli.config.schema import Settings
+from gan_cli.config.settings import (
+    composed,
+    from_yaml,
+    optimizer_settings,
+    to_yaml,
+    trusted,
+    unused,
+)
 from gan_cli.errors import ConfigError
 
 ADAM = (

@@ -7,7 +7,7 @@ from composing import settings_of
 
 from gan_cli.config import groups
 from gan_cli.config.groups import CONF
-from gan_cli.config.wording import show
+from gan_cli.formatting import show
 
 # What a preset or an option cannot know: where the user's images are.
 NEEDS = {"folder": ["data.root=images"]}

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gan_cli.config.composing import composed, settings_of
-from gan_cli.config.continuing import on_top_of, resumed
-from gan_cli.config.overrides import prepare
-from gan_cli.config.reading import read, to_yaml
+from gan_cli.config.command_line import prepare
+from gan_cli.config.resume import on_top_of, resumed
+from gan_cli.config.settings import composed, read, settings_of, to_yaml
 from gan_cli.errors import ConfigError
 
 ITS_OWN = ("model=vae", "batch_size=32", "data=ring")

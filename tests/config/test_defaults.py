@@ -7,10 +7,9 @@ from copy import deepcopy
 import pytest
 import yaml
 
-from gan_cli.config.composing import settings_of
 from gan_cli.config.defaults import comparable, completed
-from gan_cli.config.reading import to_yaml
-from gan_cli.runs.resume import differences
+from gan_cli.config.resume import differences
+from gan_cli.config.settings import settings_of, to_yaml
 
 UNKNOWN = {  # to the version before
     "checkpoint": ("minutes",),

@@ -17,9 +17,9 @@ from gan_cli.config import (
     groups,
     help,  # noqa: A004 - the module's name
 )
-from gan_cli.config.checking import modules_named_in
-from gan_cli.config.overrides import CONF, prepare
-from gan_cli.config.reading import leaves, read
+from gan_cli.config.command_line import CONF, prepare
+from gan_cli.config.settings import leaves, read
+from gan_cli.config.validation import modules_named_in
 
 
 def page(*argv: str) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gan_cli.config import composing
-from gan_cli.config.overrides import prepare
+from gan_cli.config import settings
+from gan_cli.config.command_line import prepare
 from gan_cli.errors import ConfigError
 from gan_cli.train import compose
 
-WRITES = "{_target_: gan_cli.atomic.write, _partial_: false, path: MARKER, text: ran}"
+WRITES = "{_target_: gan_cli.files.write, _partial_: false, path: MARKER, text: ran}"
 FILE = "{class: logging.FileHandler, filename: MARKER}"
 HANDLER = f"{{version: 1, root: {{handlers: [x]}}, handlers: {{x: {FILE}}}}}"
 FILE_ALONE = "a config file may set hydra.launcher and hydra.sweeper.params, and nothing else"
@@ -87,7 +87,7 @@ def test_a_preset_runs_no_code(work: Path, text: str, fault: str, mode: list[str
 )
 def test_a_preset_sets_numbers_of_our_launchers_alone(work: Path, text: str, fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        composing.composed(prepare(study(work, text)))
+        settings.composed(prepare(study(work, text)))
     assert str(caught.value).startswith(f"experiment/best.yaml: {fault}")
 
 
@@ -122,7 +122,7 @@ def test_no_defaults_list_leads_around_that(
     work: Path, text: str, files: dict[str, str], fault: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        composing.composed(prepare(study(work, text, **files)))
+        settings.composed(prepare(study(work, text, **files)))
     assert str(caught.value).startswith(fault)
 
 
@@ -140,8 +140,8 @@ hydra:
   sweeper: {params: {seed: '1,2', model: 'gan,wgan'}}
 """
     line = prepare([*study(work, text), "hydra/launcher=slurm", "-m"])
-    with composing.hydra_for(line) as hydra:
-        config = hydra.compose_config("train", line.argv[2:], composing.RunMode.MULTIRUN)
+    with settings.hydra_for(line) as hydra:
+        config = hydra.compose_config("train", line.argv[2:], settings.RunMode.MULTIRUN)
     assert config.hydra.launcher.minutes == 30
     assert config.hydra.launcher.options.partition == "gpu"
     assert config.hydra.sweeper.params.seed == "1,2"
@@ -150,7 +150,7 @@ hydra:
 def test_a_launcher_is_none_that_a_config_file_describes(work: Path) -> None:
     options = study(work, "seed: 1", hydra__launcher__evil="n_jobs: 2")
     with pytest.raises(ConfigError) as caught:
-        composing.composed(prepare([*options, "hydra/launcher=evil"]))
+        settings.composed(prepare([*options, "hydra/launcher=evil"]))
     said = "hydra/launcher = evil: must be local, ray, slurm or basic"
     assert str(caught.value).splitlines()[0] == said
 
@@ -184,7 +184,7 @@ def test_what_a_user_cannot_set_of_hydra_is_refused(word: str, fault: str) -> No
 
 def test_a_launcher_of_another_kind_cannot_be_typed(work: Path) -> None:
     with pytest.raises(ConfigError, match=r"hydra\.launcher\._target_ = os\.system: choose one"):
-        composing.composed(prepare(["hydra.launcher._target_=os.system"]))
+        settings.composed(prepare(["hydra.launcher._target_=os.system"]))
 
 
 def test_a_plugin_that_lies_about_is_not_imported(work: Path) -> None:
@@ -194,5 +194,5 @@ def test_a_plugin_that_lies_about_is_not_imported(work: Path) -> None:
         plugin = folder / "hydra_plugins" / "evil"
         plugin.mkdir(parents=True)
         (plugin / "evil.py").write_text(f"open({str(work / 'marker')!r}, 'w').close()\n")
-    assert composing.composed(prepare(options)).seed == 3
+    assert settings.composed(prepare(options)).seed == 3
     assert not (work / "marker").exists()

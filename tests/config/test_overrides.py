@@ -13,7 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config.overrides import CONF, TEXTS, explain, open_path, prepare
+from gan_cli.config.command_line import CONF, TEXTS, explain, open_path, prepare
 from gan_cli.errors import ConfigError
 
 
@@ -363,7 +363,7 @@ def test_conf_is_the_folder_of_the_config() -> None:
 
 
 def test_every_setting_that_is_text_takes_what_was_typed() -> None:
-    from gan_cli.config.kinds import fits
+    from gan_cli.config.instantiate import fits
     from gan_cli.config.schema import Evaluation, Run, Settings, Sweep
 
     groups = {"run.": Run, "sweep.": Sweep, "evaluation.": Evaluation, "": Settings}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gan_cli.config.overrides import prepare
-from gan_cli.config.sweeping import Dimension, dimensions
+from gan_cli.config.command_line import prepare
+from gan_cli.config.search_space import Dimension, dimensions
 from gan_cli.errors import ConfigError
 
 

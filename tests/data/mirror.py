@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from gan_cli.data.download import Remote
+from gan_cli.data.published import Remote
 
 
 class Mirror:

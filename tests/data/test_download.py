@@ -9,13 +9,14 @@ import pytest
 from mirror import Mirror, serving
 from rich.console import Console
 
-from gan_cli.data import download, progress
-from gan_cli.data.download import FetchError, cache_folder, fetch
+from gan_cli import console
+from gan_cli.data import published
+from gan_cli.data.published import FetchError, cache_folder, fetch
 
 
 @pytest.fixture
 def mirror(monkeypatch) -> Iterator[Mirror]:
-    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(published, "PAUSE", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as running:
         yield running
@@ -42,7 +43,7 @@ def test_failing_for_good_says_what_the_mirror_said(mirror: Mirror, tmp_path: Pa
     remote = mirror.promised("file.gz", CONTENT)
     with pytest.raises(FetchError, match=re.escape(f"{mirror.address}/file.gz answered 404")):
         fetch(remote, tmp_path)
-    assert len(mirror.asked) == download.ROUNDS
+    assert len(mirror.asked) == published.ROUNDS
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,8 +95,8 @@ def test_a_bar_on_terminals_alone(mirror: Mirror, tmp_path: Path, monkeypatch, c
     assert capsys.readouterr() == ("", "")
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=120, height=20)
-    monkeypatch.setattr(progress, "on_terminal", lambda: True)
-    monkeypatch.setattr(progress, "console", lambda: terminal)
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    monkeypatch.setattr(console, "console", lambda: terminal)
     fetch(mirror.remote("shown.gz", CONTENT), tmp_path)
     assert "shown.gz" in screen.getvalue()
     assert "128.0/128.0 kB" in screen.getvalue()

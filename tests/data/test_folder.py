@@ -15,7 +15,8 @@ from filelock import FileLock
 from pictures import RED, noise, save
 from PIL import Image
 
-from gan_cli.data import decode, folder, folder_cache, folder_maker
+from gan_cli.data import decode, folder, folder_cache
+from gan_cli.data import folder_cache as folder_cache_module
 from gan_cli.data.folder import Folder
 from gan_cli.errors import ConfigError, DataError
 
@@ -46,7 +47,7 @@ def decoded(monkeypatch) -> list[Path]:
         paths.extend(path for path, _ in jobs)
         return really(jobs, **choice)
 
-    monkeypatch.setattr(folder_maker, "decode", recording)
+    monkeypatch.setattr(folder_cache_module, "decode", recording)
     return paths
 
 
@@ -94,7 +95,7 @@ def test_auto_channels_are_1_only_where_all_files_are_grey(tmp_path: Path) -> No
 def test_the_second_time_nothing_is_read(root: Path, decoded: list[Path], monkeypatch) -> None:
     first = Folder(str(root), size=8)
     assert len(decoded) == 6
-    monkeypatch.setattr(folder_maker, "inspect", None)
+    monkeypatch.setattr(folder_cache_module, "inspect", None)
     second = Folder(str(root), size=8)
     assert len(decoded) == 6
     assert torch.equal(first.values, second.values)
@@ -230,7 +231,7 @@ def test_a_file_that_changes_meanwhile_stops_the_work(root: Path, cache: Path, m
         (root / "dog" / "4.png").write_bytes(b"other")
         return looks
 
-    monkeypatch.setattr(folder_maker, "inspect", inspect)
+    monkeypatch.setattr(folder_cache_module, "inspect", inspect)
     with pytest.raises(DataError, match=r"dog/4.png: changed while it was read; start again"):
         Folder(str(root), size=8)
     assert not leftovers(cache)
@@ -245,13 +246,13 @@ def test_processes_give_what_one_process_gives(root: Path, cache: Path) -> None:
 def test_a_file_that_kills_its_worker_is_broken_only_until_the_next_run(
     root: Path, cache: Path, monkeypatch
 ) -> None:
-    class DeadlyPool(folder_maker.Pool):
+    class DeadlyPool(folder_cache_module.Pool):
         def map(self, function, items, chunk, died):
             for piece in super().map(function, items, 1, died):
                 yield [died(None)] if piece and function is not decode.inspect else piece
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder_maker, "Pool", DeadlyPool)
+        patched.setattr(folder_cache_module, "Pool", DeadlyPool)
         with pytest.raises(
             DataError,
             match=r"6 files: ended the process that decoded it \(out of memory\?\) \(cat/0.png, ",
@@ -394,7 +395,7 @@ def test_the_cache_s_key_is_that_of_the_whole_text() -> None:
 def test_a_disk_without_room_is_refused_before_anything_is_decoded(
     root: Path, decoded: list[Path], monkeypatch
 ) -> None:
-    monkeypatch.setattr(folder_maker, "free_bytes", lambda _: 6 * 3 * 8 * 8 - 1)
+    monkeypatch.setattr(folder_cache_module, "free_bytes", lambda _: 6 * 3 * 8 * 8 - 1)
     message = "0.0 GB are needed for the images as pixels and 0.0 GB are free; make room"
     with pytest.raises(DataError, match=message):
         Folder(str(root), size=8)
@@ -442,7 +443,7 @@ def test_each_part_is_found_again_unread(tmp_path: Path, decoded: list[Path], mo
     for _ in range(2):
         for split in ("train", "test"):
             assert len(Folder(str(tmp_path / "d"), split=split, size=4)) == 1
-        monkeypatch.setattr(folder_maker, "inspect", None)
+        monkeypatch.setattr(folder_cache_module, "inspect", None)
     assert len(decoded) == 2
 
 

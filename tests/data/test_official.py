@@ -17,13 +17,14 @@ from cifar_pickles import batch
 from mirror import Mirror, serving
 from test_idx import idx
 
-from gan_cli.data import cifar10, download, fashion_mnist, idx_set, kmnist
+from gan_cli.data import cifar10, fashion_mnist, kmnist
+from gan_cli.data import published as published_module
 from gan_cli.data.cifar10 import CIFAR10
 from gan_cli.data.cifar10_pickle import binary_form
 from gan_cli.data.fashion_mnist import FashionMNIST
 from gan_cli.data.kmnist import KMNIST
 from gan_cli.data.mnist import FOLDER as MNIST_FOLDER
-from gan_cli.data.official import Member, Published
+from gan_cli.data.published import Member, Published, load, paired
 from gan_cli.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -33,7 +34,7 @@ UNPACK = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10" / "
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(published_module, "PAUSE", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tmp_path / "cache"
 
@@ -65,20 +66,20 @@ def small(mirror: Mirror, known: bool, served: bool = True) -> Published:
 def test_fetched_once_then_taken_from_the_cache(mirror: Mirror, cache: Path, known: bool) -> None:
     published = small(mirror, known)
     for _ in range(2):
-        images, labels = idx_set.load(published, "train", None)
+        images, labels = load(published, "train", None)
         assert (images.shape, images.dtype) == ((20, 1, 28, 28), torch.uint8)
         assert labels.tolist() == [*range(10), *range(10)]
     assert mirror.asked == ["/images.gz", "/labels.gz"]
     assert (cache / "small" / "images.gz").is_file()
-    assert len(idx_set.load(published, "all", None)[0]) == 40
+    assert len(load(published, "all", None)[0]) == 40
 
 
 def test_a_damaged_cache_is_fetched_again_and_said(mirror: Mirror, cache: Path, caplog) -> None:
     published = small(mirror, known=True)
-    idx_set.load(published, "train", None)
+    load(published, "train", None)
     damaged = cache / "small" / "images.gz"
     damaged.write_bytes(damaged.read_bytes()[:-5])
-    idx_set.load(published, "train", None)
+    load(published, "train", None)
     assert f"{damaged} is damaged" in caplog.text
     assert mirror.asked == ["/images.gz", "/labels.gz", "/images.gz"]
 
@@ -87,7 +88,7 @@ def test_a_damaged_cache_is_fetched_again_and_said(mirror: Mirror, cache: Path, 
 def test_files_put_into_the_cache_by_hand_are_taken(mirror: Mirror, cache: Path, form: str) -> None:
     published = small(mirror, known=True, served=False)
     put(cache / "small", form)
-    assert len(idx_set.load(published, "train", None)[0]) == 20
+    assert len(load(published, "train", None)[0]) == 20
     assert mirror.asked == []
 
 
@@ -109,7 +110,7 @@ def test_root_is_looked_into_and_nothing_fetched(
 ) -> None:
     put(tmp_path / "root" / below, form)
     published = small(mirror, known=True)
-    assert len(idx_set.load(published, "train", str(tmp_path / "root"))[0]) == 20
+    assert len(load(published, "train", str(tmp_path / "root"))[0]) == 20
     assert mirror.asked == []
 
 
@@ -119,10 +120,10 @@ def test_where_only_the_packed_hash_is_known_other_packings_are_refused(
     published = small(mirror, known=False)
     root = put(tmp_path / "raw", "raw")
     with pytest.raises(DataError, match=r"raw/images: small can be checked only as images.gz"):
-        idx_set.load(published, "train", str(root))
+        load(published, "train", str(root))
     for name, content in mirror.files.items():
         (root / name[1:]).write_bytes(content)
-    assert len(idx_set.load(published, "train", str(root))[0]) == 20
+    assert len(load(published, "train", str(root))[0]) == 20
 
 
 def test_missing_files_in_root_are_named_and_not_fetched(mirror: Mirror, tmp_path: Path) -> None:
@@ -134,9 +135,9 @@ def test_missing_files_in_root_are_named_and_not_fetched(mirror: Mirror, tmp_pat
         f"{mirror.address}/labels.gz; or leave data.root away to use the cache and the mirrors"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        idx_set.load(published, "train", str(root))
+        load(published, "train", str(root))
     with pytest.raises(DataError, match=r"data.root = .*nowhere: no such folder; small needs"):
-        idx_set.load(published, "train", str(tmp_path / "nowhere"))
+        load(published, "train", str(tmp_path / "nowhere"))
     assert mirror.asked == []
 
 
@@ -144,7 +145,7 @@ def test_other_content_in_root_is_refused(mirror: Mirror, tmp_path: Path) -> Non
     root = put(tmp_path / "root", "raw")
     (root / "images").write_bytes(IMAGES[:-1] + b"!")
     with pytest.raises(DataError, match=r"root/images: not small's images, but damaged or of an"):
-        idx_set.load(small(mirror, known=True), "train", str(root))
+        load(small(mirror, known=True), "train", str(root))
 
 
 def test_without_a_network_one_line_says_it_all(mirror: Mirror, cache: Path) -> None:
@@ -155,13 +156,13 @@ def test_without_a_network_one_line_says_it_all(mirror: Mirror, cache: Path) -> 
         f"data.root names; they come from {mirror.address}/images.gz {mirror.address}/labels.gz"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        idx_set.load(published, "train", None)
+        load(published, "train", None)
 
 
 def test_a_cache_that_cannot_be_written_is_named(mirror: Mirror, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(DataError, match=r"cannot be written: .*GAN_CLI_CACHE"):
-        idx_set.load(small(mirror, known=True), "train", None)
+        load(small(mirror, known=True), "train", None)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_a_cache_that_cannot_be_written_is_named(mirror: Mirror, cache: Path) ->
 def test_tables_that_do_not_belong_together(images, labels, message: str) -> None:
     tables = bytearray(idx(images.byte())), bytearray(idx(labels.byte()))
     with pytest.raises(DataError, match=message):
-        idx_set.paired(Path("i"), tables[0], Path("l"), tables[1])
+        paired(Path("i"), tables[0], Path("l"), tables[1])
 
 
 # --- CIFAR-10, in small

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from gan_cli.data import dataset
-from gan_cli.data.dataset import Dataset
-from gan_cli.data.prefetch import Prefetch
-from gan_cli.data.rows import Rows
-from gan_cli.data.stream import Stream
+from gan_cli.data.dataset import Dataset, Rows
+from gan_cli.data.stream import Prefetch, Stream
 from gan_cli.errors import DataError
 
 

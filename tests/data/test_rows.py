@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_cli.data.rows import Rows
+from gan_cli.data.dataset import Rows
 from gan_cli.errors import DataError
 
 TABLE = torch.arange(5 * 12, dtype=torch.uint8).view(5, 3, 2, 2)

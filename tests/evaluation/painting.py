@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation.measure import Extractor, Options
-from gan_cli.evaluation.reference import Real
-from gan_cli.evaluation.subject import Extractors, TrainedModel
+from gan_cli.evaluation.metric import Extractor, Options
+from gan_cli.evaluation.trained_model import Extractors, Real, TrainedModel
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Gaussian
 

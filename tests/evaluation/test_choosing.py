@@ -12,9 +12,9 @@ import torch
 from painting import subject
 
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.evaluation import choosing, measures
-from gan_cli.evaluation.choosing import choose, parse
-from gan_cli.evaluation.measure import Finding, Measure, Subject
+from gan_cli.evaluation import measures, registry
+from gan_cli.evaluation.metric import Finding, Measure, Subject
+from gan_cli.evaluation.registry import choose, parse
 
 
 class Named(Measure):
@@ -40,11 +40,11 @@ def four(monkeypatch) -> None:
         Named("odd", "it is odd"),
         Named("e", "error"),
     ]
-    monkeypatch.setattr(choosing, "measures", lambda: some)
+    monkeypatch.setattr(registry, "measures", lambda: some)
 
 
 def test_every_measure_is_listed_once() -> None:
-    listed = choosing.measures()
+    listed = registry.measures()
     names = [measure.name for measure in listed]
     assert len(set(names)) == len(names) > 0
     written = {
@@ -106,7 +106,7 @@ def test_wrong_names(names: list[str], message: str) -> None:
 
 def test_measures_are_where_the_contract_says() -> None:
     folder = Path(inspect.getfile(measures)).parent
-    for measure in choosing.measures():
+    for measure in registry.measures():
         assert Path(inspect.getfile(type(measure))).parent == folder
         assert inspect.getdoc(type(measure))
 

@@ -16,10 +16,15 @@ from gan_cli.errors import DataError
 from gan_cli.evaluation import classifier as keeping
 from gan_cli.evaluation import classifier_training
 from gan_cli.evaluation.classifier import Classifier, load, place, trained_classifier
-from gan_cli.evaluation.classifier_network import ClassifierNetwork
-from gan_cli.evaluation.classifier_training import Recipe, accuracy, shifted, trained
-from gan_cli.evaluation.measure import Extractor
-from gan_cli.evaluation.reference import Real
+from gan_cli.evaluation.classifier_training import (
+    ClassifierNetwork,
+    Recipe,
+    accuracy,
+    shifted,
+    trained,
+)
+from gan_cli.evaluation.metric import Extractor
+from gan_cli.evaluation.trained_model import Real
 
 SHORT = Recipe(images=300, batch=30)
 CPU = torch.device("cpu")

@@ -10,12 +10,11 @@ import pytest
 import torch
 from painting import SPEC, Painter, Pictures, Random, subject
 
-from gan_cli.evaluation.bars import MADE, REAL, STRIP, TALL, bars
 from gan_cli.evaluation.classifier import Classifier
-from gan_cli.evaluation.classifier_network import ClassifierNetwork
-from gan_cli.evaluation.measure import HIGHER, LOWER, Finding
+from gan_cli.evaluation.classifier_training import ClassifierNetwork
 from gan_cli.evaluation.measures import classifier as measures
-from gan_cli.evaluation.measures.classifier import ClassifierFigures
+from gan_cli.evaluation.measures.classifier import MADE, REAL, STRIP, TALL, ClassifierFigures, bars
+from gan_cli.evaluation.metric import HIGHER, LOWER, Finding
 
 
 class Named(Random):

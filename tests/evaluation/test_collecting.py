@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gan_cli.evaluation.collecting import exactly
+from gan_cli.evaluation.features import exactly
 
 
 def settings() -> tuple[object, ...]:

@@ -10,13 +10,12 @@ from painting import Painter, Pictures, Random, subject
 from torch import Tensor
 
 from gan_cli.evaluation.classifier import Classifier
-from gan_cli.evaluation.classifier_network import ClassifierNetwork
-from gan_cli.evaluation.classifier_training import Recipe
-from gan_cli.evaluation.measure import Drawn, Figure
+from gan_cli.evaluation.classifier_training import ClassifierNetwork, Recipe
 from gan_cli.evaluation.measures import conditional as measures
 from gan_cli.evaluation.measures.conditional import Conditional, error_of, expected_error, pixels
 from gan_cli.evaluation.measures.gan_train import GANTrain
-from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.evaluation.metric import Drawn, Figure
+from gan_cli.evaluation.trained_model import TrainedModel
 
 
 class Copier(Painter):

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from gan_cli.data.toy import Gaussian1D, Ring
-from gan_cli.evaluation.measures.density import Density
-from gan_cli.metrics.quadrature import distances, nodes_of
+from gan_cli.evaluation.measures.toy import Density
+from gan_cli.metrics.modes import distances, nodes_of
 from gan_cli.model import Batch
 
 LINE, RING = Gaussian1D(points=100), Ring(points=100)

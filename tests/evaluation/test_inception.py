@@ -10,17 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan_cli.data.download import cache_folder
+from gan_cli.data.published import cache_folder
 from gan_cli.errors import DataError
 from gan_cli.evaluation import inception
-from gan_cli.evaluation.inception import Inception, prepared
-from gan_cli.evaluation.inception_network import Conv, ConvWeights, convolutions, network
-from gan_cli.evaluation.inception_weights import (
+from gan_cli.evaluation.inception import (
     PACKAGED,
     PUBLISHED,
+    Conv,
+    ConvWeights,
     DamagedError,
+    Inception,
+    convolutions,
     identity,
+    network,
     packaged_file,
+    prepared,
     read_official,
 )
 

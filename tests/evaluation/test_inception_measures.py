@@ -11,9 +11,11 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.errors import ConfigError
-from gan_cli.evaluation import floors, self_check
-from gan_cli.evaluation.measure import HIGHER, LOWER, NEITHER, Extractor, Figure
-from gan_cli.evaluation.measures import fid, kid, prdc
+from gan_cli.evaluation import inception, real_baseline
+from gan_cli.evaluation.measures import fid_kid_prdc
+from gan_cli.evaluation.measures import fid_kid_prdc as fid_kid_prdc_module
+from gan_cli.evaluation.measures.fid_kid_prdc import FID, PRDC
+from gan_cli.evaluation.metric import HIGHER, LOWER, NEITHER, Extractor, Figure
 from gan_cli.metrics.kernel import kernel_distance
 from gan_cli.metrics.neighbours import neighbourhoods, two_sample
 
@@ -21,7 +23,7 @@ from gan_cli.metrics.neighbours import neighbourhoods, two_sample
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
-    monkeypatch.setattr(floors, "_known", {})
+    monkeypatch.setattr(real_baseline, "_known", {})
 
 
 def of(figures: list[Figure], name: str) -> Figure:
@@ -36,7 +38,7 @@ def plain_fid(a: Tensor, b: Tensor) -> float:
 def test_fid_is_the_distance_of_generated_and_real_features() -> None:
     random = Random()
     given = subject(random)
-    (found,) = fid.FID().measure(given).figures
+    (found,) = FID().measure(given).figures
     generated, real = given.generated(random), given.reference(random)
     assert found.name == "fid_random"  # by the extractor that was used
     assert found.better == LOWER
@@ -54,7 +56,7 @@ def test_fid_is_the_distance_of_generated_and_real_features() -> None:
 def test_fids_floor_is_of_as_many_real_samples_as_were_generated() -> None:
     random = Random()
     given = subject(random, samples=60)
-    (found,) = fid.FID().measure(given).figures
+    (found,) = FID().measure(given).figures
     first, second = given.halves(random)
     assert found.floor == pytest.approx(plain_fid(first.kept[:60], second.kept), rel=1e-4)
     assert "60 real samples against 150 others" in str(found.protocol["floor"])
@@ -62,7 +64,7 @@ def test_fids_floor_is_of_as_many_real_samples_as_were_generated() -> None:
 
 @pytest.mark.parametrize("samples", [4, 5, 6])
 def test_fid_of_no_more_samples_than_features_says_so_and_offers_kid(samples: int) -> None:
-    (found,) = fid.FID().measure(subject(samples=samples)).figures
+    (found,) = FID().measure(subject(samples=samples)).figures
     if samples > Random.width:
         assert found.note == ""
     else:
@@ -73,7 +75,7 @@ def test_fid_of_no_more_samples_than_features_says_so_and_offers_kid(samples: in
 def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
     random = Random()
     given = subject(random)
-    (found,) = kid.KID().measure(given).figures
+    (found,) = fid_kid_prdc_module.KID().measure(given).figures
     generated, real = given.generated(random), given.reference(random)
     assert (found.name, found.better) == ("kid_random", LOWER)
     # Subsets take all 200 generated samples, and 200 of 300 real ones.
@@ -86,8 +88,10 @@ def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
 
 
 def test_kid_has_an_error_where_subsets_leave_samples_out(monkeypatch) -> None:
-    monkeypatch.setattr(kid, "kernel_distance", lambda a, b: kernel_distance(a, b, 20, 50))
-    (found,) = kid.KID().measure(subject()).figures
+    monkeypatch.setattr(
+        fid_kid_prdc_module, "kernel_distance", lambda a, b: kernel_distance(a, b, 20, 50)
+    )
+    (found,) = fid_kid_prdc_module.KID().measure(subject()).figures
     assert found.error is not None
     assert 0 < found.error < found.value
     assert "over the subsets" in found.note
@@ -96,7 +100,7 @@ def test_kid_has_an_error_where_subsets_leave_samples_out(monkeypatch) -> None:
 def test_neighbourhoods_compare_equally_many() -> None:
     random = Random()
     given = subject(random)
-    figures = prdc.PRDC().measure(given).figures
+    figures = PRDC().measure(given).figures
     assert [f.name for f in figures] == [
         "precision_random",
         "recall_random",
@@ -121,34 +125,36 @@ def test_neighbourhoods_compare_equally_many() -> None:
 def test_the_floor_of_neighbourhoods_is_of_as_many_samples() -> None:
     random = Random()
     given = subject(random, samples=60)
-    few, (first, second) = prdc.PRDC().measure(given).figures, given.halves(random)
+    few, (first, second) = PRDC().measure(given).figures, given.halves(random)
     best = neighbourhoods(first.kept[:60], second.kept[:60])
     assert [f.floor for f in few[:4]] == pytest.approx([*best])
     assert "between 60 and 60" in str(few[0].protocol["floor"])
-    more = prdc.PRDC().measure(subject(random, samples=100)).figures
+    more = PRDC().measure(subject(random, samples=100)).figures
     assert "between 100 and 100" in str(more[0].protocol["floor"])
     assert [f.floor for f in more] != [f.floor for f in few]
 
 
 def test_figures_do_not_depend_on_the_batch_size() -> None:
-    for measure in (fid.FID(), kid.KID(), prdc.PRDC()):
+    for measure in (FID(), fid_kid_prdc_module.KID(), PRDC()):
         usual, other = (measure.measure(subject(batch_size=b)).figures for b in (256, 7))
         assert [f.value for f in usual] == [f.value for f in other]
 
 
 def test_floors_are_computed_once(monkeypatch) -> None:
     calls = []
-    plain = fid.frechet_distance
+    plain = fid_kid_prdc.frechet_distance
     monkeypatch.setattr(
-        fid, "frechet_distance", lambda *given: calls.append(given) or plain(*given)
+        fid_kid_prdc, "frechet_distance", lambda *given: calls.append(given) or plain(*given)
     )
     given = subject()
-    first, second = (fid.FID().measure(given).figures[0] for _ in range(2))
+    first, second = (FID().measure(given).figures[0] for _ in range(2))
     assert len(calls) == 3  # two figures and one floor
     assert first == second
 
 
-@pytest.mark.parametrize("measure", [fid.FID(), kid.KID(), prdc.PRDC()], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "measure", [FID(), fid_kid_prdc_module.KID(), PRDC()], ids=lambda m: m.name
+)
 def test_inception_looks_at_pictures_of_one_or_three_channels(measure) -> None:
     given = subject()
     assert measure.unfit(given) == ""
@@ -159,8 +165,8 @@ def test_inception_looks_at_pictures_of_one_or_three_channels(measure) -> None:
 
 
 def test_neighbours_need_enough_samples() -> None:
-    assert "it takes 12" in prdc.PRDC().unfit(subject(samples=11))
-    assert prdc.PRDC().unfit(subject(samples=12)) == ""
+    assert "it takes 12" in PRDC().unfit(subject(samples=11))
+    assert PRDC().unfit(subject(samples=12)) == ""
 
 
 class Brightness(Extractor):
@@ -184,17 +190,17 @@ class SmallCIFAR(Dataset):
 
 
 def test_the_self_check_compares_train_with_test(monkeypatch) -> None:
-    monkeypatch.setattr(self_check, "CIFAR10", SmallCIFAR)
+    monkeypatch.setattr(inception, "CIFAR10", SmallCIFAR)
     train, test = (SmallCIFAR(s, "somewhere").values for s in ("train", "test"))
     look = Brightness().features
-    whole = self_check.self_check("somewhere", None, Brightness())
+    whole = inception.self_check("somewhere", None, Brightness())
     assert [f.name for f in whole] == ["fid_inception", "kid_inception"]
     assert whole[0].value == pytest.approx(plain_fid(look(train)[0], look(test)[0]), rel=1e-6)
     assert whole[0].note == "near 3.15 is expected"
-    fewer = self_check.self_check("somewhere", 20, Brightness())
+    fewer = inception.self_check("somewhere", 20, Brightness())
     expected = plain_fid(look(train[:20])[0], look(test[:20])[0])
     assert fewer[0].value == pytest.approx(expected, rel=1e-6)
     assert "20 and 20 give more" in fewer[0].note
     assert (fewer[0].protocol["train_samples"], whole[0].protocol["test_samples"]) == (20, 30)
     with pytest.raises(ConfigError, match="must be at least 2"):
-        self_check.self_check("somewhere", 1, Brightness())
+        inception.self_check("somewhere", 1, Brightness())

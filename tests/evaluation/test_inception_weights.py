@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.data.download import FetchError
+from gan_cli.data.published import FetchError
 from gan_cli.errors import DataError
-from gan_cli.evaluation import inception_weights
-from gan_cli.evaluation.inception_weights import NAMES, ConvWeights, find_weights, identity
+from gan_cli.evaluation import inception
+from gan_cli.evaluation.inception import NAMES, ConvWeights, find_weights, identity
 
 SHAPES = [torch.Size((4, 3, 3, 3)), torch.Size((2, 4, 1, 7))]
 KEYS = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
@@ -69,21 +69,21 @@ class Sources:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.monkeypatch = folder, monkeypatch
-        self.cached = folder / "cache" / "inception" / inception_weights.PUBLISHED.name
-        self.installed = folder / "site" / "package_of_weights" / inception_weights.PACKAGED
+        self.cached = folder / "cache" / "inception" / inception.PUBLISHED.name
+        self.installed = folder / "site" / "package_of_weights" / inception.PACKAGED
         self.asked = 0
         self.published_as(published(folder / "p.pth"))
-        monkeypatch.setattr(inception_weights, "PACKAGED_SHA256", sha256(packaged(folder / "q.pt")))
+        monkeypatch.setattr(inception, "PACKAGED_SHA256", sha256(packaged(folder / "q.pt")))
         monkeypatch.setenv("GAN_CLI_CACHE", str(folder / "cache"))
-        monkeypatch.setattr(inception_weights, "NAMES", ("a", "b"))
-        monkeypatch.setattr(inception_weights, "_shapes", lambda: SHAPES)
-        monkeypatch.setattr(inception_weights, "fetch", self.fetch)
-        monkeypatch.setattr(inception_weights, "PACKAGE", "no_such_package_of_weights")
+        monkeypatch.setattr(inception, "NAMES", ("a", "b"))
+        monkeypatch.setattr(inception, "_shapes", lambda: SHAPES)
+        monkeypatch.setattr(inception, "fetch", self.fetch)
+        monkeypatch.setattr(inception, "PACKAGE", "no_such_package_of_weights")
 
     def published_as(self, path: Path) -> None:
         """Take the content of `path` for the official one."""
-        known = replace(inception_weights.PUBLISHED, sha256=sha256(path))
-        self.monkeypatch.setattr(inception_weights, "PUBLISHED", known)
+        known = replace(inception.PUBLISHED, sha256=sha256(path))
+        self.monkeypatch.setattr(inception, "PUBLISHED", known)
 
     def put_into(self, path: Path) -> Path:
         """Copy the official file there; torch.save writes a file's name into it."""
@@ -95,7 +95,7 @@ class Sources:
         packaged(self.installed)
         (self.installed.parent / "__init__.py").write_text("raise RuntimeError('imported')\n")
         self.monkeypatch.syspath_prepend(str(self.installed.parent.parent))
-        self.monkeypatch.setattr(inception_weights, "PACKAGE", self.installed.parent.name)
+        self.monkeypatch.setattr(inception, "PACKAGE", self.installed.parent.name)
 
     def fetch(self, remote: Any, folder: Path) -> Path:
         self.asked += 1
@@ -113,7 +113,7 @@ def same(found: list[ConvWeights]) -> bool:
 
 
 def test_names_are_those_of_94_convolutions() -> None:
-    assert len(NAMES) == len(set(NAMES)) == len(inception_weights._shapes()) == 94
+    assert len(NAMES) == len(set(NAMES)) == len(inception._shapes()) == 94
     assert (NAMES[0], NAMES[5], NAMES[-1]) == (
         "Conv2d_1a_3x3",
         "Mixed_5b.branch1x1",
@@ -150,9 +150,9 @@ def test_a_download_is_kept_in_the_cache(sources: Sources, monkeypatch: pytest.M
         assert remote.urls[0].startswith("https://github.com/mseitzer/pytorch-fid/releases/")
         return sources.put_into(folder / remote.name)
 
-    monkeypatch.setattr(inception_weights, "fetch", fetch)
+    monkeypatch.setattr(inception, "fetch", fetch)
     assert same(find_weights(None))
-    monkeypatch.setattr(inception_weights, "fetch", sources.fetch)
+    monkeypatch.setattr(inception, "fetch", sources.fetch)
     assert same(find_weights(None))
     assert sources.asked == 0
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, OneHotCategorical
 from torch.nn.functional import one_hot
 
-from gan_cli.evaluation.measure import Figure
 from gan_cli.evaluation.measures.infogan import InfoGANFigures
-from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.evaluation.metric import Figure
+from gan_cli.evaluation.trained_model import TrainedModel
 from gan_cli.priors import Categorical, Gaussian, Product, Uniform
 
 SURE = 50.0  # logit of the category that is read

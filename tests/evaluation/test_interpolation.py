@@ -9,10 +9,10 @@ import torch
 from painting import Painter, Random, subject
 from torch import Tensor
 
-from gan_cli.evaluation.choosing import ASIDE, choose
-from gan_cli.evaluation.measure import Figure
 from gan_cli.evaluation.measures.interpolation import Interpolation
-from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.evaluation.metric import Figure
+from gan_cli.evaluation.registry import ASIDE, choose
+from gan_cli.evaluation.trained_model import TrainedModel
 from gan_cli.priors import Gaussian, Uniform
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_cli.data.toy import Gaussian1D
 from gan_cli.evaluation.measures.likelihood import Likelihood
-from gan_cli.evaluation.subject import NotFiniteError
+from gan_cli.evaluation.trained_model import NotFiniteError
 from gan_cli.model import Batch
 from gan_cli.priors import Gaussian
 

@@ -7,7 +7,7 @@ from pretending import Pretender
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.toy import Gaussian1D, Grid
-from gan_cli.evaluation.measures.points import Points
+from gan_cli.evaluation.measures.toy import Points
 
 LINE = Gaussian1D(points=20_000)
 GRID = Grid(points=8000)

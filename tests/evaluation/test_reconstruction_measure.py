@@ -6,7 +6,7 @@ from painting import SPEC, Painter, Pictures, subject
 from torch import Tensor
 
 from gan_cli.evaluation.measures.reconstruction import Reconstruction
-from gan_cli.metrics.principal import components
+from gan_cli.metrics.diversity import components
 from gan_cli.model import Batch
 
 

@@ -14,11 +14,8 @@ from painting import subject
 
 from gan_cli.console import clean_console
 from gan_cli.errors import CheckpointError, ConfigError, DataError
-from gan_cli.evaluation import table
-from gan_cli.evaluation.best import Best, judged_by
-from gan_cli.evaluation.choosing import DEAR, Choice
-from gan_cli.evaluation.judging import judge, missed
-from gan_cli.evaluation.measure import (
+from gan_cli.evaluation.evaluate import Best, judge, judged_by, missed
+from gan_cli.evaluation.metric import (
     HIGHER,
     LOWER,
     NEITHER,
@@ -28,8 +25,9 @@ from gan_cli.evaluation.measure import (
     Picture,
     Subject,
 )
-from gan_cli.evaluation.report import Report, write
-from gan_cli.evaluation.telling import number
+from gan_cli.evaluation.registry import DEAR, Choice
+from gan_cli.evaluation.report import Report, show, told, write
+from gan_cli.formatting import number
 from gan_cli.runs.folder import RunFolder
 
 FID = Figure("fid_random", 12.345, LOWER, 0.5, 0.1, {"samples": 10}, "few [samples]")
@@ -141,7 +139,7 @@ def test_a_damaged_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
 
 def shown(report: Report, named: tuple[str, ...] = ()) -> str:
     console = clean_console(file=io.StringIO(), width=100)
-    table.show(console, report, named)
+    show(console, report, named)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -173,7 +171,7 @@ def test_a_protocol_of_some_figures_names_them() -> None:
         return Figure(name, 1.0, protocol=protocol)
 
     figures = [of("a", 5), of("b", 5), of("c", 7), of("d", 5)]
-    first, second = table.told(Report("r", 1, "raw", figures))
+    first, second = told(Report("r", 1, "raw", figures))
     assert first == "5 samples of seed 0 against 9 real ones: d, train (a to b, d)"
     assert second == "7 samples of seed 0 against 9 real ones: d, train (c)"
 

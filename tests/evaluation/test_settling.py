@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.evaluation.settling import settled
+from gan_cli.evaluation.measures.infogan import settled
 
 
 def made() -> nn.ModuleDict:

@@ -7,9 +7,9 @@ from pretending import Pretender
 from torch import Tensor
 
 from gan_cli.data.stacked_mnist import StackedMNIST
-from gan_cli.evaluation.measure import Extractor
-from gan_cli.evaluation.measures import stacked_modes
-from gan_cli.evaluation.measures.stacked_modes import StackedModes, modes_seen
+from gan_cli.evaluation.measures import modes
+from gan_cli.evaluation.measures.modes import StackedModes, modes_seen
+from gan_cli.evaluation.metric import Extractor
 
 
 class Brightness(Extractor):
@@ -32,7 +32,7 @@ def painted(digits: Tensor) -> Tensor:
 
 @pytest.fixture
 def data(monkeypatch) -> StackedMNIST:
-    monkeypatch.setattr(stacked_modes, "SAMPLES", 3000)
+    monkeypatch.setattr(modes, "STACKS", 3000)
     return StackedMNIST("test", stacks=500)
 
 

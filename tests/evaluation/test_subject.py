@@ -9,12 +9,10 @@ import torch
 from painting import DAMAGES, Painter, Pictures, Random, subject
 
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.evaluation import keeping
-from gan_cli.evaluation.collecting import Collector, merged, quantised
-from gan_cli.evaluation.measure import Features, Subject
-from gan_cli.evaluation.reference import Real
-from gan_cli.evaluation.subject import NotFiniteError
-from gan_cli.imaging import to_uint8
+from gan_cli.evaluation.features import Collector, load, merged, place, quantised
+from gan_cli.evaluation.metric import Features, Subject
+from gan_cli.evaluation.trained_model import NotFiniteError, Real
+from gan_cli.images import to_uint8
 
 MNIST = {"_target_": "gan_cli.data.mnist.MNIST"}
 POINTS = {"_target_": "gan_cli.data.toy.Ring", "points": 500}
@@ -78,7 +76,7 @@ def test_features_are_those_of_the_saved_pictures() -> None:
 
 
 def test_few_features_are_kept(monkeypatch) -> None:
-    monkeypatch.setattr("gan_cli.evaluation.collecting.MOST_KEPT", 10)
+    monkeypatch.setattr("gan_cli.evaluation.features.MOST_KEPT", 10)
     random = Random()
     found = subject(random).generated(random)
     assert (len(found.kept), found.count) == (10, 200)
@@ -133,21 +131,21 @@ def test_other_data_and_other_extractors_have_other_files() -> None:
     other.identity = "cd" * 32
     third = Random()
     third.resize = "to 8x8"
-    paths = {keeping.place("f", one) for one in (random, other, third)}
-    assert len({*paths, keeping.place("g", random)}) == 4
+    paths = {place("f", one) for one in (random, other, third)}
+    assert len({*paths, place("g", random)}) == 4
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_computed_again(damage, caplog) -> None:
     random = Random()
-    path = keeping.place(Pictures().fingerprint, random)
+    path = place(Pictures().fingerprint, random)
     first, _ = subject(random).halves(random)
     path.write_bytes(damage(path.read_bytes(), first.mean))
     with caplog.at_level(logging.WARNING):
         again = subject(random).halves(random)
     assert "damaged" in caplog.text
     assert random.seen == 600
-    kept = keeping.load(path)
+    kept = load(path)
     assert kept is not None
     assert all(map(same, again, kept))
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.mnist import MNIST
-from gan_cli.evaluation import taking
 from gan_cli.evaluation.measures.classifier import ClassifierFigures
 from gan_cli.evaluation.measures.diversity import Diversity
-from gan_cli.evaluation.subject import TrainedModel
+from gan_cli.evaluation.real_baseline import generated
+from gan_cli.evaluation.trained_model import TrainedModel
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Gaussian
 
@@ -95,12 +95,12 @@ def test_a_perfect_conditional_sampler_is_as_near_to_the_data_as_real_samples_ar
 
 
 def test_classes_are_asked_for_in_the_shares_of_the_split(judged) -> None:
-    drawn = taking.generated(judged, 1000)
+    drawn = generated(judged, 1000)
     assert drawn.labels is not None
     counts = drawn.labels.bincount(minlength=10)
     shares = torch.tensor(judged.real("train").spec.class_counts).double()
     assert (counts - 1000 * shares / shares.sum()).abs().max() <= 1
-    even = taking.generated(judged, 1000, even=True)
+    even = generated(judged, 1000, even=True)
     assert even.labels is not None
     assert even.labels.bincount().tolist() == [100] * 10
 

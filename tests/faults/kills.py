@@ -29,11 +29,11 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan_cli.callbacks import film
-from gan_cli.callbacks.appending import AppendedFile
-from gan_cli.config.composing import composed
-from gan_cli.config.overrides import Command, prepare
+from gan_cli.callbacks import samples
+from gan_cli.config.command_line import Command, prepare
+from gan_cli.config.settings import composed
 from gan_cli.exits import guarded
+from gan_cli.files import AppendedFile
 from gan_cli.runs import checkpoint
 from gan_cli.training.run import settings_of, train_settings
 
@@ -249,7 +249,7 @@ def main() -> int:
     parser.add_argument("settings", nargs="*")
     options = parser.parse_args()
     os.fsync = lambda _: None  # what a killed process has written stays written
-    film.LAST = 1
+    samples.LAST = 1
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     home = options.folder.absolute()

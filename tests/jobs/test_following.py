@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gan_cli.jobs.following import Curves
+from gan_cli.runs.curves import Curves
 
 
 def test_only_what_is_new_and_whole_is_read(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 from waiting import wait_for
 
 from gan_cli.errors import UserError
-from gan_cli.jobs.forking import Forker, possible
-from gan_cli.jobs.starting import Process, Spawner, Starter
+from gan_cli.jobs.fork_server import Forker, possible
+from gan_cli.jobs.starters import Process, Spawner, Starter
 from gan_cli.runs.folder import RunFolder
 
 TESTS = Path(__file__).parents[1]
@@ -98,8 +98,8 @@ def test_a_cluster_s_warning_to_all_does_not_end_who_forks(
 LAUNCHER = """
 import os, signal, sys
 from pathlib import Path
-from gan_cli.jobs.forking import Forker
-from gan_cli.jobs.starting import Spawner
+from gan_cli.jobs.fork_server import Forker
+from gan_cli.jobs.starters import Spawner
 starter = Spawner("standin") if sys.argv[1] == "spawn" else Forker("standin:main", ())
 place = Path(sys.argv[2])
 starter.start([f"run.dir={place / 'run'}", "act=hang"], place / "log", os.environ)

@@ -118,7 +118,7 @@ def test_no_folder_is_searched_that_may_hold_all_of_the_users(
     if place == "/" and end:  # the whole machine is not to be searched by a test, either
         monkeypatch.setattr("gan_cli.managing.removal.matches", lambda _: [])
     if place == "/":
-        monkeypatch.setattr("gan_cli.runs.finding.below", lambda _: [home / "a/b"])
+        monkeypatch.setattr("gan_cli.runs.folder.below", lambda _: [home / "a/b"])
     where = [] if end else ["--where", "step>=0"]
     _, err = call(capsys, "remove", place + end, *where, "--yes", status=2)
     assert "error: remove " in err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gan_cli.errors import ConfigError
-from gan_cli.managing.where import Value, parse
+from gan_cli.managing.query import Value, parse
 
 
 class Run:

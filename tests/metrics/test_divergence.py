@@ -3,12 +3,7 @@ import math
 import pytest
 import torch
 
-from gan_cli.metrics.divergence import (
-    Gaussians,
-    divergences,
-    energy_distance,
-    wasserstein_1_to,
-)
+from gan_cli.metrics.distances import Gaussians, divergences, energy_distance, wasserstein_1_to
 
 TRUTH = Gaussians(torch.tensor([4.0], dtype=torch.float64), 0.5)
 TWO = Gaussians(torch.tensor([-1.0, 2.0], dtype=torch.float64), 0.5)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from gan_cli.metrics.information import (
+from gan_cli.metrics.classes import (
     entropy,
     information_bound,
     mutual_information,

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from gan_cli.metrics.matching import best_matching, contingency
+from gan_cli.metrics.classes import best_matching, contingency
 
 
 def test_a_table_counts_pairs() -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_cli.metrics.classes import score
 from gan_cli.metrics.frechet import Moments, frechet_distance
 from gan_cli.metrics.kernel import kernel_distance, squared_discrepancy
 from gan_cli.metrics.neighbours import neighbourhoods
-from gan_cli.metrics.scores import score
 
 
 def features(n: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:

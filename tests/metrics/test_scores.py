@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.scores import score
+from gan_cli.metrics.classes import score
 
 
 def averaged(logits: Tensor) -> float:

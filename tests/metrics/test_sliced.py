@@ -7,7 +7,7 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from gan_cli.metrics.sliced import sliced_wasserstein, wasserstein_power
+from gan_cli.metrics.distances import sliced_wasserstein, wasserstein_power
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

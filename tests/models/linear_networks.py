@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec
-from gan_cli.networks.encoder import Encoder
-from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
+from gan_cli.networks.family import Discriminator, Encoder, Generator, NetworkFamily
 
 
 class LinearGenerator(Generator):

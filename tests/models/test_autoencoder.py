@@ -12,8 +12,7 @@ from playing import advance
 
 from gan_cli.errors import ConfigError
 from gan_cli.models.autoencoder import Autoencoder
-from gan_cli.models.centring import Centring
-from gan_cli.models.latent_fit import LatentFit
+from gan_cli.models.latent_variables import Centring, LatentFit
 from gan_cli.priors import Gaussian
 
 

@@ -11,12 +11,11 @@ from playing import advance, check_that_resuming_is_exact
 from torch import Tensor, nn
 
 from gan_cli.errors import ConfigError
-from gan_cli.metrics.quadrature import distances, nodes_of
+from gan_cli.metrics.modes import distances, nodes_of
 from gan_cli.model import Batch, Fields, Grid, Lines
-from gan_cli.models.energy import EnergyModel
-from gan_cli.models.langevin import Langevin, ReplayBuffer, at_rest
-from gan_cli.sampling.drawing import draw
-from gan_cli.training.session import Session
+from gan_cli.models.energy import EnergyModel, Langevin, ReplayBuffer, at_rest
+from gan_cli.sampling.samples import draw
+from gan_cli.training.setup import Session
 
 POINTS = ("network=mlp", "model.noise=1", "model.gradient_clip=null", "model.energy_weight=0")
 

@@ -17,7 +17,7 @@ from playing import (
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, updates
 from gan_cli.models.gan import GAN, feature_gap
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 RING = ("model=gan", "data=ring", "data.points=64")
 

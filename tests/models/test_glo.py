@@ -9,9 +9,19 @@ from playing import advance, check_that_resuming_is_exact
 
 from gan_cli.errors import ConfigError
 from gan_cli.models import glo
-from gan_cli.models.glo import GLO, Codes, projected
-from gan_cli.models.laplacian import collapse, doubling, expand, halving, lap1, pyramid, reduce
-from gan_cli.training.session import Session
+from gan_cli.models.glo import (
+    GLO,
+    Codes,
+    collapse,
+    doubling,
+    expand,
+    halving,
+    lap1,
+    projected,
+    pyramid,
+    reduce,
+)
+from gan_cli.training.setup import Session
 
 SMALL_SET = ("model=glo", "data=ring", "network=mlp", "data.points=200", "data.modes=1")
 

@@ -10,7 +10,7 @@ from linear_networks import batch_of
 from torch import Tensor
 from torch.distributions import Normal
 
-from gan_cli.models.latent_views import SIDE, STEPS, between, opposites, plane, tilt
+from gan_cli.models.pictures import SIDE, STEPS, between, opposites, plane, tilt
 
 
 def bars(slants: list[float]) -> Tensor:

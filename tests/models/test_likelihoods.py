@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Bernoulli, Normal
 
 from gan_cli.model import DataSpec
-from gan_cli.models.likelihoods import binarised, observation
+from gan_cli.models.latent_variables import binarised, observation
 
 IMAGES = DataSpec("images", (1, 3, 4), 100)
 POINTS = DataSpec("points", (2,), 100)

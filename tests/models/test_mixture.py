@@ -15,7 +15,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.metrics.modes import coverage
 from gan_cli.model import Fields, Grid, Lines
 from gan_cli.models.mixture import Mixture
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 LINE = ("model=mixture", "data=mixture_1d", "model.components=2", "data.points=4000")
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from gan_cli.errors import ConfigError
 from gan_cli.losses import Wasserstein
 from gan_cli.model import Batch, DataSpec
-from gan_cli.models.unrolled import UnrolledGAN
-from gan_cli.models.unrolling import AdamDescent, GradientDescent
+from gan_cli.models.unrolled import AdamDescent, GradientDescent, UnrolledGAN
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
 from gan_cli.penalties import WeightClip
 from gan_cli.priors import Gaussian

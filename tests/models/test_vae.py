@@ -16,7 +16,7 @@ from gan_cli.data.toy import Ring
 from gan_cli.errors import ConfigError
 from gan_cli.model import Fields, Lines
 from gan_cli.models import vae
-from gan_cli.models.posterior import Posterior
+from gan_cli.models.latent_variables import Posterior
 from gan_cli.models.vae import VAE
 from gan_cli.priors import Gaussian
 

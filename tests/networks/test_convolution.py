@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from gan_cli.networks import convolution
-from gan_cli.networks.convolution import ByProduct, Conv2d, ConvTranspose2d
+from gan_cli.networks import layers
+from gan_cli.networks.layers import ByProduct, Conv2d, ConvTranspose2d
 
 
 def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -39,8 +39,8 @@ def test_the_transposed_convolutions_gradients_are_exact(odd: tuple[int, int]) -
 def test_a_layer_takes_this_way_in_bf16_with_amx_alone(
     kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolution, "CHANNELS", 4)
-    monkeypatch.setattr(convolution, "has_amx", lambda: True)
+    monkeypatch.setattr(layers, "CHANNELS", 4)
+    monkeypatch.setattr(layers, "has_amx", lambda: True)
     torch.manual_seed(0)
     layer = kind(4, 4, 4, 2, 1)
     plain = (nn.Conv2d if kind is Conv2d else nn.ConvTranspose2d)(4, 4, 4, 2, 1)

@@ -12,9 +12,8 @@ from torch import nn
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN
-from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.family import MinibatchDiscrimination, NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
-from gan_cli.networks.minibatch import MinibatchDiscrimination
 from gan_cli.networks.mlp import MLP
 
 IMAGES = DataSpec("test", (1, 16, 16), 10)

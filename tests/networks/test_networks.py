@@ -9,8 +9,8 @@ from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN, DCGANDiscriminator
 from gan_cli.networks.family import NetworkFamily, Traits
 from gan_cli.networks.infogan import InfoGANNetworks
+from gan_cli.networks.layers import pyramid
 from gan_cli.networks.mlp import MLP
-from gan_cli.networks.pyramid import pyramid
 
 
 def images(channels: int, height: int, width: int, classes: int = 0) -> DataSpec:

@@ -16,7 +16,7 @@ from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
 from gan_cli.networks.mlp import MLP
 from gan_cli.penalties import R1, GradientPenalty
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 IMAGES = DataSpec("test", (1, 16, 16), 10, 3, ("a", "b", "c"))
 FAMILIES: dict[str, NetworkFamily] = {

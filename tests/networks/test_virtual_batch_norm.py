@@ -14,8 +14,8 @@ from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import Generator, NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
+from gan_cli.networks.layers import REFERENCES, VirtualBatchNorm
 from gan_cli.networks.mlp import MLP
-from gan_cli.networks.normalising import REFERENCES, VirtualBatchNorm
 
 IMAGES = DataSpec("test", (1, 16, 16), 10, 3, ("a", "b", "c"))
 FAMILIES: dict[str, NetworkFamily] = {

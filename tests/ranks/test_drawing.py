@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributions import Categorical, Normal
 from torch.nn.functional import dropout, dropout2d, gumbel_softmax
 
+from gan_cli.distributed.random import SharedDraws
 from gan_cli.errors import ConfigError
-from gan_cli.ranks.drawing import SharedDraws
 
 RANKS, OWN = 3, 4
 ALL = RANKS * OWN

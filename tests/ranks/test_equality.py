@@ -11,11 +11,11 @@ from playing import advance
 from together import ended, start
 from torch import Tensor
 
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.ranks.alone import ALONE
-from gan_cli.ranks.joining import joined
-from gan_cli.training.session import assemble
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of
+from gan_cli.distributed.join import joined
+from gan_cli.distributed.ranks import ALONE
+from gan_cli.training.setup import assemble
 
 STEPS = 2
 SYNC = "runtime.sync_batch_norm=true"

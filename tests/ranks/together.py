@@ -15,7 +15,7 @@ import torch
 from waiting import PATIENCE
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["gan_cli.training.run", "gan_cli.ranks.group"])
+CONTEXT.set_forkserver_preload(["gan_cli.training.run", "gan_cli.distributed.group"])
 
 
 def free_port() -> int:

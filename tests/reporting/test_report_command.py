@@ -14,7 +14,7 @@ import pytest
 from run_folders import sweep, write_run
 
 from gan_cli import report
-from gan_cli.reporting.watching import watch
+from gan_cli.reporting.terminal import watch
 from gan_cli.runs.folder import RunFolder
 
 
@@ -158,14 +158,14 @@ def test_figures_of_other_protocols_are_told(capsys) -> None:
 def test_the_command_composes_to_the_same_settings(capsys, overrides) -> None:
     import shlex
 
-    from gan_cli.config.composing import settings_of
+    from gan_cli.config.settings import settings_of
 
     run = write_run(Path("runs/a"), *overrides, seed=5)
     one = found(capsys)["configurations"][0]
     assert one["exact"]
     program, *words = shlex.split(one["command"])
     assert program == "gan-train"
-    from gan_cli.config.reading import from_yaml
+    from gan_cli.config.settings import from_yaml
 
     again, saved = settings_of(*words), from_yaml(run.read_config() or "")
     assert again.model_copy(update={"choices": {}}) == saved.model_copy(update={"choices": {}})
@@ -237,7 +237,7 @@ def test_watching_goes_on_until_no_run_does(capsys) -> None:
     from rich.console import Console
 
     from gan_cli.reporting.command import findings
-    from gan_cli.reporting.gathering import Gatherer
+    from gan_cli.reporting.configurations import Gatherer
 
     gatherer = Gatherer(["runs"])
 

@@ -13,8 +13,8 @@ from run_folders import write_run
 from gan_cli import report
 from gan_cli.errors import CheckpointError
 from gan_cli.reporting.command import findings
-from gan_cli.reporting.gathering import Gatherer
-from gan_cli.reporting.watching import sweeps, watch
+from gan_cli.reporting.configurations import Gatherer
+from gan_cli.reporting.terminal import sweeps, watch
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ import yaml
 
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
-from gan_cli.sampling.drawing import Wish, draw
+from gan_cli.sampling.samples import Wish, draw
 from gan_cli.train import compose
 
 GOLDEN = Path(__file__).parent / "golden"

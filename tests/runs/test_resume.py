@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gan_cli.config import resume
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.runs import resume
-from gan_cli.runs.trimming import trim
+from gan_cli.runs.curves import trim
 
 PRIOR = {"_target_": "gan_cli.priors.Gaussian", "dim": 100}
 LOSS = {"_target_": "gan_cli.losses.Wasserstein"}

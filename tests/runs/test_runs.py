@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from run_folders import write_run
 
-from gan_cli.callbacks.appending import AppendedFile
 from gan_cli.console import FileHandler
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.evaluation.measure import Picture
+from gan_cli.evaluation.metric import Picture
 from gan_cli.evaluation.report import Report
 from gan_cli.evaluation.report import write as write_evaluation
-from gan_cli.managing.listed import write_tags
+from gan_cli.files import AppendedFile
+from gan_cli.managing.listing import write_tags
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
 

@@ -8,7 +8,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Categorical, Gaussian, Prior, Product
 from gan_cli.sampling.codes import Codes
-from gan_cli.sampling.drawing import CHUNK, Wish, decode, draw, interpolate, latents
+from gan_cli.sampling.samples import CHUNK, Wish, decode, draw, interpolate, latents
 
 PRIOR = Product(noise=Gaussian(3), category=Categorical(4))
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from composing import settings_of
 
-from gan_cli.config.overrides import prepare
+from gan_cli.config.command_line import prepare
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
-from gan_cli.jobs.starting import Spawner
-from gan_cli.sweeps import launching
-from gan_cli.sweeps.launching import Means, Request
+from gan_cli.jobs.starters import Spawner
+from gan_cli.sweeps import launch
+from gan_cli.sweeps.launch import Means, Request
 from gan_cli.sweeps.slots import Slots
 
 TESTS = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ class Sweep:
         jobs = [[f"act={act}", f"seed={seed}"] for seed, act in enumerate(acts)]
         request = Request(self.settings_of, jobs, [], ["act", "seed"], Path(), self.place)
         means = Means(Spawner("standin"), lambda _: Slots(self.at_once, [], 1, 2), grace=300)
-        launching.run(replace(request, **more), means)
+        launch.run(replace(request, **more), means)
 
     @property
     def index(self) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def settings() -> Settings:
 @pytest.fixture
 def sweep(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
     monkeypatch.setenv("PYTHONPATH", f"{TESTS.parent}:{TESTS}")
-    token = launching.command.set(prepare(["-m", "seed=1,2"]))
+    token = launch.command.set(prepare(["-m", "seed=1,2"]))
     before = logging.getLogger().handlers[:]
     yield Sweep(settings, tmp_path / "sweep")
     logging.getLogger().handlers[:] = before
-    launching.command.reset(token)
+    launch.command.reset(token)

@@ -13,8 +13,8 @@ from waiting import wait_for
 
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
-from gan_cli.sweeps import on_ray, slurm
-from gan_cli.sweeps.remote import Errand, errand
+from gan_cli.sweeps import clusters
+from gan_cli.sweeps.clusters import Errand, Tasks, errand, parameters
 from gan_cli.sweeps.slots import elsewhere
 
 TESTS = Path(__file__).parents[1]
@@ -73,13 +73,13 @@ def test_a_save_leaves_the_status_to_whoever_waits(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_of_a_queue() -> None:
-    given = slurm.parameters(60, 4, 1, None, "slurm", {"partition": "gpu", "signal_delay_s": 120})
+    given = parameters(60, 4, 1, None, "slurm", {"partition": "gpu", "signal_delay_s": 120})
     assert given["timeout_min"] == 60
     assert given["slurm_partition"] == "gpu"
     assert given["slurm_signal_delay_s"] == 120
     assert "mem_gb" not in given
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.minutes = 0: must be 1 or more"):
-        slurm.parameters(0, 4, 1, None, "slurm", {})
+        parameters(0, 4, 1, None, "slurm", {})
 
 
 def test_places_elsewhere() -> None:
@@ -94,6 +94,6 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[slurm\]'"):
-        slurm.Submitter("slurm", {}, 1, 1)
+        clusters.Submitter("slurm", {}, 1, 1)
     with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[ray\]'"):
-        on_ray.Tasks(None, 1, 0, 1)
+        Tasks(None, 1, 0, 1)

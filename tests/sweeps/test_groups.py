@@ -9,8 +9,7 @@ import pytest
 from composing import settings_of
 
 from gan_cli.config.schema import Settings
-from gan_cli.sweeps.grouping import LARGEST, groups
-from gan_cli.sweeps.planning import Job
+from gan_cli.sweeps.plan import LARGEST, Job, groups
 from gan_cli.sweeps.slots import Slots
 
 

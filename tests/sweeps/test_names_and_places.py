@@ -10,7 +10,7 @@ import pytest
 
 from gan_cli.errors import CheckpointError
 from gan_cli.sweeps.index import Index, locked
-from gan_cli.sweeps.naming import job_name, sweep_name
+from gan_cli.sweeps.plan import job_name, sweep_name
 from gan_cli.sweeps.slots import Slots, at_once, gpus
 
 

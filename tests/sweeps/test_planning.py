@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gan_cli.config.composing import settings_of
 from gan_cli.config.schema import Settings
+from gan_cli.config.settings import settings_of
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import Entry
-from gan_cli.sweeps.planning import Job, plan, standing
+from gan_cli.sweeps.plan import Job, plan, standing
 
 RATES = ("optimizer.lr=0.001", "optimizer.lr=0.002")
 STEP = "resume=e1/checkpoints/step_00000003.pt"

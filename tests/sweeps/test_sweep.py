@@ -17,9 +17,8 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import locked
-from gan_cli.sweeps.naming import job_name
-from gan_cli.sweeps.planning import Job
-from gan_cli.sweeps.verdicts import verdict
+from gan_cli.sweeps.plan import Job, job_name
+from gan_cli.sweeps.scheduler import verdict
 
 if TYPE_CHECKING:
     from conftest import Sweep  # type: ignore[attr-defined]

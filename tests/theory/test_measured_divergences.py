@@ -29,9 +29,8 @@ from gan_cli.losses import (
     TotalVariation,
 )
 from gan_cli.model import Fields, Lines
-from gan_cli.models.divergence import Divergence
-from gan_cli.models.quadrature import Cells, steepest, value
-from gan_cli.training.session import Session
+from gan_cli.models.divergence import Cells, Divergence, steepest, value
+from gan_cli.training.setup import Session
 
 SHAPED = ("model=divergence", "data=gaussian_1d", "data.mean=1", "data.deviation=0.8")
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gan_cli.ema import Average, entries, load_averages
 from gan_cli.model import Model, Phase
-from gan_cli.training.averaging import Average, entries, load_averages
 
 
 class Tiny(Model):

@@ -16,28 +16,19 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_cli import evaluate
-from gan_cli.config.build import Trust
-from gan_cli.config.composing import settings_of
-from gan_cli.config.overrides import prepare
-from gan_cli.config.reading import to_yaml
+from gan_cli.config.command_line import prepare
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError, DataError
-from gan_cli.evaluation import choosing
-from gan_cli.evaluation.measure import (
-    LOWER,
-    NEITHER,
-    Figure,
-    Finding,
-    Measure,
-    Picture,
-    Subject,
-)
+from gan_cli.evaluation import registry
+from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Finding, Measure, Picture, Subject
 from gan_cli.exits import INTERRUPTED
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.folder import RunFolder
-from gan_cli.training.evaluating import watch_of
-from gan_cli.training.past import pick_up
+from gan_cli.training.evaluator import watch_of
+from gan_cli.training.resume import pick_up
 from gan_cli.training.run import course
-from gan_cli.training.session import assemble
+from gan_cli.training.setup import assemble
 from gan_cli.training.trainer import Trainer
 
 SMALL = ["model=gan", "network=mlp", "network.width=4", "network.depth=1", "data=gaussian_1d"]
@@ -98,7 +89,7 @@ class Failing(Mean):
 @pytest.fixture
 def use(monkeypatch) -> Callable[..., None]:
     """Have these measures and no others."""
-    return lambda *some: monkeypatch.setattr(choosing, "measures", lambda: list(some))
+    return lambda *some: monkeypatch.setattr(registry, "measures", lambda: list(some))
 
 
 @pytest.fixture(autouse=True)

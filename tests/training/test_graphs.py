@@ -13,10 +13,9 @@ from composing import MODELS, little, session_of
 from playing import same
 
 from gan_cli.errors import ConfigError
-from gan_cli.training.graphs import WARM_UPS, Graphs, units_of
+from gan_cli.training.cuda_graphs import WARM_UPS, Graphs, hindrance, make_capturable, units_of
 from gan_cli.training.optimizers import Player
-from gan_cli.training.recording import hindrance, make_capturable
-from gan_cli.training.session import Session
+from gan_cli.training.setup import Session
 
 sys.path.append(str(Path(__file__).parent))
 from rerunning import Rerun

@@ -15,8 +15,8 @@ import torch
 from composing import SMALL
 
 from gan_cli import manage
-from gan_cli.config.composing import settings_of
-from gan_cli.config.overrides import prepare
+from gan_cli.config.command_line import prepare
+from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
 from gan_cli.exits import DONE, INTERRUPTED, guarded
 from gan_cli.reporting.terminal import why

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.distributed.ranks import Ranks
+from gan_cli.ema import Average
 from gan_cli.errors import CheckpointError
 from gan_cli.model import Batch, Loss, Model, Phase
-from gan_cli.ranks.alone import Ranks
 from gan_cli.signals import STOPS
-from gan_cli.training.averaging import Average
 from gan_cli.training.loop import Loop, Plan
 from gan_cli.training.optimizers import build_players
 from gan_cli.training.trainer import Trainer

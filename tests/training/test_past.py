@@ -14,15 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_cli.config.composing import composed
-from gan_cli.config.overrides import prepare
+from gan_cli.config.command_line import prepare
+from gan_cli.config.settings import composed
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model, wanted
 from gan_cli.train import going_on
-from gan_cli.training import evaluating
+from gan_cli.training import evaluator
 from gan_cli.training.run import settings_of, train_settings
 
 SMALL = ["model=gan", "data=ring", "data.points=64", "network.width=8", "network.depth=1"]
@@ -183,12 +183,12 @@ def test_a_run_stopped_during_its_last_evaluation_is_not_finished(monkeypatch) -
             subject.truth.pause()
         return judge(subject, choice)
 
-    judge = evaluating.judge
-    monkeypatch.setattr(evaluating, "judge", stopped)
+    judge = evaluator.judge
+    monkeypatch.setattr(evaluator, "judge", stopped)
     assert train(*SMALL, *EVALUATED, "run.dir=run", "steps=6") == INTERRUPTED
     run = RunFolder("run")
     assert run.read_status()["status"] == "interrupted"
-    monkeypatch.setattr(evaluating, "judge", judge)
+    monkeypatch.setattr(evaluator, "judge", judge)
     assert train("resume=run") == DONE
     assert run.read_status()["status"] == "finished"
     assert (run.evaluations / "step_00000006.json").is_file()

@@ -7,7 +7,7 @@ import torch
 from composing import MODELS, little, session_of
 from torch import Tensor
 
-from gan_cli.penalties.gradients import squared_gradient_norm
+from gan_cli.penalties import squared_gradient_norm
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -11,7 +11,8 @@ from composing import session_of
 
 from gan_cli.config.schema import Runtime as Wanted
 from gan_cli.errors import ConfigError
-from gan_cli.training import precision, runtime
+from gan_cli.training import runtime
+from gan_cli.training import runtime as runtime_module
 
 CPU = torch.device("cpu")
 
@@ -23,7 +24,7 @@ def wanted(**settings: object) -> Wanted:
 
 def test_bf16_is_chosen_where_the_cpu_has_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert precision.choose_precision("auto", CPU) == ("bf16", "")
+    assert runtime_module.choose_precision("auto", CPU) == ("bf16", "")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_the_reason_for_fp32_names_the_bf16_instructions_that_the_cpu_has(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
-    assert precision.choose_precision("auto", CPU) == ("fp32", reason)
+    assert runtime_module.choose_precision("auto", CPU) == ("fp32", reason)
 
 
 def test_a_torch_without_the_private_functions_counts_as_a_cpu_without_bf16(
@@ -52,7 +53,7 @@ def test_a_torch_without_the_private_functions_counts_as_a_cpu_without_bf16(
     for name in ("amx_tile", "avx512_bf16"):
         monkeypatch.delattr(torch.cpu, f"_is_{name}_supported")
     reason = "torch reports neither AMX nor AVX512-BF16 on this CPU"
-    assert precision.choose_precision("auto", CPU) == ("fp32", reason)
+    assert runtime_module.choose_precision("auto", CPU) == ("fp32", reason)
 
 
 def test_points_are_bf16_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,19 +66,19 @@ def test_points_are_bf16_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_asked_for_is_taken_or_refused() -> None:
-    assert precision.choose_precision("bf16", CPU) == ("bf16", "")
-    assert precision.choose_precision("fp32", CPU) == ("fp32", "runtime.precision = fp32")
+    assert runtime_module.choose_precision("bf16", CPU) == ("bf16", "")
+    assert runtime_module.choose_precision("fp32", CPU) == ("fp32", "runtime.precision = fp32")
     with pytest.raises(ConfigError, match="precision = tf32: only CUDA devices have it"):
-        precision.choose_precision("tf32", CPU)
+        runtime_module.choose_precision("tf32", CPU)
 
 
 def test_a_device_without_bf16_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def ones(*_: object, **__: object) -> None:
         raise TypeError("BFloat16 is not supported on MPS")
 
-    monkeypatch.setattr(precision.torch, "ones", ones)
+    monkeypatch.setattr(runtime_module.torch, "ones", ones)
     with pytest.raises(ConfigError) as error:
-        precision.choose_precision("bf16", torch.device("mps"))
+        runtime_module.choose_precision("bf16", torch.device("mps"))
     assert str(error.value) == "runtime.precision = bf16: mps here has no bf16; use fp32"
 
 

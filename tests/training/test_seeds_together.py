@@ -17,18 +17,18 @@ from stacking import assert_close
 from torch import Tensor
 
 from gan_cli.callbacks.metrics import Metrics
-from gan_cli.config.composing import settings_of
-from gan_cli.config.overrides import Command, prepare
+from gan_cli.config.command_line import Command, prepare
+from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
+from gan_cli.ensemble.ensemble import Ensemble
+from gan_cli.ensemble.group import groups, train_all
+from gan_cli.ensemble.job import Job, command_of
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from gan_cli.model import Batch, Loss
 from gan_cli.models.gan import GAN
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.run import train_settings
-from gan_cli.training.stacked.ensemble import Ensemble
-from gan_cli.training.stacked.job import Job, command_of
-from gan_cli.training.sweep import groups, train_all
 
 POINTS = ("data=ring", "data.points=256", "network=mlp", "network.depth=1", "optimizer.eps=1e-3")
 TOY = ("model=gan", *POINTS, "steps=6", "log_every=2", "checkpoint.every=3", "sample_every=6")

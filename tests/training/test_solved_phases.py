@@ -7,13 +7,13 @@ import torch
 from composing import session_of
 from torch import Tensor, nn
 
-from gan_cli.config.composing import settings_of
+from gan_cli.config.settings import settings_of
+from gan_cli.distributed.ranks import Ranks
+from gan_cli.ema import Average
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, DataSpec, Loss, Model, Phase
-from gan_cli.ranks.alone import Ranks
-from gan_cli.training.averaging import Average
 from gan_cli.training.optimizers import build_players, players_of
-from gan_cli.training.sharing import prepare
+from gan_cli.training.runtime import prepare_for_ranks
 from gan_cli.training.trainer import Trainer, batches_per_step
 
 DATA = torch.arange(12.0)[:, None]
@@ -100,9 +100,9 @@ class Two(Ranks):
 def test_what_ranks_cannot_share_is_refused() -> None:
     settings = settings_of("data.split=test")
     with pytest.raises(ConfigError, match="Mean cannot be trained by 2 ranks, since each would"):
-        prepare(Mean(), settings, Two())
+        prepare_for_ranks(Mean(), settings, Two())
     model = session_of("model=gan", "data=ring", "data.points=100", "network=mlp").model
-    assert prepare(model, settings, Two()) == []
+    assert prepare_for_ranks(model, settings, Two()) == []
 
 
 @pytest.mark.parametrize("model", ["vae", "autoencoder"])
@@ -110,4 +110,4 @@ def test_running_means_that_enter_a_loss_are_not_shared(model: str) -> None:
     """A checkpoint holds those of one rank, so the others could not go on exactly."""
     session = session_of(f"model={model}", "data=ring", "data.points=100")
     with pytest.raises(ConfigError, match="by 2 ranks, since each rank would centre"):
-        prepare(session.model, session.settings, Two())
+        prepare_for_ranks(session.model, session.settings, Two())

@@ -8,13 +8,12 @@ import pytest
 import torch
 from stacking import assert_close, sessions_of
 
-from gan_cli.config.build import Trust
+from gan_cli.config.instantiate import Trust
+from gan_cli.ensemble.ensemble import Ensemble, hindrance
 from gan_cli.model import Batch, Loss
 from gan_cli.models.gan import GAN
 from gan_cli.priors import Gaussian
-from gan_cli.training.session import Session
-from gan_cli.training.stacked.ensemble import Ensemble
-from gan_cli.training.stacked.trial import hindrance
+from gan_cli.training.setup import Session
 
 STEPS = 3
 # Adam divides a gradient by its own size at first, so rounding would show as a whole step.

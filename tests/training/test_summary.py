@@ -7,7 +7,7 @@ import io
 from composing import session_of
 from rich.console import Console
 
-from gan_cli.training.summary import count, layers, show, trace
+from gan_cli.training.describe import count, layers, show, trace
 
 
 def test_layers_with_computed_weights_are_layers_as_any() -> None:

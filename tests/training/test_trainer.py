@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_cli.ema import Average
 from gan_cli.losses import NonSaturating
 from gan_cli.model import Batch, DataSpec, Loss, Model, Phase, updates
 from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.penalties import R1, NoPenalty
 from gan_cli.priors import Gaussian
-from gan_cli.training.averaging import Average
 from gan_cli.training.optimizers import build_players, players_of
 from gan_cli.training.trainer import Trainer, batches_per_step
 

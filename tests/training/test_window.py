@@ -3,7 +3,7 @@
 import torch
 
 from gan_cli.model import Loss
-from gan_cli.training.window import Window
+from gan_cli.training.running_means import Window
 
 
 def loss(total: float, **logs: float) -> Loss:

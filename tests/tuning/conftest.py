@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from studying import LINE, Study
 
-from gan_cli.tuning import playing
+from gan_cli.tuning import trial
 from gan_cli.tuning.plan import Plan, plan_of, settle
 from gan_cli.tuning.study import need_optuna, open_study
 
@@ -23,7 +23,7 @@ def base() -> Plan:
 def study(base: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Makes a study that will try given values, one trial each: (lr, d_steps) ..."""
     pytest.importorskip("optuna", reason="gan-tune needs the extra `tune`")
-    monkeypatch.setattr(playing, "TRAIN", "pretended_training")
+    monkeypatch.setattr(trial, "TRAIN", "pretended_training")
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.chdir(tmp_path)
     need_optuna()

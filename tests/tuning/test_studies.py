@@ -19,12 +19,12 @@ from studying import LINE, Study
 from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
-from gan_cli.tuning import preset
+from gan_cli.tuning import results
 from gan_cli.tuning.command import run, search
-from gan_cli.tuning.judging import DiskFullError, MetricError
 from gan_cli.tuning.plan import Plan
 from gan_cli.tuning.results import Row, ranked, rows
 from gan_cli.tuning.study import open_study
+from gan_cli.tuning.trial import DiskFullError, MetricError
 
 GOOD, FAILS, DIVERGES, WAITS, KILLED, DISK_FULL = 1, 2, 3, 4, 5, 6  # what model.d_steps asks for
 ENOUGH = 150.0  # seconds after which a test gives up
@@ -177,8 +177,8 @@ def test_an_interrupted_study_saves_its_runs_and_goes_on(
 
 DRIVER = """
 import sys
-from gan_cli.tuning import playing
-playing.TRAIN = "pretended_training"
+from gan_cli.tuning import trial
+trial.TRAIN = "pretended_training"
 from gan_cli import tune
 tune.main()
 """
@@ -206,7 +206,7 @@ def test_after_kill_9_the_same_command_goes_on(study: Study, tmp_path: Path) -> 
 def test_a_finished_study_only_tells(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preset, "write", lambda *_: None)  # the pretended runs have no settings
+    monkeypatch.setattr(results, "write", lambda *_: None)  # the pretended runs have no settings
     plan = study((1e-3, GOOD))
     line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=1"]
     assert run(line) == 0

@@ -12,9 +12,7 @@ from studying import LINE
 
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.tuning.command import surroundings
-from gan_cli.tuning.direction import direction_of
-from gan_cli.tuning.plan import Plan, plan_of, settle
-from gan_cli.tuning.settings import read
+from gan_cli.tuning.plan import Plan, direction_of, plan_of, read, settle
 from gan_cli.tuning.study import need_optuna
 
 METRIC = "tune.metric=metrics/wasserstein_1"

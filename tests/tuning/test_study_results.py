@@ -11,18 +11,17 @@ import yaml
 from browsing import browser, visit
 from studying import LINE, Study
 
-from gan_cli.config.composing import settings_of
-from gan_cli.config.reading import to_yaml
+from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.console import clean_console
 from gan_cli.jobs.processes import Children
+from gan_cli.plots.scatter import axis, chart
 from gan_cli.runs.folder import RunFolder
-from gan_cli.tuning import page, preset
-from gan_cli.tuning.command import search
-from gan_cli.tuning.drawing import axis, chart
+from gan_cli.tuning import page, results
+from gan_cli.tuning.command import publish, search
 from gan_cli.tuning.plan import Plan
-from gan_cli.tuning.playing import BROKEN, COMPLETE, PRUNED
-from gan_cli.tuning.results import Row, publish, ranked, rows, table
+from gan_cli.tuning.results import Row, ranked, rows, table
 from gan_cli.tuning.study import open_study
+from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
 
 FOUND = [
     Row(0, COMPLETE, 2.0, None, {"optimizer.lr": 1e-3, "model.d_steps": 2}, {2: 3, 4: 2}, 5, ""),
@@ -158,7 +157,7 @@ def test_the_preset_gives_the_same_settings(base: Plan, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.write_config(to_yaml(settings))
-    file = preset.write(plan, run, "metrics/x 1")
+    file = results.write(plan, run, "metrics/x 1")
     again = settings_of(f"--config-dir={plan.folder}", "experiment=best", "runtime.threads=1")
     assert again.model_dump(exclude={"choices", "run"}) == settings.model_dump(
         exclude={"choices", "run"}
@@ -166,7 +165,7 @@ def test_the_preset_gives_the_same_settings(base: Plan, tmp_path: Path) -> None:
     head = file.read_text(encoding="utf-8").splitlines()[:5]
     assert head[0] == "# @package _global_"
     assert "# bit for bit the same with runtime.threads=1" in head
-    assert preset.command(plan) == f"gan-train --config-dir {plan.folder} experiment=best"
+    assert results.command(plan) == f"gan-train --config-dir {plan.folder} experiment=best"
 
 
 def test_the_preset_names_what_its_options_leave_open(base: Plan, tmp_path: Path) -> None:
@@ -177,7 +176,7 @@ def test_the_preset_names_what_its_options_leave_open(base: Plan, tmp_path: Path
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.write_config(to_yaml(settings))
-    preset.write(plan, run, "metrics/x 1")
+    results.write(plan, run, "metrics/x 1")
     again = settings_of(f"--config-dir={plan.folder}", "experiment=best")
     assert again.model_dump(exclude={"choices"}) == settings.model_dump(exclude={"choices"})
 
@@ -192,7 +191,7 @@ def test_the_preset_of_an_older_version_s_trial_holds_no_setting_that_it_lacked(
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.write_config(yaml.safe_dump(saved))
-    text = preset.write(plan, run, "metrics/x 1").read_text(encoding="utf-8")
+    text = results.write(plan, run, "metrics/x 1").read_text(encoding="utf-8")
     assert "fake_labels" not in text
     assert "rescale" not in text
     again = settings_of(f"--config-dir={plan.folder}", "experiment=best")
@@ -213,7 +212,7 @@ def test_a_preset_that_cannot_be_written_fails_the_command(
 
 def test_a_preset_among_own_groups_is_copied_there(base: Plan) -> None:
     plan = replace(base, options=("--config-dir=my conf", "--trust=mine"), folder=Path("s"))
-    assert preset.command(plan) == (
+    assert results.command(plan) == (
         "mkdir -p 'my conf/experiment' && cp s/experiment/best.yaml 'my conf/experiment' && "
         "gan-train --config-dir 'my conf' experiment=best --trust=mine"
     )

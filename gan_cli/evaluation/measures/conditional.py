@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation import taking
+from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.classifier import Classifier
-from gan_cli.evaluation.classifier_network import LONGEST, shrunk
-from gan_cli.evaluation.collecting import quantised
-from gan_cli.evaluation.measure import (
+from gan_cli.evaluation.classifier_training import LONGEST, shrunk
+from gan_cli.evaluation.features import quantised
+from gan_cli.evaluation.measures.classifier import accuracy_of, no_classifier
+from gan_cli.evaluation.metric import (
     HIGHER,
     LOWER,
     NEITHER,
@@ -26,7 +27,6 @@ from gan_cli.evaluation.measure import (
     Measure,
     Subject,
 )
-from gan_cli.evaluation.measures.classifier import accuracy_of, no_classifier
 from gan_cli.metrics.neighbours import nearest
 from gan_cli.seeding import mix
 
@@ -180,10 +180,10 @@ def expected_error(examples: Tensor, true: Tensor) -> float:
 def _real(subject: Subject) -> tuple[Images, Images]:
     """Real images to classify, and others as examples."""
     train = subject.real("train" if subject.has_test else "all")
-    places = taking.shuffled(train)
+    places = real_baseline.shuffled(train)
     if subject.has_test:
         test = subject.real("test")
-        return _taken(test, taking.shuffled(test)[:QUERIES]), _taken(train, places[:BANK])
+        return _taken(test, real_baseline.shuffled(test)[:QUERIES]), _taken(train, places[:BANK])
     queries = min(QUERIES, len(places) // 2)
     examples = places[queries : queries + BANK]
     return _taken(train, places[:queries]), _taken(train, examples)
@@ -192,10 +192,10 @@ def _real(subject: Subject) -> tuple[Images, Images]:
 def _taken(data: Dataset, places: Tensor) -> Images:
     labels = data.labels(places.to(data.device))
     assert labels is not None, "data with classes has labels"
-    return Images(quantised(taking.real(data, places)), labels.cpu())
+    return Images(quantised(real_baseline.real(data, places)), labels.cpu())
 
 
 def _made(subject: Subject, most: int) -> Images:
-    drawn = taking.generated(subject, min(most, subject.options.samples))
+    drawn = real_baseline.generated(subject, min(most, subject.options.samples))
     assert drawn.labels is not None, "a conditional model is asked for classes"
     return Images(quantised(drawn.samples), drawn.labels)

@@ -7,11 +7,11 @@ import math
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation import taking
-from gan_cli.evaluation.collecting import quantised
-from gan_cli.evaluation.measure import LOWER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.features import quantised
+from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.real_baseline import generated, real, shuffled
+from gan_cli.metrics.distances import DIRECTIONS, sliced_wasserstein
 from gan_cli.metrics.diversity import mean_pairwise_distance
-from gan_cli.metrics.sliced import DIRECTIONS, sliced_wasserstein
 
 Protocol = dict[str, str | int | float]
 SAMPLES = 2000
@@ -35,9 +35,9 @@ class Diversity(Measure):
         data = subject.real(subject.options.split)
         n = min(SAMPLES, subject.options.samples, data.spec.size // 2)
         n = max(2, min(n, VALUES // math.prod(data.spec.shape)))
-        places = taking.shuffled(data)
-        first, second = (_levels(taking.real(data, places[k * n : (k + 1) * n])) for k in range(2))
-        made = _levels(taking.generated(subject, n).samples)
+        places = shuffled(data)
+        first, second = (_levels(real(data, places[k * n : (k + 1) * n])) for k in range(2))
+        made = _levels(generated(subject, n).samples)
         protocol = subject.protocol() | {
             "samples": n,
             "real_samples": n,
@@ -74,7 +74,7 @@ def _within_classes(
 ) -> list[Figure]:
     """The ratio within each class that was asked for: its mean and its least."""
     classes = data.spec.classes
-    drawn = taking.generated(subject, PER_CLASS * classes, even=True)
+    drawn = generated(subject, PER_CLASS * classes, even=True)
     labels = data.labels(places.to(data.device))
     if drawn.labels is None or labels is None:
         return []
@@ -86,10 +86,10 @@ def _within_classes(
         if len(of_class) < 4:
             continue
         first, second = of_class.tensor_split(2)
-        real, other = (_spread(_levels(taking.real(data, some))) for some in (first, second))
-        if real > 0:
-            ratios[label] = _spread(_levels(drawn.samples[drawn.labels == label])) / real
-            floors.append(other / real)
+        ours, other = (_spread(_levels(real(data, some))) for some in (first, second))
+        if ours > 0:
+            ratios[label] = _spread(_levels(drawn.samples[drawn.labels == label])) / ours
+            floors.append(other / ours)
     if not ratios:
         return []
     least = min(ratios, key=lambda label: ratios[label])

@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor
 
+from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.progress import progress_bar
-from gan_cli.evaluation import taking
+from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.classifier import trained_classifier
 from gan_cli.evaluation.classifier_training import Recipe, accuracy, trained
-from gan_cli.evaluation.collecting import quantised
-from gan_cli.evaluation.measure import HIGHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.features import quantised
 from gan_cli.evaluation.measures.conditional import not_asked, share_error
+from gan_cli.evaluation.metric import HIGHER, Figure, Finding, Measure, Subject
 
 SHORT = Recipe(images=80_000)  # looked at in all, so that both trainings take a minute on one core
 BYTES = 1 << 30  # of pixels that are learned from
@@ -82,8 +82,8 @@ def table(kind: str, like: Dataset, images: Tensor, labels: Tensor) -> Table:
 
 
 def _real(train: Dataset, n: int) -> tuple[Tensor, Tensor]:
-    places = taking.shuffled(train)[:n]
-    pieces = [quantised(taking.real(train, some)) for some in places.split(1024)]
+    places = real_baseline.shuffled(train)[:n]
+    pieces = [quantised(real_baseline.real(train, some)) for some in places.split(1024)]
     labels = train.labels(places.to(train.device))
     assert labels is not None, "data with classes has labels"
     return torch.cat(pieces), labels.cpu()

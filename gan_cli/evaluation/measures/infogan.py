@@ -3,24 +3,84 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation import taking
-from gan_cli.evaluation.collecting import CHUNK, exactly
-from gan_cli.evaluation.measure import HIGHER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.features import CHUNK, exactly
 from gan_cli.evaluation.measures.conditional import share_error
-from gan_cli.evaluation.settling import settled
+from gan_cli.evaluation.metric import HIGHER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.real_baseline import shuffled
+from gan_cli.metrics.classes import (
+    Bound,
+    best_matching,
+    contingency,
+    information_bound,
+    normalised_mutual_information,
+)
 from gan_cli.metrics.diversity import mean_pairwise_distance
-from gan_cli.metrics.information import Bound, information_bound, normalised_mutual_information
-from gan_cli.metrics.matching import best_matching, contingency
 from gan_cli.priors import Categorical, Prior, Product
-from gan_cli.sampling import drawing
-from gan_cli.sampling.drawing import Wish
+from gan_cli.sampling import samples as sampling
+from gan_cli.sampling.samples import Wish
+
+
+@contextmanager
+def settled(
+    model: nn.Module, run: Callable[[Tensor], object], batches: Iterable[Tensor]
+) -> Iterator[None]:
+    """Within it, batch norm's statistics are those of `batches`; afterwards all is as it was.
+
+    A discriminator sees real and generated samples in turns and each by its own batch's statistics,
+    while its running ones are of the mixture, which it never saw: in evaluation mode it reads
+    either kind badly. Their own statistics are what it knows from training.
+
+    Args:
+        model: in eval mode; layers that `run` does not come to keep their statistics.
+        run: the part of the model that is to be settled.
+        batches: samples [n, *shape], n at least 2, each weighing the same.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    layers = [layer for layer in layers if layer.running_mean is not None]
+    before = [_state(layer) for layer in layers]
+    try:
+        for layer in layers:
+            layer.track_running_stats = True
+            layer.momentum = None  # all batches weigh the same
+            layer.reset_running_stats()
+            layer.train()
+        if layers:
+            with torch.no_grad():
+                for some in batches:
+                    run(some)
+        for layer, state in zip(layers, before, strict=True):
+            layer.eval()
+            if not layer.num_batches_tracked:
+                _restore(layer, state)
+        yield
+    finally:
+        for layer, state in zip(layers, before, strict=True):
+            _restore(layer, state)
+
+
+State = tuple[bool, bool, float | None, dict[str, Tensor]]
+
+
+def _state(layer: _BatchNorm) -> State:
+    buffers = {name: value.clone() for name, value in layer.named_buffers()}
+    return layer.training, layer.track_running_stats, layer.momentum, buffers
+
+
+@torch.no_grad()
+def _restore(layer: _BatchNorm, state: State) -> None:
+    layer.training, layer.track_running_stats, layer.momentum, buffers = state
+    for name, value in layer.named_buffers():
+        value.copy_(buffers[name])
+
 
 SAMPLES = 5000  # fresh ones, whose codes are read
 SETTLING = 20 * CHUNK  # samples whose statistics batch norm in Q takes
@@ -81,10 +141,10 @@ def codes_read(subject: Subject, n: int) -> Read:
     found: dict[str, list[tuple[Tensor, ...]]] = {}
     some: list[Tensor] = []
     with torch.no_grad(), exactly():
-        fresh = [drawing.decode(subject.model, z) for z in _latents(subject, SETTLING)]
+        fresh = [sampling.decode(subject.model, z) for z in _latents(subject, SETTLING)]
     with exactly(), settled(subject.model, subject.model.recognise, fresh), torch.no_grad():
         for z in _latents(subject, n):
-            samples = drawing.decode(subject.model, z)
+            samples = sampling.decode(subject.model, z)
             parts = prior.split(z.to(subject.device))
             for name, said in subject.model.recognise(samples).items():
                 code = parts[name]
@@ -108,7 +168,7 @@ def _latents(subject: Subject, n: int) -> Iterator[Tensor]:
     """Those of samples 0 ... n-1, in chunks of 64, on the CPU."""
     wish = Wish(subject.options.seed)
     for number in range(-(-n // CHUNK)):
-        yield drawing.latents(subject.model, wish, number)[: n - number * CHUNK]
+        yield sampling.latents(subject.model, wish, number)[: n - number * CHUNK]
 
 
 def _bounds(prior: Product, read: Read, protocol: Protocol) -> list[Figure]:
@@ -151,7 +211,7 @@ def against_classes(subject: Subject, name: str) -> list[Figure]:
     if data.targets is None or data.spec.classes < 2:
         return []
     said = []
-    some = taking.shuffled(data)[:SETTLING].split(CHUNK)
+    some = shuffled(data)[:SETTLING].split(CHUNK)
     seen = (_images(subject, data, places) for places in some if len(places) > 1)
     with exactly(), settled(subject.model, subject.model.recognise, seen), torch.no_grad():
         for places in torch.arange(data.spec.size).split(CHUNK):
@@ -227,6 +287,6 @@ def moved(subject: Subject, name: str, i: int) -> float:
                 codes = parts[name].clone()
                 codes[:, i] = value
                 latents = prior.join(**{**parts, name: codes})
-                ends.append(drawing.decode(subject.model, latents).float())
+                ends.append(sampling.decode(subject.model, latents).float())
             total += (ends[1] - ends[0]).flatten(1).norm(dim=1).sum().item()
     return total / SWEPT

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gan_cli.callbacks import charts
-from gan_cli.evaluation.collecting import Collector, quantised
-from gan_cli.evaluation.measure import (
+from gan_cli.evaluation.features import Collector, quantised
+from gan_cli.evaluation.measures.classifier import no_classifier, score_of
+from gan_cli.evaluation.metric import (
     HIGHER,
     Extractor,
     Features,
@@ -17,11 +17,11 @@ from gan_cli.evaluation.measure import (
     Picture,
     Subject,
 )
-from gan_cli.evaluation.measures.classifier import no_classifier, score_of
-from gan_cli.imaging import tile
+from gan_cli.images import tile
 from gan_cli.model import Lines
+from gan_cli.plots import views
 from gan_cli.priors import Prior
-from gan_cli.sampling.drawing import decode
+from gan_cli.sampling.samples import decode
 from gan_cli.seeding import mix
 
 PAIRS = 1000
@@ -109,7 +109,7 @@ def _norms(prior: Prior, a: Tensor, b: Tensor) -> Picture:
     length = a.norm(dim=1)
     for name, bound in (("5 % of latents are shorter", 0.05), ("5 % are longer", 0.95)):
         curves[name] = length.quantile(bound).expand(STEPS)
-    return Picture("norms", charts.draw(Lines(times, curves, "t, and mean |z| by path")))
+    return Picture("norms", views.draw(Lines(times, curves, "t, and mean |z| by path")))
 
 
 def _rows(subject: Subject, a: Tensor, b: Tensor, labels: Tensor | None) -> Picture:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.progress import progress_bar
-from gan_cli.evaluation import taking
-from gan_cli.evaluation.collecting import exactly
-from gan_cli.evaluation.measure import HIGHER, LOWER, Figure, Finding, Measure, Subject
-from gan_cli.evaluation.subject import NotFiniteError
+from gan_cli.evaluation.features import exactly
+from gan_cli.evaluation.metric import HIGHER, LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.real_baseline import real, shuffled
+from gan_cli.evaluation.trained_model import NotFiniteError
 from gan_cli.model import Batch
 from gan_cli.seeding import mix, seed_streams
 
@@ -57,7 +57,7 @@ class Likelihood(Measure):
         """Means with their standard errors; of pixels also in bits for each."""
         split = "test" if subject.has_test else subject.options.split
         data = subject.real(split)
-        places = taking.shuffled(data)[: self.samples]
+        places = shuffled(data)[: self.samples]
         values = self._values(subject, data, places)
         told = subject.protocol() | {
             "split": split if subject.has_test else "all that was trained on",
@@ -65,7 +65,7 @@ class Likelihood(Measure):
             "real_samples": len(places),
             "unit": "nats",
         }
-        truth = data.log_density(taking.real(data, places))
+        truth = data.log_density(real(data, places))
         floor = None if truth is None else float(truth.double().mean())
         if floor is not None:
             told["floor"] = "of the true density on these samples"

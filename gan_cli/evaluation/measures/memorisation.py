@@ -9,18 +9,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation import floors, taking
-from gan_cli.evaluation.collecting import quantised
-from gan_cli.evaluation.measure import (
-    LOWER,
-    NEITHER,
-    Figure,
-    Finding,
-    Measure,
-    Picture,
-    Subject,
-)
-from gan_cli.imaging import tile
+from gan_cli.evaluation import real_baseline
+from gan_cli.evaluation.features import quantised
+from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Finding, Measure, Picture, Subject
+from gan_cli.evaluation.real_baseline import once
+from gan_cli.images import tile
 from gan_cli.metrics.neighbours import nearest
 
 MOST, LEAST = 512, 64  # images that are looked up
@@ -43,15 +36,15 @@ class Memorisation(Measure):
         """Distances to the nearest training image, and pictures of the pairs."""
         train = subject.real("train" if subject.has_test else "all")
         n = lookups(train)
-        made = quantised(taking.generated(subject, n).samples)
+        made = quantised(real_baseline.generated(subject, n).samples)
         device = subject.device if subject.device.type == "cuda" else torch.device("cpu")
         distance, places = nearest_in(train, made, device)
         unseen = subject.real("test").fingerprint if subject.has_test else ""
         key = ("memorisation", train.fingerprint, unseen, n)
-        floor = floors.once(key, lambda: _floor(subject, train, n, device))
+        floor = once(key, lambda: _floor(subject, train, n, device))
         # Per pixel value, of 255 levels.
         distance, floor = (x / math.sqrt(made[0].numel()) for x in (distance, floor))
-        theirs = quantised(taking.real(train, places))
+        theirs = quantised(real_baseline.real(train, places))
         closest = distance.argsort()[:SHOWN]
         return Finding(
             _figures(subject, train, distance, floor),
@@ -78,10 +71,10 @@ def _floor(subject: Subject, train: Dataset, n: int, device: torch.device) -> Te
     """
     if subject.has_test:
         test = subject.real("test")
-        unseen = quantised(taking.real(test, taking.shuffled(test)[:n]))
+        unseen = quantised(real_baseline.real(test, real_baseline.shuffled(test)[:n]))
         return nearest_in(train, unseen, device)[0]
-    left_out = taking.shuffled(train)[:n]
-    return nearest_in(train, quantised(taking.real(train, left_out)), device, left_out)[0]
+    left_out = real_baseline.shuffled(train)[:n]
+    return nearest_in(train, quantised(real_baseline.real(train, left_out)), device, left_out)[0]
 
 
 def nearest_in(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
+import torch
 from torch import Tensor
 
+from gan_cli.data.stacked_mnist import CHANNELS, CLASSES, read_as_number
 from gan_cli.data.toy import Mixture
-from gan_cli.evaluation import taking
-from gan_cli.evaluation.measure import HIGHER, LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.features import CHUNK, exactly, quantised
+from gan_cli.evaluation.metric import HIGHER, LOWER, Extractor, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.real_baseline import generated, once, real, shuffled
+from gan_cli.evaluation.trained_model import Real
 from gan_cli.metrics.modes import coverage, kl_from_uniform, perfect_share
 
 SAMPLES = 2500  # in VEEGAN and PacGAN; more samples find more modes
@@ -32,9 +37,9 @@ class Modes(Measure):
         """Modes captured, share of samples of high quality, and reverse KL over modes."""
         data = subject.real(subject.options.split)
         assert isinstance(data, Mixture)
-        made = coverage(taking.generated(subject, SAMPLES).samples, data.modes, data.deviation)
-        places = taking.shuffled(data)[:SAMPLES]
-        true = coverage(taking.real(data, places), data.modes, data.deviation)
+        made = coverage(generated(subject, SAMPLES).samples, data.modes, data.deviation)
+        places = shuffled(data)[:SAMPLES]
+        true = coverage(real(data, places), data.modes, data.deviation)
         share, n = made.high_quality, SAMPLES
         protocol = {
             **subject.protocol(),
@@ -71,3 +76,73 @@ class Modes(Measure):
 
 def _reverse_kl(counts: Tensor) -> float:
     return kl_from_uniform(counts) if int(counts.sum()) else math.log(len(counts))
+
+
+STACKS = 26_000  # in VEEGAN and PacGAN; more samples find more modes
+READ = 1024  # stacks at once
+
+
+class StackedModes(Measure):
+    """VEEGAN's and PacGAN's figures: a classifier of digits reads each channel.
+
+    Args:
+        digits: gives the classifier; None for MNIST's own, at the size of the images.
+    """
+
+    name = "stacked_modes"
+
+    def __init__(self, digits: Callable[[Subject], Extractor] | None = None) -> None:
+        self.digits = digits or mnist_classifier
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it is for stacked digits."""
+        return (
+            "" if subject.data.name == "stacked_mnist" else "it counts the modes of stacked_mnist"
+        )
+
+    def measure(self, subject: Subject) -> Finding:
+        """Modes that at least one sample is read as, and KL from the uniform distribution."""
+        digits = self.digits(subject)
+        made = modes_seen((drawn.samples for drawn in subject.draw(STACKS)), digits)
+        data = subject.real(subject.options.split)
+        places = shuffled(data)[:STACKS]
+        stacks = (real(data, some) for some in places.split(READ))
+        key = ("stacked_modes", data.fingerprint, digits.identity)
+        true = once(key, lambda: modes_seen(stacks, digits))
+        protocol = subject.protocol(digits) | {
+            "samples": STACKS,
+            "modes": CLASSES,
+            "floor": f"of {len(places)} real stacks",
+            "kl": "of modes, generated from uniform, in nats",
+        }
+        asked = "each mode is asked for equally often" if subject.model.conditional else ""
+        seen, floor = (int((counts > 0).sum()) for counts in (made, true))
+        kl, kl_floor = kl_from_uniform(made), kl_from_uniform(true)
+        return Finding(
+            [
+                Figure("stacked_modes", seen, HIGHER, floor, None, protocol, asked),
+                Figure("stacked_reverse_kl", kl, LOWER, kl_floor, None, protocol, asked),
+            ]
+        )
+
+
+def modes_seen(stacks: Iterable[Tensor], digits: Extractor) -> Tensor:
+    """How often each number is read, int64 [1000], of pieces [n, 3, H, W] in [-1, 1]."""
+    counts = torch.zeros(CLASSES, dtype=torch.int64)
+    for piece in stacks:
+        for some in quantised(piece).split(CHUNK):
+            with torch.no_grad(), exactly():
+                _, logits = digits.features(some.flatten(0, 1).unsqueeze(1))  # channel by channel
+            if logits is None:
+                raise ValueError(f"{digits.name}: classifies nothing")
+            numbers = read_as_number(logits.argmax(1).cpu().view(-1, CHANNELS))
+            counts += numbers.bincount(minlength=CLASSES)
+    return counts
+
+
+def mnist_classifier(subject: Subject) -> Extractor:
+    """The classifier that is trained on MNIST's single digits."""
+    from gan_cli.evaluation.classifier import load
+
+    node = {"_target_": "gan_cli.data.mnist.MNIST", "size": list(subject.data.shape[1:])}
+    return load(Real(node), subject.device)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation import taking
-from gan_cli.evaluation.measure import LOWER, Figure, Finding, Measure, Subject
-from gan_cli.metrics.principal import components
+from gan_cli.evaluation import real_baseline
+from gan_cli.evaluation.metric import LOWER, Figure, Finding, Measure, Subject
+from gan_cli.metrics.diversity import components
 from gan_cli.model import Batch, Model
 
 MOST = 10_000  # images that are reconstructed, and that the linear code is fitted on
@@ -35,12 +35,12 @@ class Reconstruction(Measure):
     def measure(self, subject: Subject) -> Finding:
         """On images that were trained on, and on test images where any image can be encoded."""
         model, train = subject.model, subject.trained_on
-        places = taking.shuffled(train)[:MOST]
+        places = real_baseline.shuffled(train)[:MOST]
         size = None if model.prior is None else int(model.prior.dim)
         pixels = train.real(places[:1].to(train.device))[0].numel()
         linear = None
         if size is not None and size < pixels <= WIDEST:
-            linear = components(taking.real(train, places).flatten(1), size)
+            linear = components(real_baseline.real(train, places).flatten(1), size)
         protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}
         protocol |= {"unit": "squared error per pixel value, images in [-1, 1]"}
         protocol |= {} if size is None else {"code": size}
@@ -49,10 +49,10 @@ class Reconstruction(Measure):
             parts["_test"] = subject.real("test")
         figures: list[Figure] = []
         for suffix, data in parts.items():
-            some = taking.shuffled(data)[:MOST]
+            some = real_baseline.shuffled(data)[:MOST]
             errors, floors = 0.0, 0.0
             for piece in some.split(PIECE):
-                real = taking.real(data, piece)
+                real = real_baseline.real(data, piece)
                 made = _reconstructed(model, data, piece)
                 assert made is not None
                 errors += _squares(made - real)

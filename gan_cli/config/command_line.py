@@ -1,0 +1,473 @@
+"""The command line, before Hydra reads it.
+
+Hydra refuses a key that the config does not have, and its words are about structs. So every value
+override becomes `++key=value`, which Hydra takes as it is, and our own validation speaks about it.
+Imports neither Hydra nor torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from gan_cli.config import groups
+from gan_cli.config import trust as trust_module
+from gan_cli.config.groups import CONF
+from gan_cli.config.hydra_settings import fault_of_typed
+from gan_cli.errors import ConfigError
+from gan_cli.formatting import assignment, cut, hint, shell_command
+
+# Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
+TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
+TEXTS += ("data.labels", "evaluation.best", "evaluation.inception")
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n1\. ", re.DOTALL)
+SWEEP_MESSAGE = re.compile(r"Sweep parameters '(.*)' requires --multirun", re.DOTALL)
+NO_MATCH = re.compile(r"Could not override '([^']*)'")
+NOT_THERE = re.compile(r"Could not delete[^']*'([^']*)'")
+UNFIT = re.compile(r"Error merging override (.*)", re.DOTALL)
+TWICE = re.compile(r"Multiple values for (\S+)\. ")
+WHERE = re.compile(r"In '([^']*)': ")
+OURS = ("train", "hydra/config")  # files that ask for what the user chooses
+WANTED_FILE = re.compile(r"Could not (?:find|load) '([^']*)'")
+
+
+def explain(error: BaseException) -> str | None:
+    """One clear message for an error that composing the config raised; None for any other."""
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if isinstance(error, MissingConfigException):
+        return _missing_file(str(error), error.options or ())
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    if isinstance(error, YAMLError):
+        return _bad_yaml(error)
+    if isinstance(error, OmegaConfBaseException):
+        return interpolation(error)
+    # Hydra also raises bare ValueErrors while it reads defaults lists.
+    if isinstance(error, HydraException) or (isinstance(error, ValueError) and _raised_in(error)):
+        return _composition(error)
+    if isinstance(error, RecursionError):
+        return "a setting is nested too deeply, or refers to itself"
+    if isinstance(error, BrokenPipeError):  # whoever read what Hydra prints has seen enough
+        return None
+    if _raised_in(error):  # it trips over values that its own checks let pass
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        return f"these settings cannot be composed: {cut(f'{kind}: {text}')}"
+    return None
+
+
+def _several_texts(key: str, value: str) -> str:
+    """Of text with commas, of which Hydra made several values."""
+    text = re.sub("'([^']*)'", r"\1", value)  # the quotes may be ours
+    word = assignment(key, text) if set(text) & set('"\\$') else f'{key}="{text}"'
+    return (
+        f"{key} = {text}: several values; add -m to run one job per value; text with commas is "
+        f"written {shell_command(word)}"
+    )
+
+
+def interpolation(error: Exception) -> str:
+    """OmegaConf's first line, which names the fault, with the key that it happened at."""
+    first, *details = str(error).splitlines() or [type(error).__name__]
+    keys = [line.partition(":")[2].strip() for line in details if "full_key:" in line]
+    return f"{keys[0]}: {first}" if keys and keys[0] else first
+
+
+def _missing_file(message: str, options: Sequence[str]) -> str:
+    if match := WANTED_FILE.search(message):
+        group, _, name = match[1].rpartition("/")
+        where = WHERE.match(message)
+        asked = f", which {where[1]}.yaml asks for" if where and where[1] not in OURS else ""
+        if not group:
+            return f"{name}.yaml: no such config file{asked}"
+        have = f"; {group} has {', '.join(options)}{hint(name, options)}" if options else ""
+        return f"{group} = {name}: no such option{asked}{have}"
+    return message.splitlines()[0]
+
+
+def _unreadable(override: str) -> str:
+    key, equals, value = override.lstrip("+").partition("=")
+    if not equals:
+        return f"{cut(key)}: settings are written key=value"
+    return (
+        f"{key} = {cut(value)}: cannot be read; lists are written [a,b], and text with special "
+        f"""characters in two kinds of quotes: {key}='"..."'"""
+    )
+
+
+def _bad_yaml(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    if mark is None:
+        return f"a config file is not valid YAML: {problem}"
+    return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: not YAML: {problem}"
+
+
+def _raised_in(error: BaseException) -> bool:
+    """Whether Hydra or what it stands on raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.startswith(("hydra.", "omegaconf.", "antlr4."))
+
+
+def _composition(error: BaseException) -> str:
+    message = str(error)
+    if not message and error.__cause__ is not None:  # Hydra wraps some errors in an empty one
+        return explain(error.__cause__) or str(error.__cause__)
+    if match := AMBIGUOUS.search(message) or SWEEP_MESSAGE.search(message):
+        key, _, value = match[1].lstrip("+").partition("=")
+        if key in TEXTS:
+            return _several_texts(key, value)
+        alone = SWEEP_MESSAGE.search(message) or key in groups.names()
+        listed = (
+            "" if alone else f"; as one list they are written {shell_command(f'{key}=[{value}]')}"
+        )
+        return f"{key} = {value}: several values; add -m to run one job per value{listed}"
+    if match := NO_MATCH.search(message):
+        key, at, _ = match[1].partition("@")
+        if key.startswith("hydra."):
+            return f"{key}: there is no such setting"
+        other = f", or choose its option with {key}=..." if at else ""
+        return f"{match[1]}: nothing in the config takes this group; add it with a +{other}"
+    if match := UNFIT.search(message):
+        key, _, value = match[1].lstrip("+").partition("=")
+        return f"{key} = {value}: {str(error.__cause__ or message).partition(chr(10))[0]}"
+    if match := NOT_THERE.search(message):
+        return f"~{match[1]}: there is nothing of that name to delete"
+    if match := TWICE.search(message):
+        return f"{match[1]}: chosen twice; leave the + away, or put override in the defaults list"
+    where = WHERE.match(message)
+    return message.strip() if not where else f"{where[1]}.yaml: {message[where.end() :].strip()}"
+
+
+# Long name: short name.
+FLAGS = {
+    "--help": "-h",
+    "--hydra-help": "",
+    "--version": "",
+    "--resolve": "",
+    "--run": "-r",
+    "--multirun": "-m",
+    "--shell-completion": "-sc",
+}
+VALUED = {
+    "--cfg": "-c",
+    "--package": "-p",
+    "--config-dir": "-cd",
+    "--trust": "",
+}
+# Options of Hydra's that would run code of a file, or take another config than ours for the root.
+REFUSED = {
+    "--experimental-rerun": "unpickles a file, which can run any code; use gan-train resume=RUN",
+    "--config-path": "gan-train has a root config of its own; put groups into --config-dir",
+    "--config-name": "gan-train has a root config of its own; put groups into --config-dir",
+}
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+LONG = {short: name for name, short in {**FLAGS, **VALUED, "--info": "-i"}.items() if short}
+LONG |= {"-cp": "--config-path", "-cn": "--config-name"}
+
+
+@dataclass
+class Words:
+    """A command line sorted into options (long names, with values), the rest, and faults."""
+
+    options: list[tuple[str, str | None]] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def __contains__(self, name: str) -> bool:
+        return any(name == given for given, _ in self.options)
+
+    def values(self, name: str) -> list[str]:
+        """What was given to an option, each time."""
+        return [value for given, value in self.options if given == name and value]
+
+
+def read(argv: list[str]) -> Words:
+    """Sort `argv`; never raises."""
+    words, queue = Words(), deque(argv)
+    while queue:
+        word = queue.popleft()
+        if not word.startswith("-"):
+            words.rest.append(word)
+            continue
+        name, equals, text = word.partition("=")
+        name, value = LONG.get(name, name), text if equals else None
+        if name in FLAGS:
+            words.options.append((name, None))
+        elif name == "--info":
+            if value is None:
+                value = queue.popleft() if queue and queue[0] in INFO else "all"
+            words.options.append((name, value))
+        elif name in REFUSED:
+            if value is None and queue:
+                queue.popleft()
+            words.faults.append(f"{name}: {REFUSED[name]}")
+        elif name in VALUED:
+            if value is None and queue:
+                value = queue.popleft()
+            if value:
+                words.options.append((name, value))
+            else:
+                words.faults.append(f"{name}: needs a value")
+        else:
+            if value is None and queue and queue[0][:1] != "-" and "=" not in queue[0]:
+                value = queue.popleft()
+            words.faults.append(_unknown(name, value))
+    return words
+
+
+def _unknown(name: str, value: str | None) -> str:
+    near = hint(name, [*FLAGS, *VALUED, "--info"], cutoff=0.75)
+    key = name.lstrip("-").replace("-", "_")
+    if near or not key:
+        return f"{name}: no such option{near}"
+    shown = "..." if value is None else value
+    return f"{name}: no such option; settings are written without dashes: {key}={shown}"
+
+
+__all__ = ["CONF", "Command", "explain", "open_path", "prepare"]
+
+OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|)(?P<key>[^=~+][^=]*)=(?P<value>.*)", re.DOTALL)
+# Values that have a grammar of their own are left alone: quoted text, lists, functions,
+# interpolations. Any other that holds a character outside of Hydra's alphabet is plain text.
+SWEEPS = "choice|glob|interval|range|shuffle|tag"
+FUNCTIONS = f"{SWEEPS}|bool|float|int|sort|str"
+STRUCTURED = re.compile(rf"""['"\[\]{{}}]|\\,|^\s*(?:{FUNCTIONS})\s*\(.*\)\s*$|\$\{{""", re.DOTALL)
+SWEEP = re.compile(rf"\s*(?:{SWEEPS})\s*\(")
+NOT_BESIDE = "a range, choice or glob cannot stand beside other values; write each value by itself"
+ALPHABET = re.compile(r"[\w/\-+.$%*@?|: \t\\]*", re.ASCII)
+TYPED = re.compile(
+    r"[+-]?([\d_]+\.?[\d_]*|\.[\d_]+)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false", re.IGNORECASE
+)
+# What Hydra's parser, whose time grows with the square of a list, is given at most.
+LONGEST_NAME = 200  # of a file, without its folder
+MOST_CHARACTERS, MOST_ITEMS, MOST_LEVELS = 10_000, 1_000, 20
+
+UNSET = "; a variable of the shell that is not set?"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, taken apart."""
+
+    argv: list[str]  # for Hydra, without the program's name
+    overrides: list[str]  # the user's, as typed
+    config_dirs: list[Path]  # from --config-dir, absolute
+    trust: list[str]  # modules from --trust
+    multirun: bool
+    options: list[tuple[str, str | None]] = field(default_factory=list)  # by their long names
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys and groups that the user named, without signs."""
+        return [key for key, _ in map(split, self.overrides) if key]
+
+
+def split(override: str) -> tuple[str, str | None]:
+    """Key and value of an override as typed: `+a.b=c` is ("a.b", "c"), `~a` is ("a", None)."""
+    key, equals, value = override.partition("=")
+    return key.strip().lstrip("+~").strip(), value if equals else None
+
+
+def prepare(argv: list[str]) -> Command:
+    """Take `argv` (without the program's name) apart and rewrite it for Hydra.
+
+    Raises:
+        ConfigError: options, arguments or choices that do not exist; all of them, one on a line.
+    """
+    words = read(argv)
+    faults = words.faults
+    folders = [Path(value).expanduser().absolute() for value in words.values("--config-dir")]
+    faults += [f"--config-dir = {path}: no such folder" for path in folders if not path.is_dir()]
+    if len(folders) > 1:
+        faults.append("--config-dir: can be given once; put the groups into one folder")
+
+    rewritten = list(words.rest)
+    if "--shell-completion" not in words:  # there the rest is a command to Hydra
+        known = [folder for folder in folders if folder.is_dir()]
+        rewritten = []
+        for override in words.rest:
+            kept, wrong = _rewrite(override, known)
+            rewritten += kept
+            faults += wrong
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+    # Options first: argparse gives up on `key=value --option key=value`.
+    passed = [
+        name if value is None else f"{name}={value}"
+        for name, value in words.options
+        if name not in ("--trust", "--config-dir")
+    ]
+    passed += [f"--config-dir={folder}" for folder in folders]
+    mode = ("hydra.mode", "MULTIRUN")
+    return Command(
+        argv=[*passed, *rewritten],
+        overrides=words.rest,
+        config_dirs=folders,
+        trust=words.values("--trust"),
+        multirun="--multirun" in words or mode in map(split, words.rest),
+        options=words.options,
+    )
+
+
+def config_dirs(argv: list[str]) -> list[Path]:
+    """The folders that `argv` names with --config-dir and that exist; never raises."""
+    paths = [Path(v).expanduser().absolute() for v in read(argv).values("--config-dir")]
+    return [path for path in paths if path.is_dir()]
+
+
+def open_path(command: Command) -> None:
+    """Let modules in the working directory and in --config-dir be imported, after all others."""
+    trust_module.open_path(Path.cwd(), *command.config_dirs)
+
+
+def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
+    """What to give to Hydra instead of an override, and what is wrong with it."""
+    if fault := _excess(override) or fault_of_typed(*split(override)):
+        return [], [fault]
+    if override.startswith("~"):
+        return [override], []
+    if not override.strip():
+        return [], [f"an argument is empty{UNSET}"]
+    match = OVERRIDE.fullmatch(override)
+    if match is None:
+        return [], [_no_assignment(override, folders)]
+    key, value = match["key"].strip(), match["value"]
+    group = key.partition("@")[0]
+    if group == "hydra" or group.startswith(("hydra.", "hydra/")):
+        return [override], []
+    if len(parts := _parts(value)) > 1 and any(map(SWEEP.match, parts)):
+        return [], [f"{key} = {cut(value)}: {NOT_BESIDE}"]
+    if group == key and "/" not in key and not groups.is_group(group, folders):
+        if not value.strip():  # as a path it would mean the current folder
+            return [], [f'{key} = "": must not be empty{UNSET}']
+        return [f"++{key}={_quoted(value, key in TEXTS)}"], []
+    if value == "null" == groups.defaults().get(key):
+        return [], []  # it is so already, and Hydra knows no choice of nothing
+    faults = list(_missing_options(key, group, value, folders))
+    # Those in the defaults list must not be added a second time.
+    sign = "+" if match["sign"] and key not in groups.defaults() else ""
+    return [f"{sign}{key}={value}"], faults
+
+
+def _excess(override: str) -> str | None:
+    """What an override has too much of to be read."""
+    key, _, value = override.partition("=")
+    at = f"{cut(key)} = {cut(value)}"
+    if len(key) > LONGEST_NAME:
+        return f"{cut(key)}: no setting has so long a name; settings are written key=value"
+    if len(override) > MOST_CHARACTERS:
+        return f"{at}: {len(override):,} characters, where at most {MOST_CHARACTERS:,} are read"
+    marks = list(_marks(value))
+    if max((depth for _, _, depth in marks), default=0) > MOST_LEVELS:
+        return f"{at}: brackets within brackets, more than {MOST_LEVELS} levels deep"
+    if sum(mark == "," for _, mark, _ in marks) >= MOST_ITEMS:
+        return f"{at}: more than {MOST_ITEMS:,} values; of numbers in order, write range(FIRST,END)"
+    return None
+
+
+def _quoted(value: str, text: bool) -> str:
+    """A value for Hydra; of several, with commas between, each by itself.
+
+    Args:
+        value: as typed.
+        text: whether the setting is text also where it looks like a number.
+    """
+    parts = _parts(value)
+    if len(parts) == 1:
+        return _quoted_part(value, text)
+    return ",".join(_quoted_part(part.strip(), text) for part in parts)
+
+
+def _parts(value: str) -> list[str]:
+    """`value` cut at the commas outside of quotes and brackets."""
+    cuts = [at for at, mark, depth in _marks(value) if mark == "," and depth == 0]
+    return [value[a + 1 : b] for a, b in pairwise([-1, *cuts, len(value)])]
+
+
+def _marks(value: str) -> Iterator[tuple[int, str, int]]:
+    """Commas and brackets outside of quotes: their place, and how deep in brackets they are."""
+    depth, at = 0, 0
+    while at < len(value):
+        character = value[at]
+        if character == "\\":
+            at += 1  # the next one means itself
+        elif character in "'\"":
+            at = _closing(value, at)
+        elif character in "([{":
+            depth += 1
+            yield at, character, depth
+        elif character in ")]}":
+            depth = max(0, depth - 1)
+        elif character == ",":
+            yield at, character, depth
+        at += 1
+
+
+def _closing(value: str, at: int) -> int:
+    """Where the quote that opens at `at` closes, or the end."""
+    found = re.compile(rf"(?<!\\)(?:\\\\)*{value[at]}").search(value, at + 1)
+    return len(value) if found is None else found.end() - 1
+
+
+def _quoted_part(value: str, text: bool) -> str:
+    if value.startswith("~/"):
+        value = str(Path(value).expanduser())
+    if text and TYPED.fullmatch(value.strip()):
+        return f"'{value.strip()}'"
+    if STRUCTURED.search(value) or ALPHABET.fullmatch(value):
+        return value
+    # Backslashes count only before a quote, and here that is the closing one.
+    trailing = len(value) - len(value.rstrip("\\"))
+    return f"'{value}{chr(92) * trailing}'"
+
+
+def _no_assignment(word: str, folders: list[Path]) -> str:
+    if word.startswith(("=", "+=", "++=")):
+        return f"{word}: there is no key before the ="
+    holders = [group for group in groups.names(folders) if word in groups.options(group, folders)]
+    near = f" (did you mean {holders[0]}={word}?)" if holders else ""
+    if groups.is_group(word, folders):
+        near = f"; {word} has {', '.join(groups.options(word, folders))}"
+    return f"{word}: settings are written key=value{near}"
+
+
+def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> Iterator[str]:
+    """Faults of a group's value where it is one name, or several of a list or a sweep.
+
+    Hydra itself says nothing of a wrong option of an `optional` group.
+    """
+    if not groups.is_group(group, folders):
+        near = hint(group, groups.names(folders))
+        yield f"{group}: no such group{near}; there are {', '.join(groups.names(folders))}"
+        return
+    have = groups.options(group, folders)
+    if value.startswith("{"):
+        at = f"{key} = {cut(value)}"
+        yield f"{at}: must be one of {', '.join(have)}; set a part with {key}.NAME=..."
+        return
+    if re.fullmatch(rf"\s*(?:{SWEEPS})\s*\(.*\)\s*", value, re.DOTALL):
+        return
+    listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    for name in (part.strip().strip("'\"") for part in listed.split(",")):
+        if re.fullmatch(r"[\w\-/.]*", name) and _is_file(group, name, folders):
+            continue
+        there_are = ", ".join(have) or "none yet"
+        yield f"{key} = {cut(name)}: no such option; {group} has {there_are}{hint(cut(name), have)}"
+
+
+def _is_file(group: str, name: str, folders: list[Path]) -> bool:
+    file = f"{name.removesuffix('.yaml')}.yaml"
+    if not name or len(name) > LONGEST_NAME:
+        return False
+    return any((folder / group / file).is_file() for folder in (CONF, *folders))

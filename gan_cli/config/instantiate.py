@@ -1,0 +1,452 @@
+"""The one gate through which a config becomes objects.
+
+A node is a mapping with `_target_`, the full name of a class, and that class's arguments; nodes
+may hold nodes, also in lists and mappings. Everything is checked before anything is built.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from gan_cli.config.trust import Trust, resolve
+from gan_cli.errors import ConfigError, UserError
+from gan_cli.formatting import any_of, hint, show
+
+ANY = inspect.Parameter.empty
+UNIONS = (Union, types.UnionType)
+LISTS = (list, tuple, set, frozenset, Sequence, Iterable)
+WORDS = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    PathLike: "a path",
+}
+
+
+COUNT = re.compile(r"([+-]?\d+(?:\.\d+)?)([kKM])", re.ASCII)
+THOUSANDS = {"k": 1_000, "K": 1_000, "M": 1_000_000}
+
+
+def whole(value: object) -> object:
+    """A whole number that is written as 1e4, 10k or 2.5M; any other value as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (match := COUNT.fullmatch(value)):
+        number = Decimal(match[1]) * THOUSANDS[match[2]]
+        return int(number) if number == number.to_integral_value() else value
+    return value
+
+
+def argument_kinds(target: type) -> dict[str, Any]:
+    """The types of a constructor's arguments; without those that cannot be found out."""
+    try:
+        return typing.get_type_hints(target.__init__)
+    except (NameError, TypeError, AttributeError):  # names that exist for type checkers alone
+        return {}
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether `value` may be passed where `kind` is annotated; unknown kinds take anything."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind in (ANY, Any, object):
+        return True
+    if origin is typing.Annotated:
+        return fits(value, inner[0])
+    if origin in UNIONS:
+        return any(fits(value, one) for one in inner)
+    if origin is Literal:
+        return any(value == one and type(value) is type(one) for one in inner)
+    if kind in (None, type(None)):
+        return value is None
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is int:
+        return isinstance(whole(value), int) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in (str, Path) or origin is PathLike or kind is PathLike:
+        return isinstance(value, str)
+    base = origin or kind
+    if base in LISTS:
+        return isinstance(value, list | tuple) and _items_fit(value, base, inner)
+    if isinstance(base, type) and issubclass(base, Mapping):
+        return isinstance(value, Mapping) and (
+            not inner or all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
+        )
+    # A class that is built from a node: no plain value is one.
+    return not isinstance(kind, type) or isinstance(value, kind) or _is_protocol(kind)
+
+
+def _items_fit(value: Sequence[object], base: type, inner: tuple[Any, ...]) -> bool:
+    if not inner:
+        return True
+    if base is tuple and inner[-1] is not Ellipsis:
+        expected = () if inner == ((),) else inner
+        return len(value) == len(expected) and all(map(fits, value, expected))
+    return all(fits(item, inner[0]) for item in value)
+
+
+def _is_protocol(kind: type) -> bool:
+    return bool(getattr(kind, "_is_protocol", False))
+
+
+def classes(kind: Any) -> tuple[type, ...] | None:
+    """The classes of which an object may be where `kind` is annotated; None where any will do."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return classes(inner[0])
+    if origin in UNIONS:
+        each = [classes(one) for one in inner]
+        return None if None in each else tuple(one for some in each if some for one in some)
+    if kind in WORDS:
+        return ()  # what is written plainly is not built
+    if kind in (Any, object) or origin is not None or not inspect.isclass(kind):
+        return None
+    return None if _is_protocol(kind) else (kind,)
+
+
+def item_kind(kind: Any) -> Any:
+    """What a list's items are, where `kind` says it; None where it does not."""
+    members = typing.get_args(kind) if typing.get_origin(kind) in UNIONS else (kind,)
+    for one in members:
+        inner = typing.get_args(one)
+        if typing.get_origin(one) in LISTS and len(set(inner) - {Ellipsis}) == 1:
+            return inner[0]
+    return None
+
+
+def describe(kind: Any) -> str:
+    """`kind` in words: "a whole number or null", "a list of 2 numbers", "one of a and b"."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return describe(inner[0])
+    if origin in UNIONS:
+        # Null is said last, and what only code can pass is not said at all.
+        plain = [one for one in inner if one is not type(None) and _writable(one)]
+        shown = plain or [one for one in inner if one is not type(None)]
+        return any_of(list(dict.fromkeys(map(describe, shown))) + ["null"] * (type(None) in inner))
+    if origin is Literal:
+        return any_of([str(one) for one in inner])
+    base = origin or kind
+    if base in WORDS or kind is None:
+        return WORDS[base if kind is not None else type(None)]
+    if base in LISTS:
+        return _describe_list(base, inner)
+    if isinstance(base, type) and issubclass(base, Mapping):
+        return "a mapping"
+    return f"a {getattr(kind, '__name__', kind)} (a mapping with _target_)"
+
+
+def _describe_list(base: type, inner: tuple[Any, ...]) -> str:
+    if not inner:
+        return "a list"
+    fixed = base is tuple and inner[-1] is not Ellipsis
+    count = f"{len(inner)} " if fixed else ""
+    item = describe(inner[0]).removeprefix("a ")
+    plural = {"whole number": "whole numbers", "number": "numbers", "text": "texts"}
+    return f"a list of {count}{plural.get(item, f'values ({item})')}"
+
+
+def _writable(kind: Any) -> bool:
+    base: Any = typing.get_origin(kind) or kind
+    if inspect.isclass(base) and issubclass(base, Mapping):
+        return True
+    return base in WORDS or base in LISTS or base is Literal
+
+
+def adapt(value: object, kind: Any) -> object:
+    """`value`, which fits, as the annotation has it.
+
+    A float for a whole number where `kind` is float, a whole number for 1e4 and 10k where it is
+    int, a tuple for a list where it names only tuples.
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return adapt(value, inner[0])
+    if origin in UNIONS:
+        takers = [one for one in inner if fits(value, one)]
+        exact = [one for one in takers if type(value) is (typing.get_origin(one) or one)]
+        first = [*exact, *takers][:1]
+        return adapt(value, first[0]) if first else value
+    if kind is int:
+        return value if isinstance(value, bool) else whole(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < 2**1000 else value
+    base = origin or kind
+    if isinstance(value, list | tuple) and base in LISTS:
+        fixed = base is tuple and len(inner) == len(value) and Ellipsis not in inner
+        kinds = inner if fixed else [inner[0] if inner else None] * len(value)
+        items = [adapt(item, one) for item, one in zip(value, kinds, strict=True)]
+        return tuple(items) if base is tuple else items
+    return value
+
+
+def finite(value: object) -> bool:
+    """False for NaN and infinities, also within lists."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return all(map(finite, value)) if isinstance(value, list | tuple) else True
+
+
+__all__ = ["Trust", "build", "check", "resolve"]
+
+TARGET = "_target_"
+HUGE = 2**31  # no tensor is so long in one direction
+Node = Mapping[str, Any]
+
+
+def foreign_modules(nodes: Mapping[str, Any]) -> list[str]:
+    """The top modules of the classes in `nodes` that are neither ours nor torch's."""
+
+    def targets(value: Any) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            if isinstance(value.get(TARGET), str):
+                yield value[TARGET]
+            for item in value.values():
+                yield from targets(item)
+
+    tops = {target.partition(".")[0] for target in targets(nodes)}
+    return sorted(tops - {"gan_cli", "torch"})
+
+
+def build(
+    node: Node,
+    path: str,
+    trust: Trust = Trust(),  # noqa: B008 - frozen
+    shared: Mapping[str, Any] | None = None,
+    instead: Callable[[type], type] = lambda target: target,
+    **given: Any,
+) -> Any:
+    """Build the object that `node` describes.
+
+    Args:
+        node: a mapping with `_target_`.
+        path: its key in the config, for messages.
+        trust: whose classes may be built beside the program's own.
+        shared: the config's root nodes by name; a copy of one is called by that name in messages.
+        instead: gives the class that is built for the one that `_target_` names.
+        given: further arguments, passed on where the class takes them.
+
+    Raises:
+        ConfigError: what `check` finds, all of it; or the class refuses its arguments.
+    """
+    faults = check(node, path, trust, given=tuple(given), shared=shared)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return _make(node, path, trust, shared or {}, given, instead)
+
+
+def check(
+    node: object,
+    path: str,
+    trust: Trust = Trust(),  # noqa: B008 - frozen
+    given: Collection[str] = (),
+    shared: Mapping[str, Any] | None = None,
+    kind: Any = None,
+) -> list[str]:
+    """What is wrong with a node, one line each; builds nothing.
+
+    Targets, missing and unknown arguments, and the types of plain values. Arguments as in `build`,
+    `given` by name; `kind` is the class that the node's must be built on, where that is known.
+    """
+    faults = dict.fromkeys(_faults(node, path, trust, given, shared or {}))
+    return list(faults) or list(_kind_faults(node, kind, path, trust))
+
+
+def plainly(node: Node, trust: Trust) -> dict[str, Any]:
+    """A sound node with its plain values as the arguments of its class are annotated."""
+    kinds = argument_kinds(resolve(node[TARGET], trust, ""))
+    return {key: _plainly(value, kinds.get(key), trust) for key, value in node.items()}
+
+
+def _plainly(value: Any, kind: Any, trust: Trust) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return plainly(value, trust)
+        return {key: _plainly(item, None, trust) for key, item in value.items()}
+    adapted = adapt(value, kind)
+    if isinstance(adapted, list | tuple):  # a config has no tuples
+        return [_plainly(item, item_kind(kind), trust) for item in adapted]
+    return adapted
+
+
+def _faults(
+    node: object, path: str, trust: Trust, given: Collection[str], shared: Mapping[str, Any]
+) -> Iterator[str]:
+    if not isinstance(node, Mapping) or TARGET not in node:
+        yield f"{path} = {show(node)}: must be a mapping with _target_, the full name of a class"
+        return
+    try:
+        target = resolve(node[TARGET], trust, path)
+    except ConfigError as error:
+        yield str(error)
+        return
+    takes = _parameters(target)
+    kinds = argument_kinds(target)
+    named = {
+        name: p for name, p in takes.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+    rest = next((p for p in takes.values() if p.kind is p.VAR_KEYWORD), None)
+    settable = [name for name in named if name not in given]
+    for key, value in node.items():
+        if key == TARGET:
+            continue
+        if key in given:
+            yield f"{path}.{key}: comes from the program and cannot be set"
+        elif key in named:
+            yield from _value_faults(value, kinds.get(key), path, key, trust, shared)
+        elif rest is not None and not str(key).startswith("_"):
+            yield from _value_faults(value, kinds.get(rest.name), path, key, trust, shared)
+        else:
+            yield _unknown(path, str(key), target, settable)
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in node and name not in given:
+            yield f"{path}.{name}: missing; {target.__name__} needs it"
+
+
+def _unknown(path: str, key: str, target: type, settable: list[str]) -> str:
+    has = f"it has {', '.join(settable)}" if settable else "it has none at all"
+    return f"{path}.{key}: {target.__name__} has no such setting; {has}{hint(key, settable)}"
+
+
+def _value_faults(
+    value: object, kind: Any, path: str, key: str, trust: Trust, shared: Mapping[str, Any]
+) -> Iterator[str]:
+    """The faults of one argument, be it a node, a collection of nodes, or plain."""
+    here, path = f"{path}.{key}", _called(value, path, key, shared)
+    if _holds_nodes(value):
+        # A wrong class is the fault of the place that took it: `model.prior: ${loss}`.
+        place = path if path == key else here
+        yield from _nested_faults(value, kind, path, trust, shared, place)
+    elif not finite(value):
+        yield f"{path} = {show(value)}: must be finite"
+    elif kind is not None and not fits(value, kind):
+        yield f"{path} = {show(value)}: must be {describe(kind)}"
+
+
+def _nested_faults(
+    value: Any, kind: Any, path: str, trust: Trust, shared: Mapping[str, Any], place: str = ""
+) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        for i, item in enumerate(value):
+            if _holds_nodes(item):
+                yield from _nested_faults(item, item_kind(kind), f"{path}[{i}]", trust, shared)
+    elif TARGET in value:
+        faults = list(_faults(value, path, trust, (), shared))
+        yield from faults or _kind_faults(value, kind, place or path, trust)
+    else:
+        for key, item in value.items():
+            if _holds_nodes(item):
+                here = _called(item, path, str(key), shared)
+                yield from _nested_faults(item, None, here, trust, shared)
+
+
+def _kind_faults(node: Any, kind: Any, path: str, trust: Trust) -> Iterator[str]:
+    """Whether a sound node is of another class than `kind` wants."""
+    wanted = None if kind is None else classes(kind)
+    if wanted is None:
+        return
+    target = resolve(node[TARGET], trust, path)
+    if not issubclass(target, wanted):
+        names = any_of([f"a {one.__name__}" for one in wanted]) if wanted else describe(kind)
+        key = f"{path}.{TARGET} = {show(node[TARGET])}"
+        yield f"{key}: must be {names}, and {target.__name__} is none"
+
+
+def _called(value: object, path: str, key: str, shared: Mapping[str, Any]) -> str:
+    """The key that the user knows `value` by: a copy of a root node goes by the root's name."""
+    if isinstance(value, Mapping) and TARGET in value:
+        for name in (key, *shared):
+            if value == shared.get(name):
+                return name
+    return f"{path}.{key}"
+
+
+def _holds_nodes(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return TARGET in value or any(map(_holds_nodes, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_nodes, value))
+
+
+def _parameters(target: type) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError:  # classes written in C may have none
+        return {}
+
+
+def _make(
+    node: Node,
+    path: str,
+    trust: Trust,
+    shared: Mapping[str, Any],
+    given: Mapping[str, Any],
+    instead: Callable[[type], type] = lambda target: target,
+) -> Any:
+    target = resolve(node[TARGET], trust, path)
+    kinds, takes = argument_kinds(target), _parameters(target)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    arguments = {
+        key: adapt(_value(item, _called(item, path, key, shared), trust, shared), kinds.get(key))
+        for key, item in node.items()
+        if key != TARGET
+    }
+    arguments |= {key: item for key, item in given.items() if open_ended or key in takes}
+    try:
+        return instead(target)(**arguments)
+    except UserError:
+        raise
+    except (ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+        if huge := list(_huge(node, path, shared)):
+            raise ConfigError("\n".join(huge)) from error
+        if not isinstance(error, ValueError | TypeError):
+            raise
+        raise ConfigError(_located(" ".join(str(error).split()), path, node)) from error
+
+
+def _huge(value: Any, path: str, shared: Mapping[str, Any]) -> Iterator[str]:
+    """The numbers in a node that no size of anything can have."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(item, int) and abs(item) >= HUGE:
+                yield f"{path}.{key} = {show(item)}: is too large to be built"
+            yield from _huge(item, _called(item, path, str(key), shared), shared)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _huge(item, path, shared)
+
+
+def _value(value: Any, path: str, trust: Trust, shared: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return _make(value, path, trust, shared, {})
+        return {
+            key: _value(item, _called(item, path, key, shared), trust, shared)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_value(item, f"{path}[{i}]", trust, shared) for i, item in enumerate(value)]
+    return value
+
+
+def _located(message: str, path: str, node: Node) -> str:
+    """A constructor's complaint with the place in the config that it is about."""
+    first = re.match(r"([\w.]+)", message)
+    name = first[1] if first else ""
+    if name.startswith(f"{path}.") or name.split(".")[0] == path.rpartition(".")[2]:
+        return message
+    if name in node:
+        return f"{path}.{message}"
+    return f"{path}: {message}"

@@ -1,0 +1,404 @@
+"""Published data sets: `data.root` if it is given, else the cache, else the official mirrors.
+
+Content is always checked against known hashes, so that a damaged file, or MNIST's files under
+Fashion-MNIST's identical names, cannot be trained on by mistake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tarfile
+import time
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_cli import files
+from gan_cli.console import ignore, progress_bar
+from gan_cli.data.idx import parse_idx, read_content
+from gan_cli.errors import ConfigError, DataError
+from gan_cli.files import locked
+
+ROUNDS = 3  # how often all mirrors are tried
+PAUSE = 1.0  # seconds before the second round, twice that before the third
+TIMEOUT = 20.0  # seconds without an answer
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file that official mirrors hold."""
+
+    name: str
+    size: int  # bytes
+    sha256: str  # of the file as the mirrors hold it
+    urls: tuple[str, ...]  # in the order in which they are tried
+
+
+def cache_folder() -> Path:
+    """Where fetched and prepared data is kept: $GAN_CLI_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("GAN_CLI_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gan-cli")
+
+
+def unwritable(folder: Path, cause: OSError) -> DataError:
+    """The one line for a cache that cannot be written."""
+    return DataError(
+        f"{folder}: cannot be written: {cause.strerror or cause}; free space or permissions, or "
+        "choose another cache folder with the variable GAN_CLI_CACHE"
+    )
+
+
+class FetchError(Exception):
+    """No mirror gave the file; the message says why, in a few words."""
+
+
+def fetch(remote: Remote, folder: Path) -> Path:
+    """Put `remote` into `folder`, whole and checked, and say where; a good one there is kept.
+
+    Raises:
+        FetchError: no mirror could be reached, or none had the right bytes.
+        OSError: the folder cannot be written.
+    """
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    reason = "no mirror is known"
+    for attempt in range(ROUNDS):
+        time.sleep(PAUSE * attempt)
+        for url in remote.urls:
+            try:
+                with progress_bar(remote.name, remote.size, in_bytes=True) as advance:
+                    what = f"{url} ({remote.size / 1e6:.1f} MB)"
+                    bar: Any = _Bar(advance, what)  # pooch's types know its own bar only
+                    downloader: Any = pooch.HTTPDownloader(
+                        progressbar=bar, timeout=TIMEOUT, headers=_PLAIN
+                    )
+                    path = pooch.retrieve(
+                        url, f"sha256:{remote.sha256}", remote.name, folder, downloader=downloader
+                    )
+                return Path(path)
+            except RequestException as cause:
+                reason = _in_short(cause, url)
+            except ValueError:
+                reason = f"what {url} sent is not the official file (its sha256 differs)"
+            log.debug("%s", reason)
+    raise FetchError(reason)
+
+
+# The files are compressed already, and their hashes are of the bytes as they lie on the mirror.
+_PLAIN = {"Accept-Encoding": "identity"}
+
+
+class _Bar:
+    """What pooch wants of a progress bar. Ours closes by itself."""
+
+    def __init__(self, advance: Callable[[int], None], what: str) -> None:
+        self.total = 0  # pooch sets it
+        self.update = self._first
+        self._advance, self._what = advance, what
+
+    def _first(self, count: int) -> None:
+        # Said only now that something comes: with no network there is the error alone.
+        log.info("downloading %s", self._what)
+        self.update = self._advance
+        self._advance(count)
+
+    def reset(self) -> None:
+        """The file is there: what pooch adds from here on would fill the bar a second time."""
+        self.update = ignore
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def _in_short(cause: Exception, url: str) -> str:
+    from requests import exceptions
+
+    host = url.split("/")[2]
+    if isinstance(cause, exceptions.HTTPError) and cause.response is not None:
+        return f"{url} answered {cause.response.status_code}"
+    if isinstance(cause, exceptions.Timeout):
+        return f"{host} did not answer within {TIMEOUT:g} s"
+    if isinstance(cause, exceptions.ConnectionError):
+        return f"{host} cannot be reached"
+    return f"{url}: {type(cause).__name__}"
+
+
+log = logging.getLogger(__name__)
+
+LARGEST = 1 << 28  # bytes of a file in an archive; those of CIFAR-10 have 31 million
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a published set, as it is read; it may lie compressed as `<name>.gz`."""
+
+    name: str
+    remote: Remote  # what to fetch for it: the file itself, or an archive that holds it
+    sha256: str = ""  # of the decompressed bytes; where unknown, the remote's own bytes are checked
+    other: str = ""  # name of the same file in another form, as other programs keep it
+    convert: Callable[[bytearray, Path], bytearray] | None = None  # from that form
+
+    def read(self, path: Path) -> bytearray:
+        """The file's bytes, decompressed and in its own form.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return self.own_form(path.name.removesuffix(".gz"), read_content(path), path)
+
+    def own_form(self, name: str, content: bytearray, path: Path) -> bytearray:
+        """The bytes of a file `name`, converted where that is the other form."""
+        other = self.convert is not None and name == self.other
+        return self.convert(content, path) if other and self.convert else content
+
+    @property
+    def archived(self) -> bool:
+        """Whether `remote` is an archive of several files."""
+        return self.remote.name.endswith(".tar.gz")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published data set."""
+
+    name: str  # also of its folder in the cache
+    members: dict[str, tuple[Member, ...]]  # by split
+    homes: tuple[str, ...]  # folders below data.root in which other programs keep these files
+    archives: tuple[str, ...] = ()  # further ones that may lie in data.root, with the other form
+
+    def contents(self, part: str, root: str | None) -> list[tuple[Path, bytearray]]:
+        """Path and verified bytes, decompressed, of each file of `part`.
+
+        Raises:
+            DataError: files are missing, damaged, or of another data set.
+        """
+        members = self.members[part]
+        if root is not None:
+            return self._from_root(members, Path(root).expanduser())
+        return [self._from_cache(member, members) for member in members]
+
+    def _from_root(self, members: Sequence[Member], root: Path) -> list[tuple[Path, bytearray]]:
+        urls = _urls(members)
+        if not root.is_dir():
+            raise DataError(
+                f"data.root = {root}: no such folder; {self.name} needs {_names(members)} from "
+                f"{urls}, or leave data.root away to use the cache and the mirrors"
+            )
+        missing = [member for member in members if _find(member, root, self.homes) is None]
+        names = (members[0].remote.name, *self.archives) if members[0].archived else ()
+        archive = next((root / name for name in names if (root / name).is_file()), None)
+        if missing and archive is not None:
+            return self._from_archive(members, archive)
+        if missing:
+            raise DataError(
+                f"data.root = {root}: no {_names(missing)} there; they come from {urls}; or "
+                "leave data.root away to use the cache and the mirrors"
+            )
+        results = []
+        for member in members:
+            path = _find(member, root, self.homes)
+            assert path is not None
+            results.append((path, self._checked(member, path, member.read(path))))
+        return results
+
+    def _from_archive(self, members: Sequence[Member], path: Path) -> list[tuple[Path, bytearray]]:
+        found = read_archive(path, {name for m in members for name in (m.name, m.other) if name})
+
+        def content(member: Member) -> bytearray:
+            names = [name for name in (member.name, member.other) if name in found]
+            return member.own_form(names[0], found[names[0]], path) if names else bytearray()
+
+        return [(path, self._checked(member, path, content(member))) for member in members]
+
+    def _from_cache(self, member: Member, wanted: Sequence[Member]) -> tuple[Path, bytearray]:
+        folder = cache_folder() / self.name
+        found = _find_good(member, folder)
+        if found is not None:
+            return found
+        try:
+            with locked(folder / ".lock", f"downloads {self.name}"):
+                found = _find_good(member, folder)  # another process may have fetched it meanwhile
+                return found or self._fetched(member, folder)
+        except FetchError as reason:
+            raise DataError(
+                f"{self.name}: no {_names(wanted)} in {folder}, and no download: {reason}; put "
+                f"the files there or into a folder that data.root names; they come from "
+                f"{_urls(wanted)}"
+            ) from reason
+        except OSError as cause:
+            raise unwritable(folder, cause) from cause
+
+    def _fetched(self, member: Member, folder: Path) -> tuple[Path, bytearray]:
+        fetched = fetch(member.remote, folder)
+        if member.archived:
+            names = {m.name for members in self.members.values() for m in members}
+            for name, content in read_archive(fetched, names).items():
+                files.write(folder / name, bytes(content), DataError)
+            fetched.unlink()
+            fetched = folder / member.name
+        return fetched, self._checked(member, fetched, read_content(fetched))
+
+    def _checked(self, member: Member, path: Path, content: bytearray) -> bytearray:
+        if not is_official(member, path, content):
+            if not member.sha256 and path.name != member.remote.name:
+                raise DataError(
+                    f"{path}: {self.name} can be checked only as {member.remote.name}, which comes "
+                    f"from {member.remote.urls[0]}; put that there"
+                )
+            raise DataError(
+                f"{path}: not {self.name}'s {member.name}, but damaged or of another data set; "
+                f"the official one comes from {member.remote.urls[0]}"
+            )
+        return content
+
+
+def is_official(member: Member, path: Path, content: bytearray) -> bool:
+    """Whether `content`, decompressed from `path`, is what was published."""
+    if member.sha256:
+        return hashlib.sha256(content).hexdigest() == member.sha256
+    return hashlib.sha256(path.read_bytes()).hexdigest() == member.remote.sha256
+
+
+def read_archive(path: Path, names: Collection[str]) -> dict[str, bytearray]:
+    """Those of the files `names` that are in a .tar.gz, by name, wherever in it they lie.
+
+    Raises:
+        DataError: the archive is cut short or damaged.
+    """
+    found: dict[str, bytearray] = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for entry in archive:
+                name = PurePosixPath(entry.name).name
+                file = archive.extractfile(entry) if name in names else None
+                if file is not None and entry.size <= LARGEST:
+                    found[name] = bytearray(file.read())
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as cause:
+        raise DataError(f"{path}: damaged archive ({cause}); delete it and get it again") from cause
+    return found
+
+
+def _names(members: Sequence[Member]) -> str:
+    return ", ".join(m.name if m.archived else m.remote.name for m in members)
+
+
+def _urls(members: Sequence[Member]) -> str:
+    return " ".join(dict.fromkeys(member.remote.urls[0] for member in members))
+
+
+def _candidates(member: Member, folder: Path, homes: Sequence[str] = ()) -> list[Path]:
+    """The files that may be `member`, the best first."""
+    # Where only the packed file's hash is known, that one is preferred.
+    endings = ("", ".gz") if member.sha256 else (".gz", "")
+    places = [folder / home for home in ("", *homes)]
+    paths = [place / f"{member.name}{end}" for place in places for end in endings]
+    paths += [place / member.other for place in places if member.other]
+    return [path for path in paths if path.is_file()]
+
+
+def _find(member: Member, folder: Path, homes: Sequence[str] = ()) -> Path | None:
+    return next(iter(_candidates(member, folder, homes)), None)
+
+
+def _find_good(member: Member, folder: Path) -> tuple[Path, bytearray] | None:
+    for path in _candidates(member, folder):
+        try:
+            content = member.read(path)
+            if is_official(member, path, content):
+                return path, content
+        except DataError as cause:
+            log.info("%s", cause)
+        log.warning("%s is damaged or of another data set, and is not used", path)
+    return None
+
+
+SPLITS = ("train", "test", "all")
+
+
+def parts(split: str) -> tuple[str, ...]:
+    """Which of "train" and "test" make up `data.split`, in order.
+
+    Raises:
+        ConfigError: it is none of train, test and all.
+    """
+    check_split(split)
+    return ("train", "test") if split == "all" else (split,)
+
+
+def check_split(split: str) -> None:
+    """Refuse what is none of train, test and all.
+
+    Raises:
+        ConfigError: `split` is none of them.
+    """
+    if split not in SPLITS:
+        close = get_close_matches(str(split), SPLITS, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ConfigError(f"data.split = {split}: train, test or all is needed{hint}")
+
+
+def joined(tables: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """One (images, labels) of several; labels become int64."""
+    images, labels = zip(*tables, strict=True)
+    if len(tables) == 1:
+        return images[0], labels[0].long()
+    return torch.cat(images), torch.cat(labels).long()
+
+
+SIDE = 28
+CLASSES = 10
+
+
+def member(
+    name: str, mirrors: tuple[str, ...], size: int, packed_sha256: str, sha256: str = ""
+) -> Member:
+    """One idx file, which every mirror (a folder's address) holds as `<name>.gz`."""
+    urls = tuple(f"{mirror}{name}.gz" for mirror in mirrors)
+    return Member(name, Remote(f"{name}.gz", size, packed_sha256, urls), sha256)
+
+
+def load(published: Published, split: str, root: str | None) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, 1, 28, 28] and labels int64 [N] of `split`.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: the files are missing or not what they should be.
+    """
+    tables = []
+    for part in parts(split):
+        (images_path, images), (labels_path, labels) = published.contents(part, root)
+        tables.append(paired(images_path, images, labels_path, labels))
+    return joined(tables)
+
+
+def paired(
+    images_path: Path, images_content: bytearray, labels_path: Path, labels_content: bytearray
+) -> tuple[Tensor, Tensor]:
+    """The two tables of a part, uint8 [N, 1, 28, 28] and [N], checked against each other."""
+    images = parse_idx(images_content, images_path)
+    labels = parse_idx(labels_content, labels_path)
+    if images.shape[1:] != (SIDE, SIDE):
+        raise DataError(f"{images_path}: holds {_shape(images)}, not images of {SIDE} x {SIDE}")
+    if labels.shape != images.shape[:1] or int(labels.max()) >= CLASSES:
+        raise DataError(
+            f"{labels_path}: holds {_shape(labels)}, not {len(images):,} labels of 0 to 9"
+        )
+    return images.unsqueeze(1), labels
+
+
+def _shape(table: Tensor) -> str:
+    return " x ".join(map(str, table.shape))

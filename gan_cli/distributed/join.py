@@ -1,0 +1,51 @@
+"""Joining the other ranks, where there are any; torch's process groups are imported only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gan_cli.distributed.ranks import ALONE, Ranks
+from gan_cli.exits import RunFailedError
+
+
+def several() -> bool:
+    """Whether torchrun, or what sets its variables, started several ranks."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def first_rank() -> bool:
+    """Whether this process is the first of several, or alone."""
+    return os.environ.get("RANK", "0") == "0" or not several()
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """One process among the others; by itself where there are none.
+
+    Args:
+        device: `runtime.device`.
+
+    Raises:
+        UserError: the others do not come.
+        RunFailedError: on all but the first rank, where another rank is gone; it has been told.
+    """
+    if not several():
+        yield ALONE
+        return
+    from gan_cli.distributed.group import LostError, meet
+
+    group = meet(device)
+    try:
+        yield group
+        group.leave()
+    except LostError as error:
+        group.fail(error)
+        if group.first:
+            raise
+        group.say(str(error))
+        raise RunFailedError(str(error)) from error
+    except BaseException as error:
+        group.fail(error)
+        raise

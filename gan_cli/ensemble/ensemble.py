@@ -1,0 +1,289 @@
+"""Runs that differ in their seed alone, stepped as one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gan_cli.config.instantiate import Trust
+from gan_cli.config.schema import Settings
+from gan_cli.data.dataset import Dataset
+from gan_cli.ensemble.state import Batches, Sheet, Stack, Update, elementwise, norms, release
+from gan_cli.ensemble.vmap import (
+    Asked,
+    Draw,
+    Given,
+    Noting,
+    OtherDrawsError,
+    Stage,
+    Streams,
+    Tensors,
+)
+from gan_cli.exits import one_line
+from gan_cli.model import Batch, Loss, Phase, nothing
+from gan_cli.seeding import mix, seed_streams
+from gan_cli.training.freezing import Focus
+from gan_cli.training.setup import Session, assemble
+
+Habit = tuple[tuple[Draw, ...], bool]  # what a loss draws, and whether it looks at real samples
+
+
+class Ensemble:
+    """Steps several trainers together, over weights that are stacked.
+
+    The trainers stay as they are for everybody else: each can be read, sampled from and saved
+    between two steps, with what it would have if it had gone alone, up to rounding.
+
+    Args:
+        sessions: of the members, all at the same step; alike in all but their seeds.
+    """
+
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self.trainers = [session.trainer for session in sessions]
+        lead = self.lead = self.trainers[0]
+        self._stage = Stage(lead.model)
+        self._stack = Stack(self.trainers)
+        self._updates = {
+            name: Update([trainer.players[name] for trainer in self.trainers], self._stack)
+            for name in lead.players
+        }
+        self._batches = Batches(sessions)
+        self._streams = Streams()
+        self._habits: dict[Callable[[Batch], Loss], Habit] = {}
+        self.sheet = Sheet([trainer.window for trainer in self.trainers])
+        for trainer, row in zip(self.trainers, self.sheet.rows, strict=True):
+            trainer.window = row
+
+    def dissolve(self) -> None:
+        """Give each member what is its own; then it can go on alone."""
+        for trainer, row in zip(self.trainers, self.sheet.rows, strict=True):
+            release(trainer)
+            trainer.window = row.plain(trainer.model.device)
+
+    def advance(self, measure: bool = False) -> None:
+        """One step of all members, as `Trainer.advance`."""
+        lead = self.lead
+        for trainer in self.trainers:
+            trainer.whole = False
+        self.seed_streams(lead.step)
+        turns = lead.turns()
+        count = 1 + max((turn.place for turn in turns), default=-1)
+        batches = [self.batch(lead.drawn + place, lead.step) for place in range(count)]
+        applied = None
+        for turn in turns:
+            if turn.focus is not applied:
+                self.apply(turn.focus)
+                applied = turn.focus
+            self._update(turn.phase, batches[turn.place], measure)
+        for trainer in self.trainers:
+            trainer.drawn += count
+            trainer.step += 1
+        self._stack.average(lead)
+        for trainer in self.trainers:
+            trainer.whole = True
+
+    def seed_streams(self, step: int) -> None:
+        """Have every member draw what it draws in `step`."""
+        self._streams.begin([mix(trainer.seed, step) for trainer in self.trainers])
+
+    def batch(self, k: int, step: int) -> Given:
+        """Batch `k` of every member, for `step`."""
+        return self._batches.take(k, step)
+
+    def apply(self, focus: Focus) -> None:
+        """Freeze what a phase takes for constant."""
+        focus.apply()
+        self._stack.follow_focus()
+
+    def backward(self, phase: Phase, loss: Loss) -> None:
+        """The gradients of what a phase trains."""
+        update = self._updates[phase.player]
+        update.optimizer.zero_grad(set_to_none=True)
+        loss.total.sum().backward(inputs=update.parameters if phase.shares else None)
+
+    def after(self, phase: Phase) -> None:
+        """What follows an update of a phase."""
+        if phase.after is not nothing:
+            self._stage.call(phase.after, self._stack.tensors)
+
+    def of(self, own: Tensor) -> Tensor:
+        """The members' tensors, [members, ...], of which the first one's is `own`."""
+        return self._stack.of(own)
+
+    def _update(self, phase: Phase, batch: Given, measure: bool) -> None:
+        loss = self.loss(phase, batch)
+        self.backward(phase, loss)
+        of_gradients: dict[str, Tensor] = {}
+        if measure and phase.name == phase.player:  # not what a lazy penalty adds on its own
+            of_gradients = self._norms(phase)
+        self._updates[phase.player].step(self.lead.step)
+        self.after(phase)
+        self.sheet.add(phase.name, loss, of_gradients)
+
+    def loss(self, phase: Phase, batch: Given) -> Loss:
+        """A phase's loss for all members, each entry [members, ...].
+
+        What it draws and reads is what it was seen to; if that has changed, it is looked at anew.
+        """
+        if phase.loss not in self._habits:
+            self._habits[phase.loss] = self._watch(phase, batch)
+        begun = self._streams.made
+        buffers = [buffer.clone() for buffer in self._stack.buffers]
+        try:
+            loss, kept = self._compute(phase, batch, self._habits[phase.loss])
+        except OtherDrawsError:
+            self._streams.rewind(begun)
+            for buffer, before in zip(self._stack.buffers, buffers, strict=True):
+                buffer.copy_(before)
+            habit = self._habits[phase.loss] = self._watch(phase, batch)
+            loss, kept = self._compute(phase, batch, habit)
+        batch.kept.clear()
+        batch.kept.update(kept)
+        return loss
+
+    def _compute(self, phase: Phase, batch: Given, habit: Habit) -> tuple[Loss, Tensors]:
+        draws, wants_real = habit
+        values = [self._streams.make(draw) for draw in draws]
+        seen = batch if wants_real else replace(batch, real=None)
+        with self.lead.precision():
+            return self._stage.loss(phase.loss, self._stack.tensors, seen, draws, values)
+
+    def _watch(self, phase: Phase, batch: Given) -> Habit:
+        """Compute the first member's loss by itself, and see what it draws and reads."""
+        lead = self.lead
+        own = Asked(self._batches.one(batch, 0))
+        buffers = [(buffer, buffer.clone()) for buffer in lead.model.buffers()]
+        with Noting() as noting, lead.precision():
+            phase.loss(own)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        return tuple(noting.draws), own.wants_real
+
+    def _norms(self, phase: Phase) -> dict[str, Tensor]:
+        """As `gradient_norms`, each [members]."""
+        found = {}
+        for name, child in self.lead.model.named_children():
+            if any(child is module for module in phase.trains):
+                whole = [self._stack.of(parameter) for parameter in child.parameters()]
+                gradients = [w.grad for w in whole if w.grad is not None]
+                if gradients:
+                    found[f"gradient_norm/{name}"] = norms(gradients)
+        return found
+
+
+ROUNDING, ROUNDING_BF16 = 1e-3, 5e-2  # of the largest number of a tensor
+LONGEST = 120  # characters of torch's words about what it cannot do
+
+
+def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> str:
+    """Why these runs cannot be trained as one; empty where they can.
+
+    Two of them compute every phase's loss and gradients stacked, and the first one does so alone.
+
+    Args:
+        members: settings that differ in their seed alone.
+        trust: whose classes may be built.
+        dataset: theirs.
+    """
+    if members[0].runtime.compile:
+        return "runtime.compile = true"
+    with quietly():
+        single, *pair = [
+            assemble(one, trust, dataset=dataset) for one in (members[0], *members[:2])
+        ]
+        solved = [phase.name for phase in single.model.phases() if phase.solved]
+        if solved:
+            return f"{solved[0]} has no optimizer"
+        for name, player in single.players.items():
+            if not elementwise(player.optimizer):
+                kind = type(player.optimizer).__name__
+                return f"optimizer.{name}: {kind} does not treat each weight by itself"
+        for name, parameter in single.model.named_parameters():
+            if not parameter.dim():
+                return f"{name} is a single number"
+        ensemble = Ensemble(pair)
+        tolerance = ROUNDING_BF16 if single.precision == "bf16" else ROUNDING
+        for phase, twin in zip(single.model.phases(), pair[0].model.phases(), strict=True):
+            try:
+                differing = list(compare(single, phase, ensemble, twin, tolerance))
+            except Exception as error:
+                return f"{phase.name}: {one_line(error)[:LONGEST]}"
+            if differing:
+                return f"{phase.name}: {differing[0]} would be another than alone"
+    return ""
+
+
+def compare(
+    single: Session, phase: Phase, ensemble: Ensemble, twin: Phase, tolerance: float
+) -> Iterator[str]:
+    """What a phase makes otherwise in the stack than alone.
+
+    Args:
+        single: the first member, alone.
+        phase: of its model.
+        ensemble: of it and another one.
+        twin: the same phase of the first model there.
+        tolerance: relative to the largest number of each tensor.
+    """
+    step = phase.start
+    Focus(single.model, phase).apply()
+    for own, lead in zip(single.model.parameters(), ensemble.lead.model.parameters(), strict=True):
+        own.grad = ensemble.of(lead).grad = None
+    seed_streams(mix(single.settings.seed, step), single.device)
+    sight = single.stream.batch(0)
+    sight.step = step
+    with single.trainer.precision():
+        alone = phase.loss(sight)
+    parameters = single.players[phase.player].parameters
+    alone.total.backward(inputs=parameters if phase.shares else None)
+    phase.after()
+
+    ensemble.apply(Focus(ensemble.lead.model, twin))
+    ensemble.seed_streams(step)
+    batch = ensemble.batch(0, step)
+    together = ensemble.loss(twin, batch)
+    ensemble.backward(twin, together)
+    ensemble.after(twin)
+
+    pairs = {"its loss": (alone.total, together.total[0])}
+    for name, value in alone.logs.items():
+        pairs[name] = (value, together.logs[name][0])
+    own_tensors = {**dict(single.model.named_parameters()), **dict(single.model.named_buffers())}
+    lead = ensemble.lead.model
+    for name, there in (*lead.named_parameters(), *lead.named_buffers()):
+        mine, whole = own_tensors[name], ensemble.of(there)
+        pairs[name] = (mine, whole[0])
+        if (mine.grad is None) != (whole.grad is None):
+            yield f"the gradient of {name}"
+        elif mine.grad is not None and whole.grad is not None:
+            pairs[f"the gradient of {name}"] = (mine.grad, whole.grad[0])
+    for name, (here, there) in pairs.items():
+        if not alike(here.detach(), there.detach(), tolerance):
+            yield name
+
+
+def alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    scale = float(one.abs().max()) if one.numel() else 0.0
+    return torch.allclose(
+        one.double(), other.double(), tolerance, tolerance * max(scale, 1e-6), equal_nan=True
+    )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Within it, neither the log nor torch's warnings say anything."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,322 @@
+"""Tensors of several members in one, of which each member's own are views."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+from torch.optim import Optimizer
+
+from gan_cli.ensemble.vmap import Given
+from gan_cli.model import Batch, Loss, Model
+from gan_cli.training.optimizers import Player, without_dynamo
+from gan_cli.training.running_means import Window, precise
+from gan_cli.training.setup import Session
+from gan_cli.training.trainer import Trainer
+
+
+class Stack:
+    """The parameters, buffers and averaged weights of the members, each [members, ...].
+
+    From then on the members' own tensors are views of these: sampling, evaluating and saving a
+    member need no copy, and what is done to its weights is done to the stack's.
+
+    Args:
+        trainers: of the members, whose models are alike.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
+        self._of: dict[int, Tensor] = {}  # by the id of the first member's own
+        self.tensors = {
+            f"model.{name}": self._join([entries[name] for entries in map(owned, models(trainers))])
+            for name in owned(trainers[0].model)
+        }
+        self.buffers = [self.of(buffer) for buffer in trainers[0].model.buffers()]
+        self._averages = [join([t.average.values[n] for t in trainers]) for n in averaged(trainers)]
+        self._weights = [self.of(trainers[0].average.weights[n]) for n in averaged(trainers)]
+        self._focus = [(p, self.of(p)) for p in trainers[0].model.parameters()]
+
+    def _join(self, own: Sequence[Tensor]) -> Tensor:
+        whole = join(own)
+        if isinstance(own[0], nn.Parameter):
+            whole = nn.Parameter(whole, requires_grad=own[0].requires_grad)
+        self._of[id(own[0])] = whole
+        return whole
+
+    def of(self, own: Tensor) -> Tensor:
+        """The stacked tensor that the first member's `own` is a view of."""
+        return self._of[id(own)]
+
+    def follow_focus(self) -> None:
+        """Freeze and free what is frozen and free in the first member's model."""
+        for own, whole in self._focus:
+            if whole.requires_grad is not own.requires_grad:
+                whole.requires_grad_(own.requires_grad)
+
+    def average(self, trainer: Trainer) -> None:
+        """Take the weights into all members' averages, after as many steps as `trainer` has."""
+        trainer.average.merge(self._averages, self._weights, trainer.step)
+
+
+def models(trainers: Sequence[Trainer]) -> list[Model]:
+    """Each member's model."""
+    return [trainer.model for trainer in trainers]
+
+
+def owned(model: Model) -> dict[str, Tensor]:
+    """A model's parameters and buffers by name."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def averaged(trainers: Sequence[Trainer]) -> list[str]:
+    """The names of what is averaged."""
+    return list(trainers[0].average.values)
+
+
+def join(own: Sequence[Tensor]) -> Tensor:
+    """The members' tensors in one, [members, ...]; they become views of it."""
+    whole = torch.stack([tensor.data for tensor in own])
+    for tensor, row in zip(own, whole, strict=True):
+        tensor.data = row
+    return whole
+
+
+def release(trainer: Trainer) -> None:
+    """Give a member tensors of its own again."""
+    for tensor in (*owned(trainer.model).values(), *trainer.average.values.values()):
+        tensor.data = tensor.data.clone()
+    for player in trainer.players.values():
+        for state in player.optimizer.state.values():
+            state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
+        player.house_steps()
+
+
+# What they do to a number depends on that number, its gradients and the step alone.
+ELEMENTWISE: tuple[type[Optimizer], ...] = (
+    *(optim.SGD, optim.Adam, optim.AdamW, optim.Adamax, optim.NAdam, optim.RAdam),
+    *(optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.Rprop, optim.ASGD),
+)
+
+
+def elementwise(optimizer: Optimizer) -> bool:
+    """Whether an optimizer treats each number by itself, so that stacking changes nothing."""
+    return any(type(optimizer) in (kind, without_dynamo(kind)) for kind in ELEMENTWISE)
+
+
+class Update:
+    """A player's optimizer over the stack; the members' own see its state as views.
+
+    Args:
+        players: the members' players of one name.
+        stack: of their weights.
+    """
+
+    def __init__(self, players: Sequence[Player], stack: Stack) -> None:
+        self.players, lead = players, players[0]
+        self.parameters = [stack.of(parameter) for parameter in lead.parameters]
+        self.optimizer = alike(lead.optimizer, self.parameters)
+        self._linked: set[int] = set()
+        for place, whole in enumerate(self.parameters):
+            self._take_up(place, whole)
+
+    def _take_up(self, place: int, whole: Tensor) -> None:
+        """Go on from the members' own states, where they have any."""
+        states = [p.optimizer.state.get(p.parameters[place]) for p in self.players]
+        if not states[0]:
+            return
+        joined = self.optimizer.state[whole]
+        for key, value in states[0].items():
+            spread = isinstance(value, Tensor) and value.shape == whole.shape[1:]
+            # What is no larger than a number, such as the count of steps, is the same for all.
+            joined[key] = torch.stack([s[key] for s in states if s]) if spread else value
+
+    def step(self, rate_of_step: int) -> None:
+        """Clip each member's gradient where that is asked for, and update."""
+        lead = self.players[0]
+        if lead.clip_norm is not None:
+            clip(self.parameters, lead.clip_norm)
+        for player in self.players:  # losses may read their own optimizer's rate
+            player.set_rate(rate_of_step)
+        rate = lead.learning_rate(rate_of_step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if len(self._linked) < len(self.optimizer.state):
+            self._link()
+
+    def _link(self) -> None:
+        """Let the members' own optimizers have views of new state."""
+        for place, whole in enumerate(self.parameters):
+            state = self.optimizer.state.get(whole)
+            if not state or id(whole) in self._linked:
+                continue
+            self._linked.add(id(whole))
+            for row, player in enumerate(self.players):
+                player.optimizer.state[player.parameters[place]] = {
+                    key: value[row]
+                    if isinstance(value, Tensor) and value.shape == whole.shape
+                    else value
+                    for key, value in state.items()
+                }
+
+
+def alike(optimizer: Optimizer, parameters: list[Tensor]) -> Optimizer:
+    """An optimizer of the same kind and settings for other parameters."""
+    takes = inspect.signature(type(optimizer)).parameters
+    settings = {key: v for key, v in optimizer.defaults.items() if key in takes}
+    return type(optimizer)(parameters, **settings)  # type: ignore[call-arg]
+
+
+def norms(gradients: Sequence[Tensor]) -> Tensor:
+    """The norm of each member's gradient, [members], of tables [members, ...]."""
+    each = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+    return torch.linalg.vector_norm(torch.stack(each), dim=0)
+
+
+@torch.no_grad()
+def clip(parameters: Sequence[nn.Parameter | Tensor], largest: float) -> None:
+    """Scale down each member's gradient whose norm exceeds `largest`, as `clip_grad_norm_`."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    factor = (largest / (norms(gradients) + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+CPU = torch.device("cpu")
+State = dict[str, dict[str, Any]]  # a window's
+
+
+class Sheet:
+    """Running sums of what phases report, one row for each member.
+
+    All members clear their rows between the same two steps.
+
+    Args:
+        windows: those of the members so far, which have summed the same names.
+    """
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self.rows = [Row(self, place) for place in range(len(windows))]
+        self.clear()
+        states: list[State] = [dict(window.state_dict()) for window in windows]
+        for text, entry in states[0].items():
+            self._sums[text] = torch.stack([state[text]["sum"] for state in states])
+            self._counts[text] = entry["count"]
+        for name in windows[0].outputs:
+            self.outputs[name] = torch.stack([window.outputs[name] for window in windows])
+
+    def add(self, phase: str, loss: Loss, norms: Mapping[str, Tensor]) -> None:
+        """Take in one update of a phase; its scalars and the norms are [members]."""
+        if self.rows[0].cleared:
+            assert all(row.cleared for row in self.rows), "members log at the same steps"
+            self.clear()
+        text = "\n".join((f"loss/{phase}", *loss.logs))
+        values = torch.stack([loss.total.detach(), *(v.detach() for v in loss.logs.values())], 1)
+        if text in self._sums:
+            self._sums[text] += values
+            self._counts[text] += 1
+        else:
+            self._sums[text], self._counts[text] = values.to(precise(values.device)), 1
+        self.outputs.update({name: table.detach() for name, table in loss.outputs.items()})
+        self.norms.update(norms)
+        self._read = None
+
+    def clear(self) -> None:
+        """Begin the next stretch of the curves."""
+        self._sums: dict[str, Tensor] = {}  # [members, scalars], by their names
+        self._counts: dict[str, int] = {}
+        self.outputs: dict[str, Tensor] = {}
+        self.norms: dict[str, Tensor] = {}
+        self._read: dict[str, Tensor] | None = None
+        for row in self.rows:
+            row.cleared = False
+
+    def state(self, place: int, on_cpu: bool = False) -> State:
+        """A member's sums; those on the CPU are read once for all members."""
+        if on_cpu and self._read is None:
+            self._read = {text: values.to(CPU) for text, values in self._sums.items()}
+        sums = self._read if on_cpu and self._read is not None else self._sums
+        return {
+            text: {"sum": values[place].clone(), "count": self._counts[text]}
+            for text, values in sums.items()
+        }
+
+
+class Row(Window):
+    """A member's window, which is a row of the sheet."""
+
+    def __init__(self, sheet: Sheet, place: int) -> None:
+        super().__init__()
+        self._sheet, self._place = sheet, place
+        self.cleared = False
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        return self._mine(self._sheet.outputs)
+
+    @property
+    def norms(self) -> dict[str, Tensor]:
+        return self._mine(self._sheet.norms)
+
+    def _mine(self, tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {} if self.cleared else {name: t[self._place] for name, t in tables.items()}
+
+    def means(self) -> dict[str, float]:
+        window = Window()
+        window.load_state_dict(self._state(on_cpu=True), CPU)
+        return window.means()
+
+    def clear(self) -> None:
+        self.cleared = True
+
+    def state_dict(self) -> State:
+        return self._state()
+
+    def _state(self, on_cpu: bool = False) -> State:
+        return {} if self.cleared else self._sheet.state(self._place, on_cpu)
+
+    def plain(self, device: torch.device) -> Window:
+        """A window of its own, with the same sums."""
+        window = Window()
+        window.load_state_dict(self.state_dict(), device)
+        return window
+
+
+class Batches:
+    """Batch k of every member.
+
+    Args:
+        sessions: of the members, which share a data set.
+    """
+
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self._streams = [session.stream for session in sessions]
+        self._dataset = sessions[0].dataset
+
+    def take(self, k: int, step: int) -> Given:
+        """Batch `k` of every member, [members, batch, ...], for `step`."""
+        batches = [stream.batch(k) for stream in self._streams]
+        index = torch.stack([batch.index for batch in batches])
+        if self._dataset.resident:
+            flat = self._dataset.real(index.flatten())
+            real = flat.view(*index.shape, *flat.shape[1:])
+        else:  # what is not on the device is gathered by each stream in its own way
+            real = torch.stack([batch.real for batch in batches])
+        labels = self._dataset.labels(index.flatten())
+        return Given(index, real, None if labels is None else labels.view_as(index), {}, step)
+
+    def one(self, given: Given, member: int) -> Batch:
+        """A member's own batch."""
+
+        def row(table: Tensor | None) -> Tensor | None:
+            return None if table is None else table[member]
+
+        real = given.real
+        assert real is not None, "batches are taken with their samples"
+        batch = Batch(given.index[member], lambda _: real[member], lambda _: row(given.labels))
+        batch.step = given.step
+        batch.kept = {name: value[member] for name, value in given.kept.items()}
+        return batch

@@ -1,0 +1,218 @@
+"""Fréchet distance of an extractor's features: FID, where the extractor is Inception."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from gan_cli.evaluation.metric import (
+    HIGHER,
+    LOWER,
+    Extractor,
+    Features,
+    Figure,
+    Finding,
+    Measure,
+    Subject,
+)
+from gan_cli.evaluation.real_baseline import floor
+from gan_cli.metrics.frechet import Moments, frechet_distance
+from gan_cli.metrics.kernel import SUBSETS, KernelDistance, kernel_distance
+from gan_cli.metrics.neighbours import (
+    DENSITY_K,
+    MANIFOLD_K,
+    Neighbourhoods,
+    TwoSample,
+    neighbourhoods,
+    two_sample,
+)
+
+
+class FID(Measure):
+    """fid_inception: FID with the Inception network of 2015-12-05 (Heusel et al. 2017)."""
+
+    name = "fid"
+    dear_on_cpu = True
+
+    def unfit(self, subject: Subject) -> str:
+        """See `Measure`."""
+        return no_picture(subject)
+
+    def measure(self, subject: Subject) -> Finding:
+        """See `Measure`."""
+        return Finding([frechet_figure(subject, subject.inception())])
+
+
+def no_picture(subject: Subject) -> str:
+    """Why Inception cannot look at this data; empty where it can."""
+    if not subject.data.is_image:
+        return "the data are points, and Inception looks at pictures"
+    channels = subject.data.shape[0]
+    if channels not in (1, 3):
+        return f"the data has {channels} channels, and Inception looks at one or three"
+    return ""
+
+
+def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
+    """fid_<extractor's name>: between generated and real features."""
+    generated, real = subject.generated(extractor), subject.reference(extractor)
+    first, second = subject.halves(extractor)
+    compared = compared_in_floor(generated.count, first)
+
+    def floor_of(first: Features, second: Features) -> float:
+        some = first if compared == first.count else _first(first, compared)
+        return _distance(some, second)
+
+    return Figure(
+        name=f"fid_{extractor.name}",
+        value=_distance(generated, real),
+        better=LOWER,
+        floor=floor(f"fid of {compared}", subject, extractor, floor_of),
+        protocol={
+            **subject.protocol(extractor),
+            "width": extractor.width,
+            "floor": f"of {compared:,} real samples against {second.count:,} others; FID is "
+            "larger of fewer samples",
+        },
+        note=_caution(min(generated.count, real.count), extractor),
+    )
+
+
+def compared_in_floor(generated: int, half: Features) -> int:
+    """How many real samples stand for the generated ones in the floor: as many, where it can.
+
+    FID has a bias that falls with the number of samples (Binkowski et al. 2018), so a floor of more
+    samples than were generated could not be reached by real data either. Beyond what is kept of a
+    half, it is the whole half.
+    """
+    return max(generated, 2) if generated <= len(half.kept) else half.count
+
+
+def _first(features: Features, n: int) -> Features:
+    moments = Moments(features.kept.shape[1])
+    moments.update(features.kept[:n])
+    return replace(features, count=n, mean=moments.mean, covariance=moments.covariance)
+
+
+def _distance(first: Features, second: Features) -> float:
+    return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)
+
+
+def _caution(count: int, extractor: Extractor) -> str:
+    if count > extractor.width:
+        return ""
+    return (
+        f"{count:,} samples are too few: the covariance of {extractor.width:,} features is "
+        f"singular and the distance far too large; kid_{extractor.name} has no such bias"
+    )
+
+
+class KID(Measure):
+    """kid_inception: KID with the Inception network of 2015-12-05 (Binkowski et al. 2018)."""
+
+    name = "kid"
+    dear_on_cpu = True
+
+    def unfit(self, subject: Subject) -> str:
+        """See `Measure`."""
+        return no_picture(subject)
+
+    def measure(self, subject: Subject) -> Finding:
+        """See `Measure`."""
+        return Finding([kernel_figure(subject, subject.inception())])
+
+
+def kernel_figure(subject: Subject, extractor: Extractor) -> Figure:
+    """kid_<extractor's name>: of the kept generated features and the kept real ones."""
+    generated, real = subject.generated(extractor), subject.reference(extractor)
+    found = _kernel_distance(generated, real)
+    return Figure(
+        name=f"kid_{extractor.name}",
+        value=found.value,
+        better=LOWER,
+        floor=floor("kid", subject, extractor, _kernel_distance).value,
+        error=found.error,
+        protocol={
+            **subject.protocol(extractor),
+            "kernel": "cubic, (<a, b> / width + 1)^3, unbiased",
+            "subsets": SUBSETS,
+            "subset_size": found.subset_size,
+            "compared": f"{len(generated.kept):,} generated with {len(real.kept):,} real",
+        },
+        note=f"deviation {found.deviation:.2g} over the subsets"
+        + (", an unbiased estimate that may lie below 0" if found.value < 0 else ""),
+    )
+
+
+def _kernel_distance(first: Features, second: Features) -> KernelDistance:
+    return kernel_distance(first.kept, second.kept)
+
+
+class PRDC(Measure):
+    """precision_inception and its siblings (Kynkaanniemi 2019, Naeem 2020, Lopez-Paz 2017)."""
+
+    name = "prdc"
+    dear_on_cpu = True
+
+    def unfit(self, subject: Subject) -> str:
+        """See `Measure`."""
+        return no_picture(subject) or too_few(subject)
+
+    def measure(self, subject: Subject) -> Finding:
+        """See `Measure`."""
+        return Finding(neighbour_figures(subject, subject.inception()))
+
+
+def too_few(subject: Subject) -> str:
+    """Why there are no neighbours to speak of; empty where there are."""
+    least = 2 * (DENSITY_K + 1)  # so that each half of the real data has as many as it takes
+    count = min(subject.options.samples, subject.real(subject.options.split).spec.size)
+    return f"of {count} samples nothing can be said; it takes {least}" if count < least else ""
+
+
+def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
+    """precision_, recall_, density_, coverage_ and two_sample_<extractor's name>.
+
+    Of the kept features; the last is the accuracy of 1-NN in telling generated from real ones.
+    As many real features as generated ones are compared, or the reverse, since each figure moves
+    with the ratio of the two.
+    """
+    generated, real = subject.generated(extractor), subject.reference(extractor)
+    count = min(len(generated.kept), len(real.kept))
+    values, apart = _compared(real.kept[:count], generated.kept[:count])
+    of_floor = min(count, *(len(half.kept) for half in subject.halves(extractor)))
+    best, best_apart = floor(
+        f"prdc of {of_floor}",
+        subject,
+        extractor,
+        lambda first, second: _compared(first.kept[:of_floor], second.kept[:of_floor]),
+    )
+    protocol = {
+        **subject.protocol(extractor),
+        "compared": f"{count:,} generated with {count:,} real",
+        "floor": f"between {of_floor:,} and {of_floor:,} other real samples",
+    }
+    ks = {"precision": MANIFOLD_K, "recall": MANIFOLD_K}
+    figures = [
+        Figure(
+            name=f"{name}_{extractor.name}",
+            value=value,
+            better=HIGHER,
+            floor=getattr(best, name),
+            protocol={**protocol, "neighbours": ks.get(name, DENSITY_K)},
+        )
+        for name, value in values._asdict().items()
+    ]
+    told = Figure(
+        name=f"two_sample_{extractor.name}",
+        value=apart.accuracy,
+        floor=best_apart.accuracy,
+        protocol={**protocol, "neighbours": 1, "ideal": 0.5},
+        note=f"real samples are known with {apart.real:.1%}, generated ones with {apart.fake:.1%}",
+    )
+    return [*figures, told]
+
+
+def _compared(real: Tensor, fake: Tensor) -> tuple[Neighbourhoods, TwoSample]:
+    return neighbourhoods(real, fake), two_sample(real, fake)

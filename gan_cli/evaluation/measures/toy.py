@@ -1,0 +1,144 @@
+"""Distances between generated and true points, exact ones where the truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.toy import Mixture
+from gan_cli.evaluation.metric import LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.real_baseline import generated, real, shuffled
+from gan_cli.metrics.distances import (
+    DIRECTIONS,
+    Gaussians,
+    divergences,
+    energy_distance,
+    sliced_wasserstein,
+    wasserstein_1_to,
+    wasserstein_power,
+)
+from gan_cli.metrics.modes import NODES, distances, nodes_of
+from gan_cli.model import Batch, Model
+
+PAIRS = 4096  # samples of each kind for what compares all with all
+
+
+class Points(Measure):
+    """Energy and sliced Wasserstein distance; on the line also Wasserstein-1, KL and JS."""
+
+    name = "points"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it is for points."""
+        return "it compares points, and this data is images" if subject.data.is_image else ""
+
+    def measure(self, subject: Subject) -> Finding:
+        """All distances that this data allows."""
+        data = subject.real(subject.options.split)
+        made = generated(subject, subject.options.samples).samples
+        figures: list[Figure] = []
+        if data.spec.shape == (1,) and isinstance(data, Mixture):
+            figures += _from_truth(subject, data, made)
+        return Finding([*figures, *_from_samples(subject, data, made)])
+
+
+def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[Figure]:
+    truth = Gaussians(data.modes[:, 0].cpu().double(), data.deviation)
+    true = real(data, shuffled(data)[: len(made)])
+    protocol = subject.protocol() | {"floor": f"of {len(true)} real samples from the true density"}
+    cells = {"estimator": "cells of sqrt(n) sample spacings, the truth's mass exact, in nats"}
+    kl = cells | {"bias": "0 for a perfect sampler, whose value may be below 0"}
+    ours, floor = divergences(made, truth), divergences(true, truth)
+    w, w_floor = wasserstein_1_to(made, truth), wasserstein_1_to(true, truth)
+    tail = "large values are too low: where nothing is generated, few samples cannot show more"
+    return [
+        Figure("wasserstein_1", w, LOWER, w_floor, None, protocol | {"against": "true density"}),
+        Figure("forward_kl", ours.forward_kl, LOWER, floor.forward_kl, None, protocol | kl, tail),
+        Figure("reverse_kl", ours.reverse_kl, LOWER, floor.reverse_kl, None, protocol | kl),
+        Figure("js", ours.js, LOWER, floor.js, None, protocol | cells),
+    ]
+
+
+def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[Figure]:
+    n = min(len(made), PAIRS, data.spec.size // 2)
+    places = shuffled(data)
+    first, second = (real(data, places[k * n : (k + 1) * n]) for k in range(2))
+    made = made[:n]
+    protocol = subject.protocol() | {
+        "samples": n,
+        "real_samples": n,
+        "floor": f"between {n} and {n} other real samples",
+    }
+    figures = [
+        Figure(
+            "energy_distance",
+            energy_distance(made, first),
+            LOWER,
+            energy_distance(second, first),
+            None,
+            protocol | {"estimator": "unbiased, without a root"},
+        )
+    ]
+    if data.spec.shape != (1,):
+        sliced = Figure(
+            "sliced_wasserstein",
+            sliced_wasserstein(made, first),
+            LOWER,
+            sliced_wasserstein(second, first),
+            None,
+            protocol | {"order": 2, "directions": DIRECTIONS},
+        )
+        return [*figures, sliced]
+    if isinstance(data, Mixture):  # whose Wasserstein-1 is taken from the true density
+        return figures
+    ours, floor = (wasserstein_power(x, first, 1).item() for x in (made, second))
+    protocol |= {"against": "real samples"}
+    return [Figure("wasserstein_1", ours, LOWER, floor, None, protocol), *figures]
+
+
+EXACT = "log_likelihood"
+
+
+class Density(Measure):
+    """Total variation and KL by quadrature, for models that know their density on toy data."""
+
+    name = "density"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it needs two known densities."""
+        if subject.data.is_image:
+            return "it compares densities of points, and this data is images"
+        data = subject.real(subject.options.split)
+        if not isinstance(data, Mixture) or subject.data.shape[0] not in NODES:
+            return "it needs toy data of one or two dimensions, whose density is known"
+        if log_density(subject.model, data.modes[:1]) is None:
+            return "this model knows no density of its own"
+        return ""
+
+    def measure(self, subject: Subject) -> Finding:
+        """Both distances, from the true density to the model's."""
+        data = subject.real(subject.options.split)
+        assert isinstance(data, Mixture)
+        nodes = nodes_of(data.modes.cpu(), data.deviation)
+        ours = log_density(subject.model, nodes.points.float())
+        assert ours is not None
+        found = distances(data.log_density(nodes.points), ours.cpu(), nodes.weights)
+        protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}
+        protocol |= {"estimator": f"quadrature, {len(nodes.points)} nodes"}
+        figures = [Figure("density_total_variation", found.total_variation, LOWER, 0.0, None)]
+        if math.isfinite(found.forward_kl):  # else the model gives no mass where the truth has some
+            figures.append(Figure("density_kl", found.forward_kl, LOWER, 0.0, None))
+        return Finding(
+            [Figure(f.name, f.value, f.better, f.floor, f.error, protocol) for f in figures]
+        )
+
+
+@torch.no_grad()
+def log_density(model: Model, points: Tensor) -> Tensor | None:
+    """The model's exact log p [n] at points [n, D]; None where it knows none."""
+    places = torch.arange(len(points), device=model.device)
+    batch = Batch(places, points.to(model.device).__getitem__, lambda _: None)
+    return model.likelihood(batch, 1).get(EXACT)

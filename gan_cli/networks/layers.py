@@ -1,0 +1,281 @@
+"""Layers that normalise: over the batch, within a sample, or the weights themselves."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx
+from torch.nn.functional import conv2d, conv_transpose2d, normalize, softplus, unfold
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
+
+from gan_cli.errors import ConfigError
+from gan_cli.model import DataSpec
+
+REFERENCES = 64  # samples in the reference batch of virtual batch norm
+NORMS = ("batch", "virtual_batch", "layer", "none")
+
+
+def norm(kind: str, channels: int, flat: bool = False) -> nn.Module:
+    """One of `NORMS` for [n, channels, ...]; "layer" is over all but the batch.
+
+    Args:
+        kind: which.
+        channels: of what is normalised.
+        flat: whether there are channels alone, and no map.
+    """
+    if kind == "batch":
+        return nn.BatchNorm1d(channels) if flat else nn.BatchNorm2d(channels)
+    if kind == "virtual_batch":
+        return VirtualBatchNorm(channels)
+    return nn.GroupNorm(1, channels) if kind == "layer" else nn.Identity()
+
+
+class VirtualBatchNorm(nn.Module):
+    """Normalisation by a reference batch and the sample itself (Salimans et al. 2016, section 3.5).
+
+    The first `REFERENCES` samples of a batch are the reference. They are normalised by their own
+    mean and variance in each channel, and each sample after them by those of the reference with
+    that one sample added, so that what comes out depends on no other sample. In fp32.
+
+    Args:
+        channels: of [n, channels, ...].
+    """
+
+    eps = 1e-5  # as batch norm's
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.float().flatten(2) if x.dim() > 2 else x.float()[:, :, None]
+        means = flat.mean(2, keepdim=True)  # [n, channels, 1], as all that follows
+        variances = flat.var(2, keepdim=True, correction=0)
+        mean, variance = merged(means[:REFERENCES], variances[:REFERENCES])
+        own = 1 / (REFERENCES + 1)  # the weight of a sample beside the reference
+        gap = means[REFERENCES:] - mean
+        each_mean = mean + own * gap
+        # Of two groups: what is within each, and what is between them.
+        each_variance = own * variances[REFERENCES:] + (1 - own) * (variance + own * gap.square())
+        every = (REFERENCES, -1, -1)
+        centre = torch.cat([mean.expand(every), each_mean])
+        spread = torch.cat([variance.expand(every), each_variance])
+        shown = (flat - centre) * (spread + self.eps).rsqrt()
+        shown = shown * self.weight[:, None] + self.bias[:, None]
+        return shown.view_as(x).to(x.dtype)
+
+
+def merged(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of equally large groups together, [1, ...], from each group's, [n, ...]."""
+    mean = means.mean(0, keepdim=True)
+    return mean, (variances + (means - mean).square()).mean(0, keepdim=True)
+
+
+class SpectralNorm(_SpectralNorm):
+    """A weight divided by its largest singular value (Miyato et al. 2018, Eq. 8).
+
+    The singular vectors are carried along by one power iteration (Algorithm 1) whenever the layer
+    is run in training mode, and stay as they are in evaluation mode or while the layer is frozen.
+    A convolution's kernel counts as the matrix [out, in * height * width], as in section 2.1. In
+    fp32, whatever the networks compute in.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            return super().forward(weight)
+
+    @torch.no_grad()
+    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
+        # Torch's own writes with `out=`, which torch.vmap refuses; the numbers are the same.
+        for _ in range(n_power_iterations):
+            self._u.copy_(normalize(torch.mv(weight_mat, self._v), dim=0, eps=self.eps))
+            self._v.copy_(normalize(torch.mv(weight_mat.H, self._u), dim=0, eps=self.eps))
+
+
+def normalise_spectrum(module: nn.Module, but: nn.Module | None = None) -> None:
+    """Give every linear layer, convolution and embedding in `module` a weight of spectral norm 1.
+
+    Call it last, on initial weights that are final.
+
+    Args:
+        module: the network.
+        but: a part of it that is left alone.
+    """
+    spared = set() if but is None else set(but.modules())
+    for layer in list(module.modules()):
+        if layer not in spared and isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
+            parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
+
+
+ACTIVATIONS = ("relu", "leaky_relu", "silu", "softplus", "tanh", "linear")
+
+
+class ShiftedSoftplus(nn.Module):
+    """softplus(2x + 2) / 2 - 1, a smooth ReLU (Gulrajani et al. 2017, table 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return softplus(2 * x + 2) / 2 - 1
+
+
+def activation(name: str) -> nn.Module:
+    """One of `ACTIVATIONS`; "leaky_relu" has the slope .2 below 0 (Radford et al. 2016).
+
+    "linear" is none at all: a perceptron is then an affine map, and turns Gaussians into Gaussians.
+    """
+    return {
+        "relu": lambda: nn.ReLU(inplace=True),
+        "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+        "silu": lambda: nn.SiLU(inplace=True),
+        "softplus": ShiftedSoftplus,
+        "tanh": nn.Tanh,
+        "linear": nn.Identity,
+    }[name]()
+
+
+CHANNELS = 256  # at least
+CELLS = 64  # of the smaller map, at most
+
+
+@cache
+def has_amx() -> bool:
+    """Whether this CPU multiplies bf16 matrices in tiles; torch tells so privately."""
+    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(asked and asked())
+
+
+def in_bf16(x: Tensor) -> bool:
+    """Whether convolutions of `x` run in bf16 on a CPU that has units for it."""
+    if x.device.type != "cpu" or not has_amx() or not torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+class Conv2d(nn.Conv2d):
+    """torch's, with one stride and one padding for both axes and no dilation or groups."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch names it so
+        cells = input.shape[2] * input.shape[3] // self.stride[0] ** 2
+        deep = min(self.weight.shape[:2]) >= CHANNELS and cells <= CELLS
+        if not (deep and in_bf16(input) and self.weight.requires_grad):
+            return super().forward(input)
+        bias = None if self.bias is None else self.bias.bfloat16()
+        x, weight = input.bfloat16(), self.weight.bfloat16()
+        output = ByProduct.apply(x, weight, self.stride[0], int(self.padding[0]), None)
+        return output if bias is None else output + bias[:, None, None]
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's, with one stride and one padding for both axes and no dilation or groups."""
+
+    def forward(
+        self,
+        input: Tensor,  # noqa: A002 - torch names it so
+        output_size: list[int] | None = None,
+    ) -> Tensor:
+        cells = input.shape[2] * input.shape[3]
+        deep = min(self.weight.shape[:2]) >= CHANNELS and cells <= CELLS
+        if not (deep and in_bf16(input) and self.weight.requires_grad and output_size is None):
+            return super().forward(input, output_size)
+        bias = None if self.bias is None else self.bias.bfloat16()
+        x, weight = input.bfloat16(), self.weight.bfloat16()
+        odd = (int(self.output_padding[0]), int(self.output_padding[1]))
+        output = ByProduct.apply(x, weight, self.stride[0], int(self.padding[0]), odd)
+        return output if bias is None else output + bias[:, None, None]
+
+
+class ByProduct(Function):
+    """A convolution, or with `odd` (its output padding) a transposed one, as torch computes it.
+
+    The gradient of its weights is the sum over the batch and the cells of the smaller map of pixel
+    times patch, one product of matrices. It can be differentiated again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor,
+        stride: int,
+        padding: int,
+        odd: tuple[int, int] | None,
+    ) -> Tensor:
+        """The output; `x` [n, c, h, w]."""
+        ctx.save_for_backward(x, weight)
+        ctx.shape = stride, padding, odd  # type: ignore[attr-defined]
+        if odd is None:
+            return conv2d(x, weight, None, stride, padding)
+        return conv_transpose2d(x, weight, None, stride, padding, odd)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        """The gradients of `x` and of `weight`."""
+        x, weight = ctx.saved_tensors
+        stride, padding, odd = ctx.shape
+        (grad,) = grads
+        towards = None
+        if ctx.needs_input_grad[0]:
+            if odd is None:
+                rest = [x.shape[2 + i] - _back(grad, weight, stride, padding, i) for i in (0, 1)]
+                towards = conv_transpose2d(grad, weight, None, stride, padding, rest)
+            else:
+                towards = conv2d(grad, weight, None, stride, padding)
+        if not ctx.needs_input_grad[1]:
+            return towards, None, None, None, None
+        small, big = (grad, x) if odd is None else (x, grad)
+        patches = unfold(big, weight.shape[2:], padding=padding, stride=stride)
+        pixels = small.flatten(2).transpose(0, 1).flatten(1)  # [channels, n * cells]
+        product = pixels @ patches.transpose(1, 2).flatten(0, 1)
+        return towards, product.view(weight.shape), None, None, None
+
+
+def _back(grad: Tensor, weight: Tensor, stride: int, padding: int, axis: int) -> int:
+    """The side that a transposed convolution gives without output padding."""
+    return (grad.shape[2 + axis] - 1) * stride - 2 * padding + weight.shape[2 + axis]
+
+
+def require_images(data: DataSpec, family: str) -> None:
+    """Refuse points."""
+    if not data.is_image:
+        raise ConfigError(
+            f"network = {family}: works on images, and {data.name} holds points of dimension "
+            f"{data.shape[0]}; use network=mlp"
+        )
+
+
+def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, int]]:
+    """Sizes (height, width) from the image down to the coarsest map, each half of the last.
+
+    Halving rounds down and goes on while both sides of the next map are at least `smallest`, so
+    64 gives 64, 32, 16, 8, 4 and 28 gives 28, 14, 7, 3. A transposed convolution with the matching
+    output padding goes the same way back, whatever the parity.
+
+    Raises:
+        ConfigError: points instead of images, or a side too small to be halved once.
+    """
+    require_images(data, family)
+    height, width = data.shape[1:]
+    least = 2 * smallest
+    if min(height, width) < least:
+        near = f"[{max(height, least)},{max(width, least)}]"
+        raise ConfigError(
+            f"data.size = [{height},{width}]: network={family} needs at least {least} pixels a "
+            f"side; the nearest size that works is {near}, or use network=mlp"
+        )
+    sizes = [(height, width)]
+    while min(sizes[-1]) // 2 >= smallest:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+def upsample(
+    before: int, after: int, small: tuple[int, int], big: tuple[int, int], bias: bool = False
+) -> ConvTranspose2d:
+    """The transposed convolution 4x4 from a map of size `small` to one of size `big`."""
+    odd = (big[0] - 2 * small[0], big[1] - 2 * small[1])
+    return ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias)

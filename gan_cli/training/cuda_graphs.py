@@ -1,0 +1,297 @@
+"""Updates recorded as CUDA graphs: once some have been made by Python, the device repeats them.
+
+A step's updates are grouped into units. A unit is made eagerly a few times, which are true steps
+of training, then recorded, and from then on played back: the host copies the samples' places into
+the unit's own index, and launches one graph. `repeat`, `every`, `start` and `stop` stay in Python.
+Random numbers are those of an eager step, as a graph reads seed and offset of the device's stream
+whenever it is played.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Optimizer
+
+from gan_cli.errors import ConfigError
+from gan_cli.exits import one_line
+from gan_cli.model import Batch, Phase
+from gan_cli.training.freezing import Focus
+from gan_cli.training.optimizers import Player
+from gan_cli.training.running_means import Tally, Window
+
+log = logging.getLogger(__name__)
+WARM_UPS = 3  # eager rounds before a unit is recorded, as torch's documentation has it
+
+
+class Turn(NamedTuple):
+    """One update of a step."""
+
+    phase: Phase
+    focus: Focus
+    place: int  # of its batch among the step's
+
+
+Make = Callable[[Sequence[Turn], Sequence[Batch], bool], None]  # makes updates; `Trainer.play`
+
+
+class Recorder(Protocol):
+    """Records what a function launches on the device; see `training.recording`."""
+
+    def warm(self, run: Callable[[], None]) -> str:
+        """Run it where it will be recorded; why it must not be, or nothing."""
+        ...
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
+        """Record it without running it; what plays it back.
+
+        Raises:
+            Exception: it cannot be recorded. Nothing has been run, and no random number is lost,
+                but earlier recordings no longer follow the device's random stream.
+        """
+        ...
+
+
+class Plan(NamedTuple):
+    """Which of a step's updates make a unit, and which of its batches they see."""
+
+    key: tuple[object, ...]
+    turns: list[Turn]  # with places among the unit's own batches
+    places: list[int]  # of these among the step's
+
+
+@dataclass
+class Unit:
+    """Updates that are always made together."""
+
+    inputs: list[Tensor]  # places of the samples of each batch, where the recording reads them
+    warmed: int = 0
+    replay: Callable[[], None] | None = None
+    tally: Tally | None = None  # what one round leaves in Python; its tensors are the recording's
+    eager: bool = False
+
+
+class Graphs:
+    """Makes a step's updates, played back from recordings where that can be.
+
+    Args:
+        recorder: of the device.
+        whole: one recording for all updates of a step, instead of one for each.
+    """
+
+    def __init__(self, recorder: Recorder, whole: bool = False) -> None:
+        self._recorder, self._whole = recorder, whole
+        self._plans: dict[tuple[object, ...], list[Plan]] = {}
+        self._units: dict[tuple[object, ...], Unit] = {}
+        self.replays = 0  # so far
+        self.reasons: dict[str, str] = {}  # why not, by the phases of a unit
+
+    def forget(self) -> None:
+        """Drop all recordings, as after loading a state: tensors are no longer where they were."""
+        self._units.clear()
+
+    def play(
+        self,
+        make: Make,
+        turns: Sequence[Turn],
+        batches: Sequence[Batch],
+        measure: bool,
+        window: Window,
+    ) -> None:
+        """Make all updates of a step.
+
+        Args:
+            make: makes them eagerly.
+            turns: the updates.
+            batches: of the step.
+            measure: as in `Trainer.advance`.
+            window: where the updates report.
+        """
+        signature = tuple((id(turn.phase), turn.place) for turn in turns)
+        plans = self._plans.get(signature)
+        if plans is None:
+            plans = self._plans[signature] = units_of(turns, self._whole)
+        for plan in plans:
+            self._play(plan, make, [batches[place] for place in plan.places], measure, window)
+
+    def _play(
+        self, plan: Plan, make: Make, batches: list[Batch], measure: bool, window: Window
+    ) -> None:
+        key = (*plan.key, measure)
+        unit = self._units.get(key)
+        if unit is None:
+            unit = self._units[key] = Unit([batch.index.clone() for batch in batches])
+        if unit.eager:
+            make(plan.turns, batches, measure)
+            return
+        for own, batch in zip(unit.inputs, batches, strict=True):
+            own.copy_(batch.index)
+        if unit.replay is None:
+            timed: list[bool] = []
+
+            def run() -> None:
+                # It must read the samples' places where later ones will be written.
+                own = [b.at(place) for b, place in zip(batches, unit.inputs, strict=True)]
+                make(plan.turns, own, measure)
+                timed.extend(batch.step_was_read for batch in own)
+
+            if unit.warmed < WARM_UPS:
+                reason = self._recorder.warm(run)
+                if any(timed):
+                    reason = "whose loss reads the run's step, as model.instance_noise_steps does"
+                if reason:
+                    self._give_up(unit, plan, reason)
+                unit.warmed += 1
+                return
+            try:
+                with window.apart() as tally:
+                    unit.replay, unit.tally = self._recorder.capture(run), tally
+            except Exception as error:
+                self._give_up(unit, plan, f"which cannot be recorded: {one_line(error)}")
+                for other in self._units.values():
+                    other.replay = other.tally = None  # each is recorded anew in its turn
+                make(plan.turns, batches, measure)
+                return
+        unit.replay()
+        assert unit.tally is not None, "it comes with the recording"
+        window.take(unit.tally)
+        self.replays += 1
+
+    def _give_up(self, unit: Unit, plan: Plan, reason: str) -> None:
+        unit.eager = True
+        names = " and ".join(dict.fromkeys(turn.phase.name for turn in plan.turns))
+        if names not in self.reasons:
+            self.reasons[names] = reason
+            log.info(f"CUDA graphs: off for {names}, {reason}")
+
+
+def units_of(turns: Sequence[Turn], whole: bool = False) -> list[Plan]:
+    """Group a step's updates: each is a unit of its own, but what shares a graph of autograd.
+
+    From a phase that leaves a module differentiable for later ones (`Phase.shares`), all that
+    follows in the step is one unit, as the graph between them must be recorded in one piece.
+
+    Args:
+        turns: the updates, in order.
+        whole: make all of them one unit.
+    """
+    groups: list[list[Turn]] = []
+    for turn in turns:
+        if groups and (whole or any(earlier.phase.shares for earlier in groups[-1])):
+            groups[-1].append(turn)
+        else:
+            groups.append([turn])
+    return [_plan(group) for group in groups]
+
+
+def _plan(group: Sequence[Turn]) -> Plan:
+    places = list(dict.fromkeys(turn.place for turn in group))
+    turns = [turn._replace(place=places.index(turn.place)) for turn in group]
+    return Plan(tuple((id(turn.phase), turn.place) for turn in turns), turns, places)
+
+
+class CudaRecorder:
+    """Records what a function launches as a CUDA graph.
+
+    All graphs share one pool of memory, as nothing in it lives from one to the next.
+
+    Args:
+        device: the CUDA device, which must be the current one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def warm(self, run: Callable[[], None]) -> str:
+        """Run it on the stream of the recordings; why it must not be recorded, or nothing."""
+        here = torch.cuda.current_stream(self._device)
+        before = torch.default_generator.get_state()
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            run()
+        here.wait_stream(self._stream)
+        if torch.equal(before, torch.default_generator.get_state()):
+            return ""
+        return "which draws random numbers on the CPU"
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
+        """Record it without running it; what plays it back."""
+        here = torch.cuda.current_stream(self._device)
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        spare = generator.clone_state()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                run()
+        except BaseException:
+            # Torch leaves the stream, the random stream and the pool as if it still recorded.
+            torch.cuda.set_stream(here)
+            generator.graphsafe_set_state(spare)
+            self._pool = torch.cuda.graph_pool_handle()
+            raise
+        return graph.replay
+
+
+def hindrance(
+    wanted: bool | str,
+    device: torch.device,
+    *,
+    resident: bool,
+    compiled: bool,
+    ranks: int,
+    optimizers: Iterable[Optimizer],
+) -> str:
+    """Why a run has no CUDA graphs; empty where it has.
+
+    Args:
+        wanted: `runtime.graphs`: "auto", true or false.
+        device: of the run.
+        resident: whether the data lies on it.
+        compiled: whether torch.compile has the networks.
+        ranks: how many devices train together.
+        optimizers: of all players.
+
+    Raises:
+        ConfigError: graphs are asked for and cannot be had.
+    """
+    reason = ""
+    if device.type != "cuda":
+        reason = f"only CUDA devices have them, and this run is on {device.type}"
+    elif wanted is False:
+        reason = "runtime.graphs = false"
+    elif compiled:
+        reason = "runtime.compile = true brings its own way"
+    elif ranks > 1:
+        reason = f"gradients travel between {ranks} devices"
+    elif not resident:
+        reason = "the data does not fit on the device, so batches come from the host"
+    else:
+        reason = next(filter(None, map(_uncapturable, optimizers)), "")
+    if wanted is True and reason:
+        raise ConfigError(f"runtime.graphs = true: {reason}; set runtime.graphs=auto")
+    return reason
+
+
+def _uncapturable(optimizer: Optimizer) -> str:
+    """Why a graph cannot hold an optimizer's step; empty where it can."""
+    for group in optimizer.param_groups:
+        if "capturable" not in group and not (isinstance(optimizer, SGD) and group["fused"]):
+            return f"{type(optimizer).__name__} computes on the host"
+    return ""
+
+
+def make_capturable(player: Player) -> None:
+    """Keep all that an optimizer's step depends on where a graph reads it: on the device."""
+    for group in player.optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+        if not isinstance(group["lr"], Tensor):
+            device = group["params"][0].device
+            group["lr"] = torch.tensor(player.rate, dtype=torch.float32, device=device)

@@ -1,0 +1,240 @@
+"""Evaluation while a model is trained: figures, the best step, and when to give up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from gan_cli.config.instantiate import Trust
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.evaluation.evaluate import Best, judge, judged_by, missed
+from gan_cli.evaluation.metric import Options
+from gan_cli.evaluation.registry import Choice, choose, extractors, parse
+from gan_cli.evaluation.report import Report, read_pictures, write
+from gan_cli.evaluation.trained_model import Real, TrainedModel, nothing
+from gan_cli.formatting import number
+from gan_cli.model import Model
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training.loop import Verdict
+from gan_cli.training.setup import Session
+
+log = logging.getLogger(__name__)
+Pause = Callable[[], None]
+COMPARABLE = ("samples", "split", "seed", "inception")  # figures of others are others
+
+
+def watch_of(session: Session, trust: Trust) -> Watch | None:
+    """The watch of a session that is to be evaluated; None for others.
+
+    Raises:
+        ConfigError: `evaluation` asks for what there is not, or for what needs `every`.
+    """
+    chosen = session.settings.evaluation
+    if chosen.every is not None:
+        return Watch(session, trust)
+    for key in ("best", "patience"):
+        if (value := getattr(chosen, key)) is not None:
+            raise ConfigError(
+                f"evaluation.{key} = {value}: needs evaluations; set evaluation.every to a number "
+                "of steps"
+            )
+    return None
+
+
+class Watch:
+    """Evaluates a session's model, and is a part of the run's state.
+
+    Args:
+        session: as assembled.
+        trust: whose classes may be built.
+
+    Raises:
+        ConfigError: the settings ask for what there is not.
+        UserError: a measure that is asked for by name cannot be had.
+    """
+
+    def __init__(self, session: Session, trust: Trust) -> None:
+        self.settings = session.settings.evaluation
+        self.trainer = session.trainer
+        self.run: RunFolder | None = None  # where reports are written
+        self.best: Best | None = None
+        self.evaluated: int | None = None
+        self._figures: dict[str, float] = {}  # of the last evaluation
+        self._first: Report | None = None  # of the model as it came into being
+        self._said: set[str] = set()
+        self._choice: Choice | None = None
+        chosen = self.settings
+        self._options = Options(
+            chosen.samples, chosen.seed, chosen.split, inception=chosen.inception
+        )
+        node, data = session.settings.data, session.dataset
+        self._real = Real(node, chosen.split, trust, data, outputs=session.settings.outputs)
+        self._extractors = extractors(self._real, session.device, chosen.inception)
+
+    def check(self) -> None:
+        """See that there are such measures and that they say something of this model.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        with self._sampling() as model:
+            names = asked(self.settings.metrics)
+            self._choice = choose(names, self._subject(model), "evaluation.metrics")
+        for name in self._choice.named:
+            if reason := self._choice.unfit.get(name):
+                raise ConfigError(f"evaluation.metrics = {name}: {reason}")
+
+    def prepare(self, past: Mapping[str, Any] | None = None) -> None:
+        """See that all can be measured, before any time is spent on training.
+
+        A run that begins is evaluated, which is the first point of its curves, and trains the
+        classifier, fetches weights and computes statistics of real data where none are in the
+        cache. So is one that goes on with other settings of its evaluation.
+
+        Args:
+            past: the state of the earlier start that is gone on with.
+
+        Raises:
+            ConfigError: no such measure, or no such figure to tell the best step by.
+            UserError: a measure that is asked for by name fails.
+            CheckpointError: `past` is not such a state.
+        """
+        self.check()
+        assert self._choice is not None
+        chosen = self.settings
+        if past is not None:
+            _check(past)
+        if past is not None and past["settings"] == chosen.model_dump():
+            self.load_state_dict(past)
+            return
+        log.info("evaluating once before training, so that all that it takes is there")
+        report = self._report(nothing)
+        for name in missed(report, self._choice):
+            raise ConfigError(f"evaluation.metrics = {name}: {report.failed[name]}")
+        self._warn(report)
+        by = judged_by(chosen.best, report.figures)
+        if by is None and chosen.patience is not None:
+            raise ConfigError(
+                f"evaluation.patience = {chosen.patience}: no figure says which step is best; "
+                "leave it away, or choose other evaluation.metrics"
+            )
+        self.best = None if by is None else Best(by.name, by.better)
+        if self.trainer.step == 0:
+            self._first = report
+        elif past is not None:
+            self._keep_best(past)
+
+    def _keep_best(self, past: Mapping[str, Any]) -> None:
+        """Go on with the best step of earlier settings, where their figures are the same ones."""
+        now = self.settings.model_dump()
+        same = all(past["settings"][key] == now[key] for key in COMPARABLE)
+        old = past["best"]
+        if same and old and self.best and old["figure"] == self.best.figure:
+            self.best = Best(**old)
+        self.evaluated, self._figures = past["evaluated"], dict(past["figures"])
+
+    def __call__(self, step: int, pause: Pause) -> Verdict:
+        """Evaluate the model as it is now."""
+        assert self._choice is not None, "prepare comes first"
+        report = self._first if step == 0 and self._first else self._report(pause)
+        self._first = None
+        if self.run is not None:
+            write(replace(report, run=str(self.run.path)), self.run)
+        self._warn(report)
+        self._figures = {f"metrics/{f.name}": f.value for f in report.figures}
+        self.evaluated = step
+        pictures = {f"metrics/{p.name}": p.image for p in report.pictures}
+        # As it came into being, a model is no candidate.
+        improved = step > 0 and self._improved(step)
+        return Verdict(self._figures, pictures, improved, self.exhausted())
+
+    def _improved(self, step: int) -> bool:
+        if self.best is None:
+            return False
+        value = self._figures.get(f"metrics/{self.best.figure}")
+        improved = self.best.take(value, step)
+        shown = "failed" if value is None else number(value)
+        rest = "the best so far" if improved else f"best: {self.best}"
+        log.info(f"step {step:,}: {self.best.figure} {shown}, {rest}")
+        return improved
+
+    def again(self) -> Verdict:
+        """The figures of the last evaluation, and its pictures as the run folder has them."""
+        assert self.run is not None, "a run that goes on has a folder"
+        assert self.evaluated is not None, "and has been evaluated"
+        found = read_pictures(self.run, self.evaluated, self._weights())
+        pictures = {f"metrics/{name}": image for name, image in found.items()}
+        return Verdict(self._figures, pictures, give_up=self.exhausted())
+
+    def exhausted(self) -> str:
+        """Why training shall not go on, or nothing."""
+        patience, best = self.settings.patience, self.best
+        if patience is None or best is None or best.misses < patience:
+            return ""
+        return f"stopped early, {best.misses} evaluations without a better one than {best}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """What makes a resumed run the same as one that never stopped."""
+        return {
+            "settings": self.settings.model_dump(),
+            "evaluated": self.evaluated,
+            "figures": self._figures,
+            "best": None if self.best is None else self.best.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.evaluated, self._figures = state["evaluated"], dict(state["figures"])
+        self.best = None if state["best"] is None else Best(**state["best"])
+
+    def _subject(self, model: Model) -> TrainedModel:
+        step, weights = self.trainer.step, self._weights()
+        return TrainedModel(model, step, weights, self._options, self._real, self._extractors)
+
+    def _weights(self) -> str:
+        return "ema" if self.trainer.average.values else "raw"
+
+    def _report(self, pause: Pause) -> Report:
+        assert self._choice is not None, "prepare comes first"
+        self._real.pause = pause
+        with self._sampling() as model:
+            return judge(self._subject(model), self._choice)
+
+    @contextmanager
+    def _sampling(self) -> Iterator[Model]:
+        # Drawing samples builds no graph, but a measure may train a classifier.
+        with self.trainer.sampling() as model, torch.enable_grad():
+            yield model
+
+    def _warn(self, report: Report) -> None:
+        for name, reason in report.failed.items():
+            if f"{name}: {reason}" not in self._said:
+                self._said.add(f"{name}: {reason}")
+                log.warning(f"{name} could not be measured: {reason}")
+
+
+def asked(metrics: str | list[str]) -> str | list[str]:
+    """evaluation.metrics as names."""
+    return parse(metrics) if isinstance(metrics, str) else list(metrics)
+
+
+def _check(past: Mapping[str, Any]) -> None:
+    """Refuse what is not the state of a watch.
+
+    Raises:
+        CheckpointError: somebody else made it.
+    """
+    settings, best = past.get("settings"), past.get("best")
+    right = {"evaluated", "figures", "best"} <= past.keys() and isinstance(past["figures"], dict)
+    right = right and isinstance(past["evaluated"], int | None)
+    right &= isinstance(settings, dict) and set(COMPARABLE) <= settings.keys()
+    if best is not None:
+        right &= isinstance(best, dict) and best.keys() == {field.name for field in fields(Best)}
+        right = right and isinstance(best["value"], float | int | None)
+    if not right:
+        raise CheckpointError("the checkpoint's evaluation is not that of a run")

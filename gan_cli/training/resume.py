@@ -1,0 +1,295 @@
+"""Going on with an earlier run: its settings, its state, its curves."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan_cli import foreign
+from gan_cli.config import defaults, groups, resume
+from gan_cli.config.command_line import Command
+from gan_cli.config.schema import Settings
+from gan_cli.config.settings import from_yaml, to_yaml
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.evaluation.evaluate import Best
+from gan_cli.exits import one_line
+from gan_cli.files import cannot_write
+from gan_cli.formatting import assignment, show
+from gan_cli.runs import checkpoint, folder
+from gan_cli.runs.checkpoint import BEST
+from gan_cli.runs.folder import RunFolder, branches, is_run
+from gan_cli.runs.load import describe_data, of_older_folder
+from gan_cli.training.setup import Session
+
+log = logging.getLogger(__name__)
+COMPARED = ("shape", "size", "classes", "class_names", "fingerprint")  # of the data
+SHOWN = 6  # settings of an edited config.yaml
+STEP = re.compile(r"(?<!\d)\d{8,}(?!\d)")  # in the name of a picture or an evaluation
+LONGEST = 200  # characters of torch's words about weights that do not fit
+
+
+@dataclass(frozen=True)
+class Past:
+    """What an earlier start of a run left."""
+
+    run: RunFolder
+    state: Mapping[str, Any] | None  # its newest whole checkpoint; None where it had saved none
+    log_every: int  # of its curves
+    file: Path | None = None  # the checkpoint at which a new run branches off
+
+    def last_point(self, over: bool) -> int:
+        """The last point of its curves that stays, where it is `over` or goes on; -1 for none."""
+        if self.state is None:
+            return -1
+        done, looked = self.state["step"], self.state.get("looked")
+        if done % self.log_every == 0:
+            return done
+        # A look at the half-filled window is replaced by the point of the whole one. Older
+        # programs did not say whether there was one.
+        return done - 1 if looked is None or (looked and not over) else done
+
+
+def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Path | None]:
+    """The run that the user wants to go on with, by `resume` or by `run.dir`.
+
+    Where `resume` names another checkpoint than the last, it is given too: a new run branches off
+    there.
+
+    Raises:
+        ConfigError: both are named.
+        CheckpointError: there is no such run or checkpoint.
+    """
+    if settings.resume is not None:
+        place = Path(settings.resume)
+        if branches(settings.resume):
+            return checkpoint.named(place)
+        typed = [key for key in line.keys if key in ("run.dir", "run.name", "run.root")]
+        if typed:
+            raise ConfigError(
+                f"resume = {settings.resume}: goes on in that folder, so {typed[0]} cannot be "
+                "chosen; leave it away"
+            )
+        return folder.find(place), None
+    if settings.run.dir is not None and is_run(Path(settings.run.dir)):
+        return RunFolder(settings.run.dir), None
+    return None, None
+
+
+def pick_up(
+    run: RunFolder, settings: Settings, line: Command, file: Path | None = None
+) -> tuple[Settings, Past]:
+    """Settings and state to go on with. A run that had saved nothing yet begins anew.
+
+    Args:
+        run: the earlier one.
+        settings: of the command line alone.
+        line: the command line.
+        file: the checkpoint at which a new run branches off; None to go on with the newest.
+
+    Raises:
+        ConfigError: settings differ from the run's in what is learned, without `force`.
+        CheckpointError: no checkpoint is whole, or none says what the run was; or a part of a run
+            whose files are to be copied is a link.
+    """
+    warning = ""
+    if file is not None:
+        run.refuse_links()  # its pictures and evaluations are copied
+        state = checkpoint.load(file)
+        text = state["config"]
+    elif any(run.checkpoints.glob("*.pt")):
+        state, warning = checkpoint.newest_whole(run)
+        text = state["config"]
+    else:
+        state, text = None, run.read_config()
+        warning = f"{run.path}: no state was saved, so training starts from step 0"
+        if text is None and settings.resume is not None:
+            raise CheckpointError(
+                f"{run.path}: holds neither a checkpoint nor a config.yaml, so that nothing says "
+                f"what it was; start it again with its settings and "
+                f"{assignment('run.dir', run.path)}"
+            )
+        text = to_yaml(settings) if text is None else text
+    if warning:
+        log.warning(warning)
+    if state is not None and file is None:
+        tell_edits(run, text)
+    saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
+    if state is None and branches(saved.get("resume")):
+        raise CheckpointError(
+            f"{run.path}: ended before the state of {saved['resume']} was in it; remove it and "
+            "start it again"
+        )
+    if settings.resume is not None:
+        where = now["run"] if file is not None else saved["run"]
+        now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
+        now["run"] = where
+    now["force"] = settings.force  # of this command, never of an earlier one
+    done = 0 if state is None else state["step"]
+    before, after, otherwise = defaults.comparable(saved, now)
+    found = resume.differences(before, after, done=done)
+    if not settings.force:
+        resume.require_safe(found, run.path, settings.resume is not None)
+    for change in otherwise:
+        log.warning("going on with %s", change)
+    for difference in found:
+        if not difference.safe:
+            log.warning("going on with %s", difference)
+    past = Past(run, state, saved["log_every"], file)
+    return from_yaml(yaml.safe_dump(now, sort_keys=False)), past
+
+
+def mend_links(run: RunFolder, session: Session, past: Past, best: Best | None) -> None:
+    """Make the links of the run's checkpoints what its state says, which a kill may have kept from.
+
+    A best step whose checkpoint is nowhere is forgotten.
+
+    Args:
+        run: the run's folder, locked.
+        session: at the step to go on from.
+        past: what the earlier start left.
+        best: of the run as it goes on; None where it is over, so that its state says it.
+    """
+    if past.state is None:
+        return
+    chosen, step = session.settings.checkpoint, session.trainer.step
+    wanted = best_step(past.state)
+    if best is not None:
+        wanted = None if best.value is None else best.step
+    there = checkpoint.mend_links(run.checkpoints, step, chosen.every, chosen.keep, wanted)
+    if not there and best is not None:
+        log.warning(f"the checkpoint of the best step, {best}, is gone; the next best is kept")
+        best.forget()
+
+
+def best_step(state: Mapping[str, Any]) -> int | None:
+    """The best step as a checkpoint has it; None where there is none."""
+    evaluated = state.get("evaluation")
+    best = evaluated.get("best") if isinstance(evaluated, Mapping) else None
+    if not isinstance(best, Mapping) or best.get("value") is None:
+        return None
+    return best["step"] if isinstance(best.get("step"), int) else None
+
+
+def _saved(text: str, run: RunFolder) -> dict[str, Any]:
+    """The settings that the run was started with."""
+    found = foreign.parse_yaml(text, f"{run.path}: its config")
+    settings = found if isinstance(found, dict) else {}
+    every = settings.get("log_every")
+    if not isinstance(settings.get("run"), dict) or type(every) is not int or every < 1:
+        raise CheckpointError(f"{run.path}: its config is not that of a run")
+    return settings
+
+
+def branch(past: Past, run: RunFolder, text: str) -> None:
+    """Put into a new run's folder what the earlier one had when it was at the checkpoint.
+
+    Its curves, pictures and evaluations up to there, that state as the last one, and the best one.
+
+    Args:
+        past: with the checkpoint.
+        run: the new run.
+        text: its config.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    assert past.state is not None, "a branch has a state"
+    assert past.file is not None, "of a checkpoint"
+    state, step = past.state, past.state["step"]
+    checkpoint.save(run.checkpoints, {**state, "config": text}, step, keep_step=False, keep=1)
+    run.write_status(folder.RUNNING, step, branched_from=str(past.file))
+    log.info(f"{run.path}: branches off {past.file}, at step {step:,}")
+    best = best_step(state)
+    try:
+        here, there = past.run.checkpoints, run.checkpoints
+        if best is not None:
+            files = (here / BEST, checkpoint.of_step(here, best))
+            if found := [path for path in files if checkpoint.is_of(path, best)]:
+                shutil.copyfile(found[0], there / BEST)
+        copied = [past.run.metrics, *past.run.path.glob("events.out.tfevents.*")]
+        samples, evaluations = past.run.samples, past.run.evaluations
+        dated = (*samples.glob("[!.]*.png"), *samples.glob("[!.]*.gif"))
+        dated += (*evaluations.glob("step_*.json"), *evaluations.glob("step_*.png"))
+        for path in dated:
+            at = STEP.search(path.stem)
+            copied += [path] if at and int(at[0]) <= step else []
+        for path in copied:
+            if path.is_file() and not path.is_symlink():
+                target = run.path / path.relative_to(past.run.path)
+                target.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, target)
+    except OSError as cause:
+        raise cannot_write(run.path, cause) from cause
+
+
+def tell_edits(run: RunFolder, text: str) -> None:
+    """Warn where the run's config.yaml is not what its checkpoint holds, which counts."""
+    try:
+        there, kept = run.read_config(), _saved(text, run)
+        if there is None or there == text:
+            return
+        found = resume.differences(kept, _saved(there, run))
+    except CheckpointError as error:
+        log.warning(f"{error}; the settings in the run's checkpoint count")
+        return
+    listed = [f"{d.key} is {show(d.new)} there, {show(d.old)} in the checkpoint" for d in found]
+    more = ["..."] if len(listed) > SHOWN else []
+    if listed:
+        log.warning(
+            f"{run.config}: is not what the run's checkpoint holds, and the checkpoint counts: "
+            f"{'; '.join([*listed[:SHOWN], *more])}; set what is to change on the command line"
+        )
+
+
+def data_changes(then: Any, session: Session) -> str:
+    """What is not the same in the data as a checkpoint describes them; empty where nothing is.
+
+    The name is that of a folder, which may have moved.
+    """
+    spec, fingerprint = session.dataset.spec, session.dataset.fingerprint
+    now = describe_data(spec, fingerprint)
+    if not isinstance(then, Mapping):
+        return "the checkpoint does not describe it"
+    # An earlier version kept less, which is no difference.
+    changed = [key for key in COMPARED if then.get(key, now[key]) != now[key]]
+    return "; ".join(f"{key} was {then.get(key)}, is {now[key]}" for key in changed)
+
+
+def restore(session: Session, past: Past) -> None:
+    """Put the earlier state back.
+
+    Raises:
+        CheckpointError: the state is of other networks.
+        ConfigError: the data is not what it was, without `force`.
+    """
+    if past.state is None:
+        return
+    if changed := data_changes(past.state.get("data"), session):
+        if not session.settings.force:
+            config = _saved(past.state["config"], past.run)
+            older = of_older_folder(config.get("data")) and changed.startswith("fingerprint ")
+            hint = (
+                "an older version told the images of folders apart in another way, so they may be "
+                "the same: force=true resumes, and is needed once"
+                if older
+                else "force=true resumes all the same"
+            )
+            raise ConfigError(
+                f"resume = {past.run.path}: the data is not what the run began with: {changed}; "
+                f"{hint}"
+            )
+        log.warning(f"going on with other data than the run began with: {changed}")
+    try:
+        session.trainer.load_state_dict(past.state)
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{past.run.path}: its weights do not fit these settings, and no force can make them: "
+            f"{one_line(error)[:LONGEST]}"
+        ) from error

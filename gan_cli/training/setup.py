@@ -1,0 +1,247 @@
+"""From settings to everything that a run needs: data, model, optimizers, trainer."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torch.optim import Optimizer
+
+from gan_cli.config.instantiate import Trust, build, resolve
+from gan_cli.config.schema import Settings
+from gan_cli.config.settings import optimizer_settings
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.stream import Stream
+from gan_cli.device import place
+from gan_cli.distributed.ranks import ALONE, Ranks
+from gan_cli.ema import Average
+from gan_cli.errors import ConfigError
+from gan_cli.model import DataSpec, Model
+from gan_cli.seeding import mix
+from gan_cli.training import runtime
+from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, hindrance, make_capturable
+from gan_cli.training.optimizers import Player, build_players, fused, players_of, without_dynamo
+from gan_cli.training.runtime import Runtime, prepare_for_ranks
+from gan_cli.training.trainer import Trainer, batches_per_step
+
+log = logging.getLogger(__name__)
+WEIGHTS = 1  # the random stream of the initial weights
+
+
+@dataclass
+class Session:
+    """A run, ready to begin or to go on."""
+
+    settings: Settings
+    runtime: Runtime
+    dataset: Dataset
+    model: Model
+    stream: Stream
+    players: Mapping[str, Player]
+    trainer: Trainer
+    total: int  # steps
+    warnings: Sequence[str]  # about the user's choices
+    ranks: Ranks = ALONE  # who train it together
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.runtime.device
+
+    @property
+    def precision(self) -> str:
+        """In which numbers."""
+        return self.runtime.precision
+
+
+def assemble(
+    settings: Settings, trust: Trust, ranks: Ranks = ALONE, dataset: Dataset | None = None
+) -> Session:
+    """Build everything that `settings` describe, for this one of the `ranks`.
+
+    The data are built too, unless they are there already.
+
+    Raises:
+        ConfigError: the parts cannot work together, or not on this machine.
+        DataError: the data cannot be had.
+    """
+    wanted = settings.runtime.model_copy(update={"device": ranks.device(settings.runtime.device)})
+    chosen = runtime.decide(wanted)
+    runtime.prepare(chosen)
+    device = chosen.device
+
+    if dataset is None:
+        built: Dataset = build(settings.data, "data", trust, outputs=settings.outputs)
+        dataset = built.to(device)
+    if not dataset.spec.is_image:
+        chosen = runtime.for_points(chosen, settings.runtime)
+    part = ranks.rank, ranks.count
+    stream = Stream(dataset, settings.batch_size, settings.seed, device, part)
+
+    torch.manual_seed(mix(settings.seed, WEIGHTS))
+    with warnings_in_the_log() as said:
+        model: Model = build(
+            settings.model,
+            "model",
+            trust,
+            shared=settings.nodes,
+            data=dataset.spec,
+            truth=dataset.log_density,
+        )
+        look_at_batch(settings.batch_size, model, dataset.spec)
+    if not isinstance(model, Model):
+        raise ConfigError(
+            f"model._target_ = {settings.model['_target_']}: must be a gan_cli.model.Model"
+        )
+    if settings.batch_size % model.pack:
+        whole = (settings.batch_size // model.pack + 1) * model.pack
+        raise ConfigError(
+            f"batch_size = {settings.batch_size}: must be a multiple of model.packing = "
+            f"{model.pack}; set batch_size={whole}"
+        )
+    if settings.batch_size < model.smallest_batch:
+        raise ConfigError(
+            f"batch_size = {settings.batch_size}: {type(model).__name__} needs at least "
+            f"{model.smallest_batch} samples at a time; set batch_size={model.smallest_batch}"
+        )
+    said += prepare_for_ranks(model, settings, ranks)
+    place(model, device)
+    model.train()
+    if settings.runtime.compile:
+        if model.second_order:
+            raise ConfigError(
+                "runtime.compile = true: torch cannot compile a penalty on gradients, which needs "
+                "their derivatives; set runtime.compile=false, or another penalty"
+            )
+        for child in model.children():
+            child.compile()
+
+    total = steps(settings, model, dataset)
+    names = list(players_of(model.phases()))
+    options = optimizer_settings(settings.optimizer, names)
+    players = build_players(model, options, constructor(trust, device), total)
+    chosen = with_graphs(chosen, settings, dataset, players, ranks.count)
+    trainer = Trainer(
+        model,
+        players,
+        stream.batch,
+        settings.seed,
+        Average(model, settings.ema.decay),
+        autocast=chosen.precision == "bf16",
+        graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
+        gather=ranks.gather(),
+        drawing=ranks.drawing(settings.batch_size, model.pack),
+    )
+    return Session(settings, chosen, dataset, model, stream, players, trainer, total, said, ranks)
+
+
+def look_at_batch(size: int, model: object, data: DataSpec) -> None:
+    """Warn of a batch that holds samples twice, or that is too small for batch norm.
+
+    Raises:
+        ConfigError: batch norm of single values has nothing to work on.
+    """
+    if size > data.size:
+        warnings.warn(
+            f"batch_size = {size}: more than the {data.size} samples of {data.name}, so each batch "
+            "holds some of them several times",
+            stacklevel=2,
+        )
+    layers = list(model.modules()) if isinstance(model, nn.Module) else []
+    if size > 1 or not any(isinstance(layer, BatchNorm) for layer in layers):
+        return
+    why = "batch_size = 1: batch norm takes mean and deviation over the batch"
+    instead = "set batch_size=2 or more, or a network without batch norm"
+    if any(isinstance(layer, nn.BatchNorm1d) for layer in layers):
+        raise ConfigError(f"{why}, of which one sample has none; {instead}")
+    warnings.warn(f"{why}, here over a single image; {instead}", stacklevel=2)
+
+
+def with_graphs(
+    chosen: Runtime,
+    settings: Settings,
+    dataset: Dataset,
+    players: Mapping[str, Player],
+    ranks: int,
+) -> Runtime:
+    """The decision with what depends on the data and the optimizers, which are made fit for it.
+
+    Raises:
+        ConfigError: CUDA graphs are asked for and cannot be had.
+    """
+    resident = dataset.resident
+    reason = hindrance(
+        settings.runtime.graphs,
+        chosen.device,
+        resident=resident,
+        compiled=settings.runtime.compile,
+        ranks=ranks,
+        optimizers=[player.optimizer for player in players.values()],
+    )
+    for player in players.values() if not reason else ():
+        make_capturable(player)
+    reasons = chosen.reasons
+    if not resident and chosen.device.type != "cpu":
+        reasons += (f"data in host memory: {dataset.values.nbytes / 1e9:.1f} GB do not fit",)
+    if reason and chosen.device.type == "cuda":
+        reasons += (f"CUDA graphs off: {reason}",)
+    return replace(chosen, resident=resident, graphs=not reason, reasons=reasons)
+
+
+def steps(settings: Settings, model: Model, dataset: Dataset) -> int:
+    """The length of the run in steps, whether it was given in steps, epochs or images."""
+    if settings.steps is not None:
+        return settings.steps
+    images = settings.images
+    if images is None:
+        assert settings.epochs is not None, "validation leaves one of the three"
+        images = settings.epochs * dataset.spec.size
+    wanted, step, seen = images / settings.batch_size, 0, 0
+    if all((p.every, p.start, p.stop) == (1, 0, None) for p in model.phases()):
+        return math.ceil(wanted / next(batches_per_step(model.phases())))
+    for used in batches_per_step(model.phases()):
+        if seen >= wanted:
+            return step
+        seen, step = seen + used, step + 1
+    raise AssertionError("batches_per_step never ends")
+
+
+def constructor(
+    trust: Trust, device: torch.device
+) -> Callable[[Mapping[str, Any], list[nn.Parameter]], Optimizer]:
+    """Builds optimizers through the gate, fused where the device can do it."""
+
+    def construct(node: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
+        target = resolve(node["_target_"], trust, path="optimizer")
+        if target is torch.optim.LBFGS:
+            raise ConfigError(
+                "optimizer._target_ = torch.optim.LBFGS: evaluates the loss several times a step, "
+                "which a game does not offer; use torch.optim.Adam or another"
+            )
+        faster = fused(target, device, node)
+        node = {**node, **faster}
+        return build(node, "optimizer", trust, instead=without_dynamo, params=parameters)
+
+    return construct
+
+
+@contextmanager
+def warnings_in_the_log() -> Iterator[list[str]]:
+    """Within it, warnings about the user's choices become lines of the log, and of this list."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield lines
+        finally:
+            lines += [str(warning.message) for warning in heard]
+            for line in lines:
+                log.warning(line)
