@@ -32,7 +32,7 @@ from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of
 from gan_cli.device import describe
 from gan_cli.errors import UserError
-from gan_cli.evaluation.evaluate import judge
+from gan_cli.evaluation.evaluate import evaluate
 from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import choose, extractors
 from gan_cli.evaluation.trained_model import Real, TrainedModel
@@ -106,7 +106,7 @@ def figures(session: Session, form: Form) -> dict[str, float]:
     with session.trainer.sampling() as model, torch.enable_grad():
         given = Options(form.samples, 0, "train")
         subject = TrainedModel(model, session.trainer.step, "ema", given, real, networks)
-        report = judge(subject, choose(form.measures, subject))
+        report = evaluate(subject, choose(form.measures, subject))
     found = {figure.name: figure.value for figure in report.figures}
     if missing := [name for name in form.figures if name not in found]:
         raise UserError(f"{', '.join(missing)} not measured: {report.failed or report.unfit}")

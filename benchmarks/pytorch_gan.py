@@ -50,7 +50,7 @@ class DroppingDiscriminator(Discriminator):
             if before != channels:
                 layers.append(nn.BatchNorm2d(after))
         self.trunk = nn.Sequential(*layers, nn.Flatten())
-        self.top(128 * math.ceil(height / 16) * math.ceil(width / 16), 0)
+        self.build_head(128 * math.ceil(height / 16) * math.ceil(width / 16), 0)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.trunk(x)
@@ -100,7 +100,7 @@ class DenseDiscriminator(Discriminator):
         else:
             layers += [nn.Linear(512, 256), nn.LeakyReLU(0.2, True)]
         self.trunk = nn.Sequential(*layers)
-        self.top(512 if classes else 256, 0)
+        self.build_head(512 if classes else 256, 0)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         flat = x.flatten(1)

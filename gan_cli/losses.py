@@ -242,11 +242,11 @@ class Softmax(Comparing):
 LIMIT = 20.0  # of |V| where g_f or f* raise e to it
 
 
-def tame(v: Tensor) -> Tensor:
-    """`v` up to LIMIT in size and logarithmic beyond, so that exp(tame(v)) goes on as a line.
+def soft_clamp(v: Tensor) -> Tensor:
+    """`v` up to LIMIT in size and logarithmic beyond, so that exp(soft_clamp(v)) goes on as a line.
 
-    It is increasing and smooth, hence g_f(tame(v)) is as good an activation as g_f(v), and neither
-    values nor gradients overflow. At least fp32, whatever the precision of the rest.
+    It is increasing and smooth, hence g_f(soft_clamp(v)) is as good an activation as g_f(v), and
+    neither values nor gradients overflow. At least fp32, whatever the precision of the rest.
     """
     v = v.to(torch.promote_types(v.dtype, torch.float32))
     inside = v.clamp(-LIMIT, LIMIT)
@@ -307,10 +307,10 @@ class ForwardKL(FDivergence):
         return 1 + log_ratio
 
     def activation(self, v: Tensor) -> Tensor:
-        return tame(v)
+        return soft_clamp(v)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        return (tame(v) - 1).exp()
+        return (soft_clamp(v) - 1).exp()
 
 
 class ReverseKL(FDivergence):
@@ -325,10 +325,10 @@ class ReverseKL(FDivergence):
         return log_ratio
 
     def activation(self, v: Tensor) -> Tensor:
-        return -(-tame(v)).exp()
+        return -(-soft_clamp(v)).exp()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        return tame(v) - 1
+        return soft_clamp(v) - 1
 
 
 class Pearson(FDivergence):
@@ -358,10 +358,10 @@ class SquaredHellinger(FDivergence):
         return log_ratio / 2
 
     def activation(self, v: Tensor) -> Tensor:
-        return -(-tame(v)).expm1()
+        return -(-soft_clamp(v)).expm1()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        return tame(v).expm1()
+        return soft_clamp(v).expm1()
 
 
 class JensenShannon(FDivergence):

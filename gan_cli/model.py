@@ -238,7 +238,7 @@ class Model(nn.Module, ABC):
         """The discriminator's, critic's or energy's output [n] on `x`; None where there is none."""
         return None
 
-    def push(self, x: Tensor) -> Tensor | None:
+    def sample_gradient(self, x: Tensor) -> Tensor | None:
         """Where the generator's loss pushes samples `x` [n, ...]: minus its gradient there.
 
         As if each were the only sample. None where no generator learns, or not from one sample.

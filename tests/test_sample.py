@@ -29,7 +29,7 @@ from gan_cli.runs.folder import RunFolder, create
 from gan_cli.sampling import command
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.command import class_place
-from gan_cli.sampling.samples import Wish
+from gan_cli.sampling.samples import SampleRequest
 
 CONF = str(Path(__file__).parent.parent / "conf")
 MNIST = DataSpec("mnist", (1, 28, 28), 60_000, 10, tuple("0123456789"))
@@ -102,7 +102,7 @@ def pixels(path: Path | str) -> np.ndarray:
 
 
 def expected(
-    run: RunFolder, n: int, wish: Wish | None = None, weights: str = "ema"
+    run: RunFolder, n: int, wish: SampleRequest | None = None, weights: str = "ema"
 ) -> torch.Tensor:
     model = load.load_model(run, weights=weights, device="cpu").model
     return torch.cat(list(sampling.draw(model, n, wish)))
@@ -197,7 +197,7 @@ def test_classes(cgan, capsys):
     for text, label, name in (("dog", 1, "dog"), ("CAT", 0, "cat"), ("2", 2, "2")):
         path = call(capsys, cgan.path, "--class", text, "-n", 4)
         assert path.endswith(f"grid-00000030-seed0-class{name}.png")
-        wanted = tile(expected(cgan, 4, Wish(label=label)), 2, zoom=2)
+        wanted = tile(expected(cgan, 4, SampleRequest(label=label)), 2, zoom=2)
         assert np.array_equal(pixels(path), wanted)
     for bad in ("1", "3", "-1", "bird", "²"):
         message = call(capsys, cgan.path, f"--class={bad}", status=2)

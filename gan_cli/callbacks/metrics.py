@@ -15,7 +15,7 @@ from gan_cli.callbacks.callback import Callback
 from gan_cli.files import AppendedFile
 
 
-class Metrics(Callback):
+class MetricsFile(Callback):
     """Appends `{"step": 50, "time": <seconds since 1970>, "loss/generator": 0.7, ...}`.
 
     JSON knows no NaN and no infinity; they are the strings "nan", "inf" and "-inf", which Python's

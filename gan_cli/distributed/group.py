@@ -19,13 +19,15 @@ from torch.distributed.rendezvous import rendezvous
 
 from gan_cli.console import clean
 from gan_cli.distributed.collectives import Mean
-from gan_cli.distributed.heartbeat import Beats
+from gan_cli.distributed.heartbeat import Heartbeat
 from gan_cli.distributed.random import SharedDraws
 from gan_cli.distributed.ranks import Drawing, Gather, Ranks, Result
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import RunFailedError, one_line, status_of
 
-JOINING = timedelta(minutes=5)  # for all ranks to arrive; one that is lost later is seen by Beats
+JOINING = timedelta(
+    minutes=5
+)  # for all ranks to arrive; one that is lost later is seen by Heartbeat
 NO_LIMIT = timedelta(days=30)
 ADVICE = "resume=RUN goes on from the last checkpoint, with any number of ranks"
 
@@ -48,7 +50,9 @@ class Group(Ranks):
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self._tell: Callable[[str], None] = self.say
         self._shared: BaseException | None = None  # what all ranks end with
-        self._beats = Beats(host, port, self.rank, self.count, lambda why: self._tell(lost(why)))
+        self._beats = Heartbeat(
+            host, port, self.rank, self.count, lambda why: self._tell(lost(why))
+        )
         dist.init_process_group(
             backends, store=found, rank=self.rank, world_size=self.count, timeout=NO_LIMIT
         )

@@ -24,7 +24,7 @@ GRACE = 8.0  # seconds in which the main thread may end by itself
 LOST = "lost"  # in the store: what ended the run
 
 
-class Beats:
+class Heartbeat:
     """Tells the other ranks that this one lives, and ends it when another one does not.
 
     The first rank listens to all others, and these to the first.

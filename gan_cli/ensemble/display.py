@@ -13,7 +13,7 @@ from gan_cli.callbacks.callback import Callback
 from gan_cli.console import FileHandler, ScreenHandler, setup_logging
 
 
-class Voices(logging.Handler):
+class RunLogs(logging.Handler):
     """Sends what a run says to its own log, and what is said for all to the logs of all.
 
     The screen shows what is said for all, and of what one says warnings and errors alone.
@@ -58,13 +58,13 @@ class Voices(logging.Handler):
 
 
 @contextmanager
-def voices(logs: Mapping[str, Path]) -> Iterator[Voices]:
+def run_logs(logs: Mapping[str, Path]) -> Iterator[RunLogs]:
     """Within it, messages go to these logs and the screen."""
     setup_logging(None)
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, ScreenHandler)]:
         root.removeHandler(handler)
-    mine = Voices(logs)
+    mine = RunLogs(logs)
     root.addHandler(mine)
     try:
         yield mine

@@ -16,19 +16,19 @@ from gan_cli.config.schema import Settings
 from gan_cli.data.dataset import Dataset
 from gan_cli.ensemble.state import Batches, Sheet, Stack, Update, elementwise, norms, release
 from gan_cli.ensemble.vmap import (
-    Asked,
     Draw,
-    Given,
-    Noting,
+    DrawRecorder,
     OtherDrawsError,
+    StackedBatch,
     Stage,
     Streams,
     Tensors,
+    TrackedBatch,
 )
 from gan_cli.exits import one_line
 from gan_cli.model import Batch, Loss, Phase, nothing
 from gan_cli.seeding import mix, seed_streams
-from gan_cli.training.freezing import Focus
+from gan_cli.training.freezer import Freezer
 from gan_cli.training.setup import Session, assemble
 
 Habit = tuple[tuple[Draw, ...], bool]  # what a loss draws, and whether it looks at real samples
@@ -77,9 +77,9 @@ class Ensemble:
         batches = [self.batch(lead.drawn + place, lead.step) for place in range(count)]
         applied = None
         for turn in turns:
-            if turn.focus is not applied:
-                self.apply(turn.focus)
-                applied = turn.focus
+            if turn.freezer is not applied:
+                self.apply(turn.freezer)
+                applied = turn.freezer
             self._update(turn.phase, batches[turn.place], measure)
         for trainer in self.trainers:
             trainer.drawn += count
@@ -92,13 +92,13 @@ class Ensemble:
         """Have every member draw what it draws in `step`."""
         self._streams.begin([mix(trainer.seed, step) for trainer in self.trainers])
 
-    def batch(self, k: int, step: int) -> Given:
+    def batch(self, k: int, step: int) -> StackedBatch:
         """Batch `k` of every member, for `step`."""
         return self._batches.take(k, step)
 
-    def apply(self, focus: Focus) -> None:
+    def apply(self, freezer: Freezer) -> None:
         """Freeze what a phase takes for constant."""
-        focus.apply()
+        freezer.apply()
         self._stack.follow_focus()
 
     def backward(self, phase: Phase, loss: Loss) -> None:
@@ -116,7 +116,7 @@ class Ensemble:
         """The members' tensors, [members, ...], of which the first one's is `own`."""
         return self._stack.of(own)
 
-    def _update(self, phase: Phase, batch: Given, measure: bool) -> None:
+    def _update(self, phase: Phase, batch: StackedBatch, measure: bool) -> None:
         loss = self.loss(phase, batch)
         self.backward(phase, loss)
         of_gradients: dict[str, Tensor] = {}
@@ -126,7 +126,7 @@ class Ensemble:
         self.after(phase)
         self.sheet.add(phase.name, loss, of_gradients)
 
-    def loss(self, phase: Phase, batch: Given) -> Loss:
+    def loss(self, phase: Phase, batch: StackedBatch) -> Loss:
         """A phase's loss for all members, each entry [members, ...].
 
         What it draws and reads is what it was seen to; if that has changed, it is looked at anew.
@@ -147,19 +147,19 @@ class Ensemble:
         batch.kept.update(kept)
         return loss
 
-    def _compute(self, phase: Phase, batch: Given, habit: Habit) -> tuple[Loss, Tensors]:
+    def _compute(self, phase: Phase, batch: StackedBatch, habit: Habit) -> tuple[Loss, Tensors]:
         draws, wants_real = habit
         values = [self._streams.make(draw) for draw in draws]
         seen = batch if wants_real else replace(batch, real=None)
         with self.lead.precision():
             return self._stage.loss(phase.loss, self._stack.tensors, seen, draws, values)
 
-    def _watch(self, phase: Phase, batch: Given) -> Habit:
+    def _watch(self, phase: Phase, batch: StackedBatch) -> Habit:
         """Compute the first member's loss by itself, and see what it draws and reads."""
         lead = self.lead
-        own = Asked(self._batches.one(batch, 0))
+        own = TrackedBatch(self._batches.one(batch, 0))
         buffers = [(buffer, buffer.clone()) for buffer in lead.model.buffers()]
-        with Noting() as noting, lead.precision():
+        with DrawRecorder() as noting, lead.precision():
             phase.loss(own)
         for buffer, before in buffers:
             buffer.copy_(before)
@@ -232,7 +232,7 @@ def compare(
         tolerance: relative to the largest number of each tensor.
     """
     step = phase.start
-    Focus(single.model, phase).apply()
+    Freezer(single.model, phase).apply()
     for own, lead in zip(single.model.parameters(), ensemble.lead.model.parameters(), strict=True):
         own.grad = ensemble.of(lead).grad = None
     seed_streams(mix(single.settings.seed, step), single.device)
@@ -244,7 +244,7 @@ def compare(
     alone.total.backward(inputs=parameters if phase.shares else None)
     phase.after()
 
-    ensemble.apply(Focus(ensemble.lead.model, twin))
+    ensemble.apply(Freezer(ensemble.lead.model, twin))
     ensemble.seed_streams(step)
     batch = ensemble.batch(0, step)
     together = ensemble.loss(twin, batch)

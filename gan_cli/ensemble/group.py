@@ -12,14 +12,14 @@ from gan_cli.config.schema import Settings
 from gan_cli.config.settings import trusted
 from gan_cli.console import setup_logging
 from gan_cli.device import describe
-from gan_cli.ensemble.display import Display, Voices, voices
+from gan_cli.ensemble.display import Display, RunLogs, run_logs
 from gan_cli.ensemble.ensemble import Ensemble, quietly
 from gan_cli.ensemble.job import Job
 from gan_cli.exits import DONE, INTERRUPTED, guarded
 from gan_cli.runs.folder import RunFolder
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import begin_text
-from gan_cli.training.evaluator import watch_of
+from gan_cli.training.evaluator import evaluator_of
 from gan_cli.training.loop import Course
 from gan_cli.training.resume import earlier_run
 from gan_cli.training.run import folder_for, pieces, progress_of, train_settings
@@ -35,14 +35,14 @@ class Member:
     Args:
         session: what it trains.
         course: the run in pieces.
-        voices: whose messages go where.
+        run_logs: whose messages go where.
     """
 
-    def __init__(self, session: Session, course: Course[int], voices: Voices) -> None:
+    def __init__(self, session: Session, course: Course[int], run_logs: RunLogs) -> None:
         self.session, self.name = session, name_of(session.settings)
         self.status: int | None = None  # once it has ended
         self.measure = False  # what its next step is to be
-        self._course, self._voices = course, voices
+        self._course, self._voices = course, run_logs
 
     def go_on(self) -> None:
         """Do all that lies between two steps."""
@@ -83,10 +83,10 @@ def train_group(jobs: Sequence[Job], trust: Trust, lead: Session) -> list[int]:
     with quietly():  # what is to be said of the settings was said of the first one
         others = [assemble(settings, trust, dataset=lead.dataset) for settings in members[1:]]
     sessions = [lead, *others]
-    watches = [watch_of(session, trust) for session in sessions]
-    for watch in watches:
-        if watch is not None:
-            watch.prepare()
+    watches = [evaluator_of(session, trust) for session in sessions]
+    for evaluator in watches:
+        if evaluator is not None:
+            evaluator.prepare()
     names = [name_of(settings) for settings in members]
     stop = StopRequest(answer=say_at_once)
     with ExitStack() as held:
@@ -95,16 +95,16 @@ def train_group(jobs: Sequence[Job], trust: Trust, lead: Session) -> list[int]:
             runs.append(folder_for(session))
             held.enter_context(runs[-1].lock())
         logs = {name: run.log for name, run in zip(names, runs, strict=True)}
-        speaking = held.enter_context(voices(logs))
+        speaking = held.enter_context(run_logs(logs))
         log.info(
             f"{len(names)} runs together, {shortened(names)}: {begin_text(lead)} on "
             f"{describe(lead.device)}, {lead.precision}"
         )
         display = Display(progress_of(lead), lambda: speaking.of(""))
         group = []
-        for session, run, watch in zip(sessions, runs, watches, strict=True):
+        for session, run, evaluator in zip(sessions, runs, watches, strict=True):
             share, numbers = display.share(), [settings.seed for settings in members]
-            course = pieces(session, run, watch, stop, share, watch, together=numbers)
+            course = pieces(session, run, evaluator, stop, share, evaluator, together=numbers)
             group.append(Member(session, course, speaking))
         for name, job in zip(names, jobs, strict=True):
             with speaking.of(name):

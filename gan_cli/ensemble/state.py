@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-from gan_cli.ensemble.vmap import Given
+from gan_cli.ensemble.vmap import StackedBatch
 from gan_cli.model import Batch, Loss, Model
-from gan_cli.training.optimizers import Player, without_dynamo
-from gan_cli.training.running_means import Window, precise
+from gan_cli.training.optimizers import PlayerOptimizer, without_dynamo
+from gan_cli.training.running_means import RunningMeans, precise
 from gan_cli.training.setup import Session
 from gan_cli.training.trainer import Trainer
 
@@ -114,7 +114,7 @@ class Update:
         stack: of their weights.
     """
 
-    def __init__(self, players: Sequence[Player], stack: Stack) -> None:
+    def __init__(self, players: Sequence[PlayerOptimizer], stack: Stack) -> None:
         self.players, lead = players, players[0]
         self.parameters = [stack.of(parameter) for parameter in lead.parameters]
         self.optimizer = alike(lead.optimizer, self.parameters)
@@ -198,8 +198,8 @@ class Sheet:
         windows: those of the members so far, which have summed the same names.
     """
 
-    def __init__(self, windows: Sequence[Window]) -> None:
-        self.rows = [Row(self, place) for place in range(len(windows))]
+    def __init__(self, windows: Sequence[RunningMeans]) -> None:
+        self.rows = [MemberMeans(self, place) for place in range(len(windows))]
         self.clear()
         states: list[State] = [dict(window.state_dict()) for window in windows]
         for text, entry in states[0].items():
@@ -245,7 +245,7 @@ class Sheet:
         }
 
 
-class Row(Window):
+class MemberMeans(RunningMeans):
     """A member's window, which is a row of the sheet."""
 
     def __init__(self, sheet: Sheet, place: int) -> None:
@@ -265,7 +265,7 @@ class Row(Window):
         return {} if self.cleared else {name: t[self._place] for name, t in tables.items()}
 
     def means(self) -> dict[str, float]:
-        window = Window()
+        window = RunningMeans()
         window.load_state_dict(self._state(on_cpu=True), CPU)
         return window.means()
 
@@ -278,9 +278,9 @@ class Row(Window):
     def _state(self, on_cpu: bool = False) -> State:
         return {} if self.cleared else self._sheet.state(self._place, on_cpu)
 
-    def plain(self, device: torch.device) -> Window:
+    def plain(self, device: torch.device) -> RunningMeans:
         """A window of its own, with the same sums."""
-        window = Window()
+        window = RunningMeans()
         window.load_state_dict(self.state_dict(), device)
         return window
 
@@ -296,7 +296,7 @@ class Batches:
         self._streams = [session.stream for session in sessions]
         self._dataset = sessions[0].dataset
 
-    def take(self, k: int, step: int) -> Given:
+    def take(self, k: int, step: int) -> StackedBatch:
         """Batch `k` of every member, [members, batch, ...], for `step`."""
         batches = [stream.batch(k) for stream in self._streams]
         index = torch.stack([batch.index for batch in batches])
@@ -306,9 +306,11 @@ class Batches:
         else:  # what is not on the device is gathered by each stream in its own way
             real = torch.stack([batch.real for batch in batches])
         labels = self._dataset.labels(index.flatten())
-        return Given(index, real, None if labels is None else labels.view_as(index), {}, step)
+        return StackedBatch(
+            index, real, None if labels is None else labels.view_as(index), {}, step
+        )
 
-    def one(self, given: Given, member: int) -> Batch:
+    def one(self, given: StackedBatch, member: int) -> Batch:
         """A member's own batch."""
 
         def row(table: Tensor | None) -> Tensor | None:

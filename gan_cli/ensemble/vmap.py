@@ -76,7 +76,7 @@ FUNCTIONS: Mapping[Callable[..., Tensor], Callable[..., Fill]] = {
 }
 
 
-class Noting(TorchFunctionMode):
+class DrawRecorder(TorchFunctionMode):
     """Within it, the random functions of `FUNCTIONS` are noted as they are called."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class OtherDrawsError(Exception):
     """A loss draws other numbers than it was seen to draw before."""
 
 
-class Tape:
+class DrawReplay:
     """Numbers drawn beforehand, handed out in their order.
 
     Args:
@@ -210,7 +210,7 @@ class Inside(TorchFunctionMode):
         level: of vmap.
     """
 
-    def __init__(self, tape: Tape, level: int) -> None:
+    def __init__(self, tape: DrawReplay, level: int) -> None:
         super().__init__()
         self.tape, self.level = tape, level
 
@@ -274,7 +274,7 @@ def grouped(
 Tensors = dict[str, Tensor]
 
 
-class Asked(Batch):
+class TrackedBatch(Batch):
     """A batch that notes what a loss reads of it."""
 
     def __init__(self, batch: Batch) -> None:
@@ -288,7 +288,7 @@ class Asked(Batch):
 
 
 @dataclass(frozen=True)
-class Given:
+class StackedBatch:
     """What a loss sees of a batch, for all members; all tensors are [members, ...]."""
 
     index: Tensor
@@ -316,7 +316,7 @@ class Stage(nn.Module):
         self,
         method: Callable[[Batch], Loss],
         tensors: Tensors,
-        batch: Given,
+        batch: StackedBatch,
         draws: Sequence[Draw],
         values: Sequence[Tensor],
     ) -> tuple[Loss, Tensors]:
@@ -340,7 +340,7 @@ class Stage(nn.Module):
         ) -> tuple[Loss, Tensors]:
             own = Batch(data["index"], lambda _: data["real"], lambda _: data.get("labels"))
             own.step, own.kept = batch.step, dict(kept)
-            tape = Tape(draws, values)
+            tape = DrawReplay(draws, values)
             with Inside(tape, level(data["index"])):
                 found = functional_call(self, tensors, (method, own))
             tape.finish()
@@ -353,7 +353,7 @@ class Stage(nn.Module):
         """Have all members do what changes their weights and buffers in place."""
 
         def one(tensors: Tensors) -> Tensor:
-            with Inside(Tape((), ()), level(next(iter(tensors.values())))):
+            with Inside(DrawReplay((), ()), level(next(iter(tensors.values())))):
                 functional_call(self, tensors, (method,))
             return next(iter(tensors.values())).new_zeros(())
 

@@ -18,8 +18,8 @@ from gan_cli.console import clean_console, setup_logging
 from gan_cli.device import choose_device
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import registry
-from gan_cli.evaluation.evaluate import judge, missed
-from gan_cli.evaluation.metric import Measure, Options
+from gan_cli.evaluation.evaluate import evaluate, missed
+from gan_cli.evaluation.metric import Metric, Options
 from gan_cli.evaluation.registry import choose, extractors, known, parse
 from gan_cli.evaluation.report import Json, Report, dumped, show, write
 from gan_cli.evaluation.trained_model import Real, TrainedModel
@@ -120,7 +120,9 @@ def _one(
         log.warning("the run has no averaged weights (ema.decay=0); these are the raw ones")
     subject = subject_of(loaded, options, trust)
     choice = choose(parse(options.metrics), subject)
-    report = judge(subject, choice, str(folder.path), lambda name: log.debug("measuring %s", name))
+    report = evaluate(
+        subject, choice, str(folder.path), lambda name: log.debug("measuring %s", name)
+    )
     path = write(report, folder)
     told.append(report.to_json())
     if options.json != "-":
@@ -179,7 +181,7 @@ def moved(node: Mapping[str, Any], root: str | None, trust: Trust) -> Mapping[st
     return {**node, "root": str(Path(root).expanduser().absolute())}
 
 
-def auto(measure: Measure) -> str:
+def auto(measure: Metric) -> str:
     """When "auto" takes a measure."""
     if measure.dear:
         return ""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gan_cli.errors import ConfigError
-from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Picture, Subject
+from gan_cli.evaluation.metric import LOWER, NEITHER, MetricValue, Plot, Subject
 from gan_cli.evaluation.registry import Choice
 from gan_cli.evaluation.report import Report
 from gan_cli.exits import one_line
@@ -26,7 +26,7 @@ def silent(name: str) -> None:
     """Tell nobody."""
 
 
-def judge(
+def evaluate(
     subject: Subject, choice: Choice, run: str = "", tell: Callable[[str], object] = silent
 ) -> Report:
     """The figures of all measures that `choice` takes.
@@ -40,8 +40,8 @@ def judge(
         run: its folder, for the report.
         tell: called with a measure's name before it begins.
     """
-    figures: list[Figure] = []
-    pictures: list[Picture] = []
+    figures: list[MetricValue] = []
+    pictures: list[Plot] = []
     failed: dict[str, str] = {}
     device = subject.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -66,7 +66,7 @@ def missed(report: Report, choice: Choice) -> Sequence[str]:
     return [name for name in choice.named if name in report.failed]
 
 
-def judged_by(wanted: str | None, figures: Sequence[Figure]) -> Figure | None:
+def selection_metric(wanted: str | None, figures: Sequence[MetricValue]) -> MetricValue | None:
     """The figure that says which step is best; None where there is no such figure at all.
 
     Args:
@@ -87,7 +87,7 @@ def judged_by(wanted: str | None, figures: Sequence[Figure]) -> Figure | None:
     raise ConfigError(f"evaluation.best = {wanted}: no such figure{near}; {_there(fit)}")
 
 
-def _there(fit: Mapping[str, Figure]) -> str:
+def _there(fit: Mapping[str, MetricValue]) -> str:
     return f"there are {', '.join(fit)}" if fit else "there are none at all"
 
 

@@ -20,7 +20,7 @@ from gan_cli.data.cifar10 import CIFAR10
 from gan_cli.data.published import FetchError, Remote, cache_folder, fetch, unwritable
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.features import Collector, exactly
-from gan_cli.evaluation.metric import LOWER, Extractor, Features, Figure
+from gan_cli.evaluation.metric import LOWER, Extractor, Features, MetricValue
 from gan_cli.files import locked
 from gan_cli.metrics.frechet import frechet_distance
 from gan_cli.metrics.kernel import kernel_distance
@@ -419,7 +419,7 @@ LEAST = 2
 AT_ONCE = 256  # images
 
 
-def self_check(root: str | None, samples: int | None, extractor: Extractor) -> list[Figure]:
+def self_check(root: str | None, samples: int | None, extractor: Extractor) -> list[MetricValue]:
     """FID and KID of CIFAR-10's first `samples` train images against as many test images.
 
     Args:
@@ -448,8 +448,8 @@ def self_check(root: str | None, samples: int | None, extractor: Extractor) -> l
     fid = frechet_distance(train.mean, train.covariance, test.mean, test.covariance)
     kid = kernel_distance(train.kept, test.kept)
     return [
-        Figure(f"fid_{extractor.name}", fid, LOWER, protocol=protocol, note=note),
-        Figure(f"kid_{extractor.name}", kid.value, LOWER, error=kid.error, protocol=protocol),
+        MetricValue(f"fid_{extractor.name}", fid, LOWER, protocol=protocol, note=note),
+        MetricValue(f"kid_{extractor.name}", kid.value, LOWER, error=kid.error, protocol=protocol),
     ]
 
 

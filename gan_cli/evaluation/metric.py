@@ -18,7 +18,7 @@ LOWER, HIGHER, NEITHER = "lower", "higher", ""
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricValue:
     """One number, and all that must be known to trust it."""
 
     name: str  # "fid_inception"; its curve is metrics/<name>
@@ -31,21 +31,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Plot:
     """An image that belongs to a measure, such as nearest neighbours."""
 
     name: str
     image: ndarray  # uint8 [height, width, 1 or 3]
 
 
-class Finding(NamedTuple):
+class MetricResult(NamedTuple):
     """What a measure returns."""
 
-    figures: list[Figure]
-    pictures: Sequence[Picture] = ()
+    figures: list[MetricValue]
+    pictures: Sequence[Plot] = ()
 
 
-class Drawn(NamedTuple):
+class SampleBatch(NamedTuple):
     """Some generated samples, on the CPU."""
 
     samples: Tensor  # float32 [n, *shape]; images in [-1, 1]
@@ -130,7 +130,7 @@ class Subject(Protocol):
         """Whether the data has a part that training never sees."""
         ...
 
-    def draw(self, n: int, seed: int | None = None, even: bool = False) -> Iterator[Drawn]:
+    def draw(self, n: int, seed: int | None = None, even: bool = False) -> Iterator[SampleBatch]:
         """Samples 0 ... n-1, in pieces; sample i depends on the model, the seed and i alone.
 
         A conditional model is asked for classes in the shares that they have among the real
@@ -163,7 +163,7 @@ class Subject(Protocol):
         ...
 
 
-class Measure(ABC):
+class Metric(ABC):
     """One kind of figures. Abstract or final; found by `name` in evaluation/measures/."""
 
     name: str  # what --metrics takes, such as "fid"
@@ -180,5 +180,5 @@ class Measure(ABC):
         """Why it says nothing of this model and data, as half a sentence; empty where it does."""
 
     @abstractmethod
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """The figures, on a subject for which `unfit` is empty."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation.metric import Drawn, Extractor, Features, Subject
+from gan_cli.evaluation.metric import Extractor, Features, SampleBatch, Subject
 from gan_cli.seeding import mix
 
 T = TypeVar("T")
@@ -43,11 +43,11 @@ def floor(
 TAKEN = 0x7A4E  # the random stream that picks real samples; the same for everybody
 
 
-def generated(subject: Subject, n: int, even: bool = False) -> Drawn:
+def generated(subject: Subject, n: int, even: bool = False) -> SampleBatch:
     """Samples 0 ... n-1 in one piece; `even` as in `Subject.draw`."""
     pieces = list(subject.draw(n, even=True) if even else subject.draw(n))
     labels = [piece.labels for piece in pieces if piece.labels is not None]
-    return Drawn(
+    return SampleBatch(
         torch.cat([piece.samples for piece in pieces]), torch.cat(labels) if labels else None
     )
 

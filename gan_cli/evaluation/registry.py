@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from gan_cli.errors import ConfigError, UserError
-from gan_cli.evaluation.metric import Extractor, Measure, Subject
+from gan_cli.evaluation.metric import Extractor, Metric, Subject
 from gan_cli.evaluation.trained_model import Extractors, Real
 from gan_cli.formatting import hint
 
@@ -17,7 +17,7 @@ DEAR = "takes minutes, so it must be asked for by name"  # why "auto" leaves a m
 ASIDE = "says nothing of how good samples are, so it must be asked for by name"
 
 
-def measures() -> list[Measure]:
+def measures() -> list[Metric]:
     """One of each, in the order in which figures are shown."""
     from gan_cli.evaluation.measures.classifier import ClassifierFigures
     from gan_cli.evaluation.measures.conditional import Conditional
@@ -63,7 +63,7 @@ class Choice:
         unfit: why others are not, by name.
     """
 
-    taken: Sequence[Measure]
+    taken: Sequence[Metric]
     named: Sequence[str]
     unfit: dict[str, str]
 
@@ -102,7 +102,7 @@ def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics")
     known(names, key)
     by_name = [] if isinstance(names, str) else list(dict.fromkeys(names))
     unfit: dict[str, str] = {}
-    taken: list[Measure] = []
+    taken: list[Metric] = []
     for measure in measures():
         if by_name and measure.name not in by_name:
             continue

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.evaluation.metric import HIGHER, LOWER, Figure, Picture
+from gan_cli.evaluation.metric import HIGHER, LOWER, MetricValue, Plot
 from gan_cli.evaluation.registry import DEAR
 from gan_cli.exits import one_line
 from gan_cli.files import locked
@@ -39,10 +39,10 @@ class Report:
     run: str
     step: int
     weights: str
-    figures: Sequence[Figure]
+    figures: Sequence[MetricValue]
     unfit: dict[str, str] = field(default_factory=dict)  # measure -> why
     failed: dict[str, str] = field(default_factory=dict)
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[Plot] = ()
 
     def to_json(self) -> Json:
         """Plain values; numbers that JSON does not know are text: "nan", "inf", "-inf"."""
@@ -56,7 +56,7 @@ class Report:
         }
 
 
-def _figure(figure: Figure) -> Json:
+def _figure(figure: MetricValue) -> Json:
     return {
         "name": figure.name,
         "value": _number(figure.value),

@@ -16,10 +16,10 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.errors import ConfigError, DataError, UserError
 from gan_cli.evaluation import features
 from gan_cli.evaluation.features import Collector, exactly, merged, quantised
-from gan_cli.evaluation.metric import Drawn, Extractor, Features, Options
+from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
 from gan_cli.model import DataSpec, Model
 from gan_cli.sampling import samples as sampling
-from gan_cli.sampling.samples import Wish
+from gan_cli.sampling.samples import SampleRequest
 from gan_cli.seeding import mix
 
 HALVES = 0x4A17  # the random stream that cuts real data in two; the same for everybody
@@ -242,14 +242,14 @@ class TrainedModel:
         """Real data; see `Subject`."""
         return self.truth.part(split)
 
-    def draw(self, n: int, seed: int | None = None, even: bool = False) -> Iterator[Drawn]:
+    def draw(self, n: int, seed: int | None = None, even: bool = False) -> Iterator[SampleBatch]:
         """Samples 0 ... n-1; see `Subject`.
 
         Raises:
             NotFiniteError: some are NaN or infinite.
         """
         asked = self.options.seed if seed is None else seed
-        wish = Wish(asked, shares=() if even else self._shares())
+        wish = SampleRequest(asked, shares=() if even else self._shares())
         first = 0
         pieces = sampling.draw(self.model, n, wish, self.options.batch_size)
         while True:
@@ -260,7 +260,7 @@ class TrainedModel:
                 return
             if not bool(samples.isfinite().all()):
                 raise NotFiniteError(f"the model's samples at step {self.step} are not finite")
-            yield Drawn(samples, sampling.labels(self.model, wish, first, len(samples)))
+            yield SampleBatch(samples, sampling.labels(self.model, wish, first, len(samples)))
             first += len(samples)
 
     def _shares(self) -> tuple[int, ...]:

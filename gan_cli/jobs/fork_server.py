@@ -31,7 +31,7 @@ from gan_cli.signals import stop_signals
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
-class Nursery:
+class ForkServer:
     """Forks children that call `function` and end with its status."""
 
     def __init__(self, function: str, requests: int, news: int) -> None:
@@ -146,7 +146,7 @@ def main() -> None:
     os.dup2(nothing, STDIN)
     os.dup2(STDERR, STDOUT)
     os.close(nothing)
-    nursery = Nursery(function, requests, news)
+    nursery = ForkServer(function, requests, news)
     for module in imports:
         importlib.import_module(module)
     gc.collect()
@@ -175,17 +175,19 @@ def possible() -> bool:
     return sys.platform == "linux"
 
 
-class Forker:
+class ForkStarter:
     """A `Starter`; the process that forks is started with the first program."""
 
     def __init__(self, function: str = TRAIN, imports: Sequence[str] = IMPORTS) -> None:
         self.function, self.imports = function, tuple(imports)
         self._nursery: subprocess.Popen[bytes] | None = None
         self._started = 0
-        self._running: dict[int, Forked] = {}
+        self._running: dict[int, ForkedProcess] = {}
         self._heard = b""
 
-    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Forked:
+    def start(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+    ) -> ForkedProcess:
         """As `Starter.start`."""
         try:
             os.close(appending(log))
@@ -194,7 +196,7 @@ class Forker:
         if self._nursery is None or self._nursery.poll() is not None:
             self._nursery = self._open()
         self._started += 1
-        process = self._running[self._started] = Forked(self, self._started)
+        process = self._running[self._started] = ForkedProcess(self, self._started)
         self.ask(
             start=self._started,
             arguments=list(arguments),
@@ -259,10 +261,10 @@ class Forker:
         self._nursery = None
 
 
-class Forked:
-    """A process of `Forker`."""
+class ForkedProcess:
+    """A process of `ForkStarter`."""
 
-    def __init__(self, forker: Forker, number: int) -> None:
+    def __init__(self, forker: ForkStarter, number: int) -> None:
         self.forker, self.number = forker, number
         self.status: int | None = None
 

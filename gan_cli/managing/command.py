@@ -16,7 +16,7 @@ from gan_cli.console import clean, print_path, setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE
 from gan_cli.formatting import number, show
-from gan_cli.managing.listing import Listed, bytes_shown, read_tags, require, write_tags
+from gan_cli.managing.listing import ListedRun, bytes_shown, read_tags, require, write_tags
 from gan_cli.managing.query import Value, parse
 from gan_cli.managing.removal import remove
 from gan_cli.reporting.configurations import Gatherer
@@ -75,7 +75,7 @@ def _warn(faults: Sequence[str]) -> None:
         log.warning(f"{len(faults) - MOST_FAULTS} more files cannot be read")
 
 
-def _line(one: Listed) -> list[str | Text]:
+def _line(one: ListedRun) -> list[str | Text]:
     record = one.record
     best = record.status.get("best") or {}
     told = "" if best.get("value") is None else f"{best.get('figure')} {number(best['value'])}"
@@ -100,7 +100,7 @@ def _saved(record: Record) -> str:
     return ", saved" if record.saved >= record.step else f", saved at {record.saved:,}"
 
 
-def matching(root: str | None, where: str | None) -> list[Listed]:
+def matching(root: str | None, where: str | None) -> list[ListedRun]:
     """The runs below `root` that match.
 
     Raises:
@@ -108,7 +108,7 @@ def matching(root: str | None, where: str | None) -> list[Listed]:
         CheckpointError: there are no runs.
     """
     condition = parse(where) if where else None
-    found = [Listed(record) for record in Gatherer([root] if root else [])()]
+    found = [ListedRun(record) for record in Gatherer([root] if root else [])()]
     if condition is None:
         return found
     for key in condition.keys:
@@ -116,7 +116,7 @@ def matching(root: str | None, where: str | None) -> list[Listed]:
     return [one for one in found if condition.test(one)]
 
 
-def ordered(found: Sequence[Listed], key: str) -> list[Listed]:
+def ordered(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
     """By the values of `key`, falling where it begins with a minus; runs without it last.
 
     Raises:
@@ -128,7 +128,7 @@ def ordered(found: Sequence[Listed], key: str) -> list[Listed]:
     have = [one for one in found if not _missing(values[id(one)])]
     numeric = all(isinstance(values[id(one)], int | float) for one in have)
 
-    def rank(one: Listed) -> tuple[float, str]:
+    def rank(one: ListedRun) -> tuple[float, str]:
         value = values[id(one)]
         return (float(value or 0), "") if numeric else (0.0, str(value))
 

@@ -24,7 +24,7 @@ OWN += ("error", "best")
 
 
 @dataclass
-class Listed:
+class ListedRun:
     """A run, and what is not in its record.
 
     Args:
@@ -155,7 +155,7 @@ def bytes_shown(size: float) -> str:
     return f"{size:.0f} {UNITS[unit]}" if unit == 0 or size >= 9.95 else f"{size:.1f} {UNITS[unit]}"
 
 
-def require(key: str, found: Sequence[Listed], where: str) -> None:
+def require(key: str, found: Sequence[ListedRun], where: str) -> None:
     """Refuse a key of which no run knows anything.
 
     Raises:

@@ -22,7 +22,7 @@ from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
 from gan_cli.files import cannot_write
-from gan_cli.managing.listing import TAGS, Listed, bytes_shown, require
+from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, require
 from gan_cli.managing.query import parse
 from gan_cli.reporting.configurations import MAGIC, matches
 from gan_cli.runs import folder as folder_module
@@ -50,7 +50,7 @@ def remove(options: argparse.Namespace) -> int:
     places = options.runs or [str(root.resolve() if root.is_symlink() else root)]
     found_at = [path for place in places for path in runs_at(place, searched=bool(condition))]
     paths = dict.fromkeys(found_at)
-    found = [Listed(read(RunFolder(path))) for path in paths]
+    found = [ListedRun(read(RunFolder(path))) for path in paths]
     if condition is not None:
         for key in condition.keys:
             require(key, found, "--where")
@@ -209,7 +209,7 @@ def inner(path: Path) -> list[RunFolder]:
     return sorted(found, key=lambda run: run.path)
 
 
-def _line(one: Listed) -> str:
+def _line(one: ListedRun) -> str:
     """A run that is to be deleted, and all that goes with it."""
     record, path = one.record, one.record.folder.path
     told = f"{path}  {record.state} at step {record.step:,}  {bytes_shown(one.size)}"

@@ -288,7 +288,7 @@ class AdversarialModel(DiscriminatorModel, ABC):
             self.register_buffer("label_ends", ends, persistent=False)
         known = self.data.classes if self.conditional else 0
         self.generator = network.generator(self.prior.dim, self.data, known)
-        self.generator.refer_to(self.prior.sample, self.data.shares)
+        self.generator.set_reference(self.prior.sample, self.data.shares)
         self.discriminator = network.discriminator(self.view.data, classes)
         self.whole_batch = self.whole_batch_terms()
 
@@ -356,7 +356,7 @@ class AdversarialModel(DiscriminatorModel, ABC):
             y = labels.drawn(self.label_ends, n)
         return self.generate(self.prior.sample(n, self.device), y)
 
-    def push(self, x: Tensor) -> Tensor | None:
+    def sample_gradient(self, x: Tensor) -> Tensor | None:
         if self.loss.compares or self.loss.whole_batch:
             return None
         with torch.enable_grad():

@@ -49,7 +49,7 @@ class Autoencoder(Model):
         self.centring = Centring(data.shape)
         self.encoder = network.encoder(data, prior.dim)
         self.decoder = network.generator(prior.dim, data)
-        self.decoder.refer_to(prior.sample)
+        self.decoder.set_reference(prior.sample)
         self.fit = LatentFit(prior.dim)
         kind, deviation = (GAUSSIAN, 1.0) if error == SQUARED else (BERNOULLI, None)
         self.observation = observation(data, kind, deviation)

@@ -153,7 +153,7 @@ class GLO(Model):
         self.lap1, self.l2 = lap1 if data.is_image else 0.0, l2
         refuse(self._faults())
         self.generator = network.generator(prior.dim, data)
-        self.generator.refer_to(lambda n: self._seen(self._as_code(prior.sample(n))))
+        self.generator.set_reference(lambda n: self._seen(self._as_code(prior.sample(n))))
         self.codes: Codes | None = None
         if latents != "drawn":
             self.codes = Codes(self._as_code(prior.sample(data.size)))

@@ -87,7 +87,7 @@ class VAE(Model):
         self.centring = Centring(data.shape)
         self.encoder = network.encoder(data, 2 * self.codes, classes)
         self.decoder = network.generator(self.codes, data, classes)
-        self.decoder.refer_to(prior.sample, data.shares)
+        self.decoder.set_reference(prior.sample, data.shares)
         self.observation = observed
         if not isinstance(observed, Gaussian):
             grey = "grey pixels as probabilities, which is a cross-entropy"

@@ -98,7 +98,7 @@ class DCGANDiscriminator(Discriminator):
             trunk += tail(after, kind, active, depth)
         self.trunk = nn.Sequential(*trunk)
         # On the last map, the paper's final convolution is the linear head.
-        self.top(channels[-1] * sizes[-1][0] * sizes[-1][1], classes, bias)
+        self.build_head(channels[-1] * sizes[-1][0] * sizes[-1][1], classes, bias)
         dcgan_init(self)
         if traits.spectral_norm:
             normalise_spectrum(self, but=self.label)

@@ -96,10 +96,10 @@ class Generator(nn.Module, ABC):
         self.register_buffer(
             "reference", torch.zeros(REFERENCES, inputs + classes) if virtual else None
         )
-        self.refer_to(lambda n: torch.randn(n, inputs))
+        self.set_reference(lambda n: torch.randn(n, inputs))
 
     @torch.no_grad()
-    def refer_to(self, sample: Callable[[int], Tensor], shares: Sequence[int] = ()) -> None:
+    def set_reference(self, sample: Callable[[int], Tensor], shares: Sequence[int] = ()) -> None:
         """Choose the latents of virtual batch norm once and for all, and labels in their shares.
 
         Args:
@@ -217,7 +217,7 @@ class Discriminator(nn.Module, ABC):
         """That of a layer with so many channels; empty where labels come in by projection."""
         return LabelBias(0 if self.traits.conditioning == "projection" else classes, channels)
 
-    def top(self, trunk: int, classes: int, bias: bool = True) -> None:
+    def build_head(self, trunk: int, classes: int, bias: bool = True) -> None:
         """Make what follows the trunk, whose output is [n, trunk]: crowd, projection and head."""
         self.width = trunk
         if self.traits.minibatch_discrimination is not None:

@@ -89,7 +89,7 @@ class InfoGANDiscriminator(Discriminator):
             norm(kind, dense, flat=True),
             nn.LeakyReLU(0.1, inplace=True),
         )
-        self.top(dense, classes)
+        self.build_head(dense, classes)
         dcgan_init(self)
         if traits.spectral_norm:
             normalise_spectrum(self, but=self.label)

@@ -72,7 +72,7 @@ class MLPDiscriminator(Discriminator):
         for _ in range(depth - 1):
             trunk += [nn.Linear(width, width), activation(active)]
         self.trunk = nn.Sequential(*trunk)
-        self.top(width, classes)
+        self.build_head(width, classes)
         if traits.spectral_norm:
             normalise_spectrum(self, but=self.label)
 

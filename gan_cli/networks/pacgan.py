@@ -64,7 +64,7 @@ class PacGANDiscriminator(Discriminator):
         for _ in range(depth - 1):
             trunk += [nn.Linear(width, width * pieces), Maxout(width, pieces)]
         self.trunk = nn.Sequential(*trunk)
-        self.top(width, classes)
+        self.build_head(width, classes)
         initialise(self)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:

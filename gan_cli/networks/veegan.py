@@ -110,7 +110,7 @@ class VEEGANDiscriminator(Discriminator):
             layers += [down(before, after, size), nn.BatchNorm2d(after)]
             layers.append(nn.LeakyReLU(0.2, inplace=True))
         self.trunk = nn.Sequential(*layers, nn.Flatten())
-        self.top(channels[-1] * sizes[-1][0] * sizes[-1][1], classes)
+        self.build_head(channels[-1] * sizes[-1][0] * sizes[-1][1], classes)
         initialise(self)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:

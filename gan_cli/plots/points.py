@@ -76,7 +76,7 @@ def line(
 
 
 def slopes(
-    x: Span, score: Score, push: Score | None, device: torch.device, size: int
+    x: Span, score: Score, sample_gradient: Score | None, device: torch.device, size: int
 ) -> ndarray | None:
     """D's slope along the axis, and the push on a sample; None without a D."""
     along = np.linspace(x.low, x.high, 481)
@@ -90,8 +90,8 @@ def slopes(
             return torch.autograd.grad(output.sum(), points)[0]
 
     curves = {"slope of D": ask(slope, along[:, None], device)}
-    if push is not None:
-        curves["push on a sample"] = ask(push, along[:, None], device)
+    if sample_gradient is not None:
+        curves["push on a sample"] = ask(sample_gradient, along[:, None], device)
     known = {name: values for name, values in curves.items() if values is not None}
     if not known:
         return None
@@ -142,7 +142,7 @@ def draw(
     score: Score,
     log_density: Score,
     size: int = 512,
-    push: Score | None = None,
+    sample_gradient: Score | None = None,
 ) -> ndarray:
     """A plot as uint8 [height, size, 3].
 
@@ -158,13 +158,13 @@ def draw(
         score: D's output [k] at points [k, d] on the device of `fake`; None where there is no D.
         log_density: log p(x) [k] of points [k, d]; None where it is unknown.
         size: pixels of its width.
-        push: minus the gradient of the generator's loss at samples [k, d], [k, d]; None where
-            there is none.
+        sample_gradient: minus the gradient of the generator's loss at samples [k, d], [k, d];
+            None where there is none.
     """
     truth, samples = array(real), array(fake)
     if truth.shape[1] == 1:
         plot = line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
-        below = slopes(view(truth[:, 0]), score, push, fake.device, size)
+        below = slopes(view(truth[:, 0]), score, sample_gradient, fake.device, size)
         return plot if below is None else np.concatenate([plot, below])
     return _plane(truth, samples, score, fake.device, size)
 

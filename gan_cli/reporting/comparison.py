@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gan_cli.formatting import Interval, number
 from gan_cli.reporting.configurations import Configuration
-from gan_cli.reporting.metric import Metric
+from gan_cli.reporting.metric import ReportedMetric
 from gan_cli.reporting.statistics import (
     ALPHA,
     holm,
@@ -22,7 +22,7 @@ from gan_cli.reporting.statistics import (
 from gan_cli.runs.record import Record
 
 
-class Outcome(Protocol):
+class HasValues(Protocol):
     """A run's values of the metric; see `findings.Outcome`."""
 
     @property
@@ -34,14 +34,14 @@ class Outcome(Protocol):
     def value(self, at: str) -> float | None: ...
 
 
-class Row(Protocol):
+class HasOutcomes(Protocol):
     """A configuration with its outcomes; see `findings.Row`."""
 
     @property
     def configuration(self) -> Configuration: ...
 
     @property
-    def outcomes(self) -> Sequence[Outcome]: ...
+    def outcomes(self) -> Sequence[HasValues]: ...
 
     def values(self, at: str) -> list[float]: ...
 
@@ -91,7 +91,7 @@ def after(comparisons: int) -> str:
     return f" after Holm's correction for {comparisons} comparisons" if comparisons > 1 else ""
 
 
-def compare(rows: Sequence[Row], metric: Metric, at: str) -> list[Comparison]:
+def compare(rows: Sequence[HasOutcomes], metric: ReportedMetric, at: str) -> list[Comparison]:
     """Each pair of configurations with two seeds and more, the surest first."""
     able = [row for row in rows if len(row.values(at)) > 1]
     pairs = list(combinations(able, 2))
@@ -104,7 +104,13 @@ def compare(rows: Sequence[Row], metric: Metric, at: str) -> list[Comparison]:
 
 
 def _comparison(
-    a: Row, b: Row, metric: Metric, at: str, p: float, corrected: float, many: int
+    a: HasOutcomes,
+    b: HasOutcomes,
+    metric: ReportedMetric,
+    at: str,
+    p: float,
+    corrected: float,
+    many: int,
 ) -> Comparison:
     means = [interval(row.values(at)).mean for row in (a, b)]
     if metric.beats(means[1], means[0]):
@@ -131,7 +137,7 @@ def _comparison(
     )
 
 
-def by_seed(row: Row, at: str) -> dict[int, float]:
+def by_seed(row: HasOutcomes, at: str) -> dict[int, float]:
     """Of each seed the last run's value."""
     return {
         seed: value
@@ -223,7 +229,9 @@ class Effect:
         return f"so it is for {agree} of {len(self.within)} values of the other settings"
 
 
-def effects(rows: Sequence[Row], columns: Sequence[str], metric: Metric, at: str) -> list[Effect]:
+def effects(
+    rows: Sequence[HasOutcomes], columns: Sequence[str], metric: ReportedMetric, at: str
+) -> list[Effect]:
     """The effect of each setting, where there are others beside it."""
     if len(columns) < 2:
         return []
@@ -240,17 +248,17 @@ def effects(rows: Sequence[Row], columns: Sequence[str], metric: Metric, at: str
     ]
 
 
-def _levels(rows: Sequence[Row], column: str) -> Iterator[tuple[str, str]]:
+def _levels(rows: Sequence[HasOutcomes], column: str) -> Iterator[tuple[str, str]]:
     values = list(dict.fromkeys(row.configuration.settings[column] for row in rows))
     if len(values) <= MOST_LEVELS:
         yield from combinations(values, 2)
 
 
 def _pairs(
-    rows: Sequence[Row], column: str, levels: tuple[str, str], at: str
+    rows: Sequence[HasOutcomes], column: str, levels: tuple[str, str], at: str
 ) -> Iterator[tuple[str, float, float]]:
     """What else they share, and the values of two runs that differ in `column` alone."""
-    sides: list[dict[str, Row]] = [{}, {}]
+    sides: list[dict[str, HasOutcomes]] = [{}, {}]
     for row in rows:
         settings = row.configuration.settings
         if settings[column] in levels:
@@ -266,7 +274,7 @@ def _effect(
     setting: str,
     levels: tuple[str, str],
     pairs: Sequence[tuple[str, float, float]],
-    metric: Metric,
+    metric: ReportedMetric,
     p: float,
     corrected: float,
     many: int,

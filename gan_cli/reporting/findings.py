@@ -10,7 +10,7 @@ from statistics import median
 from gan_cli.formatting import Interval
 from gan_cli.reporting.comparison import Comparison, Effect, compare, effects
 from gan_cli.reporting.configurations import Configuration, group
-from gan_cli.reporting.metric import Metric
+from gan_cli.reporting.metric import ReportedMetric
 from gan_cli.reporting.statistics import interval
 from gan_cli.runs.folder import FINISHED, RUNNING
 from gan_cli.runs.record import Record
@@ -19,7 +19,7 @@ FINAL, BEST = "final", "best"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What came of one run."""
 
     record: Record
@@ -38,11 +38,11 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Row:
+class ConfigurationRow:
     """A configuration and its figures."""
 
     configuration: Configuration
-    outcomes: list[Outcome]
+    outcomes: list[RunOutcome]
     metric: Interval | None  # over the seeds that count
     best: Interval | None
     seconds: float | None  # of training, median of the runs that count
@@ -55,7 +55,7 @@ class Row:
         return self.configuration.label
 
     @property
-    def counted(self) -> list[Outcome]:
+    def counted(self) -> list[RunOutcome]:
         """The outcomes that take part in means and tests."""
         return [outcome for outcome in self.outcomes if outcome.counts]
 
@@ -76,9 +76,9 @@ class Row:
 class Findings:
     """All that a report tells."""
 
-    metric: Metric
+    metric: ReportedMetric
     at: str  # FINAL or BEST: which value means and tests go by
-    rows: list[Row]  # best first
+    rows: list[ConfigurationRow]  # best first
     comparisons: list[Comparison]
     effects: list[Effect]
     warnings: list[str]
@@ -99,7 +99,7 @@ class Findings:
         return [r for r in self.records if r.state not in (FINISHED, RUNNING)]
 
 
-def find(records: Sequence[Record], metric: Metric, at: str) -> Findings:
+def find(records: Sequence[Record], metric: ReportedMetric, at: str) -> Findings:
     """Group the runs, average over seeds and compare."""
     rows = [_row(one, metric, at) for one in group(records)]
     sign = 1 if metric.better == "lower" else -1
@@ -115,7 +115,7 @@ def find(records: Sequence[Record], metric: Metric, at: str) -> Findings:
     )
 
 
-def outcome(record: Record, metric: Metric) -> Outcome:
+def outcome(record: Record, metric: ReportedMetric) -> RunOutcome:
     """A run's final and best value of the metric; what is not finite is no value."""
     curve = record.curve(metric.name)
     final = list(curve.values())[-1] if curve else None
@@ -123,12 +123,12 @@ def outcome(record: Record, metric: Metric) -> Outcome:
     if final is None or not math.isfinite(final):
         final = None
     if not after:
-        return Outcome(record, final, None, None)
+        return RunOutcome(record, final, None, None)
     best = metric.best(list(after.values()))
-    return Outcome(record, final, best, next(s for s, v in after.items() if v == best))
+    return RunOutcome(record, final, best, next(s for s, v in after.items() if v == best))
 
 
-def _row(one: Configuration, metric: Metric, at: str) -> Row:
+def _row(one: Configuration, metric: ReportedMetric, at: str) -> ConfigurationRow:
     outcomes = [outcome(record, metric) for record in one.records]
     counted = [o for o in outcomes if o.counts]
     shown = counted or outcomes
@@ -136,7 +136,7 @@ def _row(one: Configuration, metric: Metric, at: str) -> Row:
     bests = [o.best for o in counted if o.best is not None]
     seconds = [s for o in shown if (s := o.record.seconds) is not None]
     speeds = [s for o in shown if (s := o.record.speed) is not None]
-    return Row(
+    return ConfigurationRow(
         one,
         outcomes,
         interval(values) if values else None,
@@ -147,7 +147,7 @@ def _row(one: Configuration, metric: Metric, at: str) -> Row:
     )
 
 
-def _warnings(rows: Sequence[Row]) -> list[str]:
+def _warnings(rows: Sequence[ConfigurationRow]) -> list[str]:
     told = []
     for row in rows:
         lost = len(row.outcomes) - len(row.counted)

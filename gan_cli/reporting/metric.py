@@ -19,7 +19,7 @@ KNOWN_HIGHER = (*KNOWN_HIGHER, "density", "coverage", "gan_test", "gan_train")
 
 
 @dataclass(frozen=True)
-class Metric:
+class ReportedMetric:
     """What is compared."""
 
     name: str
@@ -35,7 +35,7 @@ class Metric:
         return min(values) if self.better == LOWER else max(values)
 
 
-def choose(records: Sequence[Record], wanted: str | None, better: str | None) -> Metric:
+def choose(records: Sequence[Record], wanted: str | None, better: str | None) -> ReportedMetric:
     """The metric that was asked for, else what the runs kept their best by, else the most telling.
 
     Raises:
@@ -61,7 +61,7 @@ def choose(records: Sequence[Record], wanted: str | None, better: str | None) ->
                 f"--metric {wanted}: no run has it{hint(short, names, 0.5)}; there are {there}"
             )
     warnings += _protocols(records, name)
-    return Metric(name, better or _direction(records, name), tuple(warnings))
+    return ReportedMetric(name, better or _direction(records, name), tuple(warnings))
 
 
 def completed(name: str, names: Sequence[str], key: str) -> str | None:

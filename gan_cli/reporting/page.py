@@ -14,7 +14,7 @@ from gan_cli.formatting import Interval, number
 from gan_cli.plots import svg
 from gan_cli.plots.svg import Colour
 from gan_cli.reporting.comparison import power, shown
-from gan_cli.reporting.findings import Findings, Row
+from gan_cli.reporting.findings import ConfigurationRow, Findings
 from gan_cli.reporting.pictures import data_uri, gallery
 from gan_cli.reporting.terminal import spread, why
 from gan_cli.runs.record import JUDGED, Record
@@ -174,7 +174,7 @@ def curves(found: Findings) -> Charts:
     )
 
 
-def _curves(row: Row, name: str) -> list[dict[int, float]]:
+def _curves(row: ConfigurationRow, name: str) -> list[dict[int, float]]:
     found = [outcome.record.curve(name) for outcome in row.outcomes]
     return [curve for curve in found if curve]
 

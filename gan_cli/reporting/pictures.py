@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.reporting.findings import Row
+from gan_cli.reporting.findings import ConfigurationRow
 from gan_cli.runs.record import Record
 
 NAME = re.compile(r"(?P<name>.+)-(?P<step>\d{8})\.png")
@@ -33,7 +33,7 @@ class Gallery:
     left_out: int = 0  # configurations beyond MOST_ROWS
 
 
-def gallery(rows: Sequence[Row]) -> Gallery | None:
+def gallery(rows: Sequence[ConfigurationRow]) -> Gallery | None:
     """The pictures of the seed that most configurations share; None where there are none.
 
     Latents are a function of the seed, so pictures of one seed and prior are of the same noise.
@@ -57,7 +57,7 @@ def gallery(rows: Sequence[Row]) -> Gallery | None:
     return _fitted(Gallery(name, seed, steps, lines, len(with_it) - len(shown)))
 
 
-def _by_seed(row: Row) -> dict[int | None, Record]:
+def _by_seed(row: ConfigurationRow) -> dict[int | None, Record]:
     """The run of each seed that has pictures; those that count go before the others."""
     ordered = sorted(row.outcomes, key=lambda outcome: outcome.counts)
     return {o.record.seed: o.record for o in ordered if pictures(o.record)}

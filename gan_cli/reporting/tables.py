@@ -10,7 +10,7 @@ from typing import Any
 
 from gan_cli.formatting import Interval, number
 from gan_cli.reporting.comparison import power
-from gan_cli.reporting.findings import Findings, Outcome, Row
+from gan_cli.reporting.findings import ConfigurationRow, Findings, RunOutcome
 from gan_cli.reporting.metric import LOWER
 
 ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -48,7 +48,7 @@ def to_json(found: Findings) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: ConfigurationRow) -> dict[str, Any]:
     return {
         "label": row.label,
         "settings": row.configuration.settings,
@@ -63,7 +63,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _run(outcome: Outcome) -> dict[str, Any]:
+def _run(outcome: RunOutcome) -> dict[str, Any]:
     record = outcome.record
     return {
         "run": str(record.folder.path),

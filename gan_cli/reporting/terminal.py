@@ -19,7 +19,7 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
 from gan_cli.formatting import Interval, number
 from gan_cli.reporting.comparison import power
-from gan_cli.reporting.findings import Findings, Row
+from gan_cli.reporting.findings import ConfigurationRow, Findings
 from gan_cli.reporting.metric import LOWER
 from gan_cli.runs.folder import (
     FAILED,
@@ -92,13 +92,15 @@ def table(found: Findings) -> Table:
     return made
 
 
-def states(row: Row) -> Text:
+def states(row: ConfigurationRow) -> Text:
     """How the runs of a configuration stand, in colours."""
     parts = [Text(f"{n} {state}", COLOURS.get(state, "dim")) for state, n in row.states.items()]
     return Text(", ").join(parts)
 
 
-def _figure(row: Row, value: Interval | None, found: Findings, best: bool = False) -> Text:
+def _figure(
+    row: ConfigurationRow, value: Interval | None, found: Findings, best: bool = False
+) -> Text:
     if value is not None:
         return Text(spread(value), "" if best else "bold")
     so_far = [o.best if best else o.value(found.at) for o in row.outcomes]

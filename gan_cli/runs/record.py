@@ -21,7 +21,7 @@ PROTOCOL = ("samples", "seed", "split")  # of an evaluation; figures of others a
 
 
 @dataclass(frozen=True)
-class Judgement:
+class MetricRecord:
     """A figure of one step, from evaluations/."""
 
     step: int
@@ -49,7 +49,7 @@ class Record:
     config: dict[str, Any]
     status: dict[str, Any]
     curves: dict[str, Curve] = field(default_factory=dict)
-    figures: dict[str, list[Judgement]] = field(default_factory=dict)
+    figures: dict[str, list[MetricRecord]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -99,11 +99,11 @@ class Record:
             drawn.setdefault(step, found.value)
         return dict(sorted(drawn.items()))
 
-    def judgements(self, name: str) -> dict[int, Judgement]:
+    def judgements(self, name: str) -> dict[int, MetricRecord]:
         """One figure of that name a step: of averaged weights and by the run's protocol, if any."""
         asked = self.config.get("evaluation")
         asked = asked if isinstance(asked, Mapping) else {}
-        chosen: dict[int, tuple[tuple[int, int], Judgement]] = {}
+        chosen: dict[int, tuple[tuple[int, int], MetricRecord]] = {}
         for found in self.figures.get(name, []):
             agrees = sum(found.protocol.get(key) == asked.get(key) for key in PROTOCOL)
             rank = (int(found.weights != "raw"), agrees)
@@ -179,7 +179,7 @@ def _curves(path: Path, faults: list[str]) -> dict[str, Curve]:
     return curves
 
 
-def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, Judgement]]:
+def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricRecord]]:
     try:
         content = foreign.read_json(path)
     except FileNotFoundError:
@@ -202,4 +202,4 @@ def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, Judgement]
             floor = foreign.number(figure.get("floor"))
             better = figure.get("better")
             better = better if better in ("lower", "higher") else ""
-            yield name, Judgement(step, value, better, floor, protocol, weights)
+            yield name, MetricRecord(step, value, better, floor, protocol, weights)

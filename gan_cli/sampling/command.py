@@ -28,7 +28,7 @@ from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded, load_model, wanted
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.codes import Codes
-from gan_cli.sampling.samples import Wish
+from gan_cli.sampling.samples import SampleRequest
 
 GRID = 64  # samples in a grid
 MOST_IN_GRID = 10_000
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> list[Path]:
     loaded = load_model(folder, which, options.weights, trust, options.device)
     if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         _note("the run has no averaged weights (ema.decay=0); these are the raw ones")
-    wish = Wish(
+    wish = SampleRequest(
         options.seed,
         label=None if options.label is None else _label(options.label, loaded),
         codes=Codes() if options.code is None else Codes.parse(options.code, loaded.model.prior),
@@ -154,7 +154,7 @@ class _Task:
     output: Output
     folder: RunFolder
     loaded: Loaded
-    wish: Wish
+    wish: SampleRequest
     trust: Trust
 
     def grid(self) -> list[Path]:
@@ -232,7 +232,11 @@ class _Task:
         real = data.real(torch.arange(min(POINTS, data.spec.size)))
         model = self.loaded.model
         picture = points.draw(
-            real, samples.to(model.device), model.score, data.log_density, push=model.push
+            real,
+            samples.to(model.device),
+            model.score,
+            data.log_density,
+            sample_gradient=model.sample_gradient,
         )
         path = self._file("points", ".png")
         write_png(path, picture)

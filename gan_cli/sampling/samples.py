@@ -24,7 +24,7 @@ CHUNK = 64
 
 
 @dataclass(frozen=True)
-class Wish:
+class SampleRequest:
     """What samples shall be like."""
 
     seed: int = 0
@@ -33,7 +33,9 @@ class Wish:
     codes: Codes = field(default_factory=Codes)
 
 
-def draw(model: Model, n: int, wish: Wish | None = None, batch: int = CHUNK) -> Iterator[Tensor]:
+def draw(
+    model: Model, n: int, wish: SampleRequest | None = None, batch: int = CHUNK
+) -> Iterator[Tensor]:
     """Samples 0 ... n-1 in order, as CPU tensors [up to `batch`, *shape].
 
     Args:
@@ -42,7 +44,7 @@ def draw(model: Model, n: int, wish: Wish | None = None, batch: int = CHUNK) -> 
         wish: what they shall be like.
         batch: how many are computed before they are copied from the device, rounded up to 64.
     """
-    wish = wish or Wish()
+    wish = wish or SampleRequest()
     at_once = max(1, -(-batch // CHUNK))
     chunks = iter(range(-(-n // CHUNK)))
     left = n
@@ -53,7 +55,7 @@ def draw(model: Model, n: int, wish: Wish | None = None, batch: int = CHUNK) -> 
         left -= len(images)
 
 
-def _chunk(model: Model, wish: Wish, number: int) -> Tensor:
+def _chunk(model: Model, wish: SampleRequest, number: int) -> Tensor:
     y = labels(model, wish, number * CHUNK, CHUNK)
     if model.prior is not None:
         return decode(model, latents(model, wish, number), y)
@@ -62,14 +64,14 @@ def _chunk(model: Model, wish: Wish, number: int) -> Tensor:
         return model.sample(CHUNK, None if y is None else y.to(model.device))
 
 
-def latents(model: Model, wish: Wish, number: int) -> Tensor:
+def latents(model: Model, wish: SampleRequest, number: int) -> Tensor:
     """The `number`-th chunk of latents, [64, prior.dim], on the CPU."""
     assert model.prior is not None
     generator = Generator().manual_seed(mix(wish.seed, number))
     return wish.codes.put(model.prior.sample(CHUNK, generator=generator))
 
 
-def labels(model: Model, wish: Wish, first: int, n: int) -> Tensor | None:
+def labels(model: Model, wish: SampleRequest, first: int, n: int) -> Tensor | None:
     """The classes [n] of samples from number `first` on; None for a model without."""
     if not model.conditional:
         return None
@@ -91,7 +93,7 @@ def decode(model: Model, z: Tensor, y: Tensor | None = None) -> Tensor:
 
 @torch.no_grad()
 def interpolate(
-    model: Model, pairs: int, columns: int, path: str, wish: Wish | None = None
+    model: Model, pairs: int, columns: int, path: str, wish: SampleRequest | None = None
 ) -> Tensor:
     """Samples on the way between latents 2i and 2i+1 of `draw`, [pairs, columns, *shape].
 
@@ -108,7 +110,7 @@ def interpolate(
     Raises:
         ConfigError: the model decodes no latents, or its prior has no such path.
     """
-    wish = wish or Wish()
+    wish = wish or SampleRequest()
     if model.prior is None:
         raise ConfigError("--interpolate: this model decodes no latents, so none lie between")
     if path not in model.prior.paths:

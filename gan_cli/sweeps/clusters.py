@@ -20,7 +20,7 @@ from gan_cli.files import appending, cannot_write, refuse_links
 TRAIN = "gan_cli.train"
 
 
-class Errand:
+class ClusterJob:
     """Runs a module of Python as a process, with what it says behind what is in `log`.
 
     An interrupt, or a call of `checkpoint`, has it save its state first.
@@ -71,15 +71,15 @@ class Errand:
         return import_module("submitit.helpers").DelayedSubmission(self)
 
 
-def errand(
+def cluster_job(
     arguments: Sequence[str], ranks: int, log: Path, environment: Mapping[str, str]
-) -> Errand:
+) -> ClusterJob:
     """Of a training with so many processes, on one machine.
 
     Args:
         arguments: of `gan-train`.
         ranks: processes, by torchrun.
-        log: as of `Errand`.
+        log: as of `ClusterJob`.
         environment: of a process on this machine; what it shares with ours stays here.
     """
     own = {key: value for key, value in environment.items() if os.environ.get(key) != value}
@@ -87,7 +87,7 @@ def errand(
     if ranks > 1:
         module = ["-P", "-m", "gan_cli.jobs.child", "torch.distributed.run", "--standalone"]
         module += ["--nproc-per-node", str(ranks), "-m", TRAIN]
-    return Errand([*module, *arguments], log, own)
+    return ClusterJob([*module, *arguments], log, own)
 
 
 FOLDER = "slurm"  # of what submitit keeps, beside the logs
@@ -127,7 +127,7 @@ class Submitter:
             raise cannot_write(log, cause) from cause
         try:
             executor = self._executor or self._opened(log.parent.parent / FOLDER)
-            job = executor.submit(errand(arguments, self.ranks, log, environment))
+            job = executor.submit(cluster_job(arguments, self.ranks, log, environment))
         except (RuntimeError, OSError, ValueError, NameError) as error:
             raise UserError(f"hydra.launcher: submitit cannot submit the job: {error}") from error
         return Submitted(job)
@@ -241,7 +241,9 @@ class Tasks:
         except OSError as cause:
             raise cannot_write(log, cause) from cause
         function = self._function or self._joined()
-        return Task(self._ray, function.remote(errand(arguments, self.ranks, log, environment)))
+        return Task(
+            self._ray, function.remote(cluster_job(arguments, self.ranks, log, environment))
+        )
 
     def _joined(self) -> Any:
         known = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
@@ -275,7 +277,7 @@ class Tasks:
 
 
 def carry_out(work: Any) -> int:
-    """On the cluster: run the errand; its exit status."""
+    """On the cluster: run the cluster_job; its exit status."""
     return work()
 
 

@@ -18,13 +18,13 @@ from gan_cli.console import clean_console, console, setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.formatting import shell_command
-from gan_cli.jobs.fork_server import Forker, possible
+from gan_cli.jobs.fork_server import ForkStarter, possible
 from gan_cli.jobs.starters import Spawner, Starter
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 from gan_cli.sweeps.board import board_for, failures
 from gan_cli.sweeps.index import Entry, Index, locked
-from gan_cli.sweeps.plan import Job, enter, once, parted, plan, standing, sweep_name, telling
-from gan_cli.sweeps.scheduler import GRACE, Course
+from gan_cli.sweeps.plan import SweepJob, enter, once, parted, plan, standing, sweep_name, telling
+from gan_cli.sweeps.scheduler import GRACE, Scheduler
 from gan_cli.sweeps.slots import Slots, at_once, cores, gpus
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ class Request:
         return self.root / "sweeps" / (self.name or sweep_name(self.fixed, self.swept))
 
 
-def apart(jobs: Sequence[Job], slots: Slots) -> Sequence[Sequence[Job]]:
+def apart(jobs: Sequence[SweepJob], slots: Slots) -> Sequence[Sequence[SweepJob]]:
     """A process for each job."""
     return [[job] for job in jobs]
 
 
 @dataclass(frozen=True)
-class Means:
+class Backend:
     """How jobs are run.
 
     Attributes:
@@ -90,12 +90,12 @@ class Means:
     """
 
     starter: Starter
-    slots: Callable[[Sequence[Job]], Slots]
-    groups: Callable[[Sequence[Job], Slots], Sequence[Sequence[Job]]] = apart
+    slots: Callable[[Sequence[SweepJob]], Slots]
+    groups: Callable[[Sequence[SweepJob], Slots], Sequence[Sequence[SweepJob]]] = apart
     grace: float = GRACE
 
 
-def run(request: Request, means: Means) -> None:
+def run(request: Request, means: Backend) -> None:
     """Run a sweep, or what is left of it.
 
     Raises:
@@ -129,7 +129,7 @@ def run(request: Request, means: Means) -> None:
             slots = means.slots(due)
             log.info(f"{slots.count} at once; {watching(place)}")
             with board:
-                course = Course(index, means.starter, slots, board, arguments, means.grace)
+                course = Scheduler(index, means.starter, slots, board, arguments, means.grace)
                 whole = course.run(means.groups(due, slots))
         else:
             whole = True
@@ -146,7 +146,7 @@ def run(request: Request, means: Means) -> None:
         raise RunFailedError(f"{len(failed)} jobs failed")
 
 
-def arguments(jobs: Sequence[Job]) -> Sequence[str]:
+def arguments(jobs: Sequence[SweepJob]) -> Sequence[str]:
     """Of the process that runs a group of jobs."""
     if len(jobs) == 1:
         return jobs[0].arguments
@@ -191,7 +191,7 @@ def tell(
             log.info(f"{len(before)} failed before; sweep.retry_failed=true runs them again")
 
 
-def show(jobs: Sequence[Job], index: Index) -> None:
+def show(jobs: Sequence[SweepJob], index: Index) -> None:
     """List the jobs on stdout: what each is, where, and how it stands."""
     from rich.table import Table
     from rich.text import Text
@@ -228,10 +228,10 @@ def starter_for(ranks: int, fork: bool) -> Starter:
         raise ConfigError(f"hydra.launcher.ranks = {ranks}: must be 1 or more")
     if ranks > 1:
         return Spawner("torch.distributed.run", [*TORCHRUN, str(ranks), "-m", "gan_cli.train"])
-    return Forker() if fork and possible() else Spawner()
+    return ForkStarter() if fork and possible() else Spawner()
 
 
-def slots_for(jobs: Sequence[Job], n_jobs: int | None, ranks: int) -> Slots:
+def slots_for(jobs: Sequence[SweepJob], n_jobs: int | None, ranks: int) -> Slots:
     """Places for these jobs.
 
     Raises:

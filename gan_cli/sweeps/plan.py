@@ -79,7 +79,7 @@ PLACES = ("run.dir", "run.name")
 
 
 @dataclass(frozen=True)
-class Job:
+class SweepJob:
     """A run of a sweep.
 
     Attributes:
@@ -103,7 +103,7 @@ def plan(
     swept: Sequence[str],
     folder: Path,
     options: Sequence[str] = (),
-) -> list[Job]:
+) -> list[SweepJob]:
     """The jobs.
 
     Args:
@@ -116,7 +116,7 @@ def plan(
     Raises:
         ConfigError: lists the faults of all jobs, and which jobs those are.
     """
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, SweepJob] = {}
     faults: dict[str, list[str]] = {}
     taken: dict[Path, str] = {}
     for one in overrides:
@@ -177,7 +177,7 @@ def _job(
     swept: Sequence[str],
     folder: Path,
     options: Sequence[str],
-) -> Job:
+) -> SweepJob:
     said = [typed(override) for override in overrides]
     name = job_name(said, swept)
     keys = f"sweep.keys=[{','.join(swept)}]"
@@ -194,7 +194,7 @@ def _job(
         left = (*PLACES, "run.root", "resume") if begun else PLACES
         kept = [text for text in overrides if split(text)[0] not in left]
         arguments = [*kept, assignment("resume" if begun else "run.dir", run), keys]
-    return Job(name, said, run, [*options, *arguments], settings)
+    return SweepJob(name, said, run, [*options, *arguments], settings)
 
 
 def goes_on(settings: Settings) -> bool:
@@ -202,7 +202,7 @@ def goes_on(settings: Settings) -> bool:
     return settings.resume is not None and not branches(settings.resume)
 
 
-def enter(jobs: Sequence[Job], index: Index, retry_failed: bool) -> list[Job]:
+def enter(jobs: Sequence[SweepJob], index: Index, retry_failed: bool) -> list[SweepJob]:
     """Put the jobs into the index; those that are to be run, the others are done.
 
     What a job's run folder says goes before what the index says.
@@ -220,7 +220,7 @@ def enter(jobs: Sequence[Job], index: Index, retry_failed: bool) -> list[Job]:
     return due
 
 
-def parted(jobs: Sequence[Job]) -> str:
+def parted(jobs: Sequence[SweepJob]) -> str:
     """What to say of jobs that were trained together and now resume each by itself."""
     count = 0
     for job in jobs:
@@ -237,7 +237,7 @@ def parted(jobs: Sequence[Job]) -> str:
     )
 
 
-def standing(job: Job, entry: Entry) -> str:
+def standing(job: SweepJob, entry: Entry) -> str:
     """How the job stands: as its run folder says, where that tells."""
     if goes_on(job.settings):  # the folder tells of the time before
         return entry.state
@@ -254,7 +254,7 @@ LARGEST = 64  # jobs of one process
 POINTS = "gan_cli.data.toy."  # data of which a step is too small for a device
 
 
-def groups(jobs: Sequence[Job], slots: Slots) -> list[list[Job]]:
+def groups(jobs: Sequence[SweepJob], slots: Slots) -> list[list[SweepJob]]:
     """The jobs in order, those that differ in their seed alone side by side, in a group.
 
     Together they take little longer than one where a step keeps the device waiting, as for points.
@@ -265,7 +265,7 @@ def groups(jobs: Sequence[Job], slots: Slots) -> list[list[Job]]:
         jobs: that are due.
         slots: their places.
     """
-    found: list[list[Job]] = []
+    found: list[list[SweepJob]] = []
     for job in jobs:
         kin = [group for group in found if joins(job, group)]
         if kin:
@@ -275,7 +275,7 @@ def groups(jobs: Sequence[Job], slots: Slots) -> list[list[Job]]:
     return [part for group in found for part in parts(group, slots.count // len(found))]
 
 
-def joins(job: Job, group: Sequence[Job]) -> bool:
+def joins(job: SweepJob, group: Sequence[SweepJob]) -> bool:
     """Whether a job is trained together with those of a group."""
     first = group[0]
     if not all(pays(one) and not has_begun(one) for one in (job, first)):
@@ -284,19 +284,19 @@ def joins(job: Job, group: Sequence[Job]) -> bool:
     return job.settings.seed not in known and job.settings.is_twin_of(first.settings)
 
 
-def pays(job: Job) -> bool:
+def pays(job: SweepJob) -> bool:
     """Whether the settings let the job be trained with others, and that is quicker."""
     settings = job.settings
     small = str(settings.data.get("_target_", "")).startswith(POINTS)
     return settings.goes_together() and (settings.runtime.together is True or small)
 
 
-def has_begun(job: Job) -> bool:
+def has_begun(job: SweepJob) -> bool:
     """Whether there is a run to go on with."""
     return job.settings.resume is not None or is_run(job.run)
 
 
-def parts(group: list[Job], wanted: int) -> list[list[Job]]:
+def parts(group: list[SweepJob], wanted: int) -> list[list[SweepJob]]:
     """A group in `wanted` parts of about one size, or more where these would be too large."""
     count = min(len(group), max(wanted, -(-len(group) // LARGEST), 1))
     return [group[at::count] for at in range(count)]

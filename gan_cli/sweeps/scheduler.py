@@ -23,12 +23,12 @@ from gan_cli.runs.folder import RunFolder
 from gan_cli.signals import STOPS, TORCHRUN, handled
 from gan_cli.sweeps.board import Watcher
 from gan_cli.sweeps.index import Entry, Index
-from gan_cli.sweeps.plan import Job
+from gan_cli.sweeps.plan import SweepJob
 from gan_cli.sweeps.slots import Slot, Slots
 
 
 def verdict(
-    job: Job, status: int, log: Path, alone: bool, asked: bool = False
+    job: SweepJob, status: int, log: Path, alone: bool, asked: bool = False
 ) -> tuple[str, str | None]:
     """The state in which a process of that exit status left a job, and the reason where it failed.
 
@@ -90,14 +90,14 @@ REDRAW = 1.0  # seconds between two looks into the run folders
 class Running:
     """Jobs that one process runs: one, or several that are trained together."""
 
-    jobs: Sequence[Job]
+    jobs: Sequence[SweepJob]
     process: Process
     slot: Slot
     log: Path
     watchers: list[Watcher] = field(default_factory=list)
 
 
-class Audience(Protocol):
+class Observer(Protocol):
     """Shows how the sweep stands."""
 
     def began(self, entry: Entry) -> None:
@@ -140,7 +140,7 @@ class Stopping:
             self.asked += 1
 
 
-class Course:
+class Scheduler:
     """Runs jobs until all have ended or a signal asks to stop.
 
     Args:
@@ -157,8 +157,8 @@ class Course:
         index: Index,
         starter: Starter,
         slots: Slots,
-        board: Audience,
-        arguments: Callable[[Sequence[Job]], Sequence[str]],
+        board: Observer,
+        arguments: Callable[[Sequence[SweepJob]], Sequence[str]],
         grace: float = GRACE,
     ) -> None:
         self.index, self.starter, self.slots, self.board = index, starter, slots, board
@@ -170,7 +170,7 @@ class Course:
         self._warned = False
         self._begun = self._shown = time.monotonic()
 
-    def run(self, groups: Sequence[Sequence[Job]]) -> bool:
+    def run(self, groups: Sequence[Sequence[SweepJob]]) -> bool:
         """Run the groups of jobs, one process each; whether it came to the end of them."""
         waiting = deque(groups)
         with self.stopping.installed() as woken:
@@ -188,7 +188,7 @@ class Course:
                 self.starter.close()
         return not waiting and not self.stopping.asked
 
-    def _fill(self, waiting: deque[Sequence[Job]]) -> None:
+    def _fill(self, waiting: deque[Sequence[SweepJob]]) -> None:
         for _ in range(len(waiting)):
             slot = self.slots.take()
             if slot is None:
@@ -200,13 +200,13 @@ class Course:
                 continue
             self._start(jobs, slot)
 
-    def _is_late(self, jobs: Sequence[Job]) -> bool:
+    def _is_late(self, jobs: Sequence[SweepJob]) -> bool:
         """Whether somebody, such as an earlier sweep's last process, is still in the folders."""
         if time.monotonic() - self._begun > self.grace:
             return False  # the job will say who it is
         return any(RunFolder(job.run).in_use() for job in jobs)
 
-    def _start(self, jobs: Sequence[Job], slot: Slot) -> None:
+    def _start(self, jobs: Sequence[SweepJob], slot: Slot) -> None:
         own = any(job.settings.runtime.threads is not None for job in jobs)
         environment = self.slots.environment(slot, os.environ, own)
         # torchrun's patience with the processes that it was asked to stop
@@ -255,7 +255,9 @@ class Course:
                 self._end(job, one.log, state, status, error)
             self._keep()
 
-    def _end(self, job: Job, path: Path, state: str, status: int | None, error: str | None) -> None:
+    def _end(
+        self, job: SweepJob, path: Path, state: str, status: int | None, error: str | None
+    ) -> None:
         entry = self.index.entries[job.name]
         entry.end(state, status, error)
         self.board.ended(entry, job.run, path)

@@ -21,23 +21,25 @@ from torch.optim import SGD, Optimizer
 from gan_cli.errors import ConfigError
 from gan_cli.exits import one_line
 from gan_cli.model import Batch, Phase
-from gan_cli.training.freezing import Focus
-from gan_cli.training.optimizers import Player
-from gan_cli.training.running_means import Tally, Window
+from gan_cli.training.freezer import Freezer
+from gan_cli.training.optimizers import PlayerOptimizer
+from gan_cli.training.running_means import RunningMean, RunningMeans
 
 log = logging.getLogger(__name__)
 WARM_UPS = 3  # eager rounds before a unit is recorded, as torch's documentation has it
 
 
-class Turn(NamedTuple):
+class PhaseUpdate(NamedTuple):
     """One update of a step."""
 
     phase: Phase
-    focus: Focus
+    freezer: Freezer
     place: int  # of its batch among the step's
 
 
-Make = Callable[[Sequence[Turn], Sequence[Batch], bool], None]  # makes updates; `Trainer.play`
+Make = Callable[
+    [Sequence[PhaseUpdate], Sequence[Batch], bool], None
+]  # makes updates; `Trainer.play`
 
 
 class Recorder(Protocol):
@@ -57,11 +59,11 @@ class Recorder(Protocol):
         ...
 
 
-class Plan(NamedTuple):
+class GraphPlan(NamedTuple):
     """Which of a step's updates make a unit, and which of its batches they see."""
 
     key: tuple[object, ...]
-    turns: list[Turn]  # with places among the unit's own batches
+    turns: list[PhaseUpdate]  # with places among the unit's own batches
     places: list[int]  # of these among the step's
 
 
@@ -72,7 +74,9 @@ class Unit:
     inputs: list[Tensor]  # places of the samples of each batch, where the recording reads them
     warmed: int = 0
     replay: Callable[[], None] | None = None
-    tally: Tally | None = None  # what one round leaves in Python; its tensors are the recording's
+    tally: RunningMean | None = (
+        None  # what one round leaves in Python; its tensors are the recording's
+    )
     eager: bool = False
 
 
@@ -86,7 +90,7 @@ class Graphs:
 
     def __init__(self, recorder: Recorder, whole: bool = False) -> None:
         self._recorder, self._whole = recorder, whole
-        self._plans: dict[tuple[object, ...], list[Plan]] = {}
+        self._plans: dict[tuple[object, ...], list[GraphPlan]] = {}
         self._units: dict[tuple[object, ...], Unit] = {}
         self.replays = 0  # so far
         self.reasons: dict[str, str] = {}  # why not, by the phases of a unit
@@ -98,10 +102,10 @@ class Graphs:
     def play(
         self,
         make: Make,
-        turns: Sequence[Turn],
+        turns: Sequence[PhaseUpdate],
         batches: Sequence[Batch],
         measure: bool,
-        window: Window,
+        window: RunningMeans,
     ) -> None:
         """Make all updates of a step.
 
@@ -120,7 +124,7 @@ class Graphs:
             self._play(plan, make, [batches[place] for place in plan.places], measure, window)
 
     def _play(
-        self, plan: Plan, make: Make, batches: list[Batch], measure: bool, window: Window
+        self, plan: GraphPlan, make: Make, batches: list[Batch], measure: bool, window: RunningMeans
     ) -> None:
         key = (*plan.key, measure)
         unit = self._units.get(key)
@@ -162,7 +166,7 @@ class Graphs:
         window.take(unit.tally)
         self.replays += 1
 
-    def _give_up(self, unit: Unit, plan: Plan, reason: str) -> None:
+    def _give_up(self, unit: Unit, plan: GraphPlan, reason: str) -> None:
         unit.eager = True
         names = " and ".join(dict.fromkeys(turn.phase.name for turn in plan.turns))
         if names not in self.reasons:
@@ -170,7 +174,7 @@ class Graphs:
             log.info(f"CUDA graphs: off for {names}, {reason}")
 
 
-def units_of(turns: Sequence[Turn], whole: bool = False) -> list[Plan]:
+def units_of(turns: Sequence[PhaseUpdate], whole: bool = False) -> list[GraphPlan]:
     """Group a step's updates: each is a unit of its own, but what shares a graph of autograd.
 
     From a phase that leaves a module differentiable for later ones (`Phase.shares`), all that
@@ -180,7 +184,7 @@ def units_of(turns: Sequence[Turn], whole: bool = False) -> list[Plan]:
         turns: the updates, in order.
         whole: make all of them one unit.
     """
-    groups: list[list[Turn]] = []
+    groups: list[list[PhaseUpdate]] = []
     for turn in turns:
         if groups and (whole or any(earlier.phase.shares for earlier in groups[-1])):
             groups[-1].append(turn)
@@ -189,10 +193,10 @@ def units_of(turns: Sequence[Turn], whole: bool = False) -> list[Plan]:
     return [_plan(group) for group in groups]
 
 
-def _plan(group: Sequence[Turn]) -> Plan:
+def _plan(group: Sequence[PhaseUpdate]) -> GraphPlan:
     places = list(dict.fromkeys(turn.place for turn in group))
     turns = [turn._replace(place=places.index(turn.place)) for turn in group]
-    return Plan(tuple((id(turn.phase), turn.place) for turn in turns), turns, places)
+    return GraphPlan(tuple((id(turn.phase), turn.place) for turn in turns), turns, places)
 
 
 class CudaRecorder:
@@ -287,7 +291,7 @@ def _uncapturable(optimizer: Optimizer) -> str:
     return ""
 
 
-def make_capturable(player: Player) -> None:
+def make_capturable(player: PlayerOptimizer) -> None:
     """Keep all that an optimizer's step depends on where a graph reads it: on the device."""
     for group in player.optimizer.param_groups:
         if "capturable" in group:

@@ -16,8 +16,8 @@ from gan_cli.console import clean_console
 from gan_cli.data.dataset import Dataset
 from gan_cli.exits import DONE
 from gan_cli.model import Batch, Model
-from gan_cli.training.evaluator import Watch
-from gan_cli.training.optimizers import Player
+from gan_cli.training.evaluator import Evaluator
+from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
 
 
@@ -55,7 +55,10 @@ def trace(model: Model, batch: Batch) -> dict[str, tuple[int, ...]]:
 
 
 def memory(
-    model: Model, players: Mapping[str, Player], dataset: Dataset, shapes: Mapping[str, tuple]
+    model: Model,
+    players: Mapping[str, PlayerOptimizer],
+    dataset: Dataset,
+    shapes: Mapping[str, tuple],
 ) -> dict[str, int]:
     """Bytes that a run keeps, by purpose; activations are those of two passes in fp32."""
     weights = sum(p.nbytes for p in model.parameters()) + sum(b.nbytes for b in model.buffers())
@@ -76,7 +79,7 @@ def memory(
     }
 
 
-def moments(player: Player) -> int:
+def moments(player: PlayerOptimizer) -> int:
     """How many values an optimizer keeps for each parameter."""
     settings = player.optimizer.defaults
     if "betas" in settings:
@@ -92,7 +95,7 @@ def megabytes(n: float) -> str:
 def show(
     console: Console,
     model: Model,
-    players: Mapping[str, Player],
+    players: Mapping[str, PlayerOptimizer],
     dataset: Dataset,
     batch: Batch,
 ) -> None:
@@ -174,10 +177,10 @@ def begin_text(session: Session) -> str:
     return f"{steps} on {spec.size:,} samples of {spec.name} ({shape})"
 
 
-def show_session(session: Session, watch: Watch | None) -> int:
+def show_session(session: Session, evaluator: Evaluator | None) -> int:
     """What `dry_run=true` prints; 0."""
-    if watch is not None:
-        watch.check()
+    if evaluator is not None:
+        evaluator.check()
 
     screen = clean_console(PIPED_WIDTH, quiet=not session.ranks.first)
     batch = session.stream.batch(0)

@@ -14,7 +14,7 @@ from gan_cli.exits import RunFailedError, one_line
 from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import folder
 from gan_cli.runs.folder import RunFolder
-from gan_cli.training.loop import Outcome
+from gan_cli.training.loop import LoopResult
 from gan_cli.training.setup import Session
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def rescue(whole: bool, save: Callable[[bool], None], reason: str) -> str:
     return "; the state is saved"
 
 
-def close(run: RunFolder, session: Session, outcome: Outcome, best: Best | None = None) -> None:
+def close(run: RunFolder, session: Session, outcome: LoopResult, best: Best | None = None) -> None:
     """Write how the run ended, and tell the user what can be done with it."""
     run.write_status(outcome.state, outcome.step, steps=session.total)
     log.info(f"{outcome.state} at step {outcome.step:,} of {session.total:,}: {outcome.reason}")

@@ -12,7 +12,7 @@ import torch
 
 from gan_cli.config.instantiate import Trust
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.evaluation.evaluate import Best, judge, judged_by, missed
+from gan_cli.evaluation.evaluate import Best, evaluate, missed, selection_metric
 from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import Choice, choose, extractors, parse
 from gan_cli.evaluation.report import Report, read_pictures, write
@@ -20,7 +20,7 @@ from gan_cli.evaluation.trained_model import Real, TrainedModel, nothing
 from gan_cli.formatting import number
 from gan_cli.model import Model
 from gan_cli.runs.folder import RunFolder
-from gan_cli.training.loop import Verdict
+from gan_cli.training.loop import Evaluation
 from gan_cli.training.setup import Session
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ Pause = Callable[[], None]
 COMPARABLE = ("samples", "split", "seed", "inception")  # figures of others are others
 
 
-def watch_of(session: Session, trust: Trust) -> Watch | None:
+def evaluator_of(session: Session, trust: Trust) -> Evaluator | None:
     """The watch of a session that is to be evaluated; None for others.
 
     Raises:
@@ -36,7 +36,7 @@ def watch_of(session: Session, trust: Trust) -> Watch | None:
     """
     chosen = session.settings.evaluation
     if chosen.every is not None:
-        return Watch(session, trust)
+        return Evaluator(session, trust)
     for key in ("best", "patience"):
         if (value := getattr(chosen, key)) is not None:
             raise ConfigError(
@@ -46,7 +46,7 @@ def watch_of(session: Session, trust: Trust) -> Watch | None:
     return None
 
 
-class Watch:
+class Evaluator:
     """Evaluates a session's model, and is a part of the run's state.
 
     Args:
@@ -117,7 +117,7 @@ class Watch:
         for name in missed(report, self._choice):
             raise ConfigError(f"evaluation.metrics = {name}: {report.failed[name]}")
         self._warn(report)
-        by = judged_by(chosen.best, report.figures)
+        by = selection_metric(chosen.best, report.figures)
         if by is None and chosen.patience is not None:
             raise ConfigError(
                 f"evaluation.patience = {chosen.patience}: no figure says which step is best; "
@@ -138,7 +138,7 @@ class Watch:
             self.best = Best(**old)
         self.evaluated, self._figures = past["evaluated"], dict(past["figures"])
 
-    def __call__(self, step: int, pause: Pause) -> Verdict:
+    def __call__(self, step: int, pause: Pause) -> Evaluation:
         """Evaluate the model as it is now."""
         assert self._choice is not None, "prepare comes first"
         report = self._first if step == 0 and self._first else self._report(pause)
@@ -151,7 +151,7 @@ class Watch:
         pictures = {f"metrics/{p.name}": p.image for p in report.pictures}
         # As it came into being, a model is no candidate.
         improved = step > 0 and self._improved(step)
-        return Verdict(self._figures, pictures, improved, self.exhausted())
+        return Evaluation(self._figures, pictures, improved, self.exhausted())
 
     def _improved(self, step: int) -> bool:
         if self.best is None:
@@ -163,13 +163,13 @@ class Watch:
         log.info(f"step {step:,}: {self.best.figure} {shown}, {rest}")
         return improved
 
-    def again(self) -> Verdict:
+    def again(self) -> Evaluation:
         """The figures of the last evaluation, and its pictures as the run folder has them."""
         assert self.run is not None, "a run that goes on has a folder"
         assert self.evaluated is not None, "and has been evaluated"
         found = read_pictures(self.run, self.evaluated, self._weights())
         pictures = {f"metrics/{name}": image for name, image in found.items()}
-        return Verdict(self._figures, pictures, give_up=self.exhausted())
+        return Evaluation(self._figures, pictures, give_up=self.exhausted())
 
     def exhausted(self) -> str:
         """Why training shall not go on, or nothing."""
@@ -203,7 +203,7 @@ class Watch:
         assert self._choice is not None, "prepare comes first"
         self._real.pause = pause
         with self._sampling() as model:
-            return judge(self._subject(model), self._choice)
+            return evaluate(self._subject(model), self._choice)
 
     @contextmanager
     def _sampling(self) -> Iterator[Model]:

@@ -10,62 +10,73 @@ from gan_cli.callbacks.health import DivergenceError, Health
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.exits import DONE, INTERRUPTED, RunFailedError
 from gan_cli.runs import folder
-from gan_cli.training.loop import Judge, Loop, Plan, Stopped, Verdict
+from gan_cli.training.loop import Evaluation, Intervals, Loop, ModelEvaluator, Stopped
 from gan_cli.training.setup import Session
 
 
-class SharedJudge:
+class SharedEvaluator:
     """The evaluation, done by the first rank while the others wait for its verdict.
 
     Args:
         ranks: who train together.
         evaluated: the step of the last evaluation of an earlier start.
-        judge: on the first rank.
+        model_evaluator: on the first rank.
     """
 
-    def __init__(self, ranks: Ranks, evaluated: int | None, judge: Judge | None) -> None:
-        self.ranks, self.evaluated, self._judge = ranks, evaluated, judge
+    def __init__(
+        self, ranks: Ranks, evaluated: int | None, model_evaluator: ModelEvaluator | None
+    ) -> None:
+        self.ranks, self.evaluated, self._evaluator = ranks, evaluated, model_evaluator
 
-    def __call__(self, step: int, pause: Callable[[], None]) -> Verdict:
+    def __call__(self, step: int, pause: Callable[[], None]) -> Evaluation:
         """Evaluate; the other ranks get what decides the course, without figures.
 
         Raises:
             Stopped: the first rank was asked to stop.
         """
-        verdict: Verdict | None = None
+        evaluation: Evaluation | None = None
 
         def judged() -> tuple[bool, str] | None:
-            nonlocal verdict
-            assert self._judge is not None, "the first rank has the judge"
+            nonlocal evaluation
+            assert self._evaluator is not None, "the first rank has the judge"
             try:
-                verdict = self._judge(step, pause)
+                evaluation = self._evaluator(step, pause)
             except Stopped:
                 return None
-            return verdict.improved, verdict.give_up
+            return evaluation.improved, evaluation.give_up
 
         decided = self.ranks.share(judged)
         if decided is None:
             raise Stopped
         self.evaluated = step
-        return verdict or Verdict({}, {}, *decided)
+        return evaluation or Evaluation({}, {}, *decided)
 
-    def again(self) -> Verdict:
+    def again(self) -> Evaluation:
         """What the last evaluation found; the other ranks get what decides the course."""
-        verdict = Verdict({}, {}) if self._judge is None else self._judge.again()
-        return verdict._replace(give_up=self.ranks.share(lambda: verdict.give_up))
+        evaluation = Evaluation({}, {}) if self._evaluator is None else self._evaluator.again()
+        return evaluation._replace(give_up=self.ranks.share(lambda: evaluation.give_up))
 
 
-def shared_judge(session: Session, judge: Judge | None) -> Judge | None:
+def shared_evaluator(
+    session: Session, model_evaluator: ModelEvaluator | None
+) -> ModelEvaluator | None:
     """What evaluates on this rank, where `judge` does on the first and is None elsewhere."""
     ranks = session.ranks
     if ranks.count == 1 or session.settings.evaluation.every is None:
-        return judge
-    return SharedJudge(
-        ranks, ranks.share(lambda: None if judge is None else judge.evaluated), judge
+        return model_evaluator
+    return SharedEvaluator(
+        ranks,
+        ranks.share(lambda: None if model_evaluator is None else model_evaluator.evaluated),
+        model_evaluator,
     )
 
 
-def follow(session: Session, plan: Plan, judge: Judge | None, last_point: int | None) -> int:
+def follow(
+    session: Session,
+    plan: Intervals,
+    model_evaluator: ModelEvaluator | None,
+    last_point: int | None,
+) -> int:
     """Train beside the first rank; the exit status.
 
     Raises:
@@ -85,7 +96,7 @@ def follow(session: Session, plan: Plan, judge: Judge | None, last_point: int | 
         [Health()],
         no_pictures,
         refuse_divergence,
-        judge,
+        model_evaluator,
         last_point,
         session.ranks,
     )

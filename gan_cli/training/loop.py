@@ -41,7 +41,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Intervals:
     """How long a run goes on, and what happens every so many steps."""
 
     total: int  # steps
@@ -59,7 +59,7 @@ def falls_on(step: int, every: int | None) -> bool:
     return every is not None and step % every == 0
 
 
-class Judge(Protocol):
+class ModelEvaluator(Protocol):
     """Evaluates the model of a run; see `training.evaluating`."""
 
     @property
@@ -67,16 +67,16 @@ class Judge(Protocol):
         """The last step that was evaluated; None before the first."""
         ...
 
-    def __call__(self, step: int, pause: Callable[[], None]) -> Verdict:
+    def __call__(self, step: int, pause: Callable[[], None]) -> Evaluation:
         """Evaluate. `pause` is called now and then, and raises `Stopped` to break off."""
         ...
 
-    def again(self) -> Verdict:
+    def again(self) -> Evaluation:
         """What the evaluation of step `evaluated` found, as far as it was kept."""
         ...
 
 
-class Verdict(NamedTuple):
+class Evaluation(NamedTuple):
     """What an evaluation found."""
 
     figures: Mapping[str, float]  # by their curve's name
@@ -86,7 +86,7 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoopResult:
     """How a run ended."""
 
     state: str  # "finished", or "interrupted" by a signal
@@ -108,7 +108,7 @@ class Loop:
         callbacks: told in this order.
         draw: makes the pictures of a step.
         save: writes a checkpoint; its argument says whether it is one to keep.
-        judge: evaluates the model, where the plan says so.
+        model_evaluator: evaluates the model, where the plan says so.
         last_point: of the curves, of an earlier start, that stays; what follows is told anew.
         ranks: who train together; they log, save and stop at the same steps.
         stop: that several loops share; its handlers are then installed by who drives them.
@@ -117,23 +117,23 @@ class Loop:
     def __init__(
         self,
         trainer: Trainer,
-        plan: Plan,
+        plan: Intervals,
         callbacks: Sequence[Callback],
         draw: Callable[[int], Mapping[str, ndarray]],
         save: Callable[[bool], None],
-        judge: Judge | None = None,
+        model_evaluator: ModelEvaluator | None = None,
         last_point: int | None = None,
         ranks: Ranks = ALONE,
         stop: StopRequest | None = None,
     ) -> None:
         self.trainer, self.plan, self.callbacks = trainer, plan, Callbacks(callbacks)
-        self._draw, self._save_to, self._judge = draw, save, judge
+        self._draw, self._save_to, self._evaluator = draw, save, model_evaluator
         self._last_point = trainer.step if last_point is None else last_point
         self._ranks, self._stop = ranks, stop or StopRequest(ranks.echo)
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
         self._saved_at = 0.0
 
-    def run(self) -> Outcome:
+    def run(self) -> LoopResult:
         """Train to the end of the plan, or until a signal asks to stop; the state is then saved.
 
         Raises:
@@ -142,7 +142,7 @@ class Loop:
         with self._stop.installed():
             return drive(self.course(), self.trainer.advance)
 
-    def course(self) -> Course[Outcome]:
+    def course(self) -> Course[LoopResult]:
         """`run` in pieces: it yields wherever the trainer is to advance."""
         status = "failed"
         try:
@@ -155,7 +155,7 @@ class Loop:
             self.callbacks.end(self.trainer.step, status)
         return outcome
 
-    def _run(self) -> Course[Outcome]:
+    def _run(self) -> Course[LoopResult]:
         trainer, plan = self.trainer, self.plan
         begun = self._saved_at = self._mark()
         self.callbacks.start(trainer.step)
@@ -167,7 +167,7 @@ class Loop:
             number, late, stale = self._ranks.agree(self._stop.signal or 0, late, stale)
             if number and (step < plan.total or self._owes(step)):
                 self._save(on_grid)
-                return Outcome("interrupted", f"stopped by {signal.Signals(number).name}", step)
+                return LoopResult("interrupted", f"stopped by {signal.Signals(number).name}", step)
             over = give_up or ("all steps done" if step >= plan.total else "")
             over = over or ("stopped by max_time" if late else "")
             if over:
@@ -179,7 +179,7 @@ class Loop:
                 with trainer.window.unchanged():
                     self._save(keep=False)
             if over:
-                return Outcome("finished", over, step)
+                return LoopResult("finished", over, step)
             due = (step + 1) % plan.log_every == 0
             yield due or step + 1 == plan.total
             step, advanced, improved = step + 1, True, False
@@ -239,23 +239,23 @@ class Loop:
 
     def _evaluate(self) -> tuple[str, bool]:
         """Why training shall end here, or nothing; and whether this is the best step so far."""
-        assert self._judge is not None, "a plan with evaluations comes with a judge"
+        assert self._evaluator is not None, "a plan with evaluations comes with a judge"
         with self._off_the_clock():
             try:
-                verdict = self._judge(self.trainer.step, self._pause)
+                evaluation = self._evaluator(self.trainer.step, self._pause)
             except Stopped:
                 return "", False  # what was asked is looked at in its turn
-            self._tell(verdict)
-        return verdict.give_up, verdict.improved
+            self._tell(evaluation)
+        return evaluation.give_up, evaluation.improved
 
     def _owes(self, step: int) -> bool:
         """Whether `step` is to be evaluated and was not."""
         every = self.plan.evaluate_every
         return bool(
-            self._judge is not None
+            self._evaluator is not None
             and every
             and step % every == 0
-            and self._judge.evaluated != step
+            and self._evaluator.evaluated != step
         )
 
     def _catch_up(self) -> tuple[str, bool]:
@@ -268,15 +268,15 @@ class Loop:
             self._show()
         if self._owes(step):
             return self._evaluate()
-        if self._judge is None or self._judge.evaluated is None:
+        if self._evaluator is None or self._evaluator.evaluated is None:
             return "", False
-        verdict = self._judge.again()
-        if step > self._last_point and step == self._judge.evaluated:
-            self._tell(verdict)
-        return verdict.give_up, False
+        evaluation = self._evaluator.again()
+        if step > self._last_point and step == self._evaluator.evaluated:
+            self._tell(evaluation)
+        return evaluation.give_up, False
 
-    def _tell(self, verdict: Verdict) -> None:
-        self.callbacks.evaluated(self.trainer.step, verdict.figures, verdict.pictures)
+    def _tell(self, evaluation: Evaluation) -> None:
+        self.callbacks.evaluated(self.trainer.step, evaluation.figures, evaluation.pictures)
 
     def _pause(self) -> None:
         if self._stop.signal is not None:

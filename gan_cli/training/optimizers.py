@@ -25,7 +25,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 @dataclass
-class Player:
+class PlayerOptimizer:
     """One optimizer, its parameters, and its learning rate as a function of the step."""
 
     name: str
@@ -121,7 +121,7 @@ def build_players(
     settings: Mapping[str, Mapping[str, Any]],
     construct: Callable[[Mapping[str, Any], list[nn.Parameter]], Optimizer],
     total: int,
-) -> dict[str, Player]:
+) -> dict[str, PlayerOptimizer]:
     """An optimizer for each player of the model.
 
     Args:
@@ -146,7 +146,7 @@ def build_players(
                 share = phase.every / (phase.every + phase.repeat)
                 rate *= share
                 rescale_betas(optimizer, share)
-        players[name] = Player(name, optimizer, parameters, rate, **own, total=total)
+        players[name] = PlayerOptimizer(name, optimizer, parameters, rate, **own, total=total)
     return players
 
 

@@ -59,7 +59,7 @@ class Draw:
             else:
                 fake = model.sample(POINTS)
                 shown["samples/points"] = points.draw(
-                    batch.real, fake, model.score, density, push=model.push
+                    batch.real, fake, model.score, density, sample_gradient=model.sample_gradient
                 )
             views |= model.views(batch, density)
             return shown | {name: picture(view) for name, view in views.items()}

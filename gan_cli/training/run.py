@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks.callback import Callback
 from gan_cli.callbacks.health import DivergenceError, Health
-from gan_cli.callbacks.metrics import Metrics
+from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.callbacks.progress import Progress
 from gan_cli.callbacks.samples import Film, Samples
 from gan_cli.callbacks.tensorboard import TensorBoard
@@ -30,9 +30,9 @@ from gan_cli.runs.load import describe_data
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import begin_text, comparable, show_session
 from gan_cli.training.ending import close, lost, recorded
-from gan_cli.training.evaluator import Watch, watch_of
-from gan_cli.training.follower import follow, shared_judge
-from gan_cli.training.loop import Course, Judge, Loop, Plan, drive
+from gan_cli.training.evaluator import Evaluator, evaluator_of
+from gan_cli.training.follower import follow, shared_evaluator
+from gan_cli.training.loop import Course, Intervals, Loop, ModelEvaluator, drive
 from gan_cli.training.pictures import Draw
 from gan_cli.training.resume import Past, branch, earlier_run, mend_links, pick_up, restore
 from gan_cli.training.setup import Session, assemble
@@ -81,20 +81,20 @@ def train_settings(settings: Settings, line: Command) -> int:
             run = run if file is None else None
         trust = trusted(line, settings.run.root, foreign)
         session = ranks.each(lambda: assemble(settings, trust, ranks))
-        watch = ranks.lead(lambda: watch_of(session, trust))
+        evaluator = ranks.lead(lambda: evaluator_of(session, trust))
         if settings.dry_run:
-            return show_session(session, watch)
+            return show_session(session, evaluator)
         if run is None:
-            run = ranks.share(lambda: begin(session, watch, past))
+            run = ranks.share(lambda: begin(session, evaluator, past))
             fresh = run
             ranks.lead(lambda: held.enter_context(fresh.lock()))
-        return course(session, run, past, watch)
+        return course(session, run, past, evaluator)
 
 
-def begin(session: Session, watch: Watch | None, past: Past | None = None) -> RunFolder:
+def begin(session: Session, evaluator: Evaluator | None, past: Past | None = None) -> RunFolder:
     """Make the folder of a new run, which is not evaluated in vain, or branches off an earlier."""
-    if watch is not None and past is None:
-        watch.prepare()
+    if evaluator is not None and past is None:
+        evaluator.prepare()
     run = folder_for(session)
     if past is not None:
         branch(past, run, to_yaml(session.settings))
@@ -127,14 +127,14 @@ def at_home(settings: Settings) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
-def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | None) -> int:
+def course(session: Session, run: RunFolder, past: Past | None, evaluator: Evaluator | None) -> int:
     """Train in the run's folder, which is locked; the exit status."""
     ranks, last_point = session.ranks, None
     setup_logging(run.log if ranks.first else None, ranks.first)
     try:
         if past is not None:
             ranks.each(lambda: restore(session, past))
-            over, complete = ranks.share(lambda: standing(session, run, past, watch))
+            over, complete = ranks.share(lambda: standing(session, run, past, evaluator))
             if complete:
                 ranks.lead(lambda: mend_links(run, session, past, None))
                 log.info(complete)
@@ -142,17 +142,21 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
             if over:
                 log.info(f"{run.path}: its steps are done but it was not closed; completing it")
             last_point = past.last_point(over)
-            ranks.lead(lambda: mend_links(run, session, past, watch.best if watch else None))
+            ranks.lead(
+                lambda: mend_links(run, session, past, evaluator.best if evaluator else None)
+            )
         ranks.require_equal([*session.model.state_dict().values()])
-        judge = shared_judge(session, watch)
+        model_evaluator = shared_evaluator(session, evaluator)
         if not ranks.first:
-            return follow(session, plan_of(session), judge, last_point)
+            return follow(session, plan_of(session), model_evaluator, last_point)
         ranks.on_loss(lambda why: lost(run, session, why))
         if past is not None and last_point is not None:
             trim(run.metrics, last_point)
             run.write_config(to_yaml(session.settings))
         stop = StopRequest(ranks.echo, say_at_once)
-        begun = pieces(session, run, watch, stop, progress_of(session), judge, last_point)
+        begun = pieces(
+            session, run, evaluator, stop, progress_of(session), model_evaluator, last_point
+        )
         with stop.installed():
             return drive(begun, session.trainer.advance)
     finally:
@@ -162,10 +166,10 @@ def course(session: Session, run: RunFolder, past: Past | None, watch: Watch | N
 def pieces(
     session: Session,
     run: RunFolder,
-    watch: Watch | None,
+    evaluator: Evaluator | None,
     stop: StopRequest,
     progress: Callback,
-    judge: Judge | None,
+    model_evaluator: ModelEvaluator | None,
     last_point: int | None = None,
     together: Sequence[int] = (),
 ) -> Course[int]:
@@ -174,17 +178,17 @@ def pieces(
     Args:
         session: what is trained, at the step to go on from.
         run: its folder, locked; the log goes there already.
-        watch: what evaluates it.
+        evaluator: what evaluates it.
         stop: tells when a signal asks to stop.
         progress: shows how far it is.
-        judge: `watch`, as the ranks share it.
+        model_evaluator: `evaluator`, as the ranks share it.
         last_point: of the curves, of an earlier start.
         together: the seeds of the runs that are stepped as one with this, its own among them.
     """
     settings, trainer, ranks = session.settings, session.trainer, session.ranks
     text = to_yaml(settings)
-    if watch is not None:
-        watch.run = run
+    if evaluator is not None:
+        evaluator.run = run
     earlier = run.read_status().get("together")
     now = {"steps": session.total, "together": list(together), "saved": trainer.step or None}
     run.write_status(runs.RUNNING, trainer.step, **now)
@@ -210,9 +214,9 @@ def pieces(
         data = describe_data(session.dataset.spec, session.dataset.fingerprint)
         state = compact(trainer.state_dict()) | {"config": text, "data": data}
         best = None
-        if watch is not None:
-            state["evaluation"] = watch.state_dict()
-            best = watch.best
+        if evaluator is not None:
+            state["evaluation"] = evaluator.state_dict()
+            best = evaluator.best
         checkpoint.save(
             run.checkpoints,
             state,
@@ -230,14 +234,16 @@ def pieces(
     draw = Draw(trainer, session.dataset, settings.seed)
     callbacks = watchers(session, run, text, progress, last_point, draw)
     plan = plan_of(session)
-    loop = Loop(trainer, plan, callbacks, draw, save, judge, last_point, ranks, stop)
+    loop = Loop(trainer, plan, callbacks, draw, save, model_evaluator, last_point, ranks, stop)
     with recorded(run, session, save):
         outcome = yield from loop.course()
-    close(run, session, outcome, watch.best if watch else None)
+    close(run, session, outcome, evaluator.best if evaluator else None)
     return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
 
 
-def standing(session: Session, run: RunFolder, past: Past, watch: Watch | None) -> tuple[bool, str]:
+def standing(
+    session: Session, run: RunFolder, past: Past, evaluator: Evaluator | None
+) -> tuple[bool, str]:
     """Whether a run that is gone on with has no step left; and why nothing else is missing.
 
     A run that was killed between its last step and its end has something to do yet.
@@ -248,18 +254,18 @@ def standing(session: Session, run: RunFolder, past: Past, watch: Watch | None) 
     done = step >= total
     if done and finished:
         return True, f"{run.path} has done its {total:,} steps; steps={2 * total} would go on"
-    if watch is not None:
-        watch.prepare((past.state or {}).get("evaluation"))
-        if reason := watch.exhausted():
+    if evaluator is not None:
+        evaluator.prepare((past.state or {}).get("evaluation"))
+        if reason := evaluator.exhausted():
             complete = f"{run.path} {reason}; evaluation.patience=null would go on"
             return True, complete if finished else ""
     return done, ""
 
 
-def plan_of(session: Session) -> Plan:
+def plan_of(session: Session) -> Intervals:
     """The course that the settings describe."""
     settings = session.settings
-    return Plan(
+    return Intervals(
         session.total,
         settings.log_every,
         settings.sample_every,
@@ -287,7 +293,7 @@ def watchers(
 ) -> list[Callback]:
     """The callbacks, in the order in which they are told."""
     return [
-        Metrics(run.metrics),
+        MetricsFile(run.metrics),
         *([Film(run.samples, FILMED[session.settings.film])] if session.settings.film else []),
         Samples(run.samples, draw),
         TensorBoard(run.path, text, comparable(session), last_point=last_point),

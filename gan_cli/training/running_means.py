@@ -18,14 +18,14 @@ def precise(device: torch.device) -> torch.dtype:
 
 
 @dataclass
-class Tally:
+class RunningMean:
     """What updates leave in Python, beside the sums on the device."""
 
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)  # of the last update
     norms: dict[str, Tensor] = field(default_factory=dict)  # of gradients, where measured
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: RunningMean) -> None:
         """Take in what further updates left."""
         for names, count in other.counts.items():
             self.counts[names] = self.counts.get(names, 0) + count
@@ -33,7 +33,7 @@ class Tally:
         self.norms.update(other.norms)
 
 
-class Window:
+class RunningMeans:
     """Running sums of what phases report. Adding costs two small kernels and no device read.
 
     The sums stay where they are in memory, so that recorded updates can go on adding to them.
@@ -41,7 +41,7 @@ class Window:
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}
-        self._tally = Tally()
+        self._tally = RunningMean()
 
     @property
     def outputs(self) -> dict[str, Tensor]:
@@ -61,18 +61,18 @@ class Window:
             self._sums[names] = torch.zeros_like(values, dtype=precise(values.device))
         self._sums[names] += values
         outputs = {name: vector.detach() for name, vector in loss.outputs.items()}
-        self._tally.add(Tally({names: 1}, outputs, dict(norms or {})))
+        self._tally.add(RunningMean({names: 1}, outputs, dict(norms or {})))
 
     @contextmanager
-    def apart(self) -> Iterator[Tally]:
+    def apart(self) -> Iterator[RunningMean]:
         """Within it, what updates leave in Python is kept in a tally of its own."""
-        before, self._tally = self._tally, Tally()
+        before, self._tally = self._tally, RunningMean()
         try:
             yield self._tally
         finally:
             self._tally = before
 
-    def take(self, tally: Tally) -> None:
+    def take(self, tally: RunningMean) -> None:
         """Take in a tally that was kept apart; the sums have their part already."""
         self._tally.add(tally)
 
@@ -102,7 +102,7 @@ class Window:
         """Begin the next stretch of the curves."""
         for values in self._sums.values():
             values.zero_()
-        self._tally = Tally()
+        self._tally = RunningMean()
 
     def state_dict(self) -> dict[str, dict[str, Tensor | int]]:
         """What a resumed run needs so that its next point is the same."""
@@ -115,7 +115,7 @@ class Window:
         self, state: Mapping[str, Mapping[str, Tensor | int]], device: torch.device
     ) -> None:
         """Go on from `state_dict`."""
-        self._sums, self._tally = {}, Tally()
+        self._sums, self._tally = {}, RunningMean()
         for text, entry in state.items():
             names = tuple(text.split("\n"))
             total = torch.as_tensor(entry["sum"]).to(precise(device)).to(device, copy=True)

@@ -28,7 +28,13 @@ from gan_cli.model import DataSpec, Model
 from gan_cli.seeding import mix
 from gan_cli.training import runtime
 from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, hindrance, make_capturable
-from gan_cli.training.optimizers import Player, build_players, fused, players_of, without_dynamo
+from gan_cli.training.optimizers import (
+    PlayerOptimizer,
+    build_players,
+    fused,
+    players_of,
+    without_dynamo,
+)
 from gan_cli.training.runtime import Runtime, prepare_for_ranks
 from gan_cli.training.trainer import Trainer, batches_per_step
 
@@ -45,7 +51,7 @@ class Session:
     dataset: Dataset
     model: Model
     stream: Stream
-    players: Mapping[str, Player]
+    players: Mapping[str, PlayerOptimizer]
     trainer: Trainer
     total: int  # steps
     warnings: Sequence[str]  # about the user's choices
@@ -169,7 +175,7 @@ def with_graphs(
     chosen: Runtime,
     settings: Settings,
     dataset: Dataset,
-    players: Mapping[str, Player],
+    players: Mapping[str, PlayerOptimizer],
     ranks: int,
 ) -> Runtime:
     """The decision with what depends on the data and the optimizers, which are made fit for it.

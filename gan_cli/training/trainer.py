@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from gan_cli.ema import Average
 from gan_cli.model import Batch, Model, Phase, updates
 from gan_cli.seeding import mix, seed_streams
-from gan_cli.training.cuda_graphs import Graphs, Turn
-from gan_cli.training.freezing import Focus
-from gan_cli.training.optimizers import Player
-from gan_cli.training.running_means import Window
+from gan_cli.training.cuda_graphs import Graphs, PhaseUpdate
+from gan_cli.training.freezer import Freezer
+from gan_cli.training.optimizers import PlayerOptimizer
+from gan_cli.training.running_means import RunningMeans
 
 
 class Trainer:
@@ -45,7 +45,7 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        players: Mapping[str, Player],
+        players: Mapping[str, PlayerOptimizer],
         batch: Callable[[int], Batch],
         seed: int,
         average: Average,
@@ -58,11 +58,11 @@ class Trainer:
         self.step = 0  # completed steps
         self.looked = -1  # the last step at which the curves got a point of a half-filled window
         self.whole = True  # false while a step is under way, or after one that broke off
-        self.window = Window()
+        self.window = RunningMeans()
         model.use_optimizers({name: player.optimizer for name, player in players.items()})
         self.seed, self._batch, self._device = seed, batch, model.device
         self._phases = model.phases()
-        self._focus = [Focus(model, phase) for phase in self._phases]
+        self._focus = [Freezer(model, phase) for phase in self._phases]
         self.drawn = 0  # batches that the completed steps have used
         self.precision = (
             (lambda: torch.autocast(self._device.type, dtype=torch.bfloat16))
@@ -96,23 +96,23 @@ class Trainer:
         self.average.update(self.step)
         self.whole = True
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[PhaseUpdate]:
         """The updates of the step, in order; a player's i-th one has the step's i-th batch."""
-        turns: list[Turn] = []
+        turns: list[PhaseUpdate] = []
         used: Counter[str] = Counter()
-        focus = {id(phase): one for phase, one in zip(self._phases, self._focus, strict=True)}
+        freezer = {id(phase): one for phase, one in zip(self._phases, self._focus, strict=True)}
         for phase in updates(self._phases, self.step):
-            turns.append(Turn(phase, focus[id(phase)], used[phase.player]))
+            turns.append(PhaseUpdate(phase, freezer[id(phase)], used[phase.player]))
             used[phase.player] += 1
         return turns
 
-    def play(self, turns: Sequence[Turn], batches: Sequence[Batch], measure: bool) -> None:
+    def play(self, turns: Sequence[PhaseUpdate], batches: Sequence[Batch], measure: bool) -> None:
         """Make these updates, one after the other."""
         applied = None
         for turn in turns:
-            if turn.focus is not applied:
-                turn.focus.apply()
-                applied = turn.focus
+            if turn.freezer is not applied:
+                turn.freezer.apply()
+                applied = turn.freezer
             self._update(turn.phase, batches[turn.place], measure)
 
     def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:

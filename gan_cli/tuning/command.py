@@ -16,10 +16,10 @@ from gan_cli.exits import DONE, FAILED, INTERRUPTED
 from gan_cli.jobs.processes import GRACE, Children, StoppedError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
-from gan_cli.tuning.plan import Plan, plan_of, settle
+from gan_cli.tuning.plan import StudyPlan, plan_of, settle
 from gan_cli.tuning.results import number
-from gan_cli.tuning.study import Turn, need_optuna, open_study, take
-from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED, DiskFullError, Played, Player
+from gan_cli.tuning.study import ClaimedTrial, need_optuna, open_study, take
+from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED, DiskFullError, TrialResult, TrialRunner
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     return DONE if complete else FAILED
 
 
-def search(plan: Plan, children: Children) -> None:
+def search(plan: StudyPlan, children: Children) -> None:
     """Let the workers play trials until there are enough, the time is over, or one breaks.
 
     Raises:
@@ -81,10 +81,10 @@ def search(plan: Plan, children: Children) -> None:
         worker.result()
 
 
-def work(plan: Plan, children: Children, index: int) -> None:
+def work(plan: StudyPlan, children: Children, index: int) -> None:
     """Play one trial after the other; ends without a word where `children` are stopped."""
     study = open_study(plan)
-    player = Player(plan, children, *surroundings(plan, index))
+    player = TrialRunner(plan, children, *surroundings(plan, index))
     while not children.stopped and (turn := take(study, plan)) is not None:
         try:
             one(study, plan, player, turn)
@@ -94,7 +94,7 @@ def work(plan: Plan, children: Children, index: int) -> None:
             turn.end()
 
 
-def one(study: Study, plan: Plan, player: Player, turn: Turn) -> None:
+def one(study: Study, plan: StudyPlan, player: TrialRunner, turn: ClaimedTrial) -> None:
     """Play a trial and tell the study of it."""
     from optuna.trial import TrialState
 
@@ -134,7 +134,7 @@ def give_up(study: Study) -> None:
         raise ConfigError(f"all of the first {failed} trials failed alike: {reasons.pop()}")
 
 
-def outcome(study: Study, plan: Plan, played: Played) -> str:
+def outcome(study: Study, plan: StudyPlan, played: TrialResult) -> str:
     """What became of a trial, in words."""
     if played.state == PRUNED:
         return played.why
@@ -147,7 +147,7 @@ def outcome(study: Study, plan: Plan, played: Played) -> str:
     )
 
 
-def surroundings(plan: Plan, index: int) -> tuple[dict[str, str], list[str]]:
+def surroundings(plan: StudyPlan, index: int) -> tuple[dict[str, str], list[str]]:
     """Environment and overrides of a worker's runs: its share of GPUs and of CPU threads."""
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -168,7 +168,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def publish(study: Study, plan: Plan) -> bool:
+def publish(study: Study, plan: StudyPlan) -> bool:
     """Show and write what is known; whether there is a best trial whose preset was written.
 
     Raises:

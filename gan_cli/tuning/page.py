@@ -11,8 +11,8 @@ from gan_cli import files, pages
 from gan_cli.config.search_space import Dimension
 from gan_cli.formatting import shell_command
 from gan_cli.plots import scatter
-from gan_cli.tuning.plan import MINIMIZE, Plan
-from gan_cli.tuning.results import Row, number, ranked, short
+from gan_cli.tuning.plan import MINIMIZE, StudyPlan
+from gan_cli.tuning.results import TrialRow, number, ranked, short
 from gan_cli.tuning.trial import COMPLETE, PRUNED
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENOUGH = 4  # complete trials from which importance is estimated
 
 
-def write(study: Study, plan: Plan, found: Sequence[Row]) -> Path:
+def write(study: Study, plan: StudyPlan, found: Sequence[TrialRow]) -> Path:
     """Write the page into the study's folder; its file.
 
     Raises:
@@ -32,7 +32,7 @@ def write(study: Study, plan: Plan, found: Sequence[Row]) -> Path:
     return file
 
 
-def importance(study: Study, found: Sequence[Row]) -> dict[str, float]:
+def importance(study: Study, found: Sequence[TrialRow]) -> dict[str, float]:
     """The share of each setting in how good trials differ from others; empty where unknown.
 
     PED-ANOVA (Watanabe et al. 2023), over the complete trials.
@@ -46,7 +46,7 @@ def importance(study: Study, found: Sequence[Row]) -> dict[str, float]:
     return {key: share for key, share in shares.items() if math.isfinite(share)}
 
 
-def text(plan: Plan, found: Sequence[Row], shares: Mapping[str, float]) -> str:
+def text(plan: StudyPlan, found: Sequence[TrialRow], shares: Mapping[str, float]) -> str:
     """The page's HTML."""
     best = ranked(found, plan)
     seeds = len(plan.tune.seeds)
@@ -69,13 +69,13 @@ def text(plan: Plan, found: Sequence[Row], shares: Mapping[str, float]) -> str:
     )
 
 
-def best_said(row: Row) -> tuple[str, str]:
+def best_said(row: TrialRow) -> tuple[str, str]:
     """The best trial in words, and its settings."""
     params = " ".join(f"{key}={short(value)}" for key, value in row.params.items())
     return f"Best: trial {row.number} with {number(row.value)}:", params
 
 
-def history(plan: Plan, found: Sequence[Row]) -> scatter.Chart:
+def history(plan: StudyPlan, found: Sequence[TrialRow]) -> scatter.Chart:
     """Values in the order of the trials, with the best so far."""
     valued = judged(found)
     x = scatter.axis("trial", [float(row.number) for row, _ in valued])
@@ -94,7 +94,7 @@ def history(plan: Plan, found: Sequence[Row]) -> scatter.Chart:
     return scatter.chart(x, y, [line], marks, "Each trial, and the best so far; grey: pruned")
 
 
-def judged(found: Sequence[Row]) -> list[tuple[Row, float]]:
+def judged(found: Sequence[TrialRow]) -> list[tuple[TrialRow, float]]:
     """Trials that can be drawn: the complete ones, and the pruned ones where they were given up."""
     return [
         (row, row.value)
@@ -103,7 +103,7 @@ def judged(found: Sequence[Row]) -> list[tuple[Row, float]]:
     ]
 
 
-def curves(plan: Plan, found: Sequence[Row]) -> scatter.Chart:
+def curves(plan: StudyPlan, found: Sequence[TrialRow]) -> scatter.Chart:
     """The metric over steps, of every trial's first seed."""
     shown = [row for row in found if row.curve]
     x = scatter.axis("step", [float(step) for row in shown for step in row.curve])
@@ -119,7 +119,7 @@ def curves(plan: Plan, found: Sequence[Row]) -> scatter.Chart:
     return scatter.chart(x, y, lines, caption="Each trial's curve; grey: pruned")
 
 
-def slices(plan: Plan, found: Sequence[Row], dimension: Dimension) -> scatter.Chart:
+def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> scatter.Chart:
     """Values over one setting."""
     if dimension.kind == "choice":
         x = scatter.named(dimension.key, dimension.choices)
@@ -159,7 +159,7 @@ class Trial(NamedTuple):
     why: str
 
 
-def trials(plan: Plan, found: Sequence[Row], best: Sequence[Row]) -> list[Trial]:
+def trials(plan: StudyPlan, found: Sequence[TrialRow], best: Sequence[TrialRow]) -> list[Trial]:
     """All trials, best first."""
     lines = []
     for row in [*best, *(row for row in found if row not in best)]:

@@ -146,7 +146,7 @@ NOT_HERE = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """A study as it was asked for.
 
     Attributes:
@@ -192,7 +192,7 @@ class Plan:
         }
 
 
-def plan_of(argv: Sequence[str]) -> Plan:
+def plan_of(argv: Sequence[str]) -> StudyPlan:
     """The study that a command line asks for; nothing is written.
 
     Raises:
@@ -210,7 +210,7 @@ def plan_of(argv: Sequence[str]) -> Plan:
     every = settings.log_every
     if tune.metric.startswith(EVALUATED):
         every = settings.evaluation.every or int(added[0].partition("=")[2])
-    plan = Plan(
+    plan = StudyPlan(
         tune,
         direction,
         tuple(options),
@@ -224,7 +224,7 @@ def plan_of(argv: Sequence[str]) -> Plan:
     return replace(plan, folder=Path(tune.dir) if tune.dir else _folder(plan, settings))
 
 
-def _folder(plan: Plan, settings: Settings) -> Path:
+def _folder(plan: StudyPlan, settings: Settings) -> Path:
     """The same for the same command, so that it goes on."""
     told = json.dumps([plan.said(), plan.options], sort_keys=True)
     short = hashlib.sha256(told.encode()).hexdigest()[:8]
@@ -301,7 +301,7 @@ def _added(tune: Tune, line: Command, settings: Settings) -> Iterator[str]:
         yield f"evaluation.best={tune.metric.removeprefix(EVALUATED)}"
 
 
-def settle(plan: Plan) -> Plan:
+def settle(plan: StudyPlan) -> StudyPlan:
     """Make the study's folder, or find in it the same study.
 
     Raises:

@@ -21,7 +21,7 @@ from gan_cli.config.settings import from_yaml, settings_completed
 from gan_cli.errors import CheckpointError
 from gan_cli.formatting import shell_command
 from gan_cli.runs.folder import RunFolder
-from gan_cli.tuning.plan import MINIMIZE, Plan
+from gan_cli.tuning.plan import MINIMIZE, StudyPlan
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ AROUND = ("run", "resume", "force", "dry_run", "choices")  # of a run, and no ch
 NO_GROUP = ("experiment",)
 
 
-def write(plan: Plan, run: RunFolder, headline: str) -> Path:
+def write(plan: StudyPlan, run: RunFolder, headline: str) -> Path:
     """Write the settings of `run` as a preset into the study's folder; its file.
 
     Args:
@@ -66,7 +66,7 @@ def write(plan: Plan, run: RunFolder, headline: str) -> Path:
     return file
 
 
-def command(plan: Plan) -> str:
+def command(plan: StudyPlan) -> str:
     """How to use the preset."""
     file = plan.folder / "experiment" / f"{NAME}.yaml"
     trust = [option for option in plan.options if option.startswith("--trust=")]
@@ -84,7 +84,7 @@ def command(plan: Plan) -> str:
     return " && ".join(shell_command(*words) for words in steps)
 
 
-def preset_of(settings: Settings, plan: Plan) -> dict[str, Any]:
+def preset_of(settings: Settings, plan: StudyPlan) -> dict[str, Any]:
     """The options of all groups, and what differs from them."""
     groups = {k: v for k, v in settings.choices.items() if k not in NO_GROUP}
     preset: dict[str, Any] = {
@@ -116,7 +116,7 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One trial, for tables and pictures."""
 
     number: int
@@ -129,11 +129,11 @@ class Row:
     why: str
 
 
-def rows(study: Study) -> list[Row]:
+def rows(study: Study) -> list[TrialRow]:
     """The trials of a study, oldest first."""
     names = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": BROKEN}
     return [
-        Row(
+        TrialRow(
             trial.number,
             names.get(trial.state.name, RUNNING),
             trial.value,
@@ -147,14 +147,14 @@ def rows(study: Study) -> list[Row]:
     ]
 
 
-def ranked(found: Sequence[Row], plan: Plan) -> list[Row]:
+def ranked(found: Sequence[TrialRow], plan: StudyPlan) -> list[TrialRow]:
     """The complete trials, best first; of equals the earlier one."""
     sign = 1 if plan.direction == MINIMIZE else -1
     complete = [row for row in found if row.state == COMPLETE and row.value is not None]
     return sorted(complete, key=lambda row: (sign * (row.value or 0.0), row.number))
 
 
-def table(best: Sequence[Row], plan: Plan) -> Table:
+def table(best: Sequence[TrialRow], plan: StudyPlan) -> Table:
     """The best trials with their settings."""
     made = Table(title=f"{plan.tune.metric}, {plan.direction}d; runs in {plan.folder}")
     made.add_column("trial", justify="right")

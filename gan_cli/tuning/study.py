@@ -15,7 +15,7 @@ from gan_cli.config.search_space import Dimension
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.files import cannot_write
 from gan_cli.formatting import show
-from gan_cli.tuning.plan import Plan
+from gan_cli.tuning.plan import StudyPlan
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -40,7 +40,7 @@ def need_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def open_study(plan: Plan) -> Study:
+def open_study(plan: StudyPlan) -> Study:
     """The study in its storage, begun where it is new.
 
     Raises:
@@ -69,7 +69,7 @@ def open_study(plan: Plan) -> Study:
         raise ConfigError(f"tune.storage = {show(plan.tune.storage)}: {reason}") from error
 
 
-def _storage(plan: Plan) -> BaseStorage | str:
+def _storage(plan: StudyPlan) -> BaseStorage | str:
     if plan.tune.storage:
         return plan.tune.storage
     from optuna.storages import JournalStorage
@@ -89,7 +89,7 @@ def _storage(plan: Plan) -> BaseStorage | str:
     return JournalStorage(Journal(str(_journal(plan))))
 
 
-def _journal(plan: Plan) -> Path:
+def _journal(plan: StudyPlan) -> Path:
     return plan.folder / "study.journal"
 
 
@@ -106,7 +106,7 @@ def cut_torn_record(journal: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def _pruner(plan: Plan) -> BasePruner:
+def _pruner(plan: StudyPlan) -> BasePruner:
     from optuna import pruners
 
     if plan.tune.pruner == "none":
@@ -119,7 +119,7 @@ def _pruner(plan: Plan) -> BasePruner:
     return pruners.HyperbandPruner(plan.every, most, REDUCTION)
 
 
-def _sampler(plan: Plan, known: int) -> BaseSampler:
+def _sampler(plan: StudyPlan, known: int) -> BaseSampler:
     """A sampler whose draws depend on the study's seed and on how many trials there are alone."""
     import numpy as np
     from optuna import samplers
@@ -131,7 +131,7 @@ def _sampler(plan: Plan, known: int) -> BaseSampler:
     return samplers.TPESampler(seed=seed, n_startup_trials=startup)
 
 
-class Turn:
+class ClaimedTrial:
     """A trial that is ours: nobody else takes it up before `end`, or our end."""
 
     def __init__(self, trial: Trial, params: dict[str, str], lock: FileLock) -> None:
@@ -142,7 +142,7 @@ class Turn:
         self._lock.release()
 
 
-def take(study: Study, plan: Plan) -> Turn | None:
+def take(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
     """The next trial: one that was broken off, else a new one; None when there are enough.
 
     A trial that was broken off by kill -9 or a signal is still said to run, and nobody holds its
@@ -174,18 +174,18 @@ def take(study: Study, plan: Plan) -> Turn | None:
         return _turn(trial, plan, lock)
 
 
-def _lock(plan: Plan, number: int) -> FileLock:
+def _lock(plan: StudyPlan, number: int) -> FileLock:
     # Not bound to a thread: whoever holds the object may let go.
     return FileLock(plan.work / f"trial-{number:04d}", thread_local=False)
 
 
-def _turn(trial: Trial, plan: Plan, lock: FileLock) -> Turn:
+def _turn(trial: Trial, plan: StudyPlan, lock: FileLock) -> ClaimedTrial:
     with ExitStack() as on_error:
         on_error.callback(lock.release)
         params = {d.key: suggest(trial, d) for d in plan.dimensions}
         on_error.pop_all()
     trial.set_user_attr("process", os.getpid())
-    return Turn(trial, params, lock)
+    return ClaimedTrial(trial, params, lock)
 
 
 def suggest(trial: Trial, dimension: Dimension) -> str:

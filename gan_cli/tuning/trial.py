@@ -20,7 +20,7 @@ from gan_cli.formatting import assignment, hint
 from gan_cli.jobs.processes import POLL, Children, StoppedError, command, last_line
 from gan_cli.runs.curves import Curves
 from gan_cli.runs.folder import FAILED, FINISHED, RunFolder
-from gan_cli.tuning.plan import EVALUATED, MINIMIZE, Plan
+from gan_cli.tuning.plan import EVALUATED, MINIMIZE, StudyPlan
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -46,7 +46,7 @@ class Curve:
         run: the folder.
     """
 
-    def __init__(self, plan: Plan, run: RunFolder) -> None:
+    def __init__(self, plan: StudyPlan, run: RunFolder) -> None:
         self.metric, self.lower = plan.tune.metric, plan.direction == MINIMIZE
         self.last = plan.tune.value == "last"
         self.points: dict[int, float] = {}
@@ -143,7 +143,7 @@ LEAST_ROOM = 2**20  # bytes on the disk, below which a failure is put down to th
 
 
 @dataclass
-class Played:
+class TrialResult:
     """What became of a trial."""
 
     state: str  # COMPLETE, PRUNED or BROKEN
@@ -152,7 +152,7 @@ class Played:
     why: str = ""
 
 
-class Player:
+class TrialRunner:
     """Plays trials of a plan, with processes of its own.
 
     Args:
@@ -163,12 +163,12 @@ class Player:
     """
 
     def __init__(
-        self, plan: Plan, children: Children, environment: Mapping[str, str], more: list[str]
+        self, plan: StudyPlan, children: Children, environment: Mapping[str, str], more: list[str]
     ) -> None:
         self.plan, self.children = plan, children
         self.environment, self.more = environment, more
 
-    def play(self, trial: Trial, params: Mapping[str, str]) -> Played:
+    def play(self, trial: Trial, params: Mapping[str, str]) -> TrialResult:
         """Train the trial's runs, as far as that is not done; the first one may be pruned.
 
         Raises:
@@ -183,11 +183,11 @@ class Player:
                 watched = None if values else trial
                 value = self._run(run, seed, trial.number, params, watched)
                 if isinstance(value, str):
-                    return self._marked(trial, params, Played(PRUNED, why=value))
+                    return self._marked(trial, params, TrialResult(PRUNED, why=value))
                 values.append(value)
         except TrialFailedError as error:
-            return self._marked(trial, params, Played(BROKEN, None, values, str(error)))
-        return self._marked(trial, params, Played(COMPLETE, sum(values) / len(values), values))
+            return self._marked(trial, params, TrialResult(BROKEN, None, values, str(error)))
+        return self._marked(trial, params, TrialResult(COMPLETE, sum(values) / len(values), values))
 
     def _run(
         self,
@@ -258,7 +258,7 @@ class Player:
             way = "minimize" if better == "lower" else "maximize"
             raise MetricError(f"tune.metric = {self.plan.tune.metric}: set tune.direction={way}")
 
-    def _marked(self, trial: Trial, params: Mapping[str, str], played: Played) -> Played:
+    def _marked(self, trial: Trial, params: Mapping[str, str], played: TrialResult) -> TrialResult:
         """Say in the status of each of the trial's runs what became of the trial."""
         told = {
             "study": self.plan.folder.name,

@@ -15,14 +15,14 @@ from omegaconf import DictConfig, open_dict
 
 if TYPE_CHECKING:
     from gan_cli.config.schema import Settings
-    from gan_cli.sweeps.launch import Means
+    from gan_cli.sweeps.launch import Backend
 
 
 class SweepLauncher(Launcher):
     """Hands all jobs to `gan_cli.sweeps`, which runs each as a `gan-train` of its own."""
 
     @abstractmethod
-    def means(self) -> Means:
+    def means(self) -> Backend:
         """How jobs are run.
 
         Raises:

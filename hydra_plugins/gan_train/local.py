@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.gan_train._sweeping import SweepLauncher
 
 if TYPE_CHECKING:
-    from gan_cli.sweeps.launch import Means
+    from gan_cli.sweeps.launch import Backend
 
 
 @dataclass
@@ -29,12 +29,12 @@ class LocalLauncher(SweepLauncher):
     def __init__(self, n_jobs: int | None, ranks: int, fork: bool, grace: float) -> None:
         self.n_jobs, self.ranks, self.fork, self.grace = n_jobs, ranks, fork, grace
 
-    def means(self) -> "Means":
+    def means(self) -> "Backend":
         """Processes of this machine."""
-        from gan_cli.sweeps.launch import Means, apart, slots_for, starter_for
+        from gan_cli.sweeps.launch import Backend, apart, slots_for, starter_for
         from gan_cli.sweeps.plan import groups
 
-        return Means(
+        return Backend(
             starter_for(self.ranks, self.fork),
             lambda jobs: slots_for(jobs, self.n_jobs, self.ranks),
             groups if self.ranks == 1 else apart,

@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.gan_train._sweeping import SweepLauncher
 
 if TYPE_CHECKING:
-    from gan_cli.sweeps.launch import Means
+    from gan_cli.sweeps.launch import Backend
 
 
 @dataclass
@@ -40,13 +40,13 @@ class RayLauncher(SweepLauncher):
         self.address, self.cpus, self.gpus = address, cpus, gpus
         self.n_jobs, self.ranks, self.grace = n_jobs, ranks, grace
 
-    def means(self) -> "Means":
+    def means(self) -> "Backend":
         """A cluster."""
         from gan_cli.sweeps.clusters import Tasks
-        from gan_cli.sweeps.launch import Means
+        from gan_cli.sweeps.launch import Backend
         from gan_cli.sweeps.slots import elsewhere
 
-        return Means(
+        return Backend(
             Tasks(self.address, self.cpus, self.gpus, self.ranks),
             lambda jobs: elsewhere(len(jobs), self.n_jobs, int(self.cpus) // self.ranks),
             grace=self.grace,

@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.gan_train._sweeping import SweepLauncher
 
 if TYPE_CHECKING:
-    from gan_cli.sweeps.launch import Means
+    from gan_cli.sweeps.launch import Backend
 
 
 @dataclass
@@ -49,15 +49,15 @@ class SlurmLauncher(SweepLauncher):
         self.n_jobs, self.ranks, self.requeues, self.grace = n_jobs, ranks, requeues, grace
         self.options, self.cluster = options, cluster
 
-    def means(self) -> "Means":
+    def means(self) -> "Backend":
         """A queue."""
         from gan_cli.sweeps.clusters import Submitter, parameters
-        from gan_cli.sweeps.launch import Means
+        from gan_cli.sweeps.launch import Backend
         from gan_cli.sweeps.slots import elsewhere
 
         minutes, cpus, gpus, memory = self.request
         found = parameters(minutes, cpus, gpus, memory, self.cluster, self.options)
-        return Means(
+        return Backend(
             Submitter(self.cluster, found, self.ranks, self.requeues),
             lambda jobs: elsewhere(len(jobs), self.n_jobs, cpus // self.ranks),
             grace=self.grace,

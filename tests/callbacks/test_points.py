@@ -134,15 +134,19 @@ def test_below_the_critic_are_its_slope_and_the_push() -> None:
     real = 4 + 0.5 * torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
     fake = torch.zeros(10, 1)
     picture = draw(
-        real, fake, lambda x: x[:, 0] ** 2, log_normal, push=lambda x: -torch.ones_like(x)
+        real,
+        fake,
+        lambda x: x[:, 0] ** 2,
+        log_normal,
+        sample_gradient=lambda x: -torch.ones_like(x),
     )
     assert picture.shape == (512 + 256, 512, 3)
     lower = picture[512 + 40 : 512 + 205, 52:447]
-    slope, push = close_to(lower, CRITIC), close_to(lower, PUSH)
+    slope, sample_gradient = close_to(lower, CRITIC), close_to(lower, PUSH)
     heights = [np.nonzero(slope[:, column])[0].mean() for column in (5, 200, 390)]
     assert heights[0] > heights[1] > heights[2]
     assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], rel=0.15)
-    rows = np.nonzero(push)[0]
+    rows = np.nonzero(sample_gradient)[0]
     assert rows.max() - rows.min() < 8
     assert draw(real, fake, nothing, log_normal).shape == (512, 512, 3)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_cli.callbacks.metrics import Metrics
+from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.runs.curves import trim
 
@@ -34,7 +34,7 @@ def train(folder: str, first: int, last: int) -> None:
     picture = np.zeros((4, 4, 1), dtype=np.uint8)
     watchers = [
         TensorBoard(Path(folder), "seed: 0", {"model": "gan"}),
-        Metrics(Path(folder) / "metrics.jsonl"),
+        MetricsFile(Path(folder) / "metrics.jsonl"),
     ]
     for watcher in watchers:
         watcher.start(first)

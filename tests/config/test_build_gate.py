@@ -82,7 +82,7 @@ def refusal(target: object, trust: Trust = Trust()) -> str:  # noqa: B008
         ("gan_cli.priors.math.pi", "must be a class; this is a value (float)"),
         ("gan_cli.train.main", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.runs.folder.RunFolder", f"a config may only name classes of {ROOMS}"),
-        ("gan_cli.callbacks.metrics.Metrics", f"a config may only name classes of {ROOMS}"),
+        ("gan_cli.callbacks.metrics.MetricsFile", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.losses", f"a config may only name classes of {ROOMS}"),
         (
             "gan_cli.prior.Gaussian",

@@ -13,11 +13,11 @@ from painting import subject
 
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import measures, registry
-from gan_cli.evaluation.metric import Finding, Measure, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, Subject
 from gan_cli.evaluation.registry import choose, parse
 
 
-class Named(Measure):
+class Named(Metric):
     """Fits unless told otherwise."""
 
     def __init__(self, name: str, reason: str = "", dear: bool = False) -> None:
@@ -28,8 +28,8 @@ class Named(Measure):
             raise DataError("the data is gone")
         return self.reason
 
-    def measure(self, subject: Subject) -> Finding:
-        return Finding([])
+    def measure(self, subject: Subject) -> MetricResult:
+        return MetricResult([])
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_every_measure_is_listed_once() -> None:
         thing
         for info in pkgutil.iter_modules(measures.__path__)
         for thing in vars(importlib.import_module(f"{measures.__name__}.{info.name}")).values()
-        if inspect.isclass(thing) and issubclass(thing, Measure) and thing is not Measure
+        if inspect.isclass(thing) and issubclass(thing, Metric) and thing is not Metric
     }
     assert {type(measure) for measure in listed} == written
 

@@ -14,7 +14,7 @@ from gan_cli.evaluation.classifier import Classifier
 from gan_cli.evaluation.classifier_training import ClassifierNetwork
 from gan_cli.evaluation.measures import classifier as measures
 from gan_cli.evaluation.measures.classifier import MADE, REAL, STRIP, TALL, ClassifierFigures, bars
-from gan_cli.evaluation.metric import HIGHER, LOWER, Finding
+from gan_cli.evaluation.metric import HIGHER, LOWER, MetricResult
 
 
 class Named(Random):
@@ -29,7 +29,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> Finding:
+def found(tmp_path_factory) -> MetricResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_CLI_CACHE", str(tmp_path_factory.mktemp("cache")))
         return ClassifierFigures().measure(subject(Named()))

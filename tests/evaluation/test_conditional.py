@@ -14,7 +14,7 @@ from gan_cli.evaluation.classifier_training import ClassifierNetwork, Recipe
 from gan_cli.evaluation.measures import conditional as measures
 from gan_cli.evaluation.measures.conditional import Conditional, error_of, expected_error, pixels
 from gan_cli.evaluation.measures.gan_train import GANTrain
-from gan_cli.evaluation.metric import Drawn, Figure
+from gan_cli.evaluation.metric import MetricValue, SampleBatch
 from gan_cli.evaluation.trained_model import TrainedModel
 
 
@@ -43,7 +43,7 @@ def given(wrong: bool = False, **options) -> TrainedModel:
     return made
 
 
-def figures_of(some: TrainedModel) -> dict[str, Figure]:
+def figures_of(some: TrainedModel) -> dict[str, MetricValue]:
     return {figure.name: figure for figure in Conditional().measure(some).figures}
 
 
@@ -129,8 +129,8 @@ def test_what_can_be_learned_from_samples() -> None:
 def test_samples_are_learned_from_as_asked_for(monkeypatch) -> None:
     some = given()
     pieces = [
-        Drawn(torch.full((2, 1, 4, 4), -1.0), torch.tensor([0, 1])),
-        Drawn(torch.full((1, 1, 4, 4), 1.0), torch.tensor([2])),
+        SampleBatch(torch.full((2, 1, 4, 4), -1.0), torch.tensor([0, 1])),
+        SampleBatch(torch.full((1, 1, 4, 4), 1.0), torch.tensor([2])),
     ]
     monkeypatch.setattr(type(some), "draw", lambda *_: iter(pieces))
     from gan_cli.evaluation.measures import gan_train

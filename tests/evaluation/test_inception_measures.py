@@ -15,7 +15,7 @@ from gan_cli.evaluation import inception, real_baseline
 from gan_cli.evaluation.measures import fid_kid_prdc
 from gan_cli.evaluation.measures import fid_kid_prdc as fid_kid_prdc_module
 from gan_cli.evaluation.measures.fid_kid_prdc import FID, PRDC
-from gan_cli.evaluation.metric import HIGHER, LOWER, NEITHER, Extractor, Figure
+from gan_cli.evaluation.metric import HIGHER, LOWER, NEITHER, Extractor, MetricValue
 from gan_cli.metrics.kernel import kernel_distance
 from gan_cli.metrics.neighbours import neighbourhoods, two_sample
 
@@ -26,7 +26,7 @@ def _fresh(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(real_baseline, "_known", {})
 
 
-def of(figures: list[Figure], name: str) -> Figure:
+def of(figures: list[MetricValue], name: str) -> MetricValue:
     return next(figure for figure in figures if figure.name == name)
 
 

@@ -13,7 +13,7 @@ from torch.distributions import Distribution, Independent, Normal, OneHotCategor
 from torch.nn.functional import one_hot
 
 from gan_cli.evaluation.measures.infogan import InfoGANFigures
-from gan_cli.evaluation.metric import Figure
+from gan_cli.evaluation.metric import MetricValue
 from gan_cli.evaluation.trained_model import TrainedModel
 from gan_cli.priors import Categorical, Gaussian, Product, Uniform
 
@@ -67,7 +67,7 @@ def given(model: Painter, **options) -> TrainedModel:
     return made
 
 
-def figures_of(model: Painter, **options) -> dict[str, Figure]:
+def figures_of(model: Painter, **options) -> dict[str, MetricValue]:
     return {f.name: f for f in InfoGANFigures().measure(given(model, **options)).figures}
 
 

@@ -10,7 +10,7 @@ from painting import Painter, Random, subject
 from torch import Tensor
 
 from gan_cli.evaluation.measures.interpolation import Interpolation
-from gan_cli.evaluation.metric import Figure
+from gan_cli.evaluation.metric import MetricValue
 from gan_cli.evaluation.registry import ASIDE, choose
 from gan_cli.evaluation.trained_model import TrainedModel
 from gan_cli.priors import Gaussian, Uniform
@@ -45,7 +45,7 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
 
 
-def figures_of(some: TrainedModel) -> dict[str, Figure]:
+def figures_of(some: TrainedModel) -> dict[str, MetricValue]:
     return {figure.name: figure for figure in Interpolation().measure(some).figures}
 
 

@@ -14,15 +14,15 @@ from painting import subject
 
 from gan_cli.console import clean_console
 from gan_cli.errors import CheckpointError, ConfigError, DataError
-from gan_cli.evaluation.evaluate import Best, judge, judged_by, missed
+from gan_cli.evaluation.evaluate import Best, evaluate, missed, selection_metric
 from gan_cli.evaluation.metric import (
     HIGHER,
     LOWER,
     NEITHER,
-    Figure,
-    Finding,
-    Measure,
-    Picture,
+    Metric,
+    MetricResult,
+    MetricValue,
+    Plot,
     Subject,
 )
 from gan_cli.evaluation.registry import DEAR, Choice
@@ -30,10 +30,10 @@ from gan_cli.evaluation.report import Report, show, told, write
 from gan_cli.formatting import number
 from gan_cli.runs.folder import RunFolder
 
-FID = Figure("fid_random", 12.345, LOWER, 0.5, 0.1, {"samples": 10}, "few [samples]")
+FID = MetricValue("fid_random", 12.345, LOWER, 0.5, 0.1, {"samples": 10}, "few [samples]")
 
 
-class Drawing(Measure):
+class Drawing(Metric):
     """One random number, as the measure's own stream gives it."""
 
     def __init__(self, name: str, error: Exception | None = None) -> None:
@@ -42,29 +42,29 @@ class Drawing(Measure):
     def unfit(self, subject: Subject) -> str:
         return ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         if self.error:
             raise self.error
-        return Finding([Figure(self.name, torch.rand(()).item())])
+        return MetricResult([MetricValue(self.name, torch.rand(()).item())])
 
 
 def test_a_measure_finds_the_same_random_numbers_whoever_came_first() -> None:
     given = subject()
     torch.manual_seed(5)
-    alone = judge(given, Choice([Drawing("b")], [], {}))
+    alone = evaluate(given, Choice([Drawing("b")], [], {}))
     after = torch.rand(())
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(())), "the program's own stream is as it was"
-    both = judge(given, Choice([Drawing("a"), Drawing("b")], [], {}))
+    both = evaluate(given, Choice([Drawing("a"), Drawing("b")], [], {}))
     assert both.figures[1] == alone.figures[0]
-    other = judge(subject(seed=1), Choice([Drawing("b")], [], {}))
+    other = evaluate(subject(seed=1), Choice([Drawing("b")], [], {}))
     assert other.figures != alone.figures
 
 
 def test_one_that_fails_does_not_stop_the_others() -> None:
     some = [Drawing("a", DataError("no weights")), Drawing("b", ValueError("odd")), Drawing("c")]
     choice = Choice(some, ["b", "c"], {"d": "is points"})
-    report = judge(subject(), choice)
+    report = evaluate(subject(), choice)
     assert [figure.name for figure in report.figures] == ["c"]
     assert report.failed == {"a": "no weights", "b": "ValueError: odd"}
     assert missed(report, choice) == ["b"]
@@ -73,7 +73,7 @@ def test_one_that_fails_does_not_stop_the_others() -> None:
 
 def test_a_user_who_interrupts_is_no_failure() -> None:
     with pytest.raises(KeyboardInterrupt):
-        judge(subject(), Choice([Drawing("a", KeyboardInterrupt())], [], {}))  # type: ignore[arg-type]
+        evaluate(subject(), Choice([Drawing("a", KeyboardInterrupt())], [], {}))  # type: ignore[arg-type]
 
 
 def stored(run: RunFolder, name: str) -> dict:
@@ -82,8 +82,8 @@ def stored(run: RunFolder, name: str) -> dict:
 
 def test_files(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    picture = Picture("pairs/of two", np.zeros((3, 4, 1), np.uint8))
-    nan = Figure("odd", math.nan, protocol={"x": math.inf})
+    picture = Plot("pairs/of two", np.zeros((3, 4, 1), np.uint8))
+    nan = MetricValue("odd", math.nan, protocol={"x": math.inf})
     path = write(Report("r", 20, "ema", [FID, nan], {"a": "b"}, {}, [picture]), run)
     assert path == run.evaluations / "step_00000020.json"
     assert stored(run, path.name) == {
@@ -118,8 +118,8 @@ def test_files(tmp_path: Path) -> None:
 
 def test_a_figure_replaces_that_of_the_same_protocol_only(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    other = Figure("fid_random", 1.0, protocol={"samples": 99})
-    again = Figure("fid_random", 2.0, protocol={"samples": 10})
+    other = MetricValue("fid_random", 1.0, protocol={"samples": 99})
+    again = MetricValue("fid_random", 2.0, protocol={"samples": 10})
     for figure in (FID, other, again):
         write(Report("r", 3, "ema", [figure]), run)
     write(Report("r", 3, "raw", [FID]), run)
@@ -147,7 +147,7 @@ def shown(report: Report, named: tuple[str, ...] = ()) -> str:
 def test_the_screen_shows_it_all() -> None:
     protocol = {"samples": 2000, "seed": 1, "data": "digits", "split": "test", "real_samples": 9000}
     protocol |= {"extractor": "random", "extractor_sha256": "abcdef0123", "resize": "to 3x3"}
-    figures = [FID, Figure("up", 0.5, HIGHER, protocol=protocol), Figure("x", 3.0)]
+    figures = [FID, MetricValue("up", 0.5, HIGHER, protocol=protocol), MetricValue("x", 3.0)]
     report = Report("runs/a", 1200, "ema", figures, {"c": "points", "d": "no"}, {"e": "gone"})
     text = shown(report, ("c",))
     for part in (
@@ -166,9 +166,9 @@ def test_the_screen_shows_it_all() -> None:
 
 
 def test_a_protocol_of_some_figures_names_them() -> None:
-    def of(name: str, samples: int) -> Figure:
+    def of(name: str, samples: int) -> MetricValue:
         protocol = {"samples": samples, "seed": 0, "data": "d", "split": "train", "real_samples": 9}
-        return Figure(name, 1.0, protocol=protocol)
+        return MetricValue(name, 1.0, protocol=protocol)
 
     figures = [of("a", 5), of("b", 5), of("c", 7), of("d", 5)]
     first, second = told(Report("r", 1, "raw", figures))
@@ -206,21 +206,25 @@ def test_numbers(value: float, text: str) -> None:
 
 
 def test_the_most_telling_figure_is_the_default() -> None:
-    figures = [Figure("x", 1.0), Figure("modes", 1.0, HIGHER), Figure("fid_inception", 1.0, LOWER)]
-    found = judged_by(None, figures)
+    figures = [
+        MetricValue("x", 1.0),
+        MetricValue("modes", 1.0, HIGHER),
+        MetricValue("fid_inception", 1.0, LOWER),
+    ]
+    found = selection_metric(None, figures)
     assert found is not None
     assert found.name == "fid_inception"
-    assert judged_by(None, figures[:2]) == figures[1]
-    assert judged_by(None, figures[:1]) is None
-    assert judged_by("modes", figures) == figures[1]
+    assert selection_metric(None, figures[:2]) == figures[1]
+    assert selection_metric(None, figures[:1]) is None
+    assert selection_metric("modes", figures) == figures[1]
 
 
 def test_a_figure_that_is_not_there() -> None:
-    figures = [Figure("x", 1.0, NEITHER), Figure("modes", 1.0, HIGHER)]
+    figures = [MetricValue("x", 1.0, NEITHER), MetricValue("modes", 1.0, HIGHER)]
     with pytest.raises(ConfigError, match=r"no such figure \(did you mean modes\?\)"):
-        judged_by("mode", figures)
+        selection_metric("mode", figures)
     with pytest.raises(ConfigError, match="has no better and worse; there are modes"):
-        judged_by("x", figures)
+        selection_metric("x", figures)
 
 
 @pytest.mark.parametrize("better", [LOWER, HIGHER])

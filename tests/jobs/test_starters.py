@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_for
 
 from gan_cli.errors import UserError
-from gan_cli.jobs.fork_server import Forker, possible
+from gan_cli.jobs.fork_server import ForkStarter, possible
 from gan_cli.jobs.starters import Process, Spawner, Starter
 from gan_cli.runs.folder import RunFolder
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not possible(), reason="only Linux has PR_SET_PD
 @pytest.fixture(params=["spawn", "fork"])
 def starter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
-    one = Spawner("standin") if request.param == "spawn" else Forker("standin:main", ())
+    one = Spawner("standin") if request.param == "spawn" else ForkStarter("standin:main", ())
     yield one
     one.close()
 
@@ -83,7 +83,7 @@ def test_a_cluster_s_warning_to_all_does_not_end_who_forks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
-    forker, run = Forker("standin:main", ()), RunFolder(tmp_path / "run")
+    forker, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
     process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
     wait_for(lambda: run.read_status()["status"] == "running")
     assert forker._nursery is not None
@@ -98,9 +98,9 @@ def test_a_cluster_s_warning_to_all_does_not_end_who_forks(
 LAUNCHER = """
 import os, signal, sys
 from pathlib import Path
-from gan_cli.jobs.fork_server import Forker
+from gan_cli.jobs.fork_server import ForkStarter
 from gan_cli.jobs.starters import Spawner
-starter = Spawner("standin") if sys.argv[1] == "spawn" else Forker("standin:main", ())
+starter = Spawner("standin") if sys.argv[1] == "spawn" else ForkStarter("standin:main", ())
 place = Path(sys.argv[2])
 starter.start([f"run.dir={place / 'run'}", "act=hang"], place / "log", os.environ)
 signal.pause()
@@ -122,7 +122,7 @@ def test_when_the_forking_process_is_killed_its_jobs_are_lost_and_others_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
-    forker, run = Forker("standin:main", ()), RunFolder(tmp_path / "run")
+    forker, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
     process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
     wait_for(lambda: run.read_status()["status"] == "running")
     assert forker._nursery is not None

@@ -25,7 +25,7 @@ class Same(Discriminator):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.top(dim, 0)
+        self.build_head(dim, 0)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return x

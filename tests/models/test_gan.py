@@ -63,14 +63,14 @@ def test_the_push_on_a_sample_is_d_s_slope_times_what_the_loss_makes_of_it(loss:
     assert output is not None
     (slope,) = torch.autograd.grad(output.sum(), points)
     with torch.no_grad():
-        push = model.push(x)
+        sample_gradient = model.sample_gradient(x)
     expected = PUSHES[loss](output.detach())[:, None] * slope
-    torch.testing.assert_close(push, expected)
+    torch.testing.assert_close(sample_gradient, expected)
 
 
 def test_no_push_where_samples_are_judged_together() -> None:
-    assert ring("loss=relativistic")[1].push(torch.randn(4, 2)) is None
-    assert ring("model.packing=2")[1].push(torch.randn(4, 2)) is None
+    assert ring("loss=relativistic")[1].sample_gradient(torch.randn(4, 2)) is None
+    assert ring("model.packing=2")[1].sample_gradient(torch.randn(4, 2)) is None
 
 
 def test_players_that_take_turns() -> None:

@@ -62,7 +62,7 @@ def test_a_sample_depends_on_no_other(name: str, training: bool) -> None:
 
 def test_the_reference_is_the_priors_and_stays() -> None:
     generator = built("dcgan", classes=3)
-    generator.refer_to(lambda n: torch.full((n, 4), 0.5))
+    generator.set_reference(lambda n: torch.full((n, 4), 0.5))
     kept = generator.state_dict()["reference"].clone()
     assert kept.shape == (REFERENCES, 4 + 3)
     assert (kept[:, :4] == 0.5).all()
@@ -77,7 +77,7 @@ def test_the_reference_is_the_priors_and_stays() -> None:
 
 def test_without_it_there_is_no_reference() -> None:
     generator = DCGAN(2).generator(4, IMAGES)
-    generator.refer_to(lambda n: pytest.fail("drew latents that nobody needs"))
+    generator.set_reference(lambda n: pytest.fail("drew latents that nobody needs"))
     assert generator.reference is None
     assert "reference" not in generator.state_dict()
 

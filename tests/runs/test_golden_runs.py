@@ -18,7 +18,7 @@ import yaml
 
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
-from gan_cli.sampling.samples import Wish, draw
+from gan_cli.sampling.samples import SampleRequest, draw
 from gan_cli.train import compose
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,7 +42,7 @@ def test_every_model_has_a_run() -> None:
 def test_it_gives_the_same_samples(name: str) -> None:
     then = expected(name)
     model = load_model(RunFolder(GOLDEN / name), device="cpu").model
-    first = next(draw(model, 1, Wish(seed=1, label=then["label"]))).flatten()
+    first = next(draw(model, 1, SampleRequest(seed=1, label=then["label"]))).flatten()
     values = first[:: max(1, len(first) // 8)][:8]
     torch.testing.assert_close(values, torch.tensor(then["values"]), rtol=1e-3, atol=1e-6)
 

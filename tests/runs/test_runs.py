@@ -17,7 +17,7 @@ from run_folders import write_run
 
 from gan_cli.console import FileHandler
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.evaluation.metric import Picture
+from gan_cli.evaluation.metric import Plot
 from gan_cli.evaluation.report import Report
 from gan_cli.evaluation.report import write as write_evaluation
 from gan_cli.files import AppendedFile
@@ -361,7 +361,7 @@ def test_whoever_writes_into_a_run_refuses_links_that_lead_out_of_it(name, tmp_p
         pass
     with pytest.raises(CheckpointError, match=reason):
         write_tags(run, ["x"])
-    report = Report(str(run.path), 40, "ema", [], pictures=[Picture("x", np.zeros((1, 1, 1)))])
+    report = Report(str(run.path), 40, "ema", [], pictures=[Plot("x", np.zeros((1, 1, 1)))])
     with pytest.raises(CheckpointError, match=reason):
         write_evaluation(report, run)
     assert sorted(tmp_path.rglob("*")) == before

@@ -8,7 +8,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Categorical, Gaussian, Prior, Product
 from gan_cli.sampling.codes import Codes
-from gan_cli.sampling.samples import CHUNK, Wish, decode, draw, interpolate, latents
+from gan_cli.sampling.samples import CHUNK, SampleRequest, decode, draw, interpolate, latents
 
 PRIOR = Product(noise=Gaussian(3), category=Categorical(4))
 
@@ -44,7 +44,7 @@ def model(request) -> Toy:
     return Toy(prior, request.param == "conditional").eval()
 
 
-def all_of(model: Model, n: int, wish: Wish | None = None, batch: int = 64) -> Tensor:
+def all_of(model: Model, n: int, wish: SampleRequest | None = None, batch: int = 64) -> Tensor:
     return torch.cat(list(draw(model, n, wish, batch)))
 
 
@@ -69,26 +69,26 @@ def test_the_seed_and_nothing_else_random_decides(model):
     assert torch.equal(all_of(model, 70), first)
     assert torch.equal(torch.get_rng_state(), state)
     for seed in (1, -1, 2**40):
-        assert not torch.equal(all_of(model, 70, Wish(seed)), first)
+        assert not torch.equal(all_of(model, 70, SampleRequest(seed)), first)
     assert not torch.equal(first[:6], first[64:70])
 
 
 def test_classes_go_round_or_stay():
     torch.manual_seed(0)
     model = Toy(conditional=True).eval()
-    plain = all_of(model, 70, Wish(label=0))
+    plain = all_of(model, 70, SampleRequest(label=0))
     rounds = all_of(model, 70) - plain
     assert torch.allclose(rounds[:, 0, 0, 0], (torch.arange(70) % 3).float(), atol=1e-5)
-    assert torch.allclose(all_of(model, 70, Wish(label=2)) - plain, torch.tensor(2.0))
+    assert torch.allclose(all_of(model, 70, SampleRequest(label=2)) - plain, torch.tensor(2.0))
 
 
 def test_codes_hold_in_every_chunk():
     model = Toy().eval()
-    wish = Wish(codes=Codes.parse("category=2", PRIOR))
+    wish = SampleRequest(codes=Codes.parse("category=2", PRIOR))
     for number in range(2):
         z = latents(model, wish, number)
         assert PRIOR.split(z)["category"].argmax(1).eq(2).all()
-        assert torch.equal(z[:, :3], latents(model, Wish(), number)[:, :3])
+        assert torch.equal(z[:, :3], latents(model, SampleRequest(), number)[:, :3])
 
 
 def test_decode_pads_and_cuts():
@@ -105,7 +105,7 @@ def test_decode_pads_and_cuts():
 def test_interpolation_ends_in_the_samples_themselves(path, conditional):
     torch.manual_seed(0)
     model = Toy(conditional=conditional).eval()
-    wish = Wish(label=1 if conditional else None)
+    wish = SampleRequest(label=1 if conditional else None)
     rows = interpolate(model, 40, 10, path, wish)
     samples = all_of(model, 80, wish)
     assert rows.shape == (40, 10, 1, 5, 5)
@@ -117,7 +117,7 @@ def test_interpolation_ends_in_the_samples_themselves(path, conditional):
 
 def test_a_row_keeps_the_class_of_its_first_sample():
     model = Toy(conditional=True).eval()
-    first = interpolate(model, 4, 2, "lerp", Wish(label=0))
+    first = interpolate(model, 4, 2, "lerp", SampleRequest(label=0))
     rounds = interpolate(model, 4, 2, "lerp") - first
     expected = torch.tensor([0.0, 2, 1, 0]).reshape(4, 1).expand(4, 2)
     assert torch.allclose(rounds[:, :, 0, 0, 0], expected, atol=1e-5)

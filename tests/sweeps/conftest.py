@@ -17,7 +17,7 @@ from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
 from gan_cli.jobs.starters import Spawner
 from gan_cli.sweeps import launch
-from gan_cli.sweeps.launch import Means, Request
+from gan_cli.sweeps.launch import Backend, Request
 from gan_cli.sweeps.slots import Slots
 
 TESTS = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ class Sweep:
     def run(self, *acts: str, **more: Any) -> None:
         jobs = [[f"act={act}", f"seed={seed}"] for seed, act in enumerate(acts)]
         request = Request(self.settings_of, jobs, [], ["act", "seed"], Path(), self.place)
-        means = Means(Spawner("standin"), lambda _: Slots(self.at_once, [], 1, 2), grace=300)
+        means = Backend(Spawner("standin"), lambda _: Slots(self.at_once, [], 1, 2), grace=300)
         launch.run(replace(request, **more), means)
 
     @property

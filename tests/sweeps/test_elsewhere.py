@@ -14,25 +14,25 @@ from waiting import wait_for
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps import clusters
-from gan_cli.sweeps.clusters import Errand, Tasks, errand, parameters
+from gan_cli.sweeps.clusters import ClusterJob, Tasks, cluster_job, parameters
 from gan_cli.sweeps.slots import elsewhere
 
 TESTS = Path(__file__).parents[1]
 PATHS = {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
 
 
-def standin(run: Path, act: str) -> Errand:
-    return Errand(["-m", "standin", f"run.dir={run}", f"act={act}"], run.parent / "log", PATHS)
+def standin(run: Path, act: str) -> ClusterJob:
+    return ClusterJob(["-m", "standin", f"run.dir={run}", f"act={act}"], run.parent / "log", PATHS)
 
 
 def test_an_errand_runs_a_training_here_or_by_torchrun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAME", "x")
-    work = errand(["seed=1"], 1, tmp_path / "log", {"SAME": "x", "OMP_NUM_THREADS": "97"})
+    work = cluster_job(["seed=1"], 1, tmp_path / "log", {"SAME": "x", "OMP_NUM_THREADS": "97"})
     assert work.arguments == ("-P", "-m", "gan_cli.jobs.child", "gan_cli.train", "seed=1")
     assert work.environment == {"OMP_NUM_THREADS": "97"}
-    ranks = errand(["seed=1"], 2, tmp_path / "log", {}).arguments
+    ranks = cluster_job(["seed=1"], 2, tmp_path / "log", {}).arguments
     assert ranks[:4] == ("-P", "-m", "gan_cli.jobs.child", "torch.distributed.run")
     assert ranks[4:] == ("--standalone", "--nproc-per-node", "2", "-m", "gan_cli.train", "seed=1")
 

@@ -9,7 +9,7 @@ import pytest
 from composing import settings_of
 
 from gan_cli.config.schema import Settings
-from gan_cli.sweeps.plan import LARGEST, Job, groups
+from gan_cli.sweeps.plan import LARGEST, SweepJob, groups
 from gan_cli.sweeps.slots import Slots
 
 
@@ -23,16 +23,16 @@ def images() -> Settings:
     return settings_of("model=dcgan")
 
 
-def jobs(folder: Path, settings: Settings, seeds: Sequence[int], name: str = "") -> list[Job]:
+def jobs(folder: Path, settings: Settings, seeds: Sequence[int], name: str = "") -> list[SweepJob]:
     found = []
     for seed in seeds:
         run = folder / f"{name}{seed}"
         own = settings.model_copy(update={"seed": seed})
-        found.append(Job(run.name, [], run, [f"seed={seed}"], own))
+        found.append(SweepJob(run.name, [], run, [f"seed={seed}"], own))
     return found
 
 
-def names(found: list[list[Job]]) -> list[list[str]]:
+def names(found: list[list[SweepJob]]) -> list[list[str]]:
     return [[job.name for job in group] for group in found]
 
 

@@ -11,13 +11,13 @@ from gan_cli.config.settings import settings_of
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import Entry
-from gan_cli.sweeps.plan import Job, plan, standing
+from gan_cli.sweeps.plan import SweepJob, plan, standing
 
 RATES = ("optimizer.lr=0.001", "optimizer.lr=0.002")
 STEP = "resume=e1/checkpoints/step_00000003.pt"
 
 
-def jobs(*common: str) -> list[Job]:
+def jobs(*common: str) -> list[SweepJob]:
     def composed(overrides: object) -> Settings:
         return settings_of("model=gan", "data=ring", *overrides)  # type: ignore[misc]
 

@@ -17,7 +17,7 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import locked
-from gan_cli.sweeps.plan import Job, job_name
+from gan_cli.sweeps.plan import SweepJob, job_name
 from gan_cli.sweeps.scheduler import verdict
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def test_what_a_process_left(
     run.write_status(said, 3, error="why")
     log = tmp_path / "log"
     log.write_text("the last word", encoding="utf-8")
-    job = Job("job", [], run.path, [], sweep.settings)
+    job = SweepJob("job", [], run.path, [], sweep.settings)
     assert verdict(job, status, log, alone, asked)[0] == state
 
 
@@ -253,7 +253,7 @@ def test_what_a_process_left(
 def test_what_was_killed_for_want_of_patience_is_not_put_down_to_memory(
     sweep: Sweep, tmp_path: Path, asked: bool, reason: str
 ) -> None:
-    job = Job("job", [], tmp_path / "job", [], sweep.settings)
+    job = SweepJob("job", [], tmp_path / "job", [], sweep.settings)
     state, error = verdict(job, -signal.SIGKILL, tmp_path / "log", alone=True, asked=asked)
     assert state == "killed"
     assert reason in str(error)

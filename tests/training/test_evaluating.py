@@ -21,11 +21,19 @@ from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError, DataError
 from gan_cli.evaluation import registry
-from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Finding, Measure, Picture, Subject
+from gan_cli.evaluation.metric import (
+    LOWER,
+    NEITHER,
+    Metric,
+    MetricResult,
+    MetricValue,
+    Plot,
+    Subject,
+)
 from gan_cli.exits import INTERRUPTED
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.folder import RunFolder
-from gan_cli.training.evaluator import watch_of
+from gan_cli.training.evaluator import evaluator_of
 from gan_cli.training.resume import pick_up
 from gan_cli.training.run import course
 from gan_cli.training.setup import assemble
@@ -36,7 +44,7 @@ SMALL += ["data.points=200", "batch_size=4", "runtime.device=cpu", "runtime.thre
 SMALL += ["log_every=4", "sample_every=1000", "evaluation.samples=70", "prior.dim=2"]
 
 
-class Mean(Measure):
+class Mean(Metric):
     """Of the samples; draws random numbers, which must not matter to anyone else."""
 
     name = "mean"
@@ -44,14 +52,16 @@ class Mean(Measure):
     def unfit(self, subject: Subject) -> str:
         return ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         mean = torch.cat([drawn.samples for drawn in subject.draw(70)]).mean().item()
         torch.rand(3)
-        picture = Picture("dot", np.zeros((2, 2, 1), np.uint8))
-        return Finding([Figure("mean", mean, LOWER), Figure("count", 70.0, NEITHER)], [picture])
+        picture = Plot("dot", np.zeros((2, 2, 1), np.uint8))
+        return MetricResult(
+            [MetricValue("mean", mean, LOWER), MetricValue("count", 70.0, NEITHER)], [picture]
+        )
 
 
-class Told(Measure):
+class Told(Metric):
     """What a test says, by step; may do something first."""
 
     name = "told"
@@ -62,10 +72,10 @@ class Told(Measure):
     def unfit(self, subject: Subject) -> str:
         return ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         self.act(subject.step)
         list(subject.draw(70))
-        return Finding([Figure("told", self.values.get(subject.step, 9.0), LOWER)])
+        return MetricResult([MetricValue("told", self.values.get(subject.step, 9.0), LOWER)])
 
 
 class Unfit(Mean):
@@ -82,7 +92,7 @@ class Failing(Mean):
 
     name = "failing"
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         raise DataError("no weights anywhere")
 
 
@@ -106,13 +116,13 @@ def train(name: str, *overrides: str) -> tuple[RunFolder, int]:
     if run.path.exists():
         settings, past = pick_up(run, settings, prepare(line))
     session = assemble(settings, Trust())
-    watch = watch_of(session, Trust())
+    evaluator = evaluator_of(session, Trust())
     if past is None:
-        if watch is not None:
-            watch.prepare()
+        if evaluator is not None:
+            evaluator.prepare()
         run = folder.create(to_yaml(settings), model="gan", data="points", folder=name)
     with run.lock():
-        return run, course(session, run, past, watch)
+        return run, course(session, run, past, evaluator)
 
 
 def points(run: RunFolder) -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ from playing import same
 
 from gan_cli.errors import ConfigError
 from gan_cli.training.cuda_graphs import WARM_UPS, Graphs, hindrance, make_capturable, units_of
-from gan_cli.training.optimizers import Player
+from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
 
 sys.path.append(str(Path(__file__).parent))
@@ -195,7 +195,7 @@ def test_loading_a_state_drops_recordings() -> None:
 def test_a_recorded_optimizer_is_given_its_rate_in_place() -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([weight], lr=0.5, fused=True)
-    player = Player("p", optimizer, [weight], 0.5, schedule="linear", total=10)
+    player = PlayerOptimizer("p", optimizer, [weight], 0.5, schedule="linear", total=10)
     make_capturable(player)
     rate = optimizer.param_groups[0]["lr"]
     player.set_rate(0)

@@ -18,7 +18,7 @@ from gan_cli.ema import Average
 from gan_cli.errors import CheckpointError
 from gan_cli.model import Batch, Loss, Model, Phase
 from gan_cli.signals import STOPS
-from gan_cli.training.loop import Loop, Plan
+from gan_cli.training.loop import Intervals, Loop
 from gan_cli.training.optimizers import build_players
 from gan_cli.training.trainer import Trainer
 
@@ -79,7 +79,7 @@ def build(total: int = 10, seconds: float | None = None, log: int = 4):
     )
     diary = Diary()
     kept: list[tuple[int, bool]] = []
-    plan = Plan(total, log, sample_every=5, save_every=6, batch_size=2, max_seconds=seconds)
+    plan = Intervals(total, log, sample_every=5, save_every=6, batch_size=2, max_seconds=seconds)
     loop = Loop(
         trainer,
         plan,

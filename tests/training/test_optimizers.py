@@ -8,12 +8,12 @@ from torch import nn
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, Loss, Phase
-from gan_cli.training.optimizers import Player, fused, players_of
+from gan_cli.training.optimizers import PlayerOptimizer, fused, players_of
 
 
-def player(**more) -> Player:
+def player(**more) -> PlayerOptimizer:
     weight = nn.Parameter(torch.zeros(1))
-    return Player("g", torch.optim.SGD([weight], lr=0.1), [weight], 0.1, total=100, **more)
+    return PlayerOptimizer("g", torch.optim.SGD([weight], lr=0.1), [weight], 0.1, total=100, **more)
 
 
 @pytest.mark.parametrize(

@@ -181,14 +181,14 @@ def test_a_run_stopped_during_its_last_evaluation_is_not_finished(monkeypatch) -
         if subject.step == 6:
             os.kill(os.getpid(), signal.SIGINT)
             subject.truth.pause()
-        return judge(subject, choice)
+        return evaluate(subject, choice)
 
-    judge = evaluator.judge
-    monkeypatch.setattr(evaluator, "judge", stopped)
+    evaluate = evaluator.evaluate
+    monkeypatch.setattr(evaluator, "evaluate", stopped)
     assert train(*SMALL, *EVALUATED, "run.dir=run", "steps=6") == INTERRUPTED
     run = RunFolder("run")
     assert run.read_status()["status"] == "interrupted"
-    monkeypatch.setattr(evaluator, "judge", judge)
+    monkeypatch.setattr(evaluator, "evaluate", evaluate)
     assert train("resume=run") == DONE
     assert run.read_status()["status"] == "finished"
     assert (run.evaluations / "step_00000006.json").is_file()

@@ -14,9 +14,9 @@ from gan_cli.penalties import squared_gradient_norm
 def test_every_loss_is_fp32(model: str) -> None:
     session = session_of(*little(model), "runtime.precision=bf16")
     seen = []
-    judge = dict(session.model.named_children()).get("discriminator")
-    if judge is not None:
-        judge.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    model_evaluator = dict(session.model.named_children()).get("discriminator")
+    if model_evaluator is not None:
+        model_evaluator.register_forward_hook(lambda *call: seen.append(call[2].dtype))
     batch = session.stream.batch(0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = [phase.loss(batch) for phase in session.model.phases()]

@@ -16,7 +16,7 @@ from composing import SMALL
 from stacking import assert_close
 from torch import Tensor
 
-from gan_cli.callbacks.metrics import Metrics
+from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.config.command_line import Command, prepare
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
@@ -181,14 +181,14 @@ def test_one_that_diverges_ends_alone(
 
 
 def test_one_whose_disk_is_full_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    logged = Metrics.logged
+    logged = MetricsFile.logged
 
-    def full(self: Metrics, step: int, *told: Any) -> None:
+    def full(self: MetricsFile, step: int, *told: Any) -> None:
         if "s1" in self.path.parts and step == 6:
             raise OSError(28, "No space left on device")
         logged(self, step, *told)
 
-    monkeypatch.setattr(Metrics, "logged", full)
+    monkeypatch.setattr(MetricsFile, "logged", full)
     assert train_all(seeds(1, 2), line_of()) == FAILED
     assert [status(f"s{n}")["status"] for n in (1, 2)] == ["failed", "finished"]
     assert "No space left" in Path("runs/s1/train.log").read_text()

@@ -204,9 +204,9 @@ def test_a_phase_moves_nothing_outside_what_it_trains(penalty) -> None:
     model = gan(penalty=penalty)
     trainer = trainer_of(model)
     trainer.advance()
-    for phase, focus in zip(trainer._phases, trainer._focus, strict=True):
+    for phase, freezer in zip(trainer._phases, trainer._focus, strict=True):
         before = snapshot(model)
-        focus.apply()
+        freezer.apply()
         trainer._update(phase, batch(0), measure=False)
         moved = {n for n, v in snapshot(model).items() if not torch.equal(v, before[n])}
         assert moved

@@ -10,17 +10,17 @@ import pytest
 from studying import LINE, Study
 
 from gan_cli.tuning import trial
-from gan_cli.tuning.plan import Plan, plan_of, settle
+from gan_cli.tuning.plan import StudyPlan, plan_of, settle
 from gan_cli.tuning.study import need_optuna, open_study
 
 
 @pytest.fixture(scope="session")
-def base() -> Plan:
+def base() -> StudyPlan:
     return plan_of(LINE)
 
 
 @pytest.fixture
-def study(base: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def study(base: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Makes a study that will try given values, one trial each: (lr, d_steps) ..."""
     pytest.importorskip("optuna", reason="gan-tune needs the extra `tune`")
     monkeypatch.setattr(trial, "TRAIN", "pretended_training")
@@ -28,7 +28,7 @@ def study(base: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     need_optuna()
 
-    def make(*values: tuple[float, int], **tune: Any) -> Plan:
+    def make(*values: tuple[float, int], **tune: Any) -> StudyPlan:
         changed = base.tune.model_copy(update={"trials": len(values), **tune})
         plan = settle(replace(base, tune=changed, folder=tmp_path / "study"))
         opened = open_study(plan)

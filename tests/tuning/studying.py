@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gan_cli.tuning.plan import Plan
+from gan_cli.tuning.plan import StudyPlan
 
 LINE = [
     "model=wgan",
@@ -17,4 +17,4 @@ LINE = [
     "tune.metric=metrics/wasserstein_1",
     "tune.pruner=none",
 ]
-Study = Callable[..., Plan]
+Study = Callable[..., StudyPlan]

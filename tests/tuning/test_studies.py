@@ -21,8 +21,8 @@ from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
 from gan_cli.tuning.command import run, search
-from gan_cli.tuning.plan import Plan
-from gan_cli.tuning.results import Row, ranked, rows
+from gan_cli.tuning.plan import StudyPlan
+from gan_cli.tuning.results import TrialRow, ranked, rows
 from gan_cli.tuning.study import open_study
 from gan_cli.tuning.trial import DiskFullError, MetricError
 
@@ -30,7 +30,7 @@ GOOD, FAILS, DIVERGES, WAITS, KILLED, DISK_FULL = 1, 2, 3, 4, 5, 6  # what model
 ENOUGH = 150.0  # seconds after which a test gives up
 
 
-def played(plan: Plan) -> list[Row]:
+def played(plan: StudyPlan) -> list[TrialRow]:
     """Search to the end; the trials."""
     search(plan, Children())
     return rows(open_study(plan))
@@ -43,7 +43,7 @@ def appears(path: Path) -> None:
         time.sleep(0.01)
 
 
-def status(plan: Plan, number: int, seed: int = 0) -> dict:
+def status(plan: StudyPlan, number: int, seed: int = 0) -> dict:
     return RunFolder(plan.run_folder(number, seed)).read_status()
 
 

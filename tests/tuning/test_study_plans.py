@@ -12,7 +12,7 @@ from studying import LINE
 
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.tuning.command import surroundings
-from gan_cli.tuning.plan import Plan, direction_of, plan_of, read, settle
+from gan_cli.tuning.plan import StudyPlan, direction_of, plan_of, read, settle
 from gan_cli.tuning.study import need_optuna
 
 METRIC = "tune.metric=metrics/wasserstein_1"
@@ -69,7 +69,7 @@ def test_what_cannot_be_searched_is_refused(words: list[str], message: str) -> N
     assert message in str(error.value)
 
 
-def test_a_space_as_a_mapping_is_the_same_study(base: Plan) -> None:
+def test_a_space_as_a_mapping_is_the_same_study(base: StudyPlan) -> None:
     plain = [word for word in LINE if "interval" not in word and "range" not in word]
     space = '{optimizer.lr: "tag(log,interval(1e-6,1))", model.d_steps: "range(1,7)"}'
     assert plan_of([*plain, f"tune.space={space}"]).folder == base.folder
@@ -101,7 +101,7 @@ def test_the_direction_of_figures_is_known(metric: str, direction: str) -> None:
     assert direction_of(f"metrics/{metric}", "auto") == direction
 
 
-def test_another_study_in_the_same_folder_is_refused(base: Plan, tmp_path: Path) -> None:
+def test_another_study_in_the_same_folder_is_refused(base: StudyPlan, tmp_path: Path) -> None:
     plan = replace(base, folder=tmp_path / "study")
     place = settle(plan).place
     more = replace(plan, tune=base.tune.model_copy(update={"trials": 99, "workers": 3}))
@@ -111,7 +111,7 @@ def test_another_study_in_the_same_folder_is_refused(base: Plan, tmp_path: Path)
         settle(other)
 
 
-def test_what_a_killed_study_left_half_written_is_removed(base: Plan, tmp_path: Path) -> None:
+def test_what_a_killed_study_left_half_written_is_removed(base: StudyPlan, tmp_path: Path) -> None:
     plan = replace(base, folder=tmp_path / "study")
     settle(plan)
     old, new = plan.folder / ".best.yaml.ab.tmp", plan.folder / ".best.yaml.cd.tmp"
@@ -124,7 +124,7 @@ def test_what_a_killed_study_left_half_written_is_removed(base: Plan, tmp_path: 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"place": 1}', "{", "[" * 900 + "]" * 900])
 def test_a_study_of_somebody_else_is_refused_in_one_line(
-    text: str, base: Plan, tmp_path: Path
+    text: str, base: StudyPlan, tmp_path: Path
 ) -> None:
     plan = replace(base, folder=tmp_path / "study")
     settle(plan)
@@ -141,7 +141,7 @@ NAMES_OF_A_STUDY += ["work/trial-0000", "work/study"]
 
 @pytest.mark.parametrize("name", NAMES_OF_A_STUDY)
 def test_a_study_s_files_do_not_lead_out_of_its_folder(
-    name: str, base: Plan, tmp_path: Path
+    name: str, base: StudyPlan, tmp_path: Path
 ) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "study" / name).parent.mkdir(parents=True)
@@ -157,7 +157,7 @@ def test_without_optuna_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch
         need_optuna()
 
 
-def test_workers_share_gpus_and_threads(base: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_gpus_and_threads(base: StudyPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     monkeypatch.setattr("gan_cli.tuning.command.cores", lambda: 8)
     plan = replace(base, tune=base.tune.model_copy(update={"workers": 3, "gpus": 2}))

@@ -18,17 +18,23 @@ from gan_cli.plots.scatter import axis, chart
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, results
 from gan_cli.tuning.command import publish, search
-from gan_cli.tuning.plan import Plan
-from gan_cli.tuning.results import Row, ranked, rows, table
+from gan_cli.tuning.plan import StudyPlan
+from gan_cli.tuning.results import TrialRow, ranked, rows, table
 from gan_cli.tuning.study import open_study
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
 
 FOUND = [
-    Row(0, COMPLETE, 2.0, None, {"optimizer.lr": 1e-3, "model.d_steps": 2}, {2: 3, 4: 2}, 5, ""),
-    Row(1, PRUNED, 9.0, None, {"optimizer.lr": 1e-1, "model.d_steps": 1}, {2: 9.0}, 2, "<late>"),
-    Row(2, COMPLETE, 1.0, 0.25, {"optimizer.lr": 1e-4, "model.d_steps": 5}, {2: 1.0}, 5, ""),
-    Row(3, BROKEN, None, None, {"optimizer.lr": 1e-2, "model.d_steps": 5}, {}, None, "diverged"),
-]  # fmt: skip
+    TrialRow(
+        0, COMPLETE, 2.0, None, {"optimizer.lr": 1e-3, "model.d_steps": 2}, {2: 3, 4: 2}, 5, ""
+    ),
+    TrialRow(
+        1, PRUNED, 9.0, None, {"optimizer.lr": 1e-1, "model.d_steps": 1}, {2: 9.0}, 2, "<late>"
+    ),
+    TrialRow(2, COMPLETE, 1.0, 0.25, {"optimizer.lr": 1e-4, "model.d_steps": 5}, {2: 1.0}, 5, ""),
+    TrialRow(
+        3, BROKEN, None, None, {"optimizer.lr": 1e-2, "model.d_steps": 5}, {}, None, "diverged"
+    ),
+]
 VOID = {"meta", "link", "line", "circle", "polyline", "rect", "br"}
 
 LOOK = """
@@ -68,12 +74,12 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_the_best_is_the_lowest_or_the_highest(base: Plan) -> None:
+def test_the_best_is_the_lowest_or_the_highest(base: StudyPlan) -> None:
     assert [row.number for row in ranked(FOUND, base)] == [2, 0]
     assert [row.number for row in ranked(FOUND, replace(base, direction="maximize"))] == [0, 2]
 
 
-def test_the_table_shows_the_best_first(base: Plan) -> None:
+def test_the_table_shows_the_best_first(base: StudyPlan) -> None:
     screen = clean_console(width=140)
     with screen.capture() as shown:
         screen.print(table(ranked(FOUND, base), base))
@@ -84,7 +90,7 @@ def test_the_table_shows_the_best_first(base: Plan) -> None:
     assert any("0.001" in line for line in lines[lines.index(first) :])
 
 
-def test_the_page_needs_nothing_else_and_shows_all_trials(base: Plan) -> None:
+def test_the_page_needs_nothing_else_and_shows_all_trials(base: StudyPlan) -> None:
     text = page.text(base, FOUND, {"optimizer.lr": 0.75, "model.d_steps": 0.25})
     seen = Page(text)
     assert seen.open == []
@@ -99,13 +105,13 @@ def test_the_page_needs_nothing_else_and_shows_all_trials(base: Plan) -> None:
 
 
 @pytest.mark.parametrize("found", [[], FOUND[1:2], FOUND[3:], FOUND[:1]])
-def test_a_page_of_little(base: Plan, found: list[Row]) -> None:
+def test_a_page_of_little(base: StudyPlan, found: list[TrialRow]) -> None:
     assert Page(page.text(base, found, {})).open == []
 
 
 @browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_trial_can_put_code_into_the_page(base: Plan, tmp_path: Path, dark: bool) -> None:
+def test_no_trial_can_put_code_into_the_page(base: StudyPlan, tmp_path: Path, dark: bool) -> None:
     bad = '"><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
     tune = base.tune.model_copy(update={"metric": f"metrics/{bad}"})
     lr, steps = base.dimensions
@@ -113,7 +119,9 @@ def test_no_trial_can_put_code_into_the_page(base: Plan, tmp_path: Path, dark: b
     fixed = (f"run.root={bad}",)
     plan = replace(base, tune=tune, fixed=fixed, dimensions=space, folder=Path(bad))
     found = [
-        Row(n, state, 1.0 + n, 0.5, {bad: 10.0**-n, steps.key: bad}, {2: 3.0, 4: 2.0}, 5.0, bad)
+        TrialRow(
+            n, state, 1.0 + n, 0.5, {bad: 10.0**-n, steps.key: bad}, {2: 3.0, 4: 2.0}, 5.0, bad
+        )
         for n, state in enumerate((COMPLETE, COMPLETE, PRUNED, BROKEN))
     ]
     file = tmp_path / "study.html"
@@ -147,7 +155,7 @@ def test_importance_says_which_setting_matters(study: Study) -> None:
     assert page.importance(opened, rows(opened)[:3]) == {}
 
 
-def test_the_preset_gives_the_same_settings(base: Plan, tmp_path: Path) -> None:
+def test_the_preset_gives_the_same_settings(base: StudyPlan, tmp_path: Path) -> None:
     fixed = [word for word in base.fixed if not word.startswith("steps")]
     fixed += ["steps=64", "optimizer.alpha=.9", "loss=hinge", "evaluation.samples=512"]
     plan = replace(base, fixed=tuple(fixed), folder=tmp_path / "study")
@@ -168,7 +176,7 @@ def test_the_preset_gives_the_same_settings(base: Plan, tmp_path: Path) -> None:
     assert results.command(plan) == f"gan-train --config-dir {plan.folder} experiment=best"
 
 
-def test_the_preset_names_what_its_options_leave_open(base: Plan, tmp_path: Path) -> None:
+def test_the_preset_names_what_its_options_leave_open(base: StudyPlan, tmp_path: Path) -> None:
     fixed = ("data=folder", f"data.root={tmp_path}/a b", "data.size=16", "steps=64")
     plan = replace(base, fixed=fixed, folder=tmp_path / "study")
     plan.folder.mkdir()
@@ -182,7 +190,7 @@ def test_the_preset_names_what_its_options_leave_open(base: Plan, tmp_path: Path
 
 
 def test_the_preset_of_an_older_version_s_trial_holds_no_setting_that_it_lacked(
-    base: Plan, tmp_path: Path
+    base: StudyPlan, tmp_path: Path
 ) -> None:
     plan = replace(base, folder=tmp_path / "study")
     plan.folder.mkdir()
@@ -210,7 +218,7 @@ def test_a_preset_that_cannot_be_written_fails_the_command(
     assert "best.yaml was not written: " in caplog.text
 
 
-def test_a_preset_among_own_groups_is_copied_there(base: Plan) -> None:
+def test_a_preset_among_own_groups_is_copied_there(base: StudyPlan) -> None:
     plan = replace(base, options=("--config-dir=my conf", "--trust=mine"), folder=Path("s"))
     assert results.command(plan) == (
         "mkdir -p 'my conf/experiment' && cp s/experiment/best.yaml 'my conf/experiment' && "
@@ -218,6 +226,6 @@ def test_a_preset_among_own_groups_is_copied_there(base: Plan) -> None:
     )
 
 
-def test_the_line_of_the_tests_is_a_study_of_two_settings(base: Plan) -> None:
+def test_the_line_of_the_tests_is_a_study_of_two_settings(base: StudyPlan) -> None:
     assert [dimension.key for dimension in base.dimensions] == ["optimizer.lr", "model.d_steps"]
     assert len(base.fixed) == len([word for word in LINE if not word.startswith("tune.")]) - 2

@@ -23,10 +23,10 @@ from gan_cli.evaluation.metric import (
     LOWER,
     Extractor,
     Features,
-    Figure,
-    Finding,
-    Measure,
-    Picture,
+    Metric,
+    MetricResult,
+    MetricValue,
+    Plot,
     Subject,
 )
 from gan_cli.evaluation.real_baseline import floor
@@ -77,7 +77,7 @@ MOST_CLASSES = 200
 LEAST_OF_EACH = 50  # images of a class, on average
 
 
-class ClassifierFigures(Measure):
+class ClassifierFigures(Metric):
     """fid_classifier and its siblings, score_classifier, and the histogram of classes."""
 
     name = "classifier"
@@ -86,7 +86,7 @@ class ClassifierFigures(Measure):
         """Why not: a classifier learns from labelled images."""
         return no_classifier(subject)
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Distances between features, the score, and how often each class comes up."""
         extractor = subject.classifier()
         figures = [frechet_figure(subject, extractor), kernel_figure(subject, extractor)]
@@ -96,7 +96,7 @@ class ClassifierFigures(Measure):
         histogram, picture = _classes(subject, extractor)
         known = accuracy_of(extractor)
         told = [replace(one, protocol={**one.protocol, **known}) for one in [*figures, *histogram]]
-        return Finding(told, [picture])
+        return MetricResult(told, [picture])
 
 
 def no_classifier(subject: Subject) -> str:
@@ -122,12 +122,12 @@ def accuracy_of(extractor: Extractor) -> Protocol:
     return {"classifier_accuracy": "unknown: the data has no part for testing"}
 
 
-def score_figure(subject: Subject, extractor: Extractor) -> Figure:
+def score_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     """score_<extractor's name>: the formula of the Inception Score on its probabilities.
 
     exp(E KL(p(y|x) || p(y))) (Salimans et al. 2016, section 4), over all samples at once.
     """
-    return Figure(
+    return MetricValue(
         name=f"score_{extractor.name}",
         value=score_of(subject.generated(extractor)),
         better=HIGHER,
@@ -148,21 +148,21 @@ def score_of(features: Features) -> float:
     return score(features.mean_probability, features.mean_entropy)
 
 
-def _classes(subject: Subject, extractor: Extractor) -> tuple[list[Figure], Picture]:
+def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue], Plot]:
     """How evenly, how completely and how truly the classes come up, and a picture of it."""
     made, real = _shares(subject.generated(extractor)), _shares(subject.reference(extractor))
     first, second = (_shares(half) for half in subject.halves(extractor))
     protocol = subject.protocol(extractor)
     of_half = {**protocol, "floor": "of a random half of these real samples"}
     figures = [
-        Figure("classes_missing", _missing(made), LOWER, _missing(first), None, of_half),
-        Figure(
+        MetricValue("classes_missing", _missing(made), LOWER, _missing(first), None, of_half),
+        MetricValue(
             "classes_entropy",
             _entropy(made),
             floor=_entropy(first),
             protocol={**of_half, "unit": "nats"},
         ),
-        Figure(
+        MetricValue(
             "classes_distance",
             _distance(made, real),
             LOWER,
@@ -172,7 +172,7 @@ def _classes(subject: Subject, extractor: Extractor) -> tuple[list[Figure], Pict
         ),
     ]
     names = subject.data.class_names or tuple(map(str, range(extractor.classes)))
-    return figures, Picture("classes", bars(made, real, names))
+    return figures, Plot("classes", bars(made, real, names))
 
 
 def _shares(features: Features) -> Tensor:

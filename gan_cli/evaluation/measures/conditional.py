@@ -22,9 +22,9 @@ from gan_cli.evaluation.metric import (
     NEITHER,
     Extractor,
     Features,
-    Figure,
-    Finding,
-    Measure,
+    Metric,
+    MetricResult,
+    MetricValue,
     Subject,
 )
 from gan_cli.metrics.neighbours import nearest
@@ -36,7 +36,7 @@ SHUFFLED = 0x5F1E  # the random stream of the control
 Protocol = dict[str, str | int | float]
 
 
-class Conditional(Measure):
+class Conditional(Metric):
     """GAN-test, and the error of a nearest-neighbour classifier whose examples are generated."""
 
     name = "conditional"
@@ -45,12 +45,12 @@ class Conditional(Measure):
         """Why not: classes must be asked for, and known."""
         return not_asked(subject)
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """gan_test, nn_error in pixels and in features, and the control with shuffled labels."""
         extractor = subject.classifier()
         known = accuracy_of(extractor)
         figures = [gan_test(subject, extractor), *neighbour_errors(subject, extractor)]
-        return Finding([replace(one, protocol={**one.protocol, **known}) for one in figures])
+        return MetricResult([replace(one, protocol={**one.protocol, **known}) for one in figures])
 
 
 def not_asked(subject: Subject) -> str:
@@ -60,7 +60,7 @@ def not_asked(subject: Subject) -> str:
     return no_classifier(subject)
 
 
-def gan_test(subject: Subject, extractor: Extractor) -> Figure:
+def gan_test(subject: Subject, extractor: Extractor) -> MetricValue:
     """The share of samples in which a classifier of real images sees the class asked for.
 
     (Shmelkov et al. 2018, section 3.2). Its floor is the classifier's accuracy on real images.
@@ -70,7 +70,7 @@ def gan_test(subject: Subject, extractor: Extractor) -> Figure:
     floor, of = _hits(subject.reference(extractor)), "the real samples of the split"
     if isinstance(extractor, Classifier) and extractor.test_accuracy is not None:
         floor, of = extractor.test_accuracy, "real test images"
-    return Figure(
+    return MetricValue(
         name="gan_test",
         value=value,
         better=HIGHER,
@@ -98,7 +98,7 @@ class Images(NamedTuple):
     labels: Tensor  # int64 [n]
 
 
-def neighbour_errors(subject: Subject, extractor: Extractor) -> list[Figure]:
+def neighbour_errors(subject: Subject, extractor: Extractor) -> list[MetricValue]:
     """How often a real image's nearest generated one was asked to be of another class.
 
     In pixels and in the extractor's features, each beside the same with as many real training
@@ -123,7 +123,7 @@ def neighbour_errors(subject: Subject, extractor: Extractor) -> list[Figure]:
         _, true = nearest(asked, space(real.images))
         value = error_of(made.labels[seen[suffix]], queries.labels)
         figures.append(
-            Figure(
+            MetricValue(
                 name=f"nn_error{suffix}",
                 value=value,
                 better=LOWER,
@@ -154,13 +154,13 @@ def _distance(suffix: str, extractor: Extractor) -> str:
     return f"Euclidean, in pixels, images with a side above {LONGEST} shrunk to it by area"
 
 
-def _control(examples: Tensor, index: Tensor, true: Tensor, protocol: Protocol) -> Figure:
+def _control(examples: Tensor, index: Tensor, true: Tensor, protocol: Protocol) -> MetricValue:
     """The error in pixels once the examples' labels are shuffled, which is that of chance."""
     random = torch.Generator().manual_seed(mix(SHUFFLED))
     shuffled = examples[torch.randperm(len(examples), generator=random)]
     value = error_of(shuffled[index], true)
     chance = expected_error(examples, true)
-    return Figure(
+    return MetricValue(
         name="nn_error_shuffled",
         value=value,
         better=NEITHER,

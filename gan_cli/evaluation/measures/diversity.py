@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import quantised
-from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import LOWER, NEITHER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import generated, real, shuffled
 from gan_cli.metrics.distances import DIRECTIONS, sliced_wasserstein
 from gan_cli.metrics.diversity import mean_pairwise_distance
@@ -21,7 +21,7 @@ DISTANCE = {"distance": "root mean square over pixels, in levels of 255"}
 VALUES = 1 << 25  # pixel values of one kind at once: fewer samples of large images
 
 
-class Diversity(Measure):
+class Diversity(Metric):
     """Pairwise distances in pixels, within classes too, and sliced Wasserstein distance."""
 
     name = "diversity"
@@ -30,7 +30,7 @@ class Diversity(Measure):
         """Why not: it is for images."""
         return "" if subject.data.is_image else "it looks at images, and this data is points"
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """How diverse samples are, and how far from real ones."""
         data = subject.real(subject.options.split)
         n = min(SAMPLES, subject.options.samples, data.spec.size // 2)
@@ -46,7 +46,7 @@ class Diversity(Measure):
         figures = _pairwise(made, first, second, protocol | DISTANCE)
         if subject.model.conditional and 1 < data.spec.classes <= MOST_CLASSES:
             figures += _within_classes(subject, data, places, protocol | DISTANCE)
-        sliced = Figure(
+        sliced = MetricValue(
             "sliced_wasserstein",
             sliced_wasserstein(made / 255, first / 255),
             LOWER,
@@ -54,15 +54,15 @@ class Diversity(Measure):
             None,
             protocol | {"order": 2, "directions": DIRECTIONS, "values": "pixels from 0 to 1"},
         )
-        return Finding([*figures, sliced])
+        return MetricResult([*figures, sliced])
 
 
-def _pairwise(made: Tensor, real: Tensor, other: Tensor, protocol: Protocol) -> list[Figure]:
+def _pairwise(made: Tensor, real: Tensor, other: Tensor, protocol: Protocol) -> list[MetricValue]:
     ours, theirs, again = (_spread(x) for x in (made, real, other))
-    figures = [Figure("pairwise_distance", ours, NEITHER, theirs, None, protocol)]
+    figures = [MetricValue("pairwise_distance", ours, NEITHER, theirs, None, protocol)]
     if theirs > 0:
         note = "1 is as diverse as real images; noise makes it larger too"
-        ratio = Figure(
+        ratio = MetricValue(
             "diversity_ratio", ours / theirs, NEITHER, again / theirs, None, protocol, note
         )
         figures.append(ratio)
@@ -71,7 +71,7 @@ def _pairwise(made: Tensor, real: Tensor, other: Tensor, protocol: Protocol) -> 
 
 def _within_classes(
     subject: Subject, data: Dataset, places: Tensor, protocol: Protocol
-) -> list[Figure]:
+) -> list[MetricValue]:
     """The ratio within each class that was asked for: its mean and its least."""
     classes = data.spec.classes
     drawn = generated(subject, PER_CLASS * classes, even=True)
@@ -100,8 +100,10 @@ def _within_classes(
     }
     mean, floor = sum(ratios.values()) / len(ratios), sum(floors) / len(floors)
     return [
-        Figure("class_diversity_ratio", mean, NEITHER, floor, None, protocol, "mean over classes"),
-        Figure(
+        MetricValue(
+            "class_diversity_ratio", mean, NEITHER, floor, None, protocol, "mean over classes"
+        ),
+        MetricValue(
             "class_diversity_least",
             ratios[least],
             NEITHER,

@@ -11,9 +11,9 @@ from gan_cli.evaluation.metric import (
     LOWER,
     Extractor,
     Features,
-    Figure,
-    Finding,
-    Measure,
+    Metric,
+    MetricResult,
+    MetricValue,
     Subject,
 )
 from gan_cli.evaluation.real_baseline import floor
@@ -29,19 +29,19 @@ from gan_cli.metrics.neighbours import (
 )
 
 
-class FID(Measure):
+class FID(Metric):
     """fid_inception: FID with the Inception network of 2015-12-05 (Heusel et al. 2017)."""
 
     name = "fid"
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
-        """See `Measure`."""
+        """See `Metric`."""
         return no_picture(subject)
 
-    def measure(self, subject: Subject) -> Finding:
-        """See `Measure`."""
-        return Finding([frechet_figure(subject, subject.inception())])
+    def measure(self, subject: Subject) -> MetricResult:
+        """See `Metric`."""
+        return MetricResult([frechet_figure(subject, subject.inception())])
 
 
 def no_picture(subject: Subject) -> str:
@@ -54,7 +54,7 @@ def no_picture(subject: Subject) -> str:
     return ""
 
 
-def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
+def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     """fid_<extractor's name>: between generated and real features."""
     generated, real = subject.generated(extractor), subject.reference(extractor)
     first, second = subject.halves(extractor)
@@ -64,7 +64,7 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> Figure:
         some = first if compared == first.count else _first(first, compared)
         return _distance(some, second)
 
-    return Figure(
+    return MetricValue(
         name=f"fid_{extractor.name}",
         value=_distance(generated, real),
         better=LOWER,
@@ -108,26 +108,26 @@ def _caution(count: int, extractor: Extractor) -> str:
     )
 
 
-class KID(Measure):
+class KID(Metric):
     """kid_inception: KID with the Inception network of 2015-12-05 (Binkowski et al. 2018)."""
 
     name = "kid"
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
-        """See `Measure`."""
+        """See `Metric`."""
         return no_picture(subject)
 
-    def measure(self, subject: Subject) -> Finding:
-        """See `Measure`."""
-        return Finding([kernel_figure(subject, subject.inception())])
+    def measure(self, subject: Subject) -> MetricResult:
+        """See `Metric`."""
+        return MetricResult([kernel_figure(subject, subject.inception())])
 
 
-def kernel_figure(subject: Subject, extractor: Extractor) -> Figure:
+def kernel_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     """kid_<extractor's name>: of the kept generated features and the kept real ones."""
     generated, real = subject.generated(extractor), subject.reference(extractor)
     found = _kernel_distance(generated, real)
-    return Figure(
+    return MetricValue(
         name=f"kid_{extractor.name}",
         value=found.value,
         better=LOWER,
@@ -149,19 +149,19 @@ def _kernel_distance(first: Features, second: Features) -> KernelDistance:
     return kernel_distance(first.kept, second.kept)
 
 
-class PRDC(Measure):
+class PRDC(Metric):
     """precision_inception and its siblings (Kynkaanniemi 2019, Naeem 2020, Lopez-Paz 2017)."""
 
     name = "prdc"
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
-        """See `Measure`."""
+        """See `Metric`."""
         return no_picture(subject) or too_few(subject)
 
-    def measure(self, subject: Subject) -> Finding:
-        """See `Measure`."""
-        return Finding(neighbour_figures(subject, subject.inception()))
+    def measure(self, subject: Subject) -> MetricResult:
+        """See `Metric`."""
+        return MetricResult(neighbour_figures(subject, subject.inception()))
 
 
 def too_few(subject: Subject) -> str:
@@ -171,7 +171,7 @@ def too_few(subject: Subject) -> str:
     return f"of {count} samples nothing can be said; it takes {least}" if count < least else ""
 
 
-def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
+def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValue]:
     """precision_, recall_, density_, coverage_ and two_sample_<extractor's name>.
 
     Of the kept features; the last is the accuracy of 1-NN in telling generated from real ones.
@@ -195,7 +195,7 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
     }
     ks = {"precision": MANIFOLD_K, "recall": MANIFOLD_K}
     figures = [
-        Figure(
+        MetricValue(
             name=f"{name}_{extractor.name}",
             value=value,
             better=HIGHER,
@@ -204,7 +204,7 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[Figure]:
         )
         for name, value in values._asdict().items()
     ]
-    told = Figure(
+    told = MetricValue(
         name=f"two_sample_{extractor.name}",
         value=apart.accuracy,
         floor=best_apart.accuracy,

@@ -14,7 +14,7 @@ from gan_cli.evaluation.classifier import trained_classifier
 from gan_cli.evaluation.classifier_training import Recipe, accuracy, trained
 from gan_cli.evaluation.features import quantised
 from gan_cli.evaluation.measures.conditional import not_asked, share_error
-from gan_cli.evaluation.metric import HIGHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import HIGHER, Metric, MetricResult, MetricValue, Subject
 
 SHORT = Recipe(images=80_000)  # looked at in all, so that both trainings take a minute on one core
 BYTES = 1 << 30  # of pixels that are learned from
@@ -24,7 +24,7 @@ class Table(Dataset):
     """Images uint8 [n, C, H, W] of any origin, and their classes [n]."""
 
 
-class GANTrain(Measure):
+class GANTrain(Metric):
     """Test accuracy of a classifier trained on generated samples alone (Shmelkov et al. 2018).
 
     Args:
@@ -43,7 +43,7 @@ class GANTrain(Measure):
             return reason
         return "" if subject.has_test else "the data has no part for testing"
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """The accuracy on all real test images (section 3.1), beside that with real examples."""
         train, test = subject.real("train"), subject.real("test")
         affordable = BYTES // math.prod(train.spec.shape)
@@ -54,9 +54,9 @@ class GANTrain(Measure):
         with progress_bar("classifier of generated samples", self.recipe.images) as advance:
             network = trained(made, self.recipe, subject.device, advance)
         value = accuracy(network, test)
-        return Finding(
+        return MetricResult(
             [
-                Figure(
+                MetricValue(
                     name="gan_train",
                     value=value,
                     better=HIGHER,

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import CHUNK, exactly
 from gan_cli.evaluation.measures.conditional import share_error
-from gan_cli.evaluation.metric import HIGHER, NEITHER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import HIGHER, NEITHER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import shuffled
 from gan_cli.metrics.classes import (
     Bound,
@@ -26,7 +26,7 @@ from gan_cli.metrics.classes import (
 from gan_cli.metrics.diversity import mean_pairwise_distance
 from gan_cli.priors import Categorical, Prior, Product
 from gan_cli.sampling import samples as sampling
-from gan_cli.sampling.samples import Wish
+from gan_cli.sampling.samples import SampleRequest
 
 
 @contextmanager
@@ -89,7 +89,7 @@ LOW, HIGH = -1.0, 1.0  # values of a code between which it is moved
 Protocol = dict[str, str | int | float]
 
 
-class InfoGANFigures(Measure):
+class InfoGANFigures(Metric):
     """The information that codes leave in samples, and whether the category is the class."""
 
     name = "infogan"
@@ -103,7 +103,7 @@ class InfoGANFigures(Measure):
             read = model.recognise(torch.zeros(2, *subject.data.shape, device=subject.device))
         return "" if read else "the model does not read codes off samples"
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Bounds in nats; the category against real classes; each continuous code's effect."""
         prior = subject.model.prior
         assert isinstance(prior, Product)
@@ -115,7 +115,7 @@ class InfoGANFigures(Measure):
                 figures += against_classes(subject, name)
             else:
                 figures += _effects(subject, name, read, protocol)
-        return Finding(figures)
+        return MetricResult(figures)
 
 
 def networks(what: str) -> str:
@@ -166,12 +166,12 @@ def codes_read(subject: Subject, n: int) -> Read:
 
 def _latents(subject: Subject, n: int) -> Iterator[Tensor]:
     """Those of samples 0 ... n-1, in chunks of 64, on the CPU."""
-    wish = Wish(subject.options.seed)
+    wish = SampleRequest(subject.options.seed)
     for number in range(-(-n // CHUNK)):
         yield sampling.latents(subject.model, wish, number)[: n - number * CHUNK]
 
 
-def _bounds(prior: Product, read: Read, protocol: Protocol) -> list[Figure]:
+def _bounds(prior: Product, read: Read, protocol: Protocol) -> list[MetricValue]:
     """L_I (Chen et al. 2016, Eq. 5) of each part, and of all that are read together."""
     told = {**protocol, "unit": "nats"}
     figures = []
@@ -184,8 +184,8 @@ def _bounds(prior: Product, read: Read, protocol: Protocol) -> list[Figure]:
     return [_bound("information", total, told, "of all codes together"), *figures]
 
 
-def _bound(name: str, bound: Bound, protocol: Protocol, note: str) -> Figure:
-    return Figure(name, bound.value, HIGHER, None, bound.error, protocol, note)
+def _bound(name: str, bound: Bound, protocol: Protocol, note: str) -> MetricValue:
+    return MetricValue(name, bound.value, HIGHER, None, bound.error, protocol, note)
 
 
 def _sum(terms: dict[str, Tensor]) -> Tensor:
@@ -200,7 +200,7 @@ def _remark(part: Prior, bound: Bound) -> str:
     return "a lower bound, tight only where Q learns its deviation"
 
 
-def against_classes(subject: Subject, name: str) -> list[Figure]:
+def against_classes(subject: Subject, name: str) -> list[MetricValue]:
     """The category that is read off real images, against their classes.
 
     The share of images whose category is named after their class under the best one-to-one
@@ -229,7 +229,7 @@ def against_classes(subject: Subject, name: str) -> list[Figure]:
     }
     names = ", ".join(map(str, matching.names))
     return [
-        Figure(
+        MetricValue(
             f"{name}_accuracy",
             matching.accuracy,
             HIGHER,
@@ -237,7 +237,7 @@ def against_classes(subject: Subject, name: str) -> list[Figure]:
             protocol={**protocol, "matching": "best one-to-one", "naming": names},
             note=f"error {1 - matching.accuracy:.2%}; no label was seen in training",
         ),
-        Figure(
+        MetricValue(
             f"{name}_nmi",
             normalised_mutual_information(table),
             HIGHER,
@@ -250,7 +250,7 @@ def _images(subject: Subject, data: Dataset, places: Tensor) -> Tensor:
     return data.real(places.to(data.device)).to(subject.device)
 
 
-def _effects(subject: Subject, name: str, read: Read, protocol: Protocol) -> list[Figure]:
+def _effects(subject: Subject, name: str, read: Read, protocol: Protocol) -> list[MetricValue]:
     """How far each continuous code moves samples, and how well it is read."""
     told: Protocol = {
         **protocol,
@@ -263,8 +263,8 @@ def _effects(subject: Subject, name: str, read: Read, protocol: Protocol) -> lis
         effect = moved(subject, name, i) / read.distance if read.distance > 0 else math.nan
         correlation = torch.corrcoef(torch.stack([read.true[name][:, i], read.mean[name][:, i]]))
         figures += [
-            Figure(f"{name}_{i + 1}_effect", effect, NEITHER, protocol=told),
-            Figure(
+            MetricValue(f"{name}_{i + 1}_effect", effect, NEITHER, protocol=told),
+            MetricValue(
                 f"{name}_{i + 1}_correlation",
                 correlation[0, 1].item(),
                 HIGHER,

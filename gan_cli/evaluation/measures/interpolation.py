@@ -11,10 +11,10 @@ from gan_cli.evaluation.metric import (
     HIGHER,
     Extractor,
     Features,
-    Figure,
-    Finding,
-    Measure,
-    Picture,
+    Metric,
+    MetricResult,
+    MetricValue,
+    Plot,
     Subject,
 )
 from gan_cli.images import tile
@@ -31,7 +31,7 @@ STREAM = 0x1E89  # of the latents
 MIDWAY = 0.5
 
 
-class Interpolation(Measure):
+class Interpolation(Metric):
     """Norms along lerp, slerp and the matched path, and the classifier's score midway."""
 
     name = "interpolation"
@@ -43,7 +43,7 @@ class Interpolation(Measure):
             return "the model decodes no latents, so none lie between"
         return no_classifier(subject)
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """How long latents midway are, and how good their images."""
         prior, extractor = subject.model.prior, subject.classifier()
         pairs = max(2, min(PAIRS, subject.options.samples // 2))
@@ -54,7 +54,7 @@ class Interpolation(Measure):
         ends = _seen(subject, extractor, a, labels)
         figures = [
             _score("score_ends", ends, extractor, protocol, "of as many samples at the ends"),
-            Figure("norm_ends", _length(a), protocol=protocol | {"norm": "mean Euclidean"}),
+            MetricValue("norm_ends", _length(a), protocol=protocol | {"norm": "mean Euclidean"}),
         ]
         for path in prior.paths:
             z = prior.interpolate(a, b, MIDWAY, path)
@@ -62,9 +62,9 @@ class Interpolation(Measure):
             told = "midway between two latents; beside it score_ends"
             figures += [
                 _score(f"score_midway_{path}", seen, extractor, protocol, told),
-                Figure(f"norm_midway_{path}", _length(z), protocol=protocol),
+                MetricValue(f"norm_midway_{path}", _length(z), protocol=protocol),
             ]
-        return Finding(figures, [_norms(prior, a, b), _rows(subject, a, b, labels)])
+        return MetricResult(figures, [_norms(prior, a, b), _rows(subject, a, b, labels)])
 
 
 def _length(z: Tensor) -> float:
@@ -87,8 +87,8 @@ def _score(
     extractor: Extractor,
     protocol: dict[str, str | int | float],
     note: str,
-) -> Figure:
-    return Figure(
+) -> MetricValue:
+    return MetricValue(
         name,
         score_of(features),
         HIGHER,
@@ -99,7 +99,7 @@ def _score(
     )
 
 
-def _norms(prior: Prior, a: Tensor, b: Tensor) -> Picture:
+def _norms(prior: Prior, a: Tensor, b: Tensor) -> Plot:
     """|z| from end to end: its mean for each path, and where latents of the prior have it."""
     times = torch.linspace(0, 1, STEPS)
     curves = {
@@ -109,10 +109,10 @@ def _norms(prior: Prior, a: Tensor, b: Tensor) -> Picture:
     length = a.norm(dim=1)
     for name, bound in (("5 % of latents are shorter", 0.05), ("5 % are longer", 0.95)):
         curves[name] = length.quantile(bound).expand(STEPS)
-    return Picture("norms", views.draw(Lines(times, curves, "t, and mean |z| by path")))
+    return Plot("norms", views.draw(Lines(times, curves, "t, and mean |z| by path")))
 
 
-def _rows(subject: Subject, a: Tensor, b: Tensor, labels: Tensor | None) -> Picture:
+def _rows(subject: Subject, a: Tensor, b: Tensor, labels: Tensor | None) -> Plot:
     """For some pairs a row by each path, in the order of `Prior.paths`."""
     prior, times = subject.model.prior, torch.linspace(0, 1, COLUMNS).tolist()
     rows = []
@@ -123,4 +123,4 @@ def _rows(subject: Subject, a: Tensor, b: Tensor, labels: Tensor | None) -> Pict
             y = None if labels is None else labels[pair].expand(COLUMNS)
             with torch.no_grad():
                 rows.append(decode(subject.model, z, y).float().cpu())
-    return Picture("interpolations", tile(torch.cat(rows), COLUMNS, zoom=2))
+    return Plot("interpolations", tile(torch.cat(rows), COLUMNS, zoom=2))

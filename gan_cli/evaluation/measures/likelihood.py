@@ -11,7 +11,7 @@ from torch import Tensor
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import exactly
-from gan_cli.evaluation.metric import HIGHER, LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import HIGHER, LOWER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import real, shuffled
 from gan_cli.evaluation.trained_model import NotFiniteError
 from gan_cli.model import Batch
@@ -22,7 +22,7 @@ AT_ONCE = 100  # real samples; another number would draw other random numbers
 WEIGHTED = ("elbo", "iwae")  # estimated from importance samples
 
 
-class Likelihood(Measure):
+class Likelihood(Metric):
     """The mean of log p over real samples, exact or a bound from below.
 
     Args:
@@ -53,7 +53,7 @@ class Likelihood(Measure):
             return "the model's likelihood is exact, see likelihood"
         return ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Means with their standard errors; of pixels also in bits for each."""
         split = "test" if subject.has_test else subject.options.split
         data = subject.real(split)
@@ -75,12 +75,12 @@ class Likelihood(Measure):
             protocol = told | ({"importance_samples": self.importance} if weighted else {})
             shown = f"{name}_{self.importance}" if name == "iwae" else name
             mean, error = float(value.mean()), float(value.std() / math.sqrt(len(value)))
-            figures.append(Figure(shown, mean, HIGHER, floor, error, protocol, _note(subject)))
+            figures.append(MetricValue(shown, mean, HIGHER, floor, error, protocol, _note(subject)))
         if subject.model.density_of:  # pixels have probabilities, not densities
             best = figures[-1]
             bits = 1 / (math.prod(subject.data.shape) * math.log(2))
             figures.append(
-                Figure(
+                MetricValue(
                     "bits_per_dimension",
                     -best.value * bits,
                     LOWER,
@@ -90,7 +90,7 @@ class Likelihood(Measure):
                     best.note,
                 )
             )
-        return Finding(figures)
+        return MetricResult(figures)
 
     def _values(self, subject: Subject, data: Dataset, places: Tensor) -> Mapping[str, Tensor]:
         """By name, float64 [number of places]."""

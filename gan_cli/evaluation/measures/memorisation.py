@@ -11,7 +11,15 @@ from torch import Tensor
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.features import quantised
-from gan_cli.evaluation.metric import LOWER, NEITHER, Figure, Finding, Measure, Picture, Subject
+from gan_cli.evaluation.metric import (
+    LOWER,
+    NEITHER,
+    Metric,
+    MetricResult,
+    MetricValue,
+    Plot,
+    Subject,
+)
 from gan_cli.evaluation.real_baseline import once
 from gan_cli.images import tile
 from gan_cli.metrics.neighbours import nearest
@@ -23,7 +31,7 @@ SHOWN, COLUMNS = 32, 8
 NEAR = 0.01  # share of unseen real images that are as close as near-copies
 
 
-class Memorisation(Measure):
+class Memorisation(Metric):
     """Nearest training images, in pixels, beside those of real images that were not trained on."""
 
     name = "memorisation"
@@ -32,7 +40,7 @@ class Memorisation(Measure):
         """Why not: it is for images."""
         return "" if subject.data.is_image else "it looks at images, and this data is points"
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Distances to the nearest training image, and pictures of the pairs."""
         train = subject.real("train" if subject.has_test else "all")
         n = lookups(train)
@@ -46,11 +54,11 @@ class Memorisation(Measure):
         distance, floor = (x / math.sqrt(made[0].numel()) for x in (distance, floor))
         theirs = quantised(real_baseline.real(train, places))
         closest = distance.argsort()[:SHOWN]
-        return Finding(
+        return MetricResult(
             _figures(subject, train, distance, floor),
             [
-                Picture("nearest_training_images", pairs(made[:SHOWN], theirs[:SHOWN])),
-                Picture("closest_training_images", pairs(made[closest], theirs[closest])),
+                Plot("nearest_training_images", pairs(made[:SHOWN], theirs[:SHOWN])),
+                Plot("closest_training_images", pairs(made[closest], theirs[closest])),
             ],
         )
 
@@ -102,7 +110,9 @@ def nearest_in(
     return best, where
 
 
-def _figures(subject: Subject, train: Dataset, distance: Tensor, floor: Tensor) -> list[Figure]:
+def _figures(
+    subject: Subject, train: Dataset, distance: Tensor, floor: Tensor
+) -> list[MetricValue]:
     """Of distances [n] of generated and [m] of unseen real images."""
     kind = "test images" if subject.has_test else "training images to all others"
     protocol = subject.protocol() | {
@@ -115,8 +125,8 @@ def _figures(subject: Subject, train: Dataset, distance: Tensor, floor: Tensor) 
     near = floor.quantile(NEAR)
     blur = "below 1 it is copying, or blur, as smooth images are close to everything"
     figures = [
-        Figure("nearest_training_distance", ours, NEITHER, real, None, protocol, "median"),
-        Figure(
+        MetricValue("nearest_training_distance", ours, NEITHER, real, None, protocol, "median"),
+        MetricValue(
             "near_copy_share",
             (distance < near).double().mean().item(),
             LOWER,
@@ -127,7 +137,9 @@ def _figures(subject: Subject, train: Dataset, distance: Tensor, floor: Tensor) 
         ),
     ]
     if real > 0:
-        ratio = Figure("nearest_training_ratio", ours / real, NEITHER, 1.0, None, protocol, blur)
+        ratio = MetricValue(
+            "nearest_training_ratio", ours / real, NEITHER, 1.0, None, protocol, blur
+        )
         figures.insert(1, ratio)
     return figures
 

@@ -11,7 +11,15 @@ from torch import Tensor
 from gan_cli.data.stacked_mnist import CHANNELS, CLASSES, read_as_number
 from gan_cli.data.toy import Mixture
 from gan_cli.evaluation.features import CHUNK, exactly, quantised
-from gan_cli.evaluation.metric import HIGHER, LOWER, Extractor, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import (
+    HIGHER,
+    LOWER,
+    Extractor,
+    Metric,
+    MetricResult,
+    MetricValue,
+    Subject,
+)
 from gan_cli.evaluation.real_baseline import generated, once, real, shuffled
 from gan_cli.evaluation.trained_model import Real
 from gan_cli.metrics.modes import coverage, kl_from_uniform, perfect_share
@@ -19,7 +27,7 @@ from gan_cli.metrics.modes import coverage, kl_from_uniform, perfect_share
 SAMPLES = 2500  # in VEEGAN and PacGAN; more samples find more modes
 
 
-class Modes(Measure):
+class Modes(Metric):
     """VEEGAN's and PacGAN's figures on mixtures of Gaussians such as ring and grid."""
 
     name = "modes"
@@ -33,7 +41,7 @@ class Modes(Measure):
             return "the data does not say where its modes are"
         return "" if len(data.modes) > 1 else "the data has one mode only"
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Modes captured, share of samples of high quality, and reverse KL over modes."""
         data = subject.real(subject.options.split)
         assert isinstance(data, Mixture)
@@ -51,8 +59,10 @@ class Modes(Measure):
         asked = "each mode is asked for equally often" if subject.model.conditional else ""
         perfect = 100 * perfect_share(data.modes.shape[1])
         figures = [
-            Figure("modes_captured", made.captured, HIGHER, true.captured, None, protocol, asked),
-            Figure(
+            MetricValue(
+                "modes_captured", made.captured, HIGHER, true.captured, None, protocol, asked
+            ),
+            MetricValue(
                 "high_quality_share",
                 share,
                 HIGHER,
@@ -61,7 +71,7 @@ class Modes(Measure):
                 protocol,
                 f"a perfect sampler has {perfect:.2f} %",
             ),
-            Figure(
+            MetricValue(
                 "modes_reverse_kl",
                 _reverse_kl(made.counts),
                 LOWER,
@@ -71,7 +81,7 @@ class Modes(Measure):
                 asked if made.captured else "no sample is of high quality, so it is at its largest",
             ),
         ]
-        return Finding(figures)
+        return MetricResult(figures)
 
 
 def _reverse_kl(counts: Tensor) -> float:
@@ -82,7 +92,7 @@ STACKS = 26_000  # in VEEGAN and PacGAN; more samples find more modes
 READ = 1024  # stacks at once
 
 
-class StackedModes(Measure):
+class StackedModes(Metric):
     """VEEGAN's and PacGAN's figures: a classifier of digits reads each channel.
 
     Args:
@@ -100,7 +110,7 @@ class StackedModes(Measure):
             "" if subject.data.name == "stacked_mnist" else "it counts the modes of stacked_mnist"
         )
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Modes that at least one sample is read as, and KL from the uniform distribution."""
         digits = self.digits(subject)
         made = modes_seen((drawn.samples for drawn in subject.draw(STACKS)), digits)
@@ -118,10 +128,10 @@ class StackedModes(Measure):
         asked = "each mode is asked for equally often" if subject.model.conditional else ""
         seen, floor = (int((counts > 0).sum()) for counts in (made, true))
         kl, kl_floor = kl_from_uniform(made), kl_from_uniform(true)
-        return Finding(
+        return MetricResult(
             [
-                Figure("stacked_modes", seen, HIGHER, floor, None, protocol, asked),
-                Figure("stacked_reverse_kl", kl, LOWER, kl_floor, None, protocol, asked),
+                MetricValue("stacked_modes", seen, HIGHER, floor, None, protocol, asked),
+                MetricValue("stacked_reverse_kl", kl, LOWER, kl_floor, None, protocol, asked),
             ]
         )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
-from gan_cli.evaluation.metric import LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import LOWER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.metrics.diversity import components
 from gan_cli.model import Batch, Model
 
@@ -18,7 +18,7 @@ WIDEST = 4096  # pixel values of an image whose principal components are sought
 PIECE = 500
 
 
-class Reconstruction(Measure):
+class Reconstruction(Metric):
     """Mean squared error of reconstructions per pixel value, beside that of PCA."""
 
     name = "reconstruction"
@@ -32,7 +32,7 @@ class Reconstruction(Measure):
             return "this model reconstructs nothing"
         return ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """On images that were trained on, and on test images where any image can be encoded."""
         model, train = subject.model, subject.trained_on
         places = real_baseline.shuffled(train)[:MOST]
@@ -47,7 +47,7 @@ class Reconstruction(Measure):
         parts = {"": train}
         if subject.has_test and not model.by_place:
             parts["_test"] = subject.real("test")
-        figures: list[Figure] = []
+        figures: list[MetricValue] = []
         for suffix, data in parts.items():
             some = real_baseline.shuffled(data)[:MOST]
             errors, floors = 0.0, 0.0
@@ -66,13 +66,13 @@ class Reconstruction(Measure):
             }
             floor = None if linear is None else floors / count
             figures.append(
-                Figure(f"reconstruction{suffix}", errors / count, LOWER, None, None, told)
+                MetricValue(f"reconstruction{suffix}", errors / count, LOWER, None, None, told)
             )
             if floor is not None:
                 figures.append(
-                    Figure(f"reconstruction{suffix}_pca", floor, LOWER, None, None, told)
+                    MetricValue(f"reconstruction{suffix}_pca", floor, LOWER, None, None, told)
                 )
-        return Finding(figures)
+        return MetricResult(figures)
 
 
 def _squares(difference: Tensor) -> float:

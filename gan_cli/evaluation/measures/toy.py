@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.toy import Mixture
-from gan_cli.evaluation.metric import LOWER, Figure, Finding, Measure, Subject
+from gan_cli.evaluation.metric import LOWER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import generated, real, shuffled
 from gan_cli.metrics.distances import (
     DIRECTIONS,
@@ -26,7 +26,7 @@ from gan_cli.model import Batch, Model
 PAIRS = 4096  # samples of each kind for what compares all with all
 
 
-class Points(Measure):
+class Points(Metric):
     """Energy and sliced Wasserstein distance; on the line also Wasserstein-1, KL and JS."""
 
     name = "points"
@@ -35,17 +35,17 @@ class Points(Measure):
         """Why not: it is for points."""
         return "it compares points, and this data is images" if subject.data.is_image else ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """All distances that this data allows."""
         data = subject.real(subject.options.split)
         made = generated(subject, subject.options.samples).samples
-        figures: list[Figure] = []
+        figures: list[MetricValue] = []
         if data.spec.shape == (1,) and isinstance(data, Mixture):
             figures += _from_truth(subject, data, made)
-        return Finding([*figures, *_from_samples(subject, data, made)])
+        return MetricResult([*figures, *_from_samples(subject, data, made)])
 
 
-def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[Figure]:
+def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[MetricValue]:
     truth = Gaussians(data.modes[:, 0].cpu().double(), data.deviation)
     true = real(data, shuffled(data)[: len(made)])
     protocol = subject.protocol() | {"floor": f"of {len(true)} real samples from the true density"}
@@ -55,14 +55,18 @@ def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[Figure]:
     w, w_floor = wasserstein_1_to(made, truth), wasserstein_1_to(true, truth)
     tail = "large values are too low: where nothing is generated, few samples cannot show more"
     return [
-        Figure("wasserstein_1", w, LOWER, w_floor, None, protocol | {"against": "true density"}),
-        Figure("forward_kl", ours.forward_kl, LOWER, floor.forward_kl, None, protocol | kl, tail),
-        Figure("reverse_kl", ours.reverse_kl, LOWER, floor.reverse_kl, None, protocol | kl),
-        Figure("js", ours.js, LOWER, floor.js, None, protocol | cells),
+        MetricValue(
+            "wasserstein_1", w, LOWER, w_floor, None, protocol | {"against": "true density"}
+        ),
+        MetricValue(
+            "forward_kl", ours.forward_kl, LOWER, floor.forward_kl, None, protocol | kl, tail
+        ),
+        MetricValue("reverse_kl", ours.reverse_kl, LOWER, floor.reverse_kl, None, protocol | kl),
+        MetricValue("js", ours.js, LOWER, floor.js, None, protocol | cells),
     ]
 
 
-def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[Figure]:
+def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[MetricValue]:
     n = min(len(made), PAIRS, data.spec.size // 2)
     places = shuffled(data)
     first, second = (real(data, places[k * n : (k + 1) * n]) for k in range(2))
@@ -73,7 +77,7 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[Figure]
         "floor": f"between {n} and {n} other real samples",
     }
     figures = [
-        Figure(
+        MetricValue(
             "energy_distance",
             energy_distance(made, first),
             LOWER,
@@ -83,7 +87,7 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[Figure]
         )
     ]
     if data.spec.shape != (1,):
-        sliced = Figure(
+        sliced = MetricValue(
             "sliced_wasserstein",
             sliced_wasserstein(made, first),
             LOWER,
@@ -96,13 +100,13 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[Figure]
         return figures
     ours, floor = (wasserstein_power(x, first, 1).item() for x in (made, second))
     protocol |= {"against": "real samples"}
-    return [Figure("wasserstein_1", ours, LOWER, floor, None, protocol), *figures]
+    return [MetricValue("wasserstein_1", ours, LOWER, floor, None, protocol), *figures]
 
 
 EXACT = "log_likelihood"
 
 
-class Density(Measure):
+class Density(Metric):
     """Total variation and KL by quadrature, for models that know their density on toy data."""
 
     name = "density"
@@ -118,7 +122,7 @@ class Density(Measure):
             return "this model knows no density of its own"
         return ""
 
-    def measure(self, subject: Subject) -> Finding:
+    def measure(self, subject: Subject) -> MetricResult:
         """Both distances, from the true density to the model's."""
         data = subject.real(subject.options.split)
         assert isinstance(data, Mixture)
@@ -128,11 +132,11 @@ class Density(Measure):
         found = distances(data.log_density(nodes.points), ours.cpu(), nodes.weights)
         protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}
         protocol |= {"estimator": f"quadrature, {len(nodes.points)} nodes"}
-        figures = [Figure("density_total_variation", found.total_variation, LOWER, 0.0, None)]
+        figures = [MetricValue("density_total_variation", found.total_variation, LOWER, 0.0, None)]
         if math.isfinite(found.forward_kl):  # else the model gives no mass where the truth has some
-            figures.append(Figure("density_kl", found.forward_kl, LOWER, 0.0, None))
-        return Finding(
-            [Figure(f.name, f.value, f.better, f.floor, f.error, protocol) for f in figures]
+            figures.append(MetricValue("density_kl", found.forward_kl, LOWER, 0.0, None))
+        return MetricResult(
+            [MetricValue(f.name, f.value, f.better, f.floor, f.error, protocol) for f in figures]
         )
 
 

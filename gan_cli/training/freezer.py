@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from gan_cli.model import Model, Phase
 
 
-class Focus:
+class Freezer:
     """Freezes all that a phase neither trains nor shares, and frees the rest.
 
     A frozen module builds no graph for its own weights, and its batch norm uses the batch's
