@@ -153,7 +153,7 @@ def test_a_class_that_merely_passes_through_is_none_of_a_module_s_own() -> None:
     own = r"must be the class's own name, gan_cli\.networks\.family\.NetworkFamily"
     with pytest.raises(ConfigError, match=own):
         resolve("gan_cli.networks.dcgan.NetworkFamily", Trust(), "network")
-    with pytest.raises(ConfigError, match=r"cannot be built; take one of .*Hinge.*NonSaturating"):
+    with pytest.raises(ConfigError, match=r"cannot be built; take one of .*NonSaturating.*Hinge"):
         resolve("gan_cli.losses.AdversarialLoss", Trust(), "loss")
 
 

@@ -57,6 +57,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_any_number_of_ranks(straight: Path, tmp_path: Path) -> None:
     evaluated = [*TOY, "evaluation.every=10"]
     assert ended(start(2, command, tmp_path, *evaluated, "steps=7")) == [DONE, DONE]

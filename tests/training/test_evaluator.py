@@ -188,6 +188,7 @@ def test_the_best_step_is_kept(use, caplog) -> None:
     assert "gan-sample run --checkpoint best" in caplog.text
 
 
+@pytest.mark.slow
 def test_20_steps_and_20_more_are_40() -> None:
     """Stops on and off the grids of evaluations and of the curves."""
     common = ("evaluation.every=3", "evaluation.patience=100")

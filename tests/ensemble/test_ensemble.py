@@ -46,6 +46,7 @@ def assert_same(one: list[Session], other: list[Session]) -> None:
         assert member.trainer.whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

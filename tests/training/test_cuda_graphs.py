@@ -55,6 +55,7 @@ def check_equals_eager(session: Session, *overrides: str, steps: int = 10) -> No
     check(eager, session)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_the_same_recorded(model: str) -> None:
     more = [*little(model), "network.width=4", "batch_size=4"]
