@@ -9,14 +9,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError
@@ -27,6 +24,11 @@ from gan_cli.files import locked
 from gan_cli.formatting import number
 from gan_cli.images import write_png
 from gan_cli.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -164,6 +166,8 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
         report: what.
         named: measures that were asked for by name: if they say nothing, the reason is told.
     """
+    from rich.text import Text
+
     title = Text.assemble((report.run, "bold"))
     if report.weights:
         title.append(f" at step {report.step:,}, {WEIGHTS[report.weights]}")
@@ -188,6 +192,9 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
 
 
 def _table(report: Report, title: Text) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=title, title_justify="left", title_style="")
     table.add_column("figure", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
@@ -19,6 +17,9 @@ from gan_cli.model import Batch, Model
 from gan_cli.training.evaluator import Evaluator
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def count(module: nn.Module) -> int:
@@ -100,6 +101,8 @@ def show(
     batch: Batch,
 ) -> None:
     """Print what a run would train, how, and what memory it would take."""
+    from rich.table import Table
+
     shapes = trace(model, batch)
     for name, network in model.named_children():
         if not count(network):  # what a game remembers, such as a player's past
