@@ -1,29 +1,33 @@
 """The conditions of `--where`: `model=wgan and (metrics.fid<20 or not tag~old)`.
 
-    condition := term ("or" term)*          term   := factor ("and" factor)*
-    factor    := "not" factor | "(" condition ")" | key operator value
-    operator  := "=" "!=" "<" "<=" ">" ">=" "~"
-
+A comparison is a key, one of = == != < <= > >= ~ and a value, quoted if it holds a space or sign.
 `~` looks for a regular expression anywhere, whatever the case. A run without the key matches no
-comparison but `!=`. Nothing is evaluated: a condition is only ever read.
+comparison but `!=`. Python's parser only sees how comparisons are joined, with a number for each:
+`0 and (1 or not 2)`. Nothing is evaluated.
 """
 
 from __future__ import annotations
 
+import ast
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from gan_cli import formatting
 from gan_cli.errors import ConfigError
 
-TOKEN = re.compile(
-    r"""\s*(?:(?P<sign>!=|<=|>=|==|[=<>~()])|(?P<quoted>'[^']*'|"[^"]*")|(?P<word>[^\s=<>~!()'"]+))"""
+WORD = r"""[^\s=<>~!()'"]"""
+PIECE = re.compile(
+    rf"""(?P<join>(?:and|or|not)(?!{WORD})|[()])
+    | (?P<key>{WORD}+)\s*(?:(?P<sign>[!=<>]=|[=<>~])\s*(?P<value>'[^']*'|"[^"]*"|{WORD}+)?)?
+    | (?P<stray>\S)""",
+    re.IGNORECASE | re.VERBOSE,
 )
 ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 SIZES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
+LONGEST = 10_000  # characters
 DEEPEST = 100  # brackets within brackets
 
 Value = str | float | None
@@ -45,12 +49,11 @@ Test = Callable[[Run], bool]
 
 
 @dataclass(frozen=True)
-class Token:
-    """A sign, a word or a quoted text, and where it begins."""
+class Condition:
+    """Whether a run matches, and the keys on which that depends."""
 
-    text: str
-    at: int
-    kind: str
+    test: Test
+    keys: tuple[str, ...]
 
 
 def parse(text: str) -> Condition:
@@ -59,126 +62,86 @@ def parse(text: str) -> Condition:
     Raises:
         ConfigError: it states none; the message points at the place.
     """
-    parser = _Parser(text)
-    test = parser.whole()
-    return Condition(test, tuple(parser.keys))
+    if len(text) > LONGEST:
+        raise ConfigError(f"--where: {len(text)} characters, at most {LONGEST} can be read")
+    text = text.strip()
+    tests: list[Test] = []
+    keys: list[str] = []
+    joined: list[str] = []  # what Python's parser is given
+    begins, depth = True, 0  # whether a comparison must begin here, and how many brackets are open
+    for piece in PIECE.finditer(text):
+        word = (piece["join"] or "").lower()
+        opens = piece["key"] is not None or word in ("not", "(")
+        if piece["stray"] or opens != begins:
+            wrong = "a key is missing" if begins else f"{piece['key'] or piece[0]} is one too many"
+            raise _fault(wrong, text, piece.start())
+        begins = word not in ("", ")")
+        depth += (word == "(") - (word == ")")
+        if depth < 0:
+            raise _fault(") is one too many", text, piece.start())
+        if depth > DEEPEST:
+            raise _fault(f"more than {DEEPEST} levels", text, piece.start())
+        if word == "not" and joined[-1:] == ["not"]:
+            joined.pop()  # so that only brackets nest
+            continue
+        joined.append(word or str(len(tests)))
+        if not word:
+            tests.append(_comparison(text, piece))
+            keys.append(piece["key"])
+    if begins or depth:
+        raise _fault("a key is missing" if begins else ") is missing", text, len(text))
+    tree = ast.parse(" ".join(joined), mode="eval")
+    return Condition(_combined(tree.body, tests), tuple(dict.fromkeys(keys)))
 
 
-@dataclass(frozen=True)
-class Condition:
-    """Whether a run matches, and the keys on which that depends."""
+def _fault(what: str, text: str, at: int) -> ConfigError:
+    pointed = f"{text[:at]}>>>{text[at:]}"
+    return ConfigError(
+        f"--where: {what}, at >>> in {pointed!r}; write key=value, joined by and, or, not"
+    )
 
-    test: Test
-    keys: tuple[str, ...]
+
+def _combined(node: ast.expr, tests: Sequence[Test]) -> Test:
+    match node:
+        case ast.Constant(value=int(place)):
+            return tests[place]
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            inner = _combined(operand, tests)
+            return lambda run: not inner(run)
+        case ast.BoolOp(op=joint, values=nodes):
+            parts = [_combined(part, tests) for part in nodes]
+            enough = all if isinstance(joint, ast.And) else any
+            return lambda run: enough(part(run) for part in parts)
+        case _:
+            raise AssertionError(ast.dump(node))
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text, self.place, self.depth = text, 0, 0
-        self.keys: dict[str, None] = {}
-        self.tokens = list(self._tokens(text))
-
-    def _tokens(self, text: str) -> Iterable[Token]:
-        at, end = 0, len(text.rstrip())
-        while at < end:
-            match = TOKEN.match(text, at)
-            if match is None or match.lastgroup is None:
-                raise self._fault("cannot be read", at)
-            found = match[match.lastgroup]
-            kind = match.lastgroup
-            yield Token(found[1:-1] if kind == "quoted" else found, match.start(kind), kind)
-            at = match.end()
-
-    def _fault(self, what: str, at: int) -> ConfigError:
-        pointed = f"{self.text[:at]}>>>{self.text[at:]}"
-        return ConfigError(
-            f"--where: {what}, at >>> in {pointed!r}; write key=value, joined by and, or, not"
-        )
-
-    def _next(self) -> Token:
-        if self.place >= len(self.tokens):
-            return Token("", len(self.text), "end")
-        return self.tokens[self.place]
-
-    def _take(self, *words: str) -> bool:
-        token = self._next()
-        if token.kind in ("quoted", "end") or token.text.lower() not in words:
-            return False
-        self.place += 1
-        return True
-
-    def whole(self) -> Test:
-        found = self._any()
-        token = self._next()
-        if token.kind != "end":
-            raise self._fault(f"{token.text} is one too many", token.at)
-        return found
-
-    def _any(self) -> Test:
-        parts = [self._all()]
-        while self._take("or"):
-            parts.append(self._all())
-        return parts[0] if len(parts) == 1 else lambda run: any(part(run) for part in parts)
-
-    def _all(self) -> Test:
-        parts = [self._one()]
-        while self._take("and"):
-            parts.append(self._one())
-        return parts[0] if len(parts) == 1 else lambda run: all(part(run) for part in parts)
-
-    def _one(self) -> Test:
-        self.depth += 1
+def _comparison(text: str, piece: re.Match[str]) -> Test:
+    key, sign, value = piece["key"], piece["sign"], piece["value"]
+    if sign is None:
+        raise _fault(f"{key} needs one of = != < <= > >= ~ behind it", text, piece.end())
+    if value is None:
+        opened = text[piece.end() : piece.end() + 1] in ("'", '"')
+        wrong = "a quote is not closed" if opened else f"{key}{sign} needs a value behind it"
+        raise _fault(wrong, text, piece.end())
+    at = piece.start("value")
+    value = value[1:-1] if value[0] in "'\"" else value
+    if sign == "~":
         try:
-            if self.depth > DEEPEST:
-                raise self._fault(f"more than {DEEPEST} levels", self._next().at)
-            if self._take("not"):
-                inner = self._one()
-                return lambda run: not inner(run)
-            if self._take("("):
-                inner = self._any()
-                if not self._take(")"):
-                    raise self._fault(") is missing", self._next().at)
-                return inner
-            return self._comparison()
-        finally:
-            self.depth -= 1
-
-    def _comparison(self) -> Test:
-        key = self._expect("word", "a key is missing")
-        sign = self._expect("sign", f"{key.text} needs one of = != < <= > >= ~ behind it")
-        if sign.text in ("(", ")"):
-            raise self._fault(f"{key.text} needs one of = != < <= > >= ~ behind it", sign.at)
-        value = self._next()
-        if value.kind not in ("word", "quoted"):
-            raise self._fault(f"{key.text}{sign.text} needs a value behind it", value.at)
-        self.place += 1
-        self.keys[key.text] = None
-        return self._compared(key.text, sign, value)
-
-    def _expect(self, kind: str, otherwise: str) -> Token:
-        token = self._next()
-        if token.kind != kind:
-            raise self._fault(otherwise, token.at)
-        self.place += 1
-        return token
-
-    def _compared(self, key: str, sign: Token, value: Token) -> Test:
-        if sign.text == "~":
-            try:
-                pattern = re.compile(value.text, re.IGNORECASE)
-            except re.error as error:
-                raise self._fault(f"is no regular expression ({error})", value.at) from error
-            return lambda run: any(pattern.search(_text(v)) for v in run.values(key))
-        number = quantity(key, value.text)
-        if sign.text in ORDERS:
-            if number is None:
-                raise self._fault(f"{key}{sign.text} needs a number", value.at)
-            order = ORDERS[sign.text]
-            return lambda run: any(
-                isinstance(v, float | int) and order(v, number) for v in run.values(key)
-            )
-        wanted = sign.text != "!="
-        return lambda run: wanted == any(_equal(v, value.text, number) for v in run.values(key))
+            pattern = re.compile(value, re.IGNORECASE)
+        except re.error as error:
+            raise _fault(f"is no regular expression ({error})", text, at) from error
+        return lambda run: any(pattern.search(_text(v)) for v in run.values(key))
+    number = quantity(key, value)
+    if sign in ORDERS:
+        if number is None:
+            raise _fault(f"{key}{sign} needs a number", text, at)
+        order = ORDERS[sign]
+        return lambda run: any(
+            isinstance(v, float | int) and order(v, number) for v in run.values(key)
+        )
+    wanted = sign != "!="
+    return lambda run: wanted == any(_equal(v, value, number) for v in run.values(key))
 
 
 def _equal(have: Value, text: str, number: float | None) -> bool:

@@ -45,6 +45,12 @@ class Run:
         ("age>1d and age<2d", True),
         ("size>2MB and size<=2.5mb", True),
         ("lr=2e-4", True),
+        ("model=not or order=and", False),  # words that begin like, or stand as, the joining ones
+        ("not not NOT model=gan", True),
+        ("not " * 301 + "model=gan", True),
+        (" \n model=wgan AND\nstep=300 ", True),
+        ("(" * 100 + "step=3 or tag=x and not step=3 or model=wgan" + ")" * 100, True),
+        ("not (tag=x or step=3 or " * 50 + "model=wgan" + ")" * 50, True),
         ("nothing=1", False),
         ("nothing!=1", True),
         ("nothing<1 or nothing>1 or nothing~x", False),
@@ -65,7 +71,13 @@ def test_what_a_condition_means(condition: str, expected: bool) -> None:
         ("model=wgan)", ") is one too many"),
         ("step<many", "step< needs a number"),
         ("model~'['", "is no regular expression"),
-        ("model='wgan", "cannot be read"),
+        ("model='wgan", "a quote is not closed"),
+        ("=wgan", "a key is missing"),
+        ("model=wgan or", "a key is missing"),
+        ("model=wgan and or=1", "a key is missing"),
+        ("model=wgan = 3", "= is one too many"),
+        ("model=wgan ! step=3", "! is one too many"),
+        ("model step=3", "model needs one of = != < <= > >= ~ behind it"),
         ("__import__('os')", "needs one of"),
         ("(" * 200 + "a=1" + ")" * 200, "more than 100 levels"),
     ],
@@ -76,3 +88,12 @@ def test_what_is_wrong_is_pointed_at(condition: str, message: str) -> None:
     assert str(error.value).startswith("--where: ")
     assert message in str(error.value)
     assert ">>>" in str(error.value)
+
+
+def test_a_condition_is_bounded_in_length() -> None:
+    with pytest.raises(ConfigError, match="--where: 12000 characters, at most 10000 can be read"):
+        parse("model=wgan or " + "x" * 11_986)
+
+
+def test_a_key_is_asked_for_once_in_the_order_of_the_condition() -> None:
+    assert parse("tag=a or step<3 and not tag~b").keys == ("tag", "step")
