@@ -1,17 +1,47 @@
-"""How much memory there is, and how much this process takes."""
+"""What of this machine a process may use, and what it takes. Torch is imported when it is asked."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from gan_cli.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU time, and a period
 STATUS = Path("/proc/self/status")  # Linux's
 CURVES = {"RssAnon": "memory/own_megabytes", "RssFile": "memory/files_megabytes"}
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return min(count, container_cores() or count)
+
+
+def container_cores() -> int | None:
+    """How many cores' time the container allows, rounded up; None where there is no limit."""
+    try:
+        time, period = QUOTA.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(time) / int(period)))
+    except (OSError, ValueError):  # no container, another system, or no limit: "max"
+        return None
+
+
+def cpu_reports(feature: str) -> bool:
+    """Whether torch reports a feature of the CPU; it does so in private functions only."""
+    import torch
+
+    asked = getattr(torch.cpu, f"_is_{feature}_supported", None)
+    return bool(asked and asked())
 
 
 def total_memory() -> int:
@@ -46,6 +76,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: this machine, or this build of torch, has no such device.
     """
+    import torch
+
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -60,6 +92,8 @@ def choose_device(name: str) -> torch.device:
 
 def place(model: nn.Module, device: torch.device) -> None:
     """Move a model to its device, its convolutions in the layout that is fastest there."""
+    import torch
+
     model.to(device)
     if device.type in ("cpu", "cuda"):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -67,6 +101,8 @@ def place(model: nn.Module, device: torch.device) -> None:
 
 def describe(device: torch.device) -> str:
     """The device in words."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

@@ -32,7 +32,7 @@ from benchmarks.published.page import page
 from benchmarks.published.running import Machine, Outcome, do_all
 from benchmarks.published.tables import ORDER, FormName, Table, load
 from gan_cli import files
-from gan_cli.device import choose_device, describe
+from gan_cli.device import choose_device, cores, describe
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
 from gan_cli.formatting import parse_duration
@@ -101,11 +101,11 @@ def machine(options: argparse.Namespace) -> Machine:
     Raises:
         ConfigError: --data is not of the form NAME=DIR.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = str(max(1, (cores or 1) // options.jobs))
+    count = cores()
+    threads = str(max(1, count // options.jobs))
     shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     device = choose_device("auto")
-    name = f"{cores} cores of {processor()}" if device.type == "cpu" else describe(device)
+    name = f"{count} cores of {processor()}" if device.type == "cpu" else describe(device)
     train: dict[str, list[str]] = {}
     for text in options.data:
         data, equals, folder = text.partition("=")

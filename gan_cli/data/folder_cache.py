@@ -26,9 +26,10 @@ import numpy as np
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Rows
 from gan_cli.data.decode import CHANGED, WHITE, Colour, Decoded, Inspected, decode, inspect
-from gan_cli.data.pool import Pool, cores
+from gan_cli.data.pool import Pool
 from gan_cli.data.published import cache_folder, unwritable
 from gan_cli.data.scan import Entry
+from gan_cli.device import cores
 from gan_cli.errors import DataError
 from gan_cli.files import cannot_write, locked, remove_leftovers, replacing, write
 

@@ -16,6 +16,7 @@ from multiprocessing.synchronize import Barrier
 from types import TracebackType
 from typing import TypeVar
 
+from gan_cli.device import cores
 from gan_cli.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,6 @@ MOST_DEATHS = 16  # of workers; more mean that the machine is at fault, not a fi
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Pool:

@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, normalize, softplus, u
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from gan_cli.device import cpu_reports
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 
@@ -144,9 +145,8 @@ CELLS = 64  # of the smaller map, at most
 
 @cache
 def has_amx() -> bool:
-    """Whether this CPU multiplies bf16 matrices in tiles; torch tells so privately."""
-    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(asked and asked())
+    """Whether this CPU multiplies bf16 matrices in tiles; asked once, as that is slow."""
+    return cpu_reports("amx_tile")
 
 
 def in_bf16(x: Tensor) -> bool:

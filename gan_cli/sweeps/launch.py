@@ -15,6 +15,7 @@ from gan_cli import files
 from gan_cli.config.command_line import Command, split
 from gan_cli.config.schema import Settings
 from gan_cli.console import clean_console, console, setup_logging
+from gan_cli.device import cores
 from gan_cli.errors import ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.formatting import shell_command
@@ -25,7 +26,7 @@ from gan_cli.sweeps.board import board_for, failures
 from gan_cli.sweeps.index import Entry, Index, locked
 from gan_cli.sweeps.plan import SweepJob, enter, once, parted, plan, standing, sweep_name, telling
 from gan_cli.sweeps.scheduler import GRACE, Scheduler
-from gan_cli.sweeps.slots import Slots, at_once, cores, gpus
+from gan_cli.sweeps.slots import Slots, at_once, gpus
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from gan_cli.config.schema import Runtime as Wanted
 from gan_cli.config.schema import Settings
-from gan_cli.device import choose_device, describe
+from gan_cli.device import choose_device, container_cores, cpu_reports, describe
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.errors import ConfigError
 from gan_cli.model import Model
 
 
-def reports(name: str) -> bool:
-    """Whether torch reports a feature of the CPU; it does so in private functions only."""
-    asked = getattr(torch.cpu, f"_is_{name}_supported", None)
-    return bool(asked and asked())
-
-
 def lacks_matrix_units() -> str:
     """Why bf16 is not known to be faster than fp32 on this CPU; empty where it has AMX."""
-    if reports("amx_tile"):
+    if cpu_reports("amx_tile"):
         return ""
-    if reports("avx512_bf16"):
+    if cpu_reports("avx512_bf16"):
         return (
             "this CPU has AVX512-BF16 but no AMX, so bf16 is not known to be faster; "
             "runtime.precision=bf16 tries it"
@@ -81,7 +73,6 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     return ("fp32", lack) if lack else ("bf16", "")
 
 
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU time, and a period
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
@@ -144,22 +135,17 @@ def for_points(chosen: Runtime, wanted: Wanted) -> Runtime:
     return replace(chosen, precision="fp32", reasons=(*chosen.reasons, reason))
 
 
-def choose_threads(wanted: int | None, quota: Path = QUOTA) -> tuple[int, str]:
+def choose_threads(wanted: int | None) -> tuple[int, str]:
     """The CPU's threads, and why they are fewer than its cores, where they are.
 
     Args:
         wanted: `runtime.threads`; null is torch's own choice, but no more than a container may use.
-        quota: the container's limit, where there is one.
     """
     own = torch.get_num_threads()
     if wanted is not None:
         return wanted, f"{wanted} threads: runtime.threads = {wanted}" if wanted < own else ""
-    try:
-        time, period = quota.read_text(encoding="ascii").split()
-        allowed = max(1, math.ceil(int(time) / int(period)))
-    except (OSError, ValueError):  # no container, another system, or no limit: "max"
-        return own, ""
-    if allowed >= own:
+    allowed = container_cores()
+    if allowed is None or allowed >= own:
         return own, ""
     return allowed, f"{allowed} threads: the container has no more CPU time"
 

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from gan_cli.console import clean_console, setup_logging
+from gan_cli.device import cores
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED
 from gan_cli.jobs.processes import GRACE, Children, StoppedError
@@ -159,13 +160,6 @@ def surroundings(plan: StudyPlan, index: int) -> tuple[dict[str, str], list[str]
     if plan.tune.workers == 1 or given:
         return environment, []
     return environment, [f"runtime.threads={max(1, cores() // plan.tune.workers)}"]
-
-
-def cores() -> int:
-    """The CPU's cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def publish(study: Study, plan: StudyPlan) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from composing import session_of
 
+from gan_cli import device
 from gan_cli.config.schema import Runtime as Wanted
 from gan_cli.errors import ConfigError
 from gan_cli.training import runtime
@@ -90,13 +91,13 @@ def test_a_container_s_limit_bounds_the_threads(
     line: str, allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    quota = tmp_path / "cpu.max"
-    quota.write_text(line + "\n")
+    monkeypatch.setattr(device, "QUOTA", tmp_path / "cpu.max")
+    assert runtime.choose_threads(None) == (8, "")
+    device.QUOTA.write_text(line + "\n")
     why = "" if allowed == 8 else f"{allowed} threads: the container has no more CPU time"
-    assert runtime.choose_threads(None, quota) == (allowed, why)
-    assert runtime.choose_threads(None, tmp_path / "missing") == (8, "")
-    assert runtime.choose_threads(3, quota) == (3, "3 threads: runtime.threads = 3")
-    assert runtime.choose_threads(16, quota) == (16, "")
+    assert runtime.choose_threads(None) == (allowed, why)
+    assert runtime.choose_threads(3) == (3, "3 threads: runtime.threads = 3")
+    assert runtime.choose_threads(16) == (16, "")
 
 
 def test_the_decision_is_said_with_its_reasons() -> None:
