@@ -10,7 +10,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -206,6 +206,24 @@ def show_duration(seconds: float) -> str:
 def _two(count: int, per: int, large: str, small: str) -> str:
     many, rest = divmod(count, per)
     return f"{many} {large} {rest} {small}" if rest else f"{many} {large}"
+
+
+def leaves(
+    config: Mapping[Any, Any], prefix: str = "", inner: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings.
+
+    Args:
+        config: the mappings.
+        prefix: what all keys begin with, its dot included.
+        inner: yield mappings too, each before what it holds; else an empty one leaves no trace.
+    """
+    for key, value in config.items():
+        nested = isinstance(value, Mapping)
+        if inner or not nested:
+            yield f"{prefix}{key}", value
+        if nested:
+            yield from leaves(value, f"{prefix}{key}.", inner)
 
 
 # What tells most of a generator, the first of these that there is.

@@ -9,7 +9,7 @@ from typing import Any
 
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
-from gan_cli.formatting import assignment, literal, shell_command, unquoted
+from gan_cli.formatting import assignment, leaves, literal, shell_command, unquoted
 
 NASTY = ["a b", "it's", 'say "x"', "(1)", "a & b", "a;b", "$HOME", "${seed}", "*", "a\\", "a\\'b"]
 NASTY += ["a,b", "[x]", "{a:1}", "a=b", "a#b", "dü", "~/x", "-n", "--out", "7", "1e3", "null"]
@@ -56,3 +56,13 @@ def test_hydra_reads_what_overrides_were_made_of() -> None:
     assert found == [str(value) if isinstance(value, Path) else value for value in values]
     texts = [value for value in values if isinstance(value, str)]
     assert [unquoted(literal(text)) for text in texts] == texts
+
+
+def test_the_leaves_of_a_config_have_dotted_keys() -> None:
+    config = {"seed": 1, "ema": {"decay": None, "of": {"from": [2]}}, "none": {}}
+    plain = {"seed": 1, "ema.decay": None, "ema.of.from": [2]}
+    assert list(leaves(config)) == list(plain.items())
+    assert list(dict(leaves(config, inner=True))) == [
+        *("seed", "ema", "ema.decay", "ema.of", "ema.of.from", "none")
+    ]
+    assert dict(leaves({"lr": 1}, "optimizer.")) == {"optimizer.lr": 1}

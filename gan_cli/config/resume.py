@@ -12,7 +12,7 @@ from gan_cli import foreign
 from gan_cli.config import groups
 from gan_cli.config.command_line import Command, split
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import assignment, shell_command, show, unquoted
+from gan_cli.formatting import assignment, leaves, shell_command, show, unquoted
 
 HORIZON = ("steps", "epochs", "images")  # one of them says how long a run is
 
@@ -62,11 +62,11 @@ def differences(
         done: the run's completed steps.
         total: steps of `new`, where epochs or images say how long it is; else its `steps`.
     """
-    old_leaves, new_leaves = dict(_leaves(saved)), dict(_leaves(new))
+    old_leaves, new_leaves = dict(leaves(saved)), dict(leaves(new))
     scheduled = sorted(
         key
-        for leaves in (old_leaves, new_leaves)
-        for key, value in leaves.items()
+        for side in (old_leaves, new_leaves)
+        for key, value in side.items()
         if key.startswith("optimizer.")
         and key.endswith(".schedule")
         and value not in (None, "constant")
@@ -98,14 +98,6 @@ def _repeats(difference: Difference, found: Sequence[Difference]) -> bool:
         and _same(difference.new, other.new)
         for other in found
     )
-
-
-def _leaves(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _same(old: Any, new: Any) -> bool:

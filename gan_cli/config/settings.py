@@ -47,7 +47,7 @@ from gan_cli.config.validation import (
     validate,
 )
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import assignment, closest, show
+from gan_cli.formatting import assignment, closest, leaves, show
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -77,7 +77,12 @@ def read(config: DictConfig, command: Command) -> Settings:
     faults = [f for f in faults if not any(f"there is no {name} in" in f for name in absent)]
     faults += absent.values()
     root["choices"] = choices()
-    elsewhere = [key for name in NODES for key, _ in leaves(root.get(name), name)]
+    elsewhere = [
+        key
+        for name in NODES
+        if isinstance(node := root.get(name), Mapping)
+        for key, _ in leaves(node, f"{name}.", inner=True)
+    ]
     faults += validate(Settings, root, elsewhere=elsewhere)
     run = root.get("run")
     runs = run.get("root") if isinstance(run, Mapping) else None
@@ -163,19 +168,12 @@ def plain(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     faults: list[str] = []
     mine = [str(key) for key in config if key != "hydra"]  # Hydra's own node is its business
     config = OmegaConf.masked_copy(config, mine)
-    known = [key for key, _ in leaves(OmegaConf.to_container(config))]
+    nested = OmegaConf.to_container(config)
+    assert isinstance(nested, dict)
+    known = [key for key, _ in leaves(nested, inner=True)]
     resolved = _visit(config, "", (), faults, known, False)
     assert isinstance(resolved, dict)
     return resolved, faults
-
-
-def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted keys of all nodes and values of nested mappings, outer ones first."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            path = f"{prefix}.{key}" if prefix else str(key)
-            yield path, value
-            yield from leaves(value, path)
 
 
 def _visit(

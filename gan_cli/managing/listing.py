@@ -11,7 +11,7 @@ from functools import cached_property
 
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import hint
+from gan_cli.formatting import hint, leaves
 from gan_cli.managing.query import Value
 from gan_cli.reporting.metric import completed
 from gan_cli.runs.folder import RunFolder
@@ -104,15 +104,9 @@ class ListedRun:
     def known(self) -> list[str]:
         """All that can be asked of the run."""
         names = [f"metrics.{name.removeprefix(JUDGED)}" for name in self.record.names()]
-        return [*OWN, *self.record.choices, *names, *_dotted(self.record.config)]
-
-
-def _dotted(config: Mapping[str, object], prefix: str = "") -> list[str]:
-    found = []
-    for key, value in config.items():
-        inner = _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else []
-        found += inner or [f"{prefix}{key}"]
-    return found
+        settings = leaves(self.record.config, inner=True)
+        keys = [key for key, value in settings if not (value and isinstance(value, Mapping))]
+        return [*OWN, *self.record.choices, *names, *keys]
 
 
 def _plain(value: object) -> list[Value]:

@@ -11,7 +11,7 @@ from typing import Any
 from gan_cli.config.reproduce import Origin, origin
 from gan_cli.config.resume import SAFE, SAFE_GROUPS, SAFE_KEYS
 from gan_cli.errors import CheckpointError
-from gan_cli.formatting import show
+from gan_cli.formatting import leaves, show
 from gan_cli.runs.folder import DEFAULT_ROOT, RunFolder, below, is_run, locate
 from gan_cli.runs.record import Record, read
 
@@ -69,15 +69,6 @@ def _learned(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         if value is not None:
             yield key, value
-
-
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def value_of(config: Mapping[str, Any], key: str) -> str:

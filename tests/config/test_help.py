@@ -18,8 +18,9 @@ from gan_cli.config import (
     help,  # noqa: A004 - the module's name
 )
 from gan_cli.config.command_line import CONF, prepare
-from gan_cli.config.settings import leaves, read
+from gan_cli.config.settings import read
 from gan_cli.config.validation import modules_named_in
+from gan_cli.formatting import leaves
 
 
 def page(*argv: str) -> str:
