@@ -142,6 +142,16 @@ def hint(word: str, options: Collection[str], cutoff: float = 0.6) -> str:
     return f" (did you mean {near}?)" if near else ""
 
 
+def counted(n: int, word: str) -> str:
+    """`1 job`, `2 jobs`, `1,000 jobs`."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """`99.4 %` for .994."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def any_of(words: Collection[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     *first, last = words

@@ -8,7 +8,7 @@ HELP = """\
 Usage: gan-tune [group=option ...] [key=value ...] key=RANGE ... tune.metric=NAME [tune.key=...]
 
 Trains one run after the other with values that a search picks from the ranges, stops early those
-that fall behind, and writes the best settings as a preset. The same command goes on with a study.
+that fall behind, and writes the best settings as a preset. The same command resumes a study.
 
 Ranges, for any setting or group of gan-train:
   key=a,b,c                               one of these; key=choice(a,b,c) is the same

@@ -177,17 +177,17 @@ def test_data_that_is_another_now(run, capsys) -> None:
     state["data"]["fingerprint"] = "0" * 64
     checkpoint.save(run.checkpoints, state, 30, keep_step=False, keep=3)
     _, err = call(capsys, run.path, *FEW, "--metrics", "points")
-    assert "is not quite the data that the run was trained on" in err
+    assert "the data has changed since training" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "RUN is required"),
-        (["ring", "--metrics", "pointz"], "no such measure (did you mean points?)"),
-        (["ring", "--checkpoint", "7"], "there are last, best, 20"),
+        (["ring", "--metrics", "pointz"], "unknown metric (did you mean points?)"),
+        (["ring", "--checkpoint", "7"], "available: last, best, 20"),
         (["ring", "--split", "test"], "Ring has no part for testing"),
-        (["rong"], "rong: is no run folder"),
+        (["rong"], "rong is not a run folder"),
     ],
     ids=["none", "metric", "step", "split", "run"],
 )

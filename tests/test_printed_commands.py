@@ -33,7 +33,7 @@ NASTY = """My "Drive", it's (a & b); $HOME * \\ [x] {y}#=~é"""
 SMALL = ["model=dcgan", "data=folder", "data.size=16", "data.workers=1", "network.width=8"]
 SMALL += ["steps=2", "log_every=1", "sample_every=2", "batch_size=8", "runtime.device=cpu"]
 SMALL += ["runtime.threads=1"]
-HINT = re.compile(r"^  (watch|sample|evaluate|go on) +(.*)$", re.MULTILINE)
+HINT = re.compile(r"^  (watch|sample|evaluate|resume) +(.*)$", re.MULTILINE)
 STUB = r"""#!/bin/bash
 printf '%s\0' "${0##*/}" "$@" >> "$WORDS"
 printf '\1' >> "$WORDS"
@@ -85,7 +85,7 @@ def test_what_a_run_says_at_its_end_can_be_pasted(
     with pytest.raises(SystemExit, match=r"^0$"):
         evaluate.main([*hints["evaluate"][0][1:], "--samples", "8"])
     assert len(list(run.evaluations.glob("*.json"))) == 1
-    assert train.compose(hints["go on"][0][1:]) == 0
+    assert train.compose(hints["resume"][0][1:]) == 0
     assert run.read_status()["step"] == 4
     (again,) = paste(origin(yaml.safe_load(run.read_config() or "")).command())
     assert settings_of(*again[1:]).data["root"] == str(tmp_path / NASTY / "photos")
@@ -96,7 +96,7 @@ def test_a_run_folder_that_is_taken_is_named_so_that_it_can_be_resumed(paste: Pa
     RunFolder(NASTY).write_status(folder.RUNNING, 0)
     with pytest.raises(ConfigError) as refused:
         folder.create(config(), model="gan", data="ring", folder=NASTY)
-    advice = re.search(r"(resume=.*|'resume=.*) goes on with it", str(refused.value))
+    advice = re.search(r"(resume=.*|'resume=.*) resumes it", str(refused.value))
     assert advice is not None
     ((_, word),) = paste(f"gan-train {advice[1]}")
     assert settings_of(word).resume == NASTY

@@ -138,7 +138,9 @@ def test_a_run_without_averages_says_so(capsys):
 def test_checkpoints(run, capsys):
     assert call(capsys, run.path, "--checkpoint", 20).endswith("grid-00000020-seed0.png")
     message = call(capsys, run.path, "--checkpoint", 25, status=2)
-    assert "checkpoint 25: not in r/checkpoints; there are last, 20" in message.replace("runs/", "")
+    assert 'no checkpoint "25" in r/checkpoints; available: last, 20' in message.replace(
+        "runs/", ""
+    )
     assert "best" in call(capsys, run.path, "--checkpoint", "best", status=2)
 
 
@@ -201,7 +203,7 @@ def test_classes(cgan, capsys):
         assert np.array_equal(pixels(path), wanted)
     for bad in ("1", "3", "-1", "bird", "²"):
         message = call(capsys, cgan.path, f"--class={bad}", status=2)
-        assert f"--class {bad}: no such class" in message
+        assert f"--class {bad}: unknown class" in message
         assert "there are: cat, dog, 2" in message
     assert "did you mean dog?" in call(capsys, cgan.path, "--class", "dogg", status=2)
 

@@ -57,7 +57,7 @@ def test_sigterm_saves_all_and_leaves_no_process(tmp_path: Path, way: str) -> No
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
-    assert "the same command goes on" in said
+    assert "the same command resumes" in said
     assert len(runs) == 2
     for run, pid in zip(runs, pids, strict=True):
         status = run.read_status()
@@ -121,7 +121,7 @@ def test_values_that_are_equal_are_one_job(
     equal = ["seed=1,1", "model=gan,gan", "optimizer.lr=1e-3,0.001"]
     assert compose(["-m", *TOY[1:], *equal, "dry_run=true"]) == 0
     said = capsys.readouterr()
-    assert "1 jobs" in said.out
+    assert "1 job" in said.out
     assert "seed=1 model=gan optimizer.lr=0.001: asked for more than once" in said.err
     own = ["hydra/launcher=basic", "runtime.threads=1", "steps=1"]
     assert compose(["-m", *TOY[1:], *equal, *own, "run.root=here"]) == 0

@@ -145,7 +145,7 @@ def test_changed_settings_are_refused_with_a_list(tmp_path: Path) -> None:
     )
     assert "batch_size: 8 in the run, 9 now" in said
     assert "optimizer.lr: 0.0002 in the run, 0.001 now" in said
-    assert "steps" not in said.split("force=true")[0].split("goes on with")[1]
+    assert "steps" not in said.split("force=true")[0].split("settings differ")[1]
     gan_train("resume=run", "batch_size=9", "steps=8", "force=true", cwd=tmp_path)
     assert RunFolder(tmp_path / "run").read_status()["step"] == 8
 
@@ -270,7 +270,7 @@ def test_several_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     said = gan_train("-m", "model=gan", "seed=1,2", "run.dir=x", cwd=tmp_path, expect=2)
     assert "run.dir = x: all runs of -m would share it" in said
     said = gan_train("resume=x", "run.dir=y", cwd=tmp_path, expect=2)
-    assert "resume = x: goes on in that folder, so run.dir cannot be chosen" in said
+    assert "resume = x: resumes in that folder, so run.dir cannot be chosen" in said
 
 
 @pytest.mark.slow

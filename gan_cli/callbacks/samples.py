@@ -13,6 +13,7 @@ from numpy import ndarray
 from gan_cli.callbacks.callback import Callback
 from gan_cli.errors import CheckpointError
 from gan_cli.files import cannot_write
+from gan_cli.formatting import counted
 from gan_cli.images import read_png, write_gif, write_png
 
 Draw = Callable[[int], Mapping[str, ndarray]]
@@ -113,4 +114,4 @@ class Film(Callback):
             return
         same = [frame for frame in frames if frame.shape == frames[-1].shape]
         write_gif(film, same + [same[-1]] * LAST, SECONDS)
-        log.info(f"{film}: a film of {len(same)} pictures")
+        log.info(f"{film}: animation of {counted(len(same), 'frame')}")

@@ -47,7 +47,7 @@ MORE = (
     ("gan-train -m ...", "one run per combination of values with commas"),
     ("gan-train --config-dir DIR ...", "groups of your own: DIR/model/mygan.yaml is model=mygan"),
     ("gan-train --trust MODULE ...", "let a config build classes of that module"),
-    ("gan-train resume=RUN", "go on with a run"),
+    ("gan-train resume=RUN", "resume a run"),
     ("gan-sample RUN", "draw samples from a run"),
     ("tensorboard --logdir runs", "watch"),
     ('eval "$(gan-train -sc install=bash)"', "shell completion; zsh and fish likewise"),

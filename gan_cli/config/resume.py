@@ -124,7 +124,7 @@ def require_safe(found: Sequence[Difference], run: Path, resumed: bool = True) -
         command = shell_command("gan-train", assignment("resume", run))
         own = "" if resumed else f" ({command} takes the run's own settings)"
         raise ConfigError(
-            f"resume = {run}: would learn something else than the run that it goes on with:"
+            f"resume = {run}: cannot resume: these settings differ:"
             f"{listed}\nleave these as they were{own}, start a new run, or set force=true"
         )
 

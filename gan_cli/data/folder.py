@@ -192,11 +192,11 @@ def _report(folder: Path, index: Index, skip_broken: bool, maker: FolderMaker, k
     listed = "\n".join(_by_reason(index.broken))
     if kept and skip_broken:
         of_all = f"{count:,} of {count + kept:,}"
-        log.warning("%s: going on without broken images (%s):\n%s", folder, of_all, listed)
+        log.warning("%s: continuing without broken images (%s):\n%s", folder, of_all, listed)
         return
     maker.forget_passing(key, index)
     advice = (
-        "mend or remove them, or leave them out with data.skip_broken=true"
+        "repair or delete them, or skip them with data.skip_broken=true"
         if kept
         else "there is no other image"
     )

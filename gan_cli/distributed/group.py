@@ -29,7 +29,7 @@ JOINING = timedelta(
     minutes=5
 )  # for all ranks to arrive; one that is lost later is seen by Heartbeat
 NO_LIMIT = timedelta(days=30)
-ADVICE = "resume=RUN goes on from the last checkpoint, with any number of ranks"
+ADVICE = "resume=RUN resumes from the last checkpoint, with any number of ranks"
 
 
 class LostError(UserError):

@@ -33,6 +33,7 @@ from gan_cli.evaluation.features import exactly, read
 from gan_cli.evaluation.metric import Extractor
 from gan_cli.evaluation.trained_model import Real
 from gan_cli.files import locked
+from gan_cli.formatting import percent
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ def _kept_or_trained(
     if test is not None and known is None:
         known = told[test.fingerprint] = accuracy(network, test)
         if not found:
-            log.info(f"the classifier of {train.spec.name} tells {known:.2%} of test images right")
+            log.info(f"classifier of {train.spec.name} trained: {percent(known, 2)} test accuracy")
     elif found:
         return Classifier(network, known)
     _write(path, network, told)

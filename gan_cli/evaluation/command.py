@@ -155,7 +155,7 @@ def subject_of(loaded: Loaded, options: argparse.Namespace, trust: Trust) -> Tra
     if loaded.fingerprint and real.part(real.trained_on).fingerprint != loaded.fingerprint:
         older = of_older_folder(loaded.settings.data)
         perhaps = ", or was told apart in another way by the older version" if older else ""
-        log.warning(f"{spec.name}: is not quite the data that the run was trained on{perhaps}")
+        log.warning(f"{spec.name}: the data has changed since training{perhaps}")
     device = loaded.model.device
     return TrainedModel(
         loaded.model,

@@ -88,7 +88,7 @@ def selection_metric(wanted: str | None, figures: Sequence[MetricValue]) -> Metr
 
 
 def _there(fit: Mapping[str, MetricValue]) -> str:
-    return f"there are {', '.join(fit)}" if fit else "there are none at all"
+    return f"available: {', '.join(fit)}" if fit else "none is available"
 
 
 @dataclass

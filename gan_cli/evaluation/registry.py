@@ -88,7 +88,7 @@ def known(names: Sequence[str] | str, key: str = "--metrics") -> None:
             raise ConfigError(f"{key} = {name}: stands alone; leave the other names away")
         if name not in have:
             near = hint(name, have)
-            raise ConfigError(f"{key} = {name}: no such measure{near}; there are {', '.join(have)}")
+            raise ConfigError(f"{key} = {name}: unknown metric{near}; available: {', '.join(have)}")
 
 
 def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics") -> Choice:

@@ -135,10 +135,10 @@ def _read(path: Path) -> Json | None:
     except FileNotFoundError:
         return None
     except CheckpointError as cause:
-        raise CheckpointError(f"{cause}; remove it to go on") from cause
+        raise CheckpointError(f"{cause}; remove it to continue") from cause
     figures = content.get("figures") if isinstance(content, dict) else None
     if not isinstance(figures, list) or not all(isinstance(one, dict) for one in figures):
-        raise CheckpointError(f"{path}: holds no figures; remove it to go on")
+        raise CheckpointError(f"{path}: holds no figures; remove it to continue")
     return content
 
 
@@ -187,7 +187,9 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
             console.print(text, soft_wrap=True)
     dear = [name for name, reason in report.unfit.items() if reason == DEAR]
     if dear:
-        text = f"  left out, as they take minutes: {', '.join(dear)} (--metrics {dear[0]})"
+        text = (
+            f"  skipped (slow; name them to compute them): {', '.join(dear)} (--metrics {dear[0]})"
+        )
         console.print(text, style="dim", highlight=False, soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from gan_cli.config.resume import differences
 from gan_cli.console import clean, print_path, setup_logging
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE
-from gan_cli.formatting import number, show
+from gan_cli.formatting import counted, number, show
 from gan_cli.managing.listing import ListedRun, bytes_shown, read_tags, require, write_tags
 from gan_cli.managing.query import Value, parse
 from gan_cli.managing.removal import remove
@@ -62,7 +62,9 @@ def list_runs(options: argparse.Namespace) -> int:
     for one in found:
         table.add_row(*_line(one), *(", ".join(map(_shown, one.values(key))) for key in extra))
     screen().print(table)
-    screen().print(f"{len(found)} runs, {bytes_shown(sum(one.size for one in found))}", style="dim")
+    screen().print(
+        f"{counted(len(found), 'run')}, {bytes_shown(sum(one.size for one in found))}", style="dim"
+    )
     _warn([fault for one in found for fault in one.record.faults])
     return DONE
 

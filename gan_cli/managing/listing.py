@@ -129,9 +129,9 @@ def read_tags(folder: RunFolder) -> list[str]:
     except FileNotFoundError:
         return []
     except CheckpointError as cause:
-        raise CheckpointError(f"{cause}; remove it to go on") from cause
+        raise CheckpointError(f"{cause}; remove it to continue") from cause
     if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
-        raise CheckpointError(f"{path}: is no list of tags; remove it to go on")
+        raise CheckpointError(f"{path}: is not a list of tags; remove it to continue")
     return found
 
 

@@ -22,6 +22,7 @@ from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
 from gan_cli.files import cannot_write
+from gan_cli.formatting import counted
 from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, require
 from gan_cli.managing.query import parse
 from gan_cli.reporting.configurations import MAGIC, matches
@@ -69,7 +70,7 @@ def remove(options: argparse.Namespace) -> int:
         return FAILED
     for one in found:
         _delete(one.record.folder)
-    print(f"removed {len(found)} runs")
+    print(f"removed {counted(len(found), 'run')}")
     return DONE
 
 
@@ -130,7 +131,7 @@ def _below(start: Path, found: Iterable[Path]) -> Iterator[Path]:
 def _several(path: Path, runs: Sequence[Path]) -> str:
     levels = len(runs[0].relative_to(path).parts)
     pattern = shlex.quote(str(path.joinpath(*["*"] * levels)))
-    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    count = counted(len(runs), "run")
     return f"is not a run but a folder of {count}; name the runs, as {pattern} does"
 
 
@@ -230,8 +231,8 @@ def _ours(name: str) -> bool:
 
 def _agreed(many: int) -> bool:
     if not sys.stdin.isatty():
-        raise ConfigError("remove: there is nobody to ask here; add --yes")
-    return input(f"remove {many} runs for good? [y/N] ").strip().lower() in ("y", "yes")
+        raise ConfigError("remove: not interactive: add --yes")
+    return input(f"remove {counted(many, 'run')} for good? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _delete(run: RunFolder) -> None:

@@ -73,10 +73,14 @@ class Comparison:
         return min(1.0, least_rank_sum(*self.seeds) * self.comparisons)
 
     def __str__(self) -> str:
-        verb = "beats" if self.clear else "is ahead of" if self.difference else "equals"
         kind = "seeds" if self.by_seed else "pairs of runs"
+        said = (
+            f"{self.better} beats {self.worse}"
+            if self.clear
+            else f"no significant difference between {self.better} and {self.worse}"
+        )
         return (
-            f"{self.better} {verb} {self.worse} on {self.metric}, {self.wins} of {self.of} {kind}, "
+            f"{said} on {self.metric}, {self.better} better in {self.wins} of {self.of} {kind}, "
             f"p = {shown(self.corrected)}{after(self.comparisons)}"
         )
 
@@ -154,12 +158,11 @@ def power(comparisons: Sequence[Comparison]) -> str:
     one = min(comparisons, key=lambda one: one.least)
     n, m = one.seeds
     least, many = least_rank_sum(n, m), one.comparisons
+    seeds = f"{n} seeds each" if n == m else f"{n} and {m} seeds"
     corrected = f", {shown(one.least)} after correction for {many} comparisons" if many > 1 else ""
     return (
-        f"With {n} and {m} seeds no rank test can reach p < {ALPHA}: even if every run of one is "
-        f"better than every run of the other, that is one of {round(2 / least)} equally likely "
-        f"orders, either way round, so p = {shown(least)}{corrected}. "
-        f"From {seeds_needed(many)} seeds of each on it can."
+        f"With {seeds}, no test can reach p < {ALPHA} (at best p = {shown(least)}{corrected}); "
+        f"use {seeds_needed(many)} or more of each."
     )
 
 
@@ -193,7 +196,9 @@ class Effect:
         first, mean = self.levels[0], self.difference.mean
         if self.clear:
             return f"{first} is better"
-        return f"no clear difference, {first} is ahead" if mean else "no difference"
+        return (
+            f"no significant difference, {first} is better on average" if mean else "no difference"
+        )
 
     @property
     def short(self) -> str:
@@ -201,7 +206,7 @@ class Effect:
         mean, low, high = (None if x is None else number(x) for x in self.difference)
         ends = "" if low is None else f", 95 % t-interval {low} to {high}"
         return (
-            f"{self.verdict}: {self.levels[0]} less {self.levels[1]} is {mean}{ends}, "
+            f"{self.verdict}: {self.levels[0]} - {self.levels[1]} is {mean}{ends}, "
             f"p = {shown(self.corrected)}{after(self.comparisons)}"
         )
 
@@ -218,7 +223,7 @@ class Effect:
             ends = f", 95 % t-interval {number(low)} to {number(high)}"
         text = (
             f"{self.verdict}: {self.metric} {self.better} by {number(abs(mean))} on average "
-            f"({first} less {second}: {number(mean)}{ends}), better in {self.wins} of {self.of} "
+            f"({first} - {second}: {number(mean)}{ends}), better in {self.wins} of {self.of} "
             f"pairs of runs alike in all else, p = {shown(self.corrected)}{after(self.comparisons)}"
         )
         return text if len(self.within) < 2 else f"{text}; {self._where()}"

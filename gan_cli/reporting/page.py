@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import gan_cli
 from gan_cli import formatting, pages
-from gan_cli.formatting import Interval, number
+from gan_cli.formatting import Interval, counted, number
 from gan_cli.plots import svg
 from gan_cli.plots.svg import Colour
 from gan_cli.reporting.comparison import power, shown
@@ -237,7 +237,7 @@ def settings_effects(found: Findings) -> list[EffectSaid]:
     """Each setting's effect."""
     told = []
     for one in found.effects:
-        heads = ["other settings", f"{one.levels[0]} less {one.levels[1]}"]
+        heads = ["other settings", f"{one.levels[0]} - {one.levels[1]}"]
         rows = [[Cell(rest), amount(part.mean, spread(part))] for rest, part in one.within.items()]
         table = Table(heads, rows) if len(rows) > 1 else None
         told.append(EffectSaid(one.question, capital(f"{one}."), table))
@@ -322,10 +322,10 @@ def to_html(found: Findings, now: datetime | None = None) -> str:
         now: when it was made.
     """
     made = (now or datetime.now()).strftime("%Y-%m-%d %H:%M")
-    count = f"{len(found.records)} runs of {_many(len(found.rows), 'configuration')}"
+    count = f"{counted(len(found.records), 'run')} of {counted(len(found.rows), 'configuration')}"
     return pages.render(
         "report",
-        f"{found.metric.name}: {len(found.records)} runs compared",
+        f"{found.metric.name}: {counted(len(found.records), 'run')} compared",
         mark=MARK,
         metric=found.metric.name,
         summary=f"{count}, {found.metric.better} is better, {found.at} values. Made {made}.",
@@ -344,10 +344,6 @@ def to_html(found: Findings, now: datetime | None = None) -> str:
         methods=METHODS,
         version=gan_cli.__version__,
     )
-
-
-def _many(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"
 
 
 def answer(found: Findings) -> list[str]:

@@ -17,7 +17,7 @@ from gan_cli import foreign, formatting
 from gan_cli.console import clean_console
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
-from gan_cli.formatting import Interval, number
+from gan_cli.formatting import Interval, counted, number
 from gan_cli.reporting.comparison import power
 from gan_cli.reporting.findings import ConfigurationRow, Findings
 from gan_cli.reporting.metric import LOWER
@@ -136,7 +136,7 @@ def why(record: Record) -> str:
     if error := record.status.get("error"):
         return str(error)
     if record.state == KILLED:
-        return f"its process ended without a word (killed?); {record.rest}"
+        return f"the process ended without saving (killed, or the terminal closed?); {record.rest}"
     if record.state == INTERRUPTED:
         return f"stopped by a signal; {record.rest}"
     return "no reason was kept"
@@ -174,7 +174,7 @@ class Sweep:
     def __str__(self) -> str:
         told = ", ".join(f"{n} {state}" for state, n in self.states.items())
         over = "" if self.going else "; it has ended"
-        return f"{self.folder}: {self.states.total()} jobs: {told}{over}"
+        return f"{self.folder}: {counted(self.states.total(), 'job')}: {told}{over}"
 
 
 def sweeps(places: Sequence[str]) -> list[Sweep]:

@@ -286,7 +286,7 @@ def named(path: Path | str) -> tuple[RunFolder, Path | None]:
         return locate(path), None
     around = path.absolute().parent.parent
     if not path.exists() and is_run(around):
-        raise CheckpointError(f"{path}: no such checkpoint; {_there_are(RunFolder(around))}")
+        raise CheckpointError(f"{path}: no such checkpoint; {_available(RunFolder(around))}")
     return locate(path), path if path.exists() and not path.is_dir() else None
 
 
@@ -306,14 +306,14 @@ def find(run: RunFolder, which: str | int | Path = "last") -> Path:
     path = folder / name
     if name and path.is_file():
         return path
-    raise CheckpointError(f"checkpoint {text}: not in {folder}; {_there_are(run)}")
+    raise CheckpointError(f'no checkpoint "{text}" in {folder}; {_available(run)}')
 
 
-def _there_are(run: RunFolder) -> str:
+def _available(run: RunFolder) -> str:
     folder = run.checkpoints
     names = [p.stem for p in (folder / LAST, folder / BEST) if p.is_file()]
     names += [str(_step(p)) for p in _kept(folder)]
-    return f"there are {', '.join(names)}" if names else "the run has saved none yet"
+    return f"available: {', '.join(names)}" if names else "the run has saved none yet"
 
 
 def newest_whole(run: RunFolder) -> tuple[State, str]:
@@ -332,7 +332,7 @@ def newest_whole(run: RunFolder) -> tuple[State, str]:
         except DamagedError as error:
             problem = problem or str(error)
             continue
-        return state, f"{problem}; going on from {path.name}" if problem else ""
+        return state, f"{problem}; resuming from {path.name}" if problem else ""
     raise CheckpointError(f"{problem}; no other checkpoint is whole")
 
 

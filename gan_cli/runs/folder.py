@@ -52,9 +52,9 @@ def locate(path: Path | str) -> Path:
         if is_run(parent):
             return parent if path.is_absolute() else Path(os.path.relpath(parent))
     if runs := below(path):
-        raise CheckpointError(f"{path}: is no run folder; the newest below it is {runs[-1]}")
+        raise CheckpointError(f"{path} is not a run folder; the newest below it is {runs[-1]}")
     missing = HOLDS if path.exists() else "no such folder"
-    raise CheckpointError(f"{path}: is no run folder: {missing}{_near(path)}")
+    raise CheckpointError(f"{path} is not a run folder: {missing}{_near(path)}")
 
 
 def _near(path: Path) -> str:
@@ -203,11 +203,13 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except CheckpointError as cause:
-            raise CheckpointError(f"{cause}; remove it to go on without") from cause
+            raise CheckpointError(f"{cause}; remove it to continue without") from cause
         if not isinstance(record, dict) or not {"status", "step"} <= record.keys():
-            raise CheckpointError(f"{self.status}: is no run's status; remove it to go on without")
+            raise CheckpointError(
+                f"{self.status}: is not a run's status; remove it to continue without"
+            )
         if fault := _wrong(record, STATUS) or _wrong(record.get("best") or {}, BEST, "best."):
-            raise CheckpointError(f"{self.status}: {fault}; remove it to go on without")
+            raise CheckpointError(f"{self.status}: {fault}; remove it to continue without")
         return record
 
     def in_use(self) -> bool:
@@ -373,8 +375,8 @@ def _mkdir(parent: Path, name: str) -> RunFolder:
 def _refuse_taken(run: RunFolder, key: str) -> None:
     if is_run(run.path):
         raise ConfigError(
-            f"{key}: holds a run already; {shell_command(assignment('resume', run.path))} goes on "
-            "with it, another name starts a new one"
+            f"{key}: holds a run already; {shell_command(assignment('resume', run.path))} resumes "
+            "it, another name starts a new one"
         )
     if runs := below(run.path):
         raise ConfigError(f"{key}: holds other runs, such as {runs[-1]}; choose another name")

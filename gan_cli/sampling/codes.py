@@ -76,7 +76,7 @@ class Codes:
                 raise ConfigError(f"--code {text}: name=value,name=value is required")
             if name not in known:
                 near = hint(name, known)
-                raise ConfigError(f"--code {name}: no code of that name{near}; {_list(known)}")
+                raise ConfigError(f"--code {name}: unknown code{near}; {_list(known)}")
             if name in values:
                 raise ConfigError(f"--code {text}: {name} is given twice")
             values[name] = known[name].read(value)
@@ -112,4 +112,4 @@ def _list(known: dict[str, Place]) -> str:
         for name in rest:
             groups.setdefault(name.rstrip("0123456789"), []).append(name)
         rest = [g[0] if len(g) == 1 else f"{g[0]}..{g[-1]}" for g in groups.values()]
-    return f"there are {', '.join([*few, *rest])}"
+    return f"available: {', '.join([*few, *rest])}"

@@ -121,7 +121,7 @@ def _label(text: str, loaded: Loaded) -> int:
     if len(alike) > 1:
         raise ConfigError(f"--class {text}: is {' or '.join(alike)}; write it as it is spelled")
     places = "" if any(map(_is_number, data.class_names)) else f" 0 to {data.classes - 1}"
-    raise ConfigError(f"--class {text}: no such class{near}; there are{places}{known}")
+    raise ConfigError(f"--class {text}: unknown class{near}; available:{places}{known}")
 
 
 def class_place(text: str, names: Sequence[str], classes: int) -> int | None:

@@ -18,7 +18,7 @@ from gan_cli.console import clean_console, console, setup_logging
 from gan_cli.device import cores
 from gan_cli.errors import ConfigError
 from gan_cli.exits import RunFailedError
-from gan_cli.formatting import shell_command
+from gan_cli.formatting import counted, shell_command
 from gan_cli.jobs.fork_server import ForkStarter, possible
 from gan_cli.jobs.starters import Spawner, Starter
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
@@ -122,7 +122,7 @@ def run(request: Request, means: Backend) -> None:
         due = enter(jobs, index, request.retry_failed)
         index.write(RUNNING, command=typed(line), keys=request.swept)
         done = f", {len(jobs) - len(due)} of them done before" if len(due) < len(jobs) else ""
-        log.info(f"{place}: {len(jobs)} jobs{done}")
+        log.info(f"{place}: {counted(len(jobs), 'job')}{done}")
         if rounded := parted(due):
             log.warning(rounded)
         board = board_for(index.entries, {job.name: job.run for job in jobs})
@@ -141,10 +141,10 @@ def run(request: Request, means: Backend) -> None:
         screen().print(board.table(MOST_LINES))
         tell(entries, failed, place, index.logs, {job.name for job in due})
     if not whole:
-        log.info("interrupted; the same command goes on")
+        log.info("interrupted; the same command resumes")
         raise KeyboardInterrupt
     if failed:
-        raise RunFailedError(f"{len(failed)} jobs failed")
+        raise RunFailedError(f"{counted(len(failed), 'job')} failed")
 
 
 def arguments(jobs: Sequence[SweepJob]) -> Sequence[str]:
@@ -185,7 +185,7 @@ def tell(
 ) -> None:
     """How the sweep ended."""
     finished = sum(entry.state == FINISHED for entry in entries)
-    log.info(f"{finished} of {len(entries)} jobs finished; {watching(place)}")
+    log.info(f"{finished} of {counted(len(entries), 'job')} finished; {watching(place)}")
     if failed:
         screen().print(failures(failed, logs))
         if before := [entry for entry in failed if entry.name not in due]:
@@ -198,7 +198,7 @@ def show(jobs: Sequence[SweepJob], index: Index) -> None:
     from rich.text import Text
 
     out = clean_console(10 * WIDTH)  # a job stays on its line
-    out.print(f"{index.folder}: {len(jobs)} jobs", soft_wrap=True, highlight=False)
+    out.print(f"{index.folder}: {counted(len(jobs), 'job')}", soft_wrap=True, highlight=False)
     table = Table(box=None)
     for name in ("job", "state", "overrides"):
         table.add_column(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from gan_cli.config.command_line import split
 from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import assignment
+from gan_cli.formatting import assignment, counted
 from gan_cli.runs.folder import FAILED, FINISHED, UNKNOWN, RunFolder, branches, is_run
 from gan_cli.sweeps.index import WAITING, Entry, Index
 from gan_cli.sweeps.slots import Slots
@@ -232,8 +232,8 @@ def parted(jobs: Sequence[SweepJob]) -> str:
     if not count:
         return ""
     return (
-        f"{count} jobs were trained together and resume each by itself: equal up to rounding, not "
-        "bit for bit"
+        f"{counted(count, 'job')} of a group trained together; each resumes by itself: equal up to "
+        "rounding, not bit for bit"
     )
 
 

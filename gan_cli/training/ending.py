@@ -108,8 +108,8 @@ def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[st
     if session.trainer.step < session.total:
         given_up = best is not None and patience is not None and best.misses >= patience
         more = ["evaluation.patience=null"] if given_up else []
-        commands["go on"] = shell_command("gan-train", resume, *more, *trust)
+        commands["resume"] = shell_command("gan-train", resume, *more, *trust)
     elif all(player.schedule == "constant" for player in session.players.values()):
         more = [f"steps={2 * session.total}"]
-        commands["go on"] = shell_command("gan-train", resume, *more, *trust)
+        commands["resume"] = shell_command("gan-train", resume, *more, *trust)
     return commands

@@ -112,7 +112,7 @@ class Evaluator:
         if past is not None and past["settings"] == chosen.model_dump():
             self.load_state_dict(past)
             return
-        log.info("evaluating once before training, so that all that it takes is there")
+        log.info("checking that evaluation works (one pass before training)")
         report = self._report(nothing)
         for name in missed(report, self._choice):
             raise ConfigError(f"evaluation.metrics = {name}: {report.failed[name]}")

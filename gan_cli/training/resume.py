@@ -73,7 +73,7 @@ def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Pa
         typed = [key for key in line.keys if key in ("run.dir", "run.name", "run.root")]
         if typed:
             raise ConfigError(
-                f"resume = {settings.resume}: goes on in that folder, so {typed[0]} cannot be "
+                f"resume = {settings.resume}: resumes in that folder, so {typed[0]} cannot be "
                 "chosen; leave it away"
             )
         return folder.find(place), None
@@ -137,10 +137,10 @@ def pick_up(
     if not settings.force:
         resume.require_safe(found, run.path, settings.resume is not None)
     for change in otherwise:
-        log.warning("going on with %s", change)
+        log.warning("resuming with %s", change)
     for difference in found:
         if not difference.safe:
-            log.warning("going on with %s", difference)
+            log.warning("resuming with %s", difference)
     past = Past(run, state, saved["log_every"], file)
     return from_yaml(yaml.safe_dump(now, sort_keys=False)), past
 
@@ -285,7 +285,7 @@ def restore(session: Session, past: Past) -> None:
                 f"resume = {past.run.path}: the data is not what the run began with: {changed}; "
                 f"{hint}"
             )
-        log.warning(f"going on with other data than the run began with: {changed}")
+        log.warning(f"resuming with other data than the run began with: {changed}")
     try:
         session.trainer.load_state_dict(past.state)
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:

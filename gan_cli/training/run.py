@@ -253,11 +253,11 @@ def standing(
     finished = (status["status"], status["step"]) == (runs.FINISHED, step)
     done = step >= total
     if done and finished:
-        return True, f"{run.path} has done its {total:,} steps; steps={2 * total} would go on"
+        return True, f"{run.path} has done its {total:,} steps; steps={2 * total} would resume it"
     if evaluator is not None:
         evaluator.prepare((past.state or {}).get("evaluation"))
         if reason := evaluator.exhausted():
-            complete = f"{run.path} {reason}; evaluation.patience=null would go on"
+            complete = f"{run.path} {reason}; evaluation.patience=null would resume it"
             return True, complete if finished else ""
     return done, ""
 

@@ -217,8 +217,8 @@ def prepare_for_ranks(model: Model, settings: Settings, ranks: Ranks) -> list[st
         return []
     line = (
         f"{', '.join(apart)}: of the {settings.batch_size // ranks.count} samples of each rank, "
-        f"not of all {settings.batch_size}, so {ranks.count} ranks learn a little otherwise than "
-        "one would"
+        f"not of all {settings.batch_size}, so results differ slightly from "
+        "a single process"
     )
     log.warning(line)
     return [line]

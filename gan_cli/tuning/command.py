@@ -14,6 +14,7 @@ from gan_cli.console import clean_console, setup_logging
 from gan_cli.device import cores
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED
+from gan_cli.formatting import counted
 from gan_cli.jobs.processes import GRACE, Children, StoppedError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     complete = publish(study, plan)
     if interrupted:
         saved = "are saved" if children.all_saved else "are those of their last checkpoints"
-        log.info(f"interrupted; the trials' states {saved}, and the same command goes on")
+        log.info(f"interrupted; the trials' states {saved}, and the same command resumes")
         return INTERRUPTED
     return DONE if complete else FAILED
 
@@ -71,7 +72,7 @@ def search(plan: StudyPlan, children: Children) -> None:
     try:
         done, _ = wait(workers, plan.tune.max_time, return_when=FIRST_EXCEPTION)
         if len(done) < len(workers) and not any(worker.exception() for worker in done):
-            log.info("tune.max_time is over; the same command goes on")
+            log.info("tune.max_time is over; the same command resumes")
     except KeyboardInterrupt:
         log.info("stopping: trials save their state; Ctrl-C again ends without saving")
         raise
@@ -180,7 +181,7 @@ def publish(study: Study, plan: StudyPlan) -> bool:
     screen = clean_console(results.PIPED_WIDTH)
     if best:
         screen.print(results.table(best, plan))
-    log.info(f"{len(found)} trials: {states or 'none'}")
+    log.info(f"{counted(len(found), 'trial')}: {states or 'none'}")
     written = page.write(study, plan, found)
     if not best:
         log.info("no trial is complete, so there is no best one")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gan_cli import files, pages
 from gan_cli.config.search_space import Dimension
-from gan_cli.formatting import shell_command
+from gan_cli.formatting import counted, shell_command
 from gan_cli.plots import scatter
 from gan_cli.tuning.plan import MINIMIZE, StudyPlan
 from gan_cli.tuning.results import TrialRow, number, ranked, short
@@ -58,7 +58,7 @@ def text(plan: StudyPlan, found: Sequence[TrialRow], shares: Mapping[str, float]
         "study",
         plan.folder.name,
         summary=f"{plan.tune.metric}, {plan.direction}d, {plan.tune.value} point of each run"
-        f"{over}. {len(found)} trials, {len(best)} of them complete. Every trial:",
+        f"{over}. {counted(len(found), 'trial')}, {len(best)} of them complete. Every trial:",
         every_trial=shell_command(*plan.fixed, *plan.added),
         best=best_said(best[0]) if best else None,
         charts=drawn,

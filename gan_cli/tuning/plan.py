@@ -138,8 +138,8 @@ POINTS = 10  # evaluations of a run where nobody says how often
 NOT_HERE = {
     "run.dir": "each trial has its own folder below tune.dir",
     "run.name": "each trial has its own folder below tune.dir",
-    "resume": "the same command, or the same tune.dir, goes on with a study",
-    "force": "a study goes on with what it was begun with",
+    "resume": "the same command, or the same tune.dir, resumes a study",
+    "force": "a study keeps the settings it was begun with",
     "dry_run": "try the settings with gan-train first",
     "seed": "use tune.seeds, over which a trial's value is averaged",
 }

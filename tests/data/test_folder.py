@@ -150,8 +150,8 @@ def test_broken_files_are_all_listed_and_nothing_goes_on(root: Path) -> None:
     with pytest.raises(DataError) as caught:
         Folder(str(root), size=8)
     assert str(caught.value).splitlines() == [
-        f"data.root = {root}: 3 of 9 images cannot be read; mend or remove them, or leave them "
-        "out with data.skip_broken=true:",
+        f"data.root = {root}: 3 of 9 images cannot be read; repair or delete them, or skip them "
+        "with data.skip_broken=true:",
         "  cat/broken.png: not a PNG, JPEG, WebP, BMP, GIF or TIFF image",
         "  dog/a.avif: AVIF is not supported; convert it to PNG or JPEG",
         "  dog/gone.jpg: cannot be read: No such file or directory",
@@ -166,7 +166,7 @@ def test_skip_broken_goes_on_and_says_so(root: Path, caplog, decoded: list[Path]
     data = Folder(str(root), size=8, skip_broken=True)
     assert data.targets is not None
     assert data.targets.tolist() == [0, 0, 1, 1, 1]
-    assert "going on without broken images (1 of 6)" in caplog.text
+    assert "continuing without broken images (1 of 6)" in caplog.text
     assert "cat/1.png: not a PNG" in caplog.text
     assert len(decoded) == 5  # once, although it was asked for three times
 

@@ -120,7 +120,7 @@ def test_each_has_the_folder_that_it_would_have_alone(capsys: pytest.CaptureFixt
     log = Path("runs/s2/train.log").read_text()
     assert "this run alone: gan-train" in log
     assert "seed=2" in log
-    assert "go on     gan-train resume=runs/s2 steps=12" in log
+    assert "resume    gan-train resume=runs/s2 steps=12" in log
     assert "runs/s1: 6 steps" not in log
 
 

@@ -92,7 +92,7 @@ def test_names_take_what_they_say_in_the_usual_order() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["quik"], "--metrics = quik: no such measure (did you mean quick?); there are quick, "),
+        (["quik"], "--metrics = quik: unknown metric (did you mean quick?); available: quick, "),
         (["quick", "all"], "--metrics = all: stands alone"),
         ([], "--metrics: must be auto, all or some of quick, slow"),
     ],

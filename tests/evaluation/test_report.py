@@ -133,7 +133,7 @@ def test_a_damaged_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
     run = RunFolder(tmp_path)
     run.evaluations.mkdir()
     (run.evaluations / "step_00000003.json").write_text(text)
-    with pytest.raises(CheckpointError, match="remove it to go on"):
+    with pytest.raises(CheckpointError, match="remove it to continue"):
         write(Report("r", 3, "ema", [FID]), run)
 
 
@@ -178,7 +178,7 @@ def test_a_protocol_of_some_figures_names_them() -> None:
 
 def test_what_auto_leaves_out_as_dear_is_named() -> None:
     text = shown(Report("r", 1, "raw", [FID], {"fid": DEAR, "kid": DEAR, "modes": "images"}))
-    assert "left out, as they take minutes: fid, kid (--metrics fid)" in text
+    assert "skipped (slow; name them to compute them): fid, kid (--metrics fid)" in text
 
 
 def test_without_figures_it_says_so() -> None:
@@ -223,7 +223,7 @@ def test_a_figure_that_is_not_there() -> None:
     figures = [MetricValue("x", 1.0, NEITHER), MetricValue("modes", 1.0, HIGHER)]
     with pytest.raises(ConfigError, match=r"no such figure \(did you mean modes\?\)"):
         selection_metric("mode", figures)
-    with pytest.raises(ConfigError, match="has no better and worse; there are modes"):
+    with pytest.raises(ConfigError, match="has no better and worse; available: modes"):
         selection_metric("x", figures)
 
 

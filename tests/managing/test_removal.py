@@ -30,7 +30,7 @@ def runs() -> list[RunFolder]:
 
 def test_removing_asks_and_spares_runs_in_use(runs, capsys, monkeypatch) -> None:
     _, err = call(capsys, "remove", "runs/a", status=2)
-    assert "there is nobody to ask here; add --yes" in err
+    assert "not interactive: add --yes" in err
     _, err = call(capsys, "remove", status=2)
     assert "name runs, or say which with --where" in err
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
@@ -50,7 +50,7 @@ def test_only_runs_are_removed(runs, capsys) -> None:
     Path("mine").mkdir()
     Path("mine/precious").write_text("x")
     _, err = call(capsys, "remove", "mine", "--yes", status=2)
-    assert "mine: is no run folder" in err
+    assert "mine is not a run folder" in err
     Path("runs/link").symlink_to(runs[0].path.absolute())
     _, err = call(capsys, "remove", "runs/link", "--yes", status=2)
     assert "is a link" in err
@@ -101,7 +101,7 @@ def test_a_folder_of_runs_does_not_name_them(place, advice, runs, capsys) -> Non
 def test_a_folder_may_be_searched_with_a_condition(runs, capsys) -> None:
     for place in ("runs", "."):
         call(capsys, "remove", place, "--where", "state=failed", "--yes")
-    assert "removed 1 runs" in call(capsys, "remove", ".", "--where", "seed=3", "--yes")[0]
+    assert "removed 1 run" in call(capsys, "remove", ".", "--where", "seed=3", "--yes")[0]
     assert [run.path.exists() for run in runs] == [True, True, False]
 
 
@@ -178,7 +178,7 @@ def test_the_default_folder_of_runs_may_be_a_link(runs, capsys, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"status.json": '{"ok": true}'}, "is no run's status"),
+        ({"status.json": '{"ok": true}'}, "is not a run's status"),
         ({"status.json": '{"status": "finished", "step": 1}'}, "holds no config.yaml of a run"),
         (
             {"status.json": '{"status": "finished", "step": 1}', "config.yaml": "name: app\n"},

@@ -60,12 +60,12 @@ def test_pairs_and_effects_in_words(capsys) -> None:
     told = found(capsys)
     texts = [one["text"] for one in told["comparisons"]]
     assert (
-        "gan uniform is ahead of wgan uniform on energy_distance, 3 of 3 seeds, p = 0.6 after "
-        "Holm's correction for 6 comparisons" in texts
+        "no significant difference between gan uniform and wgan uniform on energy_distance, gan "
+        "uniform better in 3 of 3 seeds, p = 0.6 after Holm's correction for 6 comparisons" in texts
     )
-    assert "no rank test can reach p < 0.05" in told["power"]
-    assert "p = 0.1, 0.6 after correction for 6 comparisons" in told["power"]
-    assert "From 5 seeds of each on it can." in told["power"]
+    assert "With 3 seeds each, no test can reach p < 0.05" in told["power"]
+    assert "at best p = 0.1, 0.6 after correction for 6 comparisons" in told["power"]
+    assert "use 5 or more of each." in told["power"]
     prior = next(one for one in told["effects"] if one["setting"] == "prior")
     assert prior["difference"]["mean"] == pytest.approx(-0.2)
     assert (prior["levels"], prior["wins"], prior["of"]) == (["uniform", "gaussian"], 6, 6)
@@ -81,7 +81,7 @@ def test_enough_seeds_make_a_difference_clear(capsys) -> None:
         write_run(Path(f"runs/b{seed}"), "model=wgan", seed=seed, values={40: 2 + seed / 100})
     told = found(capsys)
     assert [one["text"] for one in told["comparisons"]] == [
-        "gan beats wgan on energy_distance, 4 of 4 seeds, p = 0.029"
+        "gan beats wgan on energy_distance, gan better in 4 of 4 seeds, p = 0.029"
     ]
     assert told["power"] == ""
 
@@ -210,7 +210,7 @@ def test_globs_and_folders(capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["runz"], "runz: is no run folder"),
+        (["runz"], "runz is not a run folder"),
         (["runs/x*"], "runs/x*: matches no run folder"),
         (["--metric", "enrgy_distance"], "no run has it (did you mean energy_distance?)"),
         (["--metric", "speed/seconds_per_step"], "add --lower or --higher"),

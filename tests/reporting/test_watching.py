@@ -68,7 +68,7 @@ def test_a_sweep_whose_process_is_gone_is_not_waited_for(capsys) -> None:
 
 def test_where_there_is_neither_run_nor_sweep_it_says_so() -> None:
     Path("runs").mkdir()
-    with pytest.raises(CheckpointError, match="is no run folder"):
+    with pytest.raises(CheckpointError, match="is not a run folder"):
         watch(Console(), lambda: findings(report.parser().parse_args([]), Gatherer([])), 0.0)
 
 

@@ -292,7 +292,7 @@ def test_only_a_regular_file_is_read_as_a_checkpoint(run, kind):
         checkpoint.load(last)
     loaded, warning = checkpoint.newest_whole(run)
     assert loaded["step"] == 10
-    assert re.search(rf"{reason}; going on from step_00000010\.pt", warning)
+    assert re.search(rf"{reason}; resuming from step_00000010\.pt", warning)
 
 
 def test_error_names_the_newest_whole_one_beside_it(run):
@@ -308,7 +308,7 @@ def test_error_names_the_newest_whole_one_beside_it(run):
     loaded, warning = checkpoint.newest_whole(run)
     assert loaded["step"] == 20
     assert "last.pt: damaged" in warning
-    assert warning.endswith("going on from step_00000020.pt")
+    assert warning.endswith("resuming from step_00000020.pt")
 
 
 def test_newest_whole_is_last_without_a_warning(run):
@@ -319,11 +319,11 @@ def test_newest_whole_is_last_without_a_warning(run):
     checkpoint.find(run).unlink()
     loaded, warning = checkpoint.newest_whole(run)
     assert loaded["step"] == 10
-    assert "last.pt: no such checkpoint; going on from step_00000010.pt" in warning
+    assert "last.pt: no such checkpoint; resuming from step_00000010.pt" in warning
 
 
 def test_newest_whole_of_none(run):
-    with pytest.raises(CheckpointError, match=r"checkpoint last: .*the run has saved none yet"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .last. .*the run has saved none yet"):
         checkpoint.newest_whole(run)
     save(run, 10).write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"damaged, .*; no other checkpoint is whole"):
@@ -334,7 +334,9 @@ def test_find_lists_what_there_is(run):
     save(run, 10, keep_step=True)
     save(run, 20, keep_step=True)
     for which in (30, "30", "best", "newest", "-1", "1e3", "²"):
-        with pytest.raises(CheckpointError, match=rf"checkpoint {which}: .*there are last, 10, 20"):
+        with pytest.raises(
+            CheckpointError, match=rf"no checkpoint .{which}. .*available: last, 10, 20"
+        ):
             checkpoint.find(run, which)
     os.link(checkpoint.find(run, 10), run.checkpoints / "best.pt")
     assert checkpoint.find(run, "best").name == "best.pt"

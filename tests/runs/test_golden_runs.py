@@ -93,10 +93,10 @@ def test_its_command_given_again_goes_on_with_it(
         assert compose([*command(name), f"steps={steps}"]) == 0
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
-    warned = [r.message for r in caplog.records if r.message.startswith("going on with")]
+    warned = [r.message for r in caplog.records if r.message.startswith("resuming with")]
     if name == "acgan":
         assert warned[0] == (
-            "going on with model.fake_labels: uniform in the run, data now, which is the default "
+            "resuming with model.fake_labels: uniform in the run, data now, which is the default "
             "of this version (classes in the shares of real samples); model.fake_labels=uniform "
             "keeps it"
         )

@@ -96,7 +96,7 @@ def test_name_must_stay_below_the_root(name):
 @pytest.mark.parametrize("where", [{"name": "first"}, {"folder": "runs/first"}])
 def test_taken_folder_is_refused_and_says_how_to_resume(where):
     make("old", **where)
-    with pytest.raises(ConfigError, match=r"holds a run already; resume=runs/first goes on"):
+    with pytest.raises(ConfigError, match=r"holds a run already; resume=runs/first resumes it"):
         make("new", **where)
     assert RunFolder("runs/first").read_config() == "old"
 
@@ -151,7 +151,7 @@ def test_missing_and_damaged_status():
     with pytest.raises(CheckpointError, match=r"status\.json: cannot be read .*; remove it"):
         run.read_status()
     run.status.write_text("[]")
-    with pytest.raises(CheckpointError, match=r"is no run's status"):
+    with pytest.raises(CheckpointError, match=r"is not a run's status"):
         run.read_status()
     run.status.unlink()
     assert run.read_status() == {"status": "unknown", "step": None}

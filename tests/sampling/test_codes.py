@@ -48,8 +48,8 @@ def test_every_place_is_named_once_and_in_bounds():
         ("code1=1,", r"name=value,name=value is required"),
         ("", r"name=value,name=value is required"),
         ("code1=1,code1=2", r"code1 is given twice"),
-        ("catgory=1", r"catgory: no code of that name \(did you mean category\?\)"),
-        ("x=1", r"there are category=0\.\.9, noise1\.\.noise62, code1\.\.code2, tilt$"),
+        ("catgory=1", r"catgory: unknown code \(did you mean category\?\)"),
+        ("x=1", r"available: category=0\.\.9, noise1\.\.noise62, code1\.\.code2, tilt$"),
     ],
 )
 def test_refused(text, message):

@@ -182,7 +182,7 @@ def test_that_seeds_trained_together_resume_apart_is_said(
     with pytest.raises(RunFailedError):
         sweep.run("fail", "fail")
     said = capfd.readouterr().err
-    assert "1 jobs were trained together and resume each by itself: equal up to rounding" in said
+    assert "1 job of a group trained together; each resumes by itself: equal up to rounding" in said
 
 
 def test_a_dry_run_lists_the_jobs(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

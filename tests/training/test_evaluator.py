@@ -216,7 +216,7 @@ def test_it_stops_early_and_says_so(use, caplog) -> None:
     caplog.clear()
     with caplog.at_level("INFO"):
         train("run", *common, "evaluation.patience=2")
-    assert f"run {reason}; evaluation.patience=null would go on" in caplog.text
+    assert f"run {reason}; evaluation.patience=null would resume it" in caplog.text
     train("run", *common)
     assert run.read_status()["step"] == 20
     assert state(run, "best")["step"] == 10
@@ -271,11 +271,11 @@ def test_a_failing_measure_is_said_once(use, caplog) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("metrics=[meen]", "evaluation.metrics = meen: no such measure (did you mean mean?)"),
+        ("metrics=[meen]", "evaluation.metrics = meen: unknown metric (did you mean mean?)"),
         ("metrics=[unfit]", "evaluation.metrics = unfit: it is for nothing"),
         ("metrics=[failing]", "evaluation.metrics = failing: no weights anywhere"),
         ("best=maen", "evaluation.best = maen: no such figure (did you mean mean?)"),
-        ("best=count", "evaluation.best = count: has no better and worse; there are mean"),
+        ("best=count", "evaluation.best = count: has no better and worse; available: mean"),
         ("split=test", "split = test: Gaussian1D has no part for testing"),
     ],
     ids=lambda text: text.split("=")[1] if "=" in text else "",

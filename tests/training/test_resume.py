@@ -215,7 +215,7 @@ def test_force_counts_for_one_command(caplog) -> None:
     with pytest.raises(ConfigError, match=refused):
         train("resume=run", "steps=2")
     assert train("resume=run", "steps=2", "force=true") == DONE
-    assert "going on with other data than the run began with: fingerprint was" in caplog.text
+    assert "resuming with other data than the run began with: fingerprint was" in caplog.text
     pictures("images", (8, 60, 120, 180))
     with pytest.raises(ConfigError, match=refused):
         train("resume=run", "steps=3")
@@ -355,6 +355,6 @@ def test_the_checkpoint_that_is_named_is_the_one_that_is_loaded(name: str) -> No
     assert load_model(place, which, device="cpu").step == (6 if name == "last.pt" else 3)
     with pytest.raises(ConfigError, match=r"--checkpoint best: run/checkpoints/.* is a checkpoint"):
         wanted(f"run/checkpoints/{name}", "best")
-    with pytest.raises(CheckpointError, match="no such checkpoint; there are last, 3, 6"):
+    with pytest.raises(CheckpointError, match="no such checkpoint; available: last, 3, 6"):
         wanted("run/checkpoints/step_00000007.pt", None)
     assert load_model(*wanted("run/checkpoints", "3"), device="cpu").step == 3

@@ -213,4 +213,4 @@ def test_a_finished_study_only_tells(
     before = (plan.folder / "study.journal").read_bytes()
     assert run(line) == 0
     assert (plan.folder / "study.journal").read_bytes().startswith(before)
-    assert "1 trials: 1 complete" in capsys.readouterr().err
+    assert "1 trial: 1 complete" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from gan_cli.evaluation.metric import (
     Subject,
 )
 from gan_cli.evaluation.real_baseline import floor
+from gan_cli.formatting import percent
 from gan_cli.metrics.frechet import Moments, frechet_distance
 from gan_cli.metrics.kernel import SUBSETS, KernelDistance, kernel_distance
 from gan_cli.metrics.neighbours import (
@@ -209,7 +210,8 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValu
         value=apart.accuracy,
         floor=best_apart.accuracy,
         protocol={**protocol, "neighbours": 1, "ideal": 0.5},
-        note=f"real samples are known with {apart.real:.1%}, generated ones with {apart.fake:.1%}",
+        note=f"a 1-NN test recognises {percent(apart.real)} of the real samples, "
+        f"{percent(apart.fake)} of the generated ones",
     )
     return [*figures, told]
 
