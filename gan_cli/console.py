@@ -29,6 +29,7 @@ LEVELS = {
 UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+PIPED_WIDTH = 160  # columns of tables that go into a file or a pipe
 FILE_ONLY = {"file_only": True}  # log.info(..., extra=FILE_ONLY): not for the screen
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from gan_cli import files
 from gan_cli.config.instantiate import Trust, resolve
 from gan_cli.config.trust import open_path
-from gan_cli.console import clean_console, setup_logging
+from gan_cli.console import PIPED_WIDTH, clean_console, setup_logging
 from gan_cli.device import choose_device
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import registry
@@ -30,7 +30,6 @@ from gan_cli.runs.load import Loaded, load_model, of_older_folder, wanted
 
 log = logging.getLogger(__name__)
 SAMPLES = 10_000
-PIPED_WIDTH = 110  # columns of tables that go into a file or a pipe
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gan_cli import foreign, formatting
-from gan_cli.console import clean_console
+from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
 from gan_cli.formatting import Interval, counted, number
@@ -35,7 +35,6 @@ from gan_cli.runs.record import Record
 
 COLOURS = {RUNNING: "cyan", FINISHED: "green", INTERRUPTED: "yellow", KILLED: "red", FAILED: "red"}
 MOST_LINES = 12  # of comparisons
-PIPED_WIDTH = 160  # columns of tables that go into a file or a pipe
 ENDS = "mean ± half of the 95 % t-interval over seeds"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gan_cli import files
 from gan_cli.config.command_line import Command, split
 from gan_cli.config.schema import Settings
-from gan_cli.console import clean_console, console, setup_logging
+from gan_cli.console import PIPED_WIDTH, clean_console, console, setup_logging
 from gan_cli.device import cores
 from gan_cli.errors import ConfigError
 from gan_cli.exits import RunFailedError
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 PASSED = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
 PASSED += ("hydra.mode",)  # what is about the sweep and not about its jobs
 MOST_LINES = 60  # of the table at the end
-WIDTH = 120  # columns of tables that go into a file or a pipe
 
 command: ContextVar[Command] = ContextVar("command")  # the line that was typed
 
@@ -197,7 +196,7 @@ def show(jobs: Sequence[SweepJob], index: Index) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out = clean_console(10 * WIDTH)  # a job stays on its line
+    out = clean_console(10 * PIPED_WIDTH)  # a job stays on its line
     out.print(f"{index.folder}: {counted(len(jobs), 'job')}", soft_wrap=True, highlight=False)
     table = Table(box=None)
     for name in ("job", "state", "overrides"):
@@ -212,7 +211,7 @@ def screen() -> Console:
     """Where tables go: stderr, of a width that suits it."""
     found = console()
     if not found.is_terminal:
-        found.width = WIDTH
+        found.width = PIPED_WIDTH
     return found
 
 

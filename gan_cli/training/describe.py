@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from gan_cli.config.schema import Settings
-from gan_cli.console import clean_console
+from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.data.dataset import Dataset
 from gan_cli.exits import DONE
 from gan_cli.model import Batch, Model
@@ -141,9 +141,6 @@ def show(
     for purpose, size in needs.items():
         table.add_row(purpose, megabytes(size))
     console.print(table)
-
-
-PIPED_WIDTH = 110  # columns of tables that go into a file or a pipe
 
 
 def comparable(session: Session) -> dict[str, bool | str | int | float]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from gan_cli.console import clean_console, setup_logging
+from gan_cli.console import PIPED_WIDTH, clean_console, setup_logging
 from gan_cli.device import cores
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED
@@ -178,7 +178,7 @@ def publish(study: Study, plan: StudyPlan) -> bool:
         for state in (COMPLETE, PRUNED, BROKEN, results.RUNNING)
         if (count := sum(row.state == state for row in found))
     )
-    screen = clean_console(results.PIPED_WIDTH)
+    screen = clean_console(PIPED_WIDTH)
     if best:
         screen.print(results.table(best, plan))
     log.info(f"{counted(len(found), 'trial')}: {states or 'none'}")

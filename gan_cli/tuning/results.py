@@ -111,7 +111,6 @@ def preset_of(settings: Settings, plan: StudyPlan) -> dict[str, Any]:
 
 log = logging.getLogger(__name__)
 SHOWN = 10  # trials in the table
-PIPED_WIDTH = 140  # columns of a table that goes into a file or a pipe
 RUNNING = "running"
 
 
