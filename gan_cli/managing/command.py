@@ -80,7 +80,8 @@ def _warn(faults: Sequence[str]) -> None:
 def _line(one: ListedRun) -> list[str | Text]:
     record = one.record
     best = record.status.get("best") or {}
-    told = "" if best.get("value") is None else f"{best.get('figure')} {number(best['value'])}"
+    known = isinstance(best.get("figure"), str) and best.get("value") is not None
+    told = f"{best['figure']} {number(best['value'])}" if known else ""
     steps = record.status.get("steps")
     return [
         str(record.folder.path),
