@@ -41,7 +41,7 @@ SHAPE = (3, 64, 64)
 BATCH = 64
 FOLDERS = 10
 REAL = 40_000  # images of the comparisons
-CODE = "import sys; from gan_cli.train import compose; sys.exit(compose(sys.argv[1:]))"
+CODE = "import sys; from gan_cli.commands.train import compose; sys.exit(compose(sys.argv[1:]))"
 
 
 def pretend(images: int, place: Path) -> Path:

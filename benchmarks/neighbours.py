@@ -46,7 +46,7 @@ def seconds_per_step(overrides: list[str], more: dict[str, str]) -> float:
         run = f"run.dir={folder}/run"
         quiet = ["sample_every=1000000", "film=false"]
         subprocess.run(
-            [sys.executable, "-m", "gan_cli.train", *quiet, *overrides, run],
+            [sys.executable, "-m", "gan_cli.commands.train", *quiet, *overrides, run],
             env=environment | more,
             check=True,
             capture_output=True,

@@ -34,11 +34,11 @@ fi
 echo "== trainings of $seconds s each"
 for model in dcgan cgan infogan wgan wgan_gp vae energy glo; do
     run=$(mktemp -d)/$model
-    "$python" -m gan_cli.train model="$model" data=mnist runtime.device=cuda \
+    "$python" -m gan_cli train model="$model" data=mnist runtime.device=cuda \
         max_time="${seconds}s" steps=10000000 sample_every=2000 run.dir="$run" 2>&1 |
         tee "$out/$model.log" || status=1
     tail -n 1 "$run/metrics.jsonl" >"$out/$model.json" || status=1
-    "$python" -m gan_cli.sample "$run" --out "$out/$model.png" || status=1
+    "$python" -m gan_cli sample "$run" --out "$out/$model.png" || status=1
 done
 
 echo "== timings"

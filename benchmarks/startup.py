@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "sample", "evaluate")
+COMMANDS = ("train", "sample", "eval")
 
 
 def spent() -> float:
@@ -46,7 +46,7 @@ def first_step(arguments: list[str]) -> None:
     counted("torch", lambda: __import__("torch"))()
     counted("hydra", lambda: __import__("hydra"))()
     counted("gan_cli", lambda: __import__("gan_cli.training.run"))()
-    from gan_cli import train
+    from gan_cli.commands import train
     from gan_cli.config import settings
     from gan_cli.training import setup
     from gan_cli.training.trainer import Trainer
@@ -94,9 +94,9 @@ def main() -> None:
         row["import torch alone"] = child([sys.executable, "-c", "import torch"])[0]
         row["ratio"] = row["total"] / row["import torch alone"]
         for command in COMMANDS:
-            row[f"{command} --help"] = child(
-                [sys.executable, "-m", f"gan_cli.{command}", "--help"]
-            )[0]
+            row[f"{command} --help"] = child([sys.executable, "-m", "gan_cli", command, "--help"])[
+                0
+            ]
         rows.append(row)
     for name in rows[0]:
         print(f"{name:30} {statistics.median(row[name] for row in rows):6.2f}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from run_folders import write_run
 
-from gan_cli import evaluate, manage, report, sample
+from gan_cli.commands import evaluate, report, runs, sample
 from gan_cli.config.command_line import prepare
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.runs.folder import find
@@ -19,13 +19,13 @@ from gan_cli.tuning.plan import read
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (manage.main, ["remove", "{}", "--yes"]),
-        (manage.main, ["remove", "--where", "{}", "--yes"]),
-        (manage.main, ["remove", "--where={}", "--yes"]),
-        (manage.main, ["{}"]),
-        (manage.main, ["--where", "{}"]),
-        (manage.main, ["tag", "{}", "x"]),
-        (manage.main, ["compare", "runs/a", "{}"]),
+        (runs.main, ["remove", "{}", "--yes"]),
+        (runs.main, ["remove", "--where", "{}", "--yes"]),
+        (runs.main, ["remove", "--where={}", "--yes"]),
+        (runs.main, ["{}"]),
+        (runs.main, ["--where", "{}"]),
+        (runs.main, ["tag", "{}", "x"]),
+        (runs.main, ["compare", "runs/a", "{}"]),
         (report.main, ["{}"]),
         (report.main, ["--json={}"]),
         (report.watch, ["{}"]),

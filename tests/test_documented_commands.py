@@ -20,7 +20,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from run_folders import write_run
 from torch.distributed.run import get_args_parser
 
-from gan_cli import evaluate, manage, report, sample, tune
+from gan_cli.commands import evaluate, report, runs, sample, tune
+from gan_cli.commands.train import compose, going_on
 from gan_cli.config import settings
 from gan_cli.config.command_line import open_path, prepare
 from gan_cli.config.settings import composed, settings_of
@@ -29,12 +30,11 @@ from gan_cli.evaluation.registry import known, parse
 from gan_cli.managing import query
 from gan_cli.runs import folder
 from gan_cli.runs.folder import FINISHED, RunFolder
-from gan_cli.train import compose, going_on
 from gan_cli.tuning.plan import plan_of
 
 PROGRAMS = {entry.name: entry for entry in entry_points(group="console_scripts")}
 STUDY = ["model=wgan", "optimizer.lr=1e-3,1e-4", "tune.metric=metrics/fid_classifier"]
-HELPS = [sample.EXAMPLES, evaluate.EXAMPLES, report.EXAMPLES, manage.EXAMPLES, tune.HELP]
+HELPS = [sample.EXAMPLES, evaluate.EXAMPLES, report.EXAMPLES, runs.EXAMPLES, tune.HELP]
 FOUND = {tuple(words): "--help" for text in HELPS for words in examples(text)}
 FOUND |= {tuple(words): page.name for page in PAGES for words in mentions(page)}
 FOUND |= {tuple(words): page.name for page in PAGES for words in commands(page)}
@@ -101,8 +101,10 @@ def check_training(words: list[str]) -> None:
 def check_torchrun(words: list[str]) -> None:
     options = get_args_parser().parse_args(words)
     assert options.module
-    assert options.training_script == "gan_cli.train"
-    check_training(options.training_script_args)
+    assert options.training_script == "gan_cli"
+    command, *training = options.training_script_args
+    assert command == "train"
+    check_training(training)
 
 
 def options_of(main: Callable[[], Any], words: list[str]) -> argparse.Namespace:

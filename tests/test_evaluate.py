@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_cli import evaluate
+from gan_cli.commands import evaluate
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.errors import DataError

@@ -12,7 +12,7 @@ import yaml
 from composing import session_of
 from PIL import Image
 
-from gan_cli import evaluate
+from gan_cli.commands import evaluate
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
 from gan_cli.errors import ConfigError, DataError

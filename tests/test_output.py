@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from run_folders import write_run
 
-from gan_cli import evaluate, manage, report, sample, train, tune
+from gan_cli.commands import evaluate, report, runs, sample, train, tune
 from gan_cli.exits import program
 
 MAINS: dict[str, Callable[[], None]] = {
@@ -22,7 +22,7 @@ MAINS: dict[str, Callable[[], None]] = {
     "gan-eval": evaluate.main,
     "gan-report": report.main,
     "gan-watch": report.watch,
-    "gan-runs": manage.main,
+    "gan-runs": runs.main,
     "gan-tune": tune.main,
 }
 ODD = "d\u00fc \u2192 \u6570 \udcff"  # of which ASCII has little, and no encoding the last sign
@@ -139,7 +139,7 @@ def test_files_are_written_whoever_reads_the_screen(monkeypatch, tmp_path) -> No
 def test_a_process_whose_reader_has_gone_ends_without_a_word(first: list, words: list) -> None:
     with unread() as pipe:
         done = subprocess.run(
-            [sys.executable, *first, "-m", "gan_cli.train", *words],
+            [sys.executable, *first, "-m", "gan_cli.commands.train", *words],
             stdout=pipe,
             stderr=subprocess.PIPE,
             text=True,

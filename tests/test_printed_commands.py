@@ -15,7 +15,7 @@ import yaml
 from data.pictures import noise, save
 from run_folders import config
 
-from gan_cli import evaluate, sample, train
+from gan_cli.commands import evaluate, sample, train
 from gan_cli.config.command_line import prepare
 from gan_cli.config.reproduce import origin
 from gan_cli.config.settings import settings_of

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from test_foreign import BOMB
 
-from gan_cli import sample
+from gan_cli.commands import sample
 from gan_cli.config.instantiate import Trust, build
 from gan_cli.config.settings import from_yaml
 from gan_cli.ema import entries
@@ -476,7 +476,7 @@ def test_a_missing_device_is_one_line(run, capsys):
 
 def test_help_is_fast_and_says_the_syntax():
     code = (
-        "import sys; from gan_cli.sample import main\n"
+        "import sys; from gan_cli.commands.sample import main\n"
         "heavy = {'torch', 'hydra', 'numpy', 'PIL', 'pydantic', 'rich'}\n"
         "try: main(['--help'])\n"
         "finally: print(heavy & set(sys.modules), file=sys.stderr)"

@@ -11,10 +11,10 @@ import pytest
 from test_train import gan_train, start
 from waiting import PATIENCE, wait_for
 
+from gan_cli.commands.train import compose
 from gan_cli.errors import ConfigError
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
-from gan_cli.train import compose
 
 TOY = ["model=gan", "data=ring", "batch_size=8", "network.width=8", "runtime.device=cpu"]
 

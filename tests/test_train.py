@@ -25,7 +25,7 @@ SMALL += ["runtime.device=cpu", "log_every=4", "sample_every=10"]
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     """`gan-train` with these arguments, in another process."""
     return subprocess.Popen(
-        [sys.executable, "-m", "gan_cli.train", *arguments],
+        [sys.executable, "-m", "gan_cli.commands.train", *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

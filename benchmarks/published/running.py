@@ -88,7 +88,7 @@ class Run:
         named = [o.removeprefix("data=") for o in self.job.train if o.startswith("data=")]
         more = [o for data in named for o in self.machine.train.get(data, ())]
         place = f"run.dir={self.folder.path}"
-        self._call(children, "gan_cli.train", [*self.job.train, *more, place])
+        self._call(children, "gan_cli.commands.train", [*self.job.train, *more, place])
         status = self.folder.read_status()["status"]
         if status != FINISHED:
             raise NoFigureError(f"the training is {status}")
@@ -106,7 +106,7 @@ class Run:
             told = self.home / f"{self.job.key}.{point}.eval.json"
             told.unlink(missing_ok=True)
             rest = [*arguments, *self.machine.evaluate, "--json", str(told)]
-            self._call(children, "gan_cli.evaluate", [str(self.folder.path), *rest])
+            self._call(children, "gan_cli.commands.evaluate", [str(self.folder.path), *rest])
             report = json.loads(told.read_text(encoding="utf-8"))
             found |= figures_of(report, point)
             told.unlink()

@@ -158,7 +158,7 @@ if __name__ == "__main__":
     main()
 
 
-TRAIN = "gan_cli.train:main"
+TRAIN = "gan_cli.commands.train:main"
 IMPORTS = (
     "hydra.core.plugins",
     "tensorboard.compat.proto.event_pb2",

@@ -56,7 +56,7 @@ class Spawner:
         first: arguments that go before those of each start.
     """
 
-    def __init__(self, module: str = "gan_cli.train", first: Sequence[str] = ()) -> None:
+    def __init__(self, module: str = "gan_cli.commands.train", first: Sequence[str] = ()) -> None:
         self.module, self.first = module, tuple(first)
 
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Spawned:

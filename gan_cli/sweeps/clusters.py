@@ -17,7 +17,7 @@ from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import FAILED, INTERRUPTED
 from gan_cli.files import appending, cannot_write, refuse_links
 
-TRAIN = "gan_cli.train"
+TRAIN = "gan_cli.commands.train"
 
 
 class ClusterJob:

@@ -227,7 +227,9 @@ def starter_for(ranks: int, fork: bool) -> Starter:
     if ranks < 1:
         raise ConfigError(f"hydra.launcher.ranks = {ranks}: must be 1 or more")
     if ranks > 1:
-        return Spawner("torch.distributed.run", [*TORCHRUN, str(ranks), "-m", "gan_cli.train"])
+        return Spawner(
+            "torch.distributed.run", [*TORCHRUN, str(ranks), "-m", "gan_cli.commands.train"]
+        )
     return ForkStarter() if fork and possible() else Spawner()
 
 

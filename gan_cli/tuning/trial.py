@@ -136,7 +136,7 @@ class Pruning:
 
 
 log = logging.getLogger(__name__)
-TRAIN = "gan_cli.train"
+TRAIN = "gan_cli.commands.train"
 COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
 DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 LEAST_ROOM = 2**20  # bytes on the disk, below which a failure is put down to the lack of them

@@ -39,7 +39,7 @@ class Pretended(Children):
         watch: Callable[[], bool] | None = None,
     ) -> int:
         self.calls.append(list(arguments))
-        if arguments[2] == "gan_cli.train":
+        if arguments[2] == "gan_cli.commands.train":
             folder = RunFolder(arguments[-1].removeprefix("run.dir="))
             folder.path.mkdir(exist_ok=True)
             folder.write_status(self.status, 2)
@@ -69,7 +69,7 @@ def test_a_run_is_trained_evaluated_and_recorded(job: Job, machine: Machine) -> 
     assert outcome.record is not None
     assert outcome.record["values"] == {"a": 1.0, "b": 1.0}
     train, evaluate = children.calls
-    assert train[:3] == [sys.executable, "-m", "gan_cli.train"]
+    assert train[:3] == [sys.executable, "-m", "gan_cli.commands.train"]
     assert train[3:-1] == list(job.train)
     assert evaluate[4:-2] == [*job.evaluations[0], "--inception", "w"]
 
@@ -87,7 +87,7 @@ def test_a_trained_run_is_only_evaluated(job: Job, machine: Machine) -> None:
     assert failed.reason.startswith("error: no such thing (see ")
     children = Pretended()
     assert do(job, machine, children).record is not None
-    assert [call[2] for call in children.calls] == ["gan_cli.evaluate"]
+    assert [call[2] for call in children.calls] == ["gan_cli.commands.evaluate"]
 
 
 def test_the_time_of_training_is_that_of_all_tries(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-TRAIN = [sys.executable, "-m", "gan_cli.train"]
+TRAIN = [sys.executable, "-m", "gan_cli.commands.train"]
 
 MY_GAN = """
 from __future__ import annotations

@@ -30,7 +30,7 @@ def page(*argv: str) -> str:
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; sys.argv = ['gan-train', '--help', 'model=wgan'];"
-        "from gan_cli.train import run; run(sys.argv[1:]);"
+        "from gan_cli.commands.train import run; run(sys.argv[1:]);"
         "heavy = {'torch', 'hydra', 'omegaconf', 'pydantic', 'numpy', 'yaml', 'rich'};"
         "sys.exit(f'imported: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
     )

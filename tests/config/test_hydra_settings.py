@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gan_cli.commands.train import compose
 from gan_cli.config import settings
 from gan_cli.config.command_line import prepare
 from gan_cli.errors import ConfigError
-from gan_cli.train import compose
 
 WRITES = "{_target_: gan_cli.files.write, _partial_: false, path: MARKER, text: ran}"
 FILE = "{class: logging.FileHandler, filename: MARKER}"

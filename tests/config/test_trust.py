@@ -80,7 +80,7 @@ def refusal(target: object, trust: Trust = Trust()) -> str:  # noqa: B008
         ("gan_cli.priors.torch.hub.load", "must be a class; this is a function"),
         ("gan_cli.priors.torch", "must be a class; this is a module"),
         ("gan_cli.priors.math.pi", "must be a class; this is a value (float)"),
-        ("gan_cli.train.main", f"a config may only name classes of {ROOMS}"),
+        ("gan_cli.commands.train.main", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.runs.folder.RunFolder", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.callbacks.metrics.MetricsFile", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.losses", f"a config may only name classes of {ROOMS}"),

@@ -47,7 +47,7 @@ def _be(rank: int, count: int, port: int, work: Callable[..., Any], args: tuple)
 
 def command(folder: Path, *overrides: str) -> None:
     """`gan-train OVERRIDES` in `folder`, what it writes in a file for each rank."""
-    from gan_cli import train
+    from gan_cli.commands import train
 
     os.chdir(folder)
     with Path(f"said-{os.environ['RANK']}.txt").open("ab") as file:

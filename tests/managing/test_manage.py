@@ -10,8 +10,8 @@ import pytest
 from run_folders import write_run
 from test_foreign import BOMB
 
-from gan_cli import manage
-from gan_cli import report as report_command
+from gan_cli.commands import report as report_command
+from gan_cli.commands.runs import main
 from gan_cli.runs.folder import RunFolder
 
 
@@ -32,7 +32,7 @@ def runs() -> list[RunFolder]:
 
 def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
     with pytest.raises(SystemExit) as exit_:
-        manage.main([str(argument) for argument in arguments])
+        main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     assert exit_.value.code == status, err
     assert "Traceback" not in err
@@ -181,5 +181,5 @@ def test_text_of_a_run_reaches_the_terminal_without_escapes(capsys) -> None:
 def test_paths_for_scripts_are_the_file_system_s_own(capsysbinary) -> None:
     write_run(Path(os.fsdecode(b"runs/\xff\x1b[31m")), "model=gan")
     with pytest.raises(SystemExit):
-        manage.main(["--paths"])
+        main(["--paths"])
     assert capsysbinary.readouterr().out == b"runs/\xff\x1b[31m\n"

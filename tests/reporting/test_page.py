@@ -13,7 +13,7 @@ from browsing import browser, visit
 from PIL import Image
 from run_folders import sweep, write_run
 
-from gan_cli import report
+from gan_cli.commands import report
 from gan_cli.runs.folder import RunFolder
 
 PROBE = """

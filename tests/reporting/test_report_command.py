@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from run_folders import sweep, write_run
 
-from gan_cli import report
+from gan_cli.commands import report
 from gan_cli.reporting.terminal import watch
 from gan_cli.runs.folder import RunFolder
 
@@ -257,7 +257,7 @@ def test_watching_goes_on_until_no_run_does(capsys) -> None:
 def test_no_command_of_reports_imports_torch() -> None:
     write_run(Path("runs/a"))
     code = (
-        "import sys; from gan_cli import report\n"
+        "import sys; from gan_cli.commands import report\n"
         "try: report.main(['--json', 'a.json', '--out', 'a.html'])\n"
         "except SystemExit as end: assert not end.code\n"
         "sys.exit('torch' in sys.modules)"
@@ -268,7 +268,7 @@ def test_no_command_of_reports_imports_torch() -> None:
 
 
 def test_a_real_run(capsys, monkeypatch) -> None:
-    from gan_cli import train
+    from gan_cli.commands import train
 
     words = "model=gan data=ring network.width=4 steps=4 log_every=1 sample_every=2 run.name=one"
     words += " runtime.threads=1 runtime.device=cpu evaluation.every=2 evaluation.samples=50"

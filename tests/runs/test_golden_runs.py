@@ -16,10 +16,10 @@ import pytest
 import torch
 import yaml
 
+from gan_cli.commands.train import compose
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
 from gan_cli.sampling.samples import SampleRequest, draw
-from gan_cli.train import compose
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.name for path in GOLDEN.iterdir())

@@ -30,11 +30,18 @@ def test_an_errand_runs_a_training_here_or_by_torchrun(
 ) -> None:
     monkeypatch.setenv("SAME", "x")
     work = cluster_job(["seed=1"], 1, tmp_path / "log", {"SAME": "x", "OMP_NUM_THREADS": "97"})
-    assert work.arguments == ("-P", "-m", "gan_cli.jobs.child", "gan_cli.train", "seed=1")
+    assert work.arguments == ("-P", "-m", "gan_cli.jobs.child", "gan_cli.commands.train", "seed=1")
     assert work.environment == {"OMP_NUM_THREADS": "97"}
     ranks = cluster_job(["seed=1"], 2, tmp_path / "log", {}).arguments
     assert ranks[:4] == ("-P", "-m", "gan_cli.jobs.child", "torch.distributed.run")
-    assert ranks[4:] == ("--standalone", "--nproc-per-node", "2", "-m", "gan_cli.train", "seed=1")
+    assert ranks[4:] == (
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "gan_cli.commands.train",
+        "seed=1",
+    )
 
 
 @pytest.mark.parametrize(("act", "status"), [("finish", 0), ("fail", 1), ("die", -9)])

@@ -15,7 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan_cli import evaluate
+from gan_cli.commands import evaluate
 from gan_cli.config.command_line import prepare
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of, to_yaml

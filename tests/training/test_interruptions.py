@@ -14,7 +14,7 @@ import pytest
 import torch
 from composing import SMALL
 
-from gan_cli import manage
+from gan_cli.commands import runs
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
@@ -68,7 +68,7 @@ def shown(capsys: pytest.CaptureFixture[str], name: str) -> str:
     """The run's line in the list."""
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        manage.main(["."])
+        runs.main(["."])
     lines = capsys.readouterr().out.splitlines()
     return next(line for line in lines if "interrupted" in line and name in line)
 

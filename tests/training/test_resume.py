@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_cli.commands.train import going_on
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
 from gan_cli.errors import CheckpointError, ConfigError
@@ -21,7 +22,6 @@ from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model, wanted
-from gan_cli.train import going_on
 from gan_cli.training import evaluator
 from gan_cli.training.run import settings_of, train_settings
 

@@ -1,4 +1,4 @@
-"""Stands in for `gan_cli.train`: leaves what a run would leave, in no time.
+"""Stands in for `gan_cli.commands.train`: leaves what a run would leave, in no time.
 
 The metric is |log10(optimizer.lr) + 3| + seed/10 + 1/step. `model.d_steps` says what happens:
 2 fails, 3 diverges after the first point, 4 waits at step 3 for a file `open` in the working

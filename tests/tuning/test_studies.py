@@ -179,7 +179,7 @@ DRIVER = """
 import sys
 from gan_cli.tuning import trial
 trial.TRAIN = "pretended_training"
-from gan_cli import tune
+from gan_cli.commands import tune
 tune.main()
 """
 

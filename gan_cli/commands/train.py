@@ -1,0 +1,170 @@
+"""`gan-train`: the entry point that trains."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gan_cli.exits import DONE, INTERRUPTED, program
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from gan_cli.config.command_line import Command
+    from gan_cli.ensemble.job import Job
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Train what the command line describes; exits with a status."""
+    program(lambda: run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Do what was asked for; the exit status."""
+    if "--version" in arguments:
+        import gan_cli
+
+        print(f"gan-train {gan_cli.__version__}")
+        return DONE
+    if {"-h", "--help"} & set(arguments):
+        from gan_cli.config.help import show
+
+        show(arguments)
+        return DONE
+    from gan_cli.signals import interrupt_program
+
+    interrupt_program()  # until the loop takes over
+    if arguments[:1] == ["--jobs"]:  # as a sweep starts it: the command lines of several runs
+        return train_several(arguments[1])
+    return compose(arguments)
+
+
+def train_several(text: str) -> int:
+    """Train runs in this one process, together where that can be; the worst exit status.
+
+    Args:
+        text: JSON, a list of the arguments of each run.
+    """
+    import json
+
+    from gan_cli.config import command_line
+    from gan_cli.config.settings import composed
+    from gan_cli.ensemble.group import train_all
+    from gan_cli.ensemble.job import Job, command_of
+    from gan_cli.training.run import settings_of
+
+    lines = [command_line.prepare(words) for words in json.loads(text)]
+    wanted = []
+    for line in lines:
+        wanted.append(Job(settings_of(composed(line), line), command_of(line.overrides, line)))
+    return train_all(wanted, lines[0])
+
+
+def compose(arguments: list[str]) -> int:
+    """Have Hydra compose the configuration, and train it, or each of several; the exit status."""
+    from gan_cli.config import command_line
+    from gan_cli.distributed.join import several
+    from gan_cli.errors import ConfigError
+    from gan_cli.exits import guarded
+
+    line = command_line.prepare(arguments)
+    if line.multirun:
+        if several():
+            raise ConfigError(
+                "-m: several ranks train one run; start torchrun once for each run of a sweep"
+            )
+        from gan_cli.sweeps.launch import command
+
+        refuse_one_folder_for_all(line)
+        command.set(line)
+    else:
+        line = going_on(line)
+    statuses = []
+    wanted: dict[str, Job] = {}  # by all their settings
+
+    def task(config: DictConfig) -> None:
+        from gan_cli.training.run import settings_of, train
+
+        # Handled here and not by Hydra, which would print the overrides, and of several jobs
+        # tell only the first one's error, at the end.
+        def job() -> int:
+            if not line.multirun:
+                return train(config, line)
+            from hydra.core.hydra_config import HydraConfig
+
+            from gan_cli.ensemble.job import Job, command_of
+
+            overrides = HydraConfig.get().overrides.task
+            found = Job(settings_of(config, line), command_of(overrides, line))
+            if wanted.setdefault(found.settings.model_dump_json(), found) is not found:
+                log.warning(f"{found.command}: asked for more than once, and run once")
+            return DONE
+
+        statuses.append(guarded(job))
+
+    # Hydra then raises what it would otherwise print before it exits.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    try:
+        from gan_cli.config import settings
+
+        if settings.information(line):
+            return DONE
+        if line.multirun:
+            settings.sweep(line, task)
+        else:
+            task(settings.composed(line))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        message = command_line.explain(error)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
+    if wanted:
+        from gan_cli.ensemble.group import train_all
+
+        statuses.append(train_all(list(wanted.values()), line))
+    return max(statuses, default=DONE)
+
+
+def going_on(line: Command) -> Command:
+    """`line` composed on top of the run that `resume` names, where it can be read."""
+    from gan_cli.config import resume
+    from gan_cli.errors import CheckpointError
+
+    path = resume.resumed(line)
+    if path is None:
+        return line
+    from gan_cli.runs.folder import find
+
+    try:
+        text = find(path).read_config()
+    except CheckpointError:
+        return line  # told in its place, after what is wrong with the line itself
+    return resume.on_top_of(line, text or "")
+
+
+def refuse_one_folder_for_all(line: Command) -> None:
+    """Several runs cannot share a folder.
+
+    Raises:
+        ConfigError: run.dir or run.name is given, and the same for all.
+    """
+    from gan_cli.config.command_line import split
+    from gan_cli.errors import ConfigError
+    from gan_cli.formatting import shell_command
+
+    for key, value in map(split, line.overrides):
+        if key in ("run.dir", "run.name") and value and not set(value) & set(",$("):
+            raise ConfigError(
+                f"{key} = {value}: all runs of -m would share it; use run.root, or give each its "
+                f"own, such as {shell_command(f'{key}={value}-${{seed}}')}"
+            )
+
+
+if __name__ == "__main__":
+    main()
