@@ -204,7 +204,7 @@ def test_classes(cgan, capsys):
     for bad in ("1", "3", "-1", "bird", "²"):
         message = call(capsys, cgan.path, f"--class={bad}", status=2)
         assert f"--class {bad}: unknown class" in message
-        assert "there are: cat, dog, 2" in message
+        assert "available: cat, dog, 2" in message
     assert "did you mean dog?" in call(capsys, cgan.path, "--class", "dogg", status=2)
 
 
@@ -497,5 +497,5 @@ def test_loading_does_not_touch_the_data(run, monkeypatch):
     loaded = load.load_model(run, device="cpu")
     assert (loaded.step, loaded.weights, loaded.model.training) == (30, "ema", False)
     assert loaded.model.data == MNIST
-    with pytest.raises(CheckpointError, match="checkpoint 7"):
+    with pytest.raises(CheckpointError, match='no checkpoint "7"'):
         load.load_model(run, 7)

@@ -115,13 +115,14 @@ def _label(text: str, loaded: Loaded) -> int:
     place = class_place(text, data.class_names, data.classes)
     if place is not None:
         return place
-    known = f": {', '.join(data.class_names[:20])}" if data.class_names else ""
+    known = ", ".join(data.class_names[:20])
     near = "" if text.isdigit() else hint(text, data.class_names)
     alike = [name for name in data.class_names if name.lower() == text.lower()]
     if len(alike) > 1:
         raise ConfigError(f"--class {text}: is {' or '.join(alike)}; write it as it is spelled")
-    places = "" if any(map(_is_number, data.class_names)) else f" 0 to {data.classes - 1}"
-    raise ConfigError(f"--class {text}: unknown class{near}; available:{places}{known}")
+    places = "" if any(map(_is_number, data.class_names)) else f"0 to {data.classes - 1}"
+    listed = ": ".join(filter(None, (places, known)))
+    raise ConfigError(f"--class {text}: unknown class{near}; available: {listed}")
 
 
 def class_place(text: str, names: Sequence[str], classes: int) -> int | None:

@@ -304,7 +304,7 @@ def test_a_branch_makes_no_folder_for_a_dry_run_and_takes_none_that_is_taken() -
         train(f"resume={file}", "run.dir=run")
     with pytest.raises(ConfigError, match="batch_size: 8 in the run, 9 now"):
         train(f"resume={file}", "batch_size=9")
-    with pytest.raises(CheckpointError, match=r"step_00000004\.pt: no such checkpoint; there are"):
+    with pytest.raises(CheckpointError, match=r"step_00000004\.pt: no such checkpoint; available"):
         train("resume=run/checkpoints/step_00000004.pt")
 
 
