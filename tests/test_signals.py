@@ -120,7 +120,8 @@ def test_a_closed_terminal_is_no_error_for_what_is_written_after(tmp_path: Path)
 
 HANG = """
 import sys
-from gan_cli import {command}, exits
+from gan_cli import exits
+from gan_cli.commands import {command}
 def hang(*_):
     print("up", flush=True)
     import time

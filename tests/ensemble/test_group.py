@@ -30,6 +30,8 @@ from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.run import train_settings
 
+pytestmark = pytest.mark.slow
+
 POINTS = ("data=ring", "data.points=256", "network=mlp", "network.depth=1", "optimizer.eps=1e-3")
 TOY = ("model=gan", *POINTS, "steps=6", "log_every=2", "checkpoint.every=3", "sample_every=6")
 

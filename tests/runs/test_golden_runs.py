@@ -47,6 +47,7 @@ def test_it_gives_the_same_samples(name: str) -> None:
     torch.testing.assert_close(values, torch.tensor(then["values"]), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_resumes_with_the_same_losses(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
