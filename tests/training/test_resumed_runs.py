@@ -25,6 +25,8 @@ from gan_cli.runs.load import load_model, wanted
 from gan_cli.training import evaluator
 from gan_cli.training.run import settings_of, train_settings
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["model=gan", "data=ring", "data.points=64", "network.width=8", "network.depth=1"]
 SMALL += ["prior.dim=2", "batch_size=8", "runtime.device=cpu", "runtime.threads=1", "log_every=4"]
 SMALL += ["sample_every=3", "checkpoint.every=3", "film=false"]
