@@ -1,15 +1,26 @@
-"""Commands that are printed work when they are pasted."""
+"""Commands as text, which work when they are pasted, and lengths of time."""
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
-from gan_cli.formatting import assignment, leaves, literal, shell_command, unquoted
+from gan_cli.formatting import (
+    assignment,
+    leaves,
+    literal,
+    parse_duration,
+    shell_command,
+    show_duration,
+    unquoted,
+)
 
 NASTY = ["a b", "it's", 'say "x"', "(1)", "a & b", "a;b", "$HOME", "${seed}", "*", "a\\", "a\\'b"]
 NASTY += ["a,b", "[x]", "{a:1}", "a=b", "a#b", "dü", "~/x", "-n", "--out", "7", "1e3", "null"]
@@ -66,3 +77,72 @@ def test_the_leaves_of_a_config_have_dotted_keys() -> None:
         *("seed", "ema", "ema.decay", "ema.of", "ema.of.from", "none")
     ]
     assert dict(leaves({"lr": 1}, "optimizer.")) == {"optimizer.lr": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        (90, 90),
+        (1.5, 1.5),
+        ("1e3", 1000),
+        ("90s", 90),
+        ("10m", 600),
+        ("10 min", 600),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("1h30m", 5400),
+        ("1D 2H 30m 5s", 86400 + 7200 + 1800 + 5),
+        ("0.5h", 1800),
+        (".5m", 30),
+        (" 2h ", 7200),
+    ],
+)
+def test_a_duration_is_read(text: str | float, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+REFUSED = [
+    *("", " ", "0", "0s", "0h0m", "-5", "-5m", "nan", "inf", "-inf", "1e999", "9" * 1000),
+    *("10 parsecs", "m", "1h1h", "30m1h", "1h30", "ten", "1_000", "1,5h", "٣s", "1.2.3s"),
+    *(0, -1, 0.0, math.nan, math.inf, 10**400, True, None, [1]),
+]
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text)[:20])
+def test_what_is_no_duration_is_refused_with_what_to_write(text: Any) -> None:
+    with pytest.raises(ValueError, match="is no length of time above zero; write 90s") as caught:
+        parse_duration(text)
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (-3, "0 s"),
+        (0.04, "0 s"),
+        (0.3, "0.3 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (45.2, "45 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h"),
+        (7500, "2 h 5 min"),
+        (86400 - 1, "1 d"),
+        (3 * 86400 + 4 * 3600, "3 d 4 h"),
+        (400 * 86400, "400 d"),
+        (math.nan, "?"),
+        (math.inf, "?"),
+    ],
+)
+def test_a_duration_is_shown(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
+
+
+def test_a_duration_that_is_shown_is_read_back() -> None:
+    for seconds in (0.3, 45, 200, 3600, 7500, 86400 * 3 + 4 * 3600):
+        assert parse_duration(show_duration(seconds)) == seconds

@@ -31,7 +31,7 @@ from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.command import class_place
 from gan_cli.sampling.samples import SampleRequest
 
-CONF = str(Path(__file__).parent.parent / "conf")
+CONF = str(Path(__file__).parents[2] / "conf")
 MNIST = DataSpec("mnist", (1, 28, 28), 60_000, 10, tuple("0123456789"))
 COLOUR = DataSpec("animals", (3, 20, 12), 50, 3, ("cat", "dog", "2"))
 POINTS = DataSpec("ring", (2,), 1000)

@@ -13,7 +13,7 @@ from gan_cli import __version__
 from gan_cli.__main__ import COMMANDS
 
 SCRIPTS = tomllib.loads(
-    Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
 )["project"]["scripts"]
 
 
