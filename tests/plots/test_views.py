@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gan_cli.model import Fields, Lines
-from gan_cli.plots.canvas import legend_rows
+from gan_cli.plots.canvas import Entry, legend_rows
 from gan_cli.plots.views import BROKEN, CURVES, HEIGHTS, draw
 
 X = torch.linspace(-1, 1, 101)
@@ -35,8 +35,8 @@ def test_a_curve_that_is_not_finite_is_drawn_where_it_is() -> None:
 
 def test_a_long_legend_takes_more_rows_and_covers_no_curve() -> None:
     curves = {f"the name of curve number {k}": torch.full((101,), float(k)) for k in range(5)}
-    entries = [(name, CURVES[0], True) for name in curves]
-    assert legend_rows(entries, left=58, right=24) == 3
+    entries = [Entry(name, CURVES[0], True) for name in curves]
+    assert legend_rows(entries) == 3
     picture = draw(Lines(X, curves))
     highest = np.nonzero(close_to(picture[34 + 36 :, 100:480], CURVES[4]))[0]
     assert highest.size > 300
