@@ -16,12 +16,12 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:
 
 
 def render(name: str, title: str, **values: object) -> str:
-    """The page of the template `<name>.html`, with `<name>.css` and, if there is one, `<name>.js`.
+    """The page of the template `<name>.html`, with page.css and, if there is one, `<name>.js`.
 
-    The browser is told to run and apply these two alone, known by their hashes, and to load
+    Its policy lets the browser run and apply these two alone, known by their hashes, and load
     nothing. What UTF-8 cannot hold (lone surrogates of file names) becomes a question mark.
     """
-    style, script = (_asset(f"{name}.{kind}") for kind in ("css", "js"))
+    style, script = map(_asset, ("page.css", f"{name}.js"))
     policy = f"{POLICY}; style-src {_source(style)}; script-src {_source(script)}"
     page = _templates().get_template(f"{name}.html")
     text = page.render(title=title, style=style, script=script, policy=policy, **values)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import gan_cli
 from gan_cli import formatting, pages
 from gan_cli.formatting import Interval, counted, number
-from gan_cli.plots import svg
-from gan_cli.plots.svg import Colour
+from gan_cli.plots import charts
+from gan_cli.plots.charts import Chart, Colour
 from gan_cli.reporting.comparison import power, shown
 from gan_cli.reporting.findings import ConfigurationRow, Findings
 from gan_cli.reporting.pictures import data_uri, gallery
@@ -110,11 +110,11 @@ def troubles(records: Sequence[Record]) -> list[Trouble]:
     ]
 
 
-def figures(found: Findings) -> svg.Dots | None:
+def intervals(found: Findings) -> Chart | None:
     """Dots of the seeds and intervals of the means."""
     colour = colours(found)
     rows = [(row.label, colour[row.label], row.values(found.at), row.metric) for row in found.rows]
-    return svg.dots(found.metric.name, [one for one in rows if one[2]])
+    return charts.configurations(found.metric.name, [one for one in rows if one[2]])
 
 
 def configurations(found: Findings) -> Table:
@@ -145,8 +145,8 @@ def _spread(value: Interval | None, style: str = "") -> Cell:
 class Charts:
     """Curves over steps: the metric's and the losses', those of other figures, and the legend."""
 
-    first: list[svg.Curves]
-    others: list[svg.Curves]
+    first: list[Chart]
+    others: list[Chart]
     legend: list[tuple[str, Colour]]
 
 
@@ -157,10 +157,10 @@ def curves(found: Findings) -> Charts:
     losses = [name for name in names if name.startswith(LOSSES) and name != found.metric.name]
     others = [n.removeprefix(JUDGED) for n in names if n.startswith(JUDGED)]
     drawn = {
-        name: svg.curves(
+        name: charts.curves(
             name,
             [
-                (row.label, colour[row.label], svg.over_seeds(_curves(row, name)))
+                (row.label, colour[row.label], charts.over_seeds(_curves(row, name)))
                 for row in found.rows
             ],
         )
@@ -333,7 +333,7 @@ def to_html(found: Findings, now: datetime | None = None) -> str:
         effects_in_short=[(one.question, f"{capital(one.short)}.") for one in found.effects[:3]],
         warnings=list(dict.fromkeys(found.warnings)),
         troubles=troubles(found.troubled),
-        figures=figures(found),
+        intervals=intervals(found),
         configurations=configurations(found),
         charts=curves(found),
         samples=samples(found),

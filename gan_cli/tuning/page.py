@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gan_cli import files, pages
 from gan_cli.config.search_space import Dimension
 from gan_cli.formatting import counted, shell_command
-from gan_cli.plots import scatter
+from gan_cli.plots.axis import Axis, spanning
+from gan_cli.plots.charts import Chart, Series
 from gan_cli.tuning.plan import MINIMIZE, StudyPlan
 from gan_cli.tuning.results import TrialRow, number, ranked, short
 from gan_cli.tuning.trial import COMPLETE, PRUNED
@@ -75,23 +78,21 @@ def best_said(row: TrialRow) -> tuple[str, str]:
     return f"Best: trial {row.number} with {number(row.value)}:", params
 
 
-def history(plan: StudyPlan, found: Sequence[TrialRow]) -> scatter.Chart:
+def history(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
     """Values in the order of the trials, with the best so far."""
     valued = judged(found)
-    x = scatter.axis("trial", [float(row.number) for row, _ in valued])
+    x = spanning([row.number for row, _ in valued], margin=0.04)
     y = value_axis([value for _, value in valued])
+    chart = Chart("Each trial, and the best so far; grey: pruned", replace(x, title="trial"), y)
     pick = min if plan.direction == MINIMIZE else max
-    so_far: list[scatter.Point] = []
+    complete = [(row.number, value) for row, value in valued if row.state == COMPLETE]
+    so_far = accumulate((value for _, value in complete), pick)
+    line = chart.path(zip((number for number, _ in complete), so_far, strict=True))
+    chart.series.append(Series("best", "best so far", line=line))
     for row, value in valued:
-        if row.state == COMPLETE:
-            best = pick(value, so_far[-1][1]) if so_far else value
-            so_far.append((float(row.number), best))
-    line = scatter.line(so_far, x, y, "best", "best so far")
-    marks = [
-        scatter.circle((row.number, value), x, y, row.state, f"trial {row.number}: {number(value)}")
-        for row, value in valued
-    ]
-    return scatter.chart(x, y, [line], marks, "Each trial, and the best so far; grey: pruned")
+        said = f"trial {row.number}: {number(value)}"
+        chart.series.append(Series(row.state, said, dots=[chart.place(row.number, value)]))
+    return chart
 
 
 def judged(found: Sequence[TrialRow]) -> list[tuple[TrialRow, float]]:
@@ -103,49 +104,44 @@ def judged(found: Sequence[TrialRow]) -> list[tuple[TrialRow, float]]:
     ]
 
 
-def curves(plan: StudyPlan, found: Sequence[TrialRow]) -> scatter.Chart:
+def curves(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
     """The metric over steps, of every trial's first seed."""
     shown = [row for row in found if row.curve]
-    x = scatter.axis("step", [float(step) for row in shown for step in row.curve])
+    x = spanning([step for row in shown for step in row.curve])
     y = value_axis([value for row in shown for value in row.curve.values()])
+    chart = Chart("Curve of each trial; grey: pruned", replace(x, title="step"), y)
     first = [row.number for row in ranked(found, plan)[:1]]
-    order = sorted(shown, key=lambda row: (row.number in first, row.state == COMPLETE))
-    lines = []
-    for row in order:
+    for row in sorted(shown, key=lambda row: (row.number in first, row.state == COMPLETE)):
         kind = "best" if row.number in first else COMPLETE if row.state == COMPLETE else PRUNED
-        points = [(float(step), value) for step, value in sorted(row.curve.items())]
-        points = [(step, value) for step, value in points if value > 0 or not y.log]
-        lines.append(scatter.line(points, x, y, kind, f"trial {row.number}"))
-    return scatter.chart(x, y, lines, caption="Each trial's curve; grey: pruned")
+        line = chart.path(sorted(row.curve.items()))
+        chart.series.append(Series(kind, f"trial {row.number}", line=line))
+    return chart
 
 
-def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> scatter.Chart:
+def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> Chart:
     """Values over one setting."""
-    if dimension.kind == "choice":
-        x = scatter.named(dimension.key, dimension.choices)
+    choice = dimension.kind == "choice"
+    if choice:
+        x = Axis(-0.5, len(dimension.choices) - 0.5, names=dimension.choices)
     else:
-        x = scatter.Axis(dimension.key, dimension.low, dimension.high, dimension.log)
+        x = spanning([dimension.low, dimension.high], log=dimension.log)
     valued = judged(found)
     y = value_axis([value for _, value in valued])
+    chart = Chart("", replace(x, title=dimension.key), y)
     first = [row.number for row in ranked(found, plan)[:1]]
-    valued.sort(key=lambda pair: (pair[0].number in first, pair[0].state == COMPLETE))
-    marks = []
-    for row, value in valued:
-        place = row.params[dimension.key]
-        if dimension.kind == "choice":
-            place = dimension.choices.index(place)
+    for row, value in sorted(valued, key=lambda v: (v[0].number in first, v[0].state == COMPLETE)):
+        at = row.params[dimension.key]
+        dot = chart.place(dimension.choices.index(at) if choice else at, value)
         kind = "best" if row.number in first else row.state
-        marks.append(
-            scatter.circle((place, value), x, y, kind, f"trial {row.number}: {number(value)}")
-        )
-    return scatter.chart(x, y, [], marks)
+        chart.series.append(Series(kind, f"trial {row.number}: {number(value)}", dots=[dot]))
+    return chart
 
 
-def value_axis(values: Sequence[float]) -> scatter.Axis:
+def value_axis(values: Sequence[float]) -> Axis:
     """An axis of the metric; logarithmic where it spans more than a factor of twenty."""
     finite = [value for value in values if math.isfinite(value)]
     wide = bool(finite) and min(finite) > 0 and max(finite) > 20 * min(finite)
-    return scatter.axis("", finite, wide)
+    return spanning(finite, log=wide, margin=0.04)
 
 
 class Trial(NamedTuple):

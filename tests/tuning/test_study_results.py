@@ -14,7 +14,6 @@ from studying import LINE, Study
 from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.console import clean_console
 from gan_cli.jobs.processes import Children
-from gan_cli.plots.scatter import axis, chart
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, results
 from gan_cli.tuning.command import publish, search
@@ -98,7 +97,7 @@ def test_the_page_needs_nothing_else_and_shows_all_trials(base: StudyPlan) -> No
     assert "http:" not in text
     assert "https:" not in text
     assert seen.tags.count("figure") == 4  # history, curves, and one for each setting
-    assert text.count('<circle class="pruned"') == 3  # in all but the curves
+    assert text.count('class="series pruned"') == 4  # in every chart
     assert "&lt;late&gt;" in text
     assert ">75%<" in text
     assert text.count("<tr class=") == len(FOUND)
@@ -133,12 +132,6 @@ def test_no_trial_can_put_code_into_the_page(base: StudyPlan, tmp_path: Path, da
     assert seen["text"].count(bad) > 5
     assert seen["bar"] == pytest.approx(0.75, abs=0.01)
     assert seen["bright"] is not dark
-
-
-def test_an_axis_without_extent_has_one_place() -> None:
-    flat = axis("x", [3.0, 3.0])
-    assert flat.at(3.0) == 0.5
-    assert "nan" not in str(chart(flat, flat, []))
 
 
 def test_importance_says_which_setting_matters(study: Study) -> None:
