@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import gan_cli
+from gan_cli.errors import ConfigError
 
 EMPTY = "; a variable of the shell that is not set?"
 
@@ -22,6 +26,7 @@ class Parser(argparse.ArgumentParser):
             epilog=examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self.add_argument("--version", action="version", version=f"{prog} {gan_cli.__version__}")
 
     def parse_args(  # type: ignore[override] - without a namespace, which nobody gives
         self, args: Sequence[str] | None = None
@@ -64,3 +69,34 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="a module of yours that the run may use; may be given again",
     )
+
+
+def check_output(option: str, place: str, runs: str = "RUN") -> None:
+    """Check, before any work is done, that an option's file can be written.
+
+    Args:
+        option: its name.
+        place: the file, or - for the screen.
+        runs: the argument that an option in front of it may have taken for its file.
+
+    Raises:
+        ConfigError: it is a folder, such as a run behind --json, or lies in none.
+    """
+    path = Path(place).expanduser()
+    if place != "-" and path.is_dir():
+        fix = f"name a file, or put {runs} before {option}"
+        raise ConfigError(f"{option} {place}: is a folder; {fix}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {place}: there is no folder {path.parent}; make it first")
+
+
+def write_output(place: str, text: str) -> None:
+    """Write to the file that an option names, or to the screen for -."""
+    from gan_cli import files
+    from gan_cli.console import clean
+
+    text = text.encode(errors="backslashreplace").decode()  # names of files may be no UTF-8
+    if place == "-":
+        print(clean(text) if sys.stdout.isatty() else text, end="")
+    else:
+        files.write(Path(place).expanduser(), text)

@@ -1,11 +1,26 @@
-"""`gan-eval RUN`: figures of a trained model, each with the protocol behind it."""
+"""`gan-eval RUN`: metrics of a trained model, each with the protocol behind it."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options, whole
+from gan_cli.options import Parser, add_model_options, check_output, whole, write_output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gan_cli.evaluation.report import Report
+    from gan_cli.evaluation.trained_model import TrainedModel
+    from gan_cli.runs.folder import RunFolder
+    from gan_cli.runs.load import Loaded
+
+log = logging.getLogger(__name__)
+SAMPLES = 10_000
 
 EXAMPLES = """\
 examples:
@@ -13,9 +28,9 @@ examples:
   gan-eval RUN --metrics fid,kid --inception weights.pth  with Inception
   gan-eval RUN --metrics all --samples 50000 --split test
   gan-eval runs/*/* --json -                              for programs: a list, one object per run
-  gan-eval --metrics list                                 what there is
+  gan-eval --metrics list                                 all names
 
-Figures, protocols and pictures are also kept in the run's evaluations/. They depend on the
+Values, protocols and pictures are also kept in the run's evaluations/. They depend on the
 checkpoint, the data, the seed and the number of samples: not on --batch-size.
 """
 
@@ -39,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="-",
         metavar="PATH",
-        help="write the figures as JSON, to the screen (-, then without a table) or a file",
+        help="write the values as JSON, to the screen (-, then without a table) or a file",
     )
     add("--inception", metavar="PATH", help="pt_inception-2015-12-05-6726825d.pth")
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
@@ -62,10 +77,160 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Do what was asked for; the exit status."""
-    from gan_cli.evaluation import command
+    """Evaluate every run that is given; the exit status is that of the worst.
 
-    return command.run(options)
+    Raises:
+        UserError: nothing was evaluated, and the message says why.
+    """
+    from gan_cli.console import PIPED_WIDTH, clean_console, setup_logging
+    from gan_cli.evaluation.registry import known, parse
+    from gan_cli.exits import DONE, INTERRUPTED, guarded
+    from gan_cli.runs.load import wanted
+
+    setup_logging(None)
+    screen = clean_console(PIPED_WIDTH, stderr=options.json == "-")
+    if options.metrics == "list":
+        print_metrics(screen)
+        return DONE
+    if options.self_check is not None:
+        return check_itself(options, screen)
+    known(parse(options.metrics))
+    if options.json is not None:
+        check_output("--json", options.json)
+    # All of them, before any work is done.
+    places = [wanted(path, options.checkpoint) for path in options.run or [None]]
+    reports: list[Report] = []
+    if len(places) == 1:
+        status = evaluate_run(options, *places[0], screen, reports)
+        write_json(options, reports[0].to_json())
+        return status
+    statuses = []
+    for place in places:
+        statuses.append(guarded(lambda p=place: evaluate_run(options, *p, screen, reports)))
+        if statuses[-1] == INTERRUPTED:
+            break
+    write_json(options, [report.to_json() for report in reports])
+    return max(statuses)
+
+
+def evaluate_run(
+    options: argparse.Namespace,
+    folder: RunFolder,
+    which: str | Path,
+    screen: Console,
+    reports: list[Report],
+) -> int:
+    """Evaluate one run; its report goes to the screen, into its folder, and into `reports`."""
+    from gan_cli.evaluation.evaluate import evaluate, missed
+    from gan_cli.evaluation.registry import choose, parse
+    from gan_cli.evaluation.report import show, write
+    from gan_cli.exits import DONE, FAILED
+    from gan_cli.runs.load import load_for
+
+    folder.refuse_links()  # where the report would be refused, after all the work
+    model = with_data(load_for(options, folder, which), options)
+    choice = choose(parse(options.metrics), model)
+    report = evaluate(model, choice, str(folder.path))
+    path = write(report, folder)
+    reports.append(report)
+    if options.json != "-":
+        show(screen, report, choice.named)
+        screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
+    return FAILED if missed(report, choice) or not report.figures else DONE
+
+
+def with_data(loaded: Loaded, options: argparse.Namespace) -> TrainedModel:
+    """A loaded model beside its data.
+
+    Raises:
+        UserError: the data cannot be had, or is not of the shape that the model makes.
+    """
+    from gan_cli.errors import DataError
+    from gan_cli.evaluation.metric import Options
+    from gan_cli.evaluation.registry import extractors
+    from gan_cli.evaluation.trained_model import Real, TrainedModel
+    from gan_cli.runs.load import of_older_folder
+
+    chosen = Options(
+        options.samples or SAMPLES,
+        options.seed,
+        options.split,
+        options.batch_size,
+        options.inception,
+    )
+    model, data = loaded.model, loaded.settings.data
+    if options.data_root is not None:
+        data = {**data, "root": data_root(loaded, options.data_root)}
+    real = Real(data, chosen.split, loaded.trust, outputs=loaded.settings.outputs)
+    spec, made = real.part(chosen.split).spec, model.data
+    if spec.shape != made.shape or spec.classes != made.classes:
+        raise DataError(
+            f"{spec.name}: its samples of shape {list(spec.shape)} in {spec.classes} classes are "
+            f"not those that the run was trained on, {list(made.shape)} in {made.classes}"
+        )
+    if loaded.fingerprint and real.part(real.trained_on).fingerprint != loaded.fingerprint:
+        perhaps = (
+            ", or the older version computed its fingerprint in another way"
+            if of_older_folder(loaded.settings.data)
+            else ""
+        )
+        log.warning(f"{spec.name}: the data has changed since training{perhaps}")
+    found = extractors(real, model.device, chosen.inception)
+    return TrainedModel(model, loaded.step, loaded.weights, chosen, real, found)
+
+
+def data_root(loaded: Loaded, root: str) -> str:
+    """The folder that --data-root names.
+
+    Raises:
+        ConfigError: this data is read from no folder.
+    """
+    from gan_cli.config.trust import resolve
+    from gan_cli.errors import ConfigError
+
+    target = resolve(loaded.settings.data.get("_target_"), loaded.trust, "data")
+    if "root" not in inspect.signature(target).parameters:
+        raise ConfigError(f"--data-root {root}: {target.__name__} is read from no folder")
+    return str(Path(root).expanduser().absolute())
+
+
+def check_itself(options: argparse.Namespace, screen: Console) -> int:
+    """What `--self-check` does; the exit status."""
+    from gan_cli.device import choose_device
+    from gan_cli.evaluation.inception import load, self_check
+    from gan_cli.evaluation.report import Report, show
+    from gan_cli.exits import DONE
+
+    extractor = load(options.inception, choose_device(options.device))
+    report = Report("self-check", 0, "", self_check(options.self_check, options.samples, extractor))
+    show(screen, report)
+    write_json(options, report.to_json())
+    return DONE
+
+
+def write_json(options: argparse.Namespace, content: object) -> None:
+    """Write where --json says."""
+    from gan_cli.evaluation.report import dumped
+
+    if options.json is not None:
+        write_output(options.json, dumped(content))
+
+
+def print_metrics(screen: Console) -> None:
+    """Print the names that --metrics takes, and what each computes."""
+    from rich.table import Table
+
+    from gan_cli.evaluation import registry
+
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    table.add_column("what", ratio=1)
+    table.add_column("in auto", no_wrap=True)
+    for metric in registry.measures():
+        first = (inspect.getdoc(type(metric)) or "").partition("\n")[0]
+        cheap = "on a GPU" if metric.dear_on_cpu else "where it fits"
+        table.add_row(metric.name, first, "" if metric.dear else cheap)
+    screen.print(table)
 
 
 if __name__ == "__main__":

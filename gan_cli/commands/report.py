@@ -1,11 +1,21 @@
-"""`gan-report RUNS`: compare runs; `gan-watch RUNS`: the same while they go on."""
+"""`gan-report RUNS`: compare runs; `gan-watch RUNS`: the same while they train."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser
+from gan_cli.options import Parser, check_output, write_output
+
+if TYPE_CHECKING:
+    from gan_cli.reporting.configurations import Gatherer
+    from gan_cli.reporting.findings import Findings
+
+log = logging.getLogger(__name__)
+PAGE = "report.html"
 
 EXAMPLES = """\
 examples:
@@ -73,17 +83,85 @@ def run(name: str, arguments: Sequence[str] | None) -> None:
 
     def work() -> int:
         options = parser(name).parse_args(arguments)
-        options.live = options.live or name == "gan-watch"
-        return report(options)
+        return live(options) if options.live or name == "gan-watch" else report(options)
 
     program(work)
 
 
 def report(options: argparse.Namespace) -> int:
-    """Do what was asked for; the exit status."""
-    from gan_cli.reporting import command
+    """Read, compare, and write what was asked for; the exit status.
 
-    return command.run(options)
+    Raises:
+        UserError: there are no such runs, no such metric, or a file cannot be written.
+    """
+    from gan_cli.console import setup_logging
+    from gan_cli.exits import DONE, say
+    from gan_cli.reporting import terminal
+    from gan_cli.reporting.configurations import Gatherer
+    from gan_cli.reporting.tables import to_csv, to_json, to_latex
+
+    setup_logging(None)
+    writers = {"csv": to_csv, "json": to_json, "latex": to_latex}
+    places = {kind: place for kind in writers if (place := getattr(options, kind)) is not None}
+    page = options.out or (None if places else PAGE)
+    for kind, place in [*places.items(), *([("out", page)] if page else [])]:
+        check_output(f"--{kind}", place, "RUNS")
+    if page:
+        check_page(Path(page).expanduser())
+    found = findings(options, Gatherer(options.runs))
+    if page:
+        from gan_cli.reporting.page import to_html
+
+        write_output(page, to_html(found))
+    # Files first: whoever reads the screen may have seen enough of it.
+    for kind, place in sorted(places.items(), key=lambda item: item[1] == "-"):
+        write_output(place, writers[kind](found))
+    if "-" in places.values():
+        for line in found.warnings:
+            log.warning(line)
+    else:
+        terminal.show(terminal.screen(), found)
+    if page:
+        say(f"page: {page}")
+    return DONE
+
+
+def live(options: argparse.Namespace) -> int:
+    """Redraw the table from the folders alone until all runs have ended; the exit status."""
+    from gan_cli.console import setup_logging
+    from gan_cli.reporting import terminal
+    from gan_cli.reporting.configurations import Gatherer
+
+    setup_logging(None)
+    gatherer = Gatherer(options.runs)
+    return terminal.watch(
+        terminal.screen(),
+        lambda: findings(options, gatherer),
+        options.every,
+        standing=lambda: terminal.sweeps(gatherer.places),
+    )
+
+
+def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
+    """The comparison of the runs as they are now."""
+    from gan_cli.reporting.findings import find
+    from gan_cli.reporting.metric import choose
+
+    records = gatherer()
+    return find(records, choose(records, options.metric, options.better), options.at)
+
+
+def check_page(path: Path) -> None:
+    """Check that the page replaces nothing but an older one.
+
+    Raises:
+        ConfigError: another file is there.
+    """
+    from gan_cli.errors import ConfigError
+    from gan_cli.reporting.page import MARK
+
+    if path.exists() and MARK not in path.read_bytes()[:400].decode(errors="replace"):
+        raise ConfigError(f"--out {path}: is a file that no gan-report wrote; choose another name")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gan_cli.options import Parser
+
+if TYPE_CHECKING:
+    from gan_cli.runs.record import Record
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
@@ -15,7 +22,7 @@ examples:
   gan-runs --where 'model=wgan and metrics.fid<20 and not tag~old' --show prior
   gan-runs --where 'state=failed or age>30d' --paths  for scripts
   gan-runs tag RUN paper                              and tag RUN paper --remove
-  gan-runs compare RUN RUN                            settings and figures that differ
+  gan-runs compare RUN RUN                            settings and values that differ
   gan-runs remove --where 'state=failed'              asks first
 
 Keys: name, path, state, step, steps, size (10MB), age (2d), tag, error, best; metrics.NAME, the
@@ -23,19 +30,14 @@ last value, where fid means fid_classifier if there is no other; groups such as 
 such as optimizer.lr. Operators: = != < <= > >=, and ~ for a regular expression; and, or, not, ().
 """
 COMMANDS = ("tag", "compare", "remove")
+MOST_FAULTS = 12  # that are named below a list
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
     from gan_cli.exits import program
 
-    def work() -> int:
-        options = options_of(list(sys.argv[1:] if arguments is None else arguments))
-        from gan_cli.managing import command
-
-        return command.run(options)
-
-    program(work)
+    program(lambda: run(options_of(list(sys.argv[1:] if arguments is None else arguments))))
 
 
 def options_of(words: list[str]) -> argparse.Namespace:
@@ -51,7 +53,7 @@ def options_of(words: list[str]) -> argparse.Namespace:
     if what == "tag":
         add("run", metavar="RUN")
         add("names", nargs="+", metavar="NAME")
-        add("--remove", action="store_true", help="take the names away")
+        add("--remove", action="store_true", help="remove the names")
     elif what == "compare":
         add("run", metavar="RUN")
         add("other", metavar="RUN")
@@ -73,6 +75,106 @@ def options_of(words: list[str]) -> argparse.Namespace:
     options = parser.parse_args(words)
     options.what = what
     return options
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for; the exit status."""
+    from gan_cli.console import setup_logging
+    from gan_cli.managing.removal import remove
+
+    setup_logging(None)
+    commands = {"list": list_runs, "tag": tag, "compare": compare, "remove": remove}
+    return commands[options.what](options)
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """Print the runs that match, one on a line."""
+    from gan_cli.console import print_path
+    from gan_cli.exits import DONE
+    from gan_cli.formatting import counted
+    from gan_cli.managing.listing import bytes_shown, matching, ordered, table
+    from gan_cli.reporting.terminal import screen
+
+    found = matching(options.root, options.where)
+    if options.sort:
+        found = ordered(found, options.sort)
+    if options.paths:
+        for one in found:
+            print_path(one.record.folder.path)
+        return DONE
+    keys = [*([options.sort.lstrip("-")] if options.sort else []), *options.show]
+    screen().print(table(found, list(dict.fromkeys(keys))))
+    size = bytes_shown(sum(one.size for one in found))
+    screen().print(f"{counted(len(found), 'run')}, {size}", style="dim")
+    faults = [fault for one in found for fault in one.record.faults]
+    for fault in faults[:MOST_FAULTS]:
+        log.warning(fault)
+    if len(faults) > MOST_FAULTS:
+        log.warning(f"{len(faults) - MOST_FAULTS} more files cannot be read")
+    return DONE
+
+
+def tag(options: argparse.Namespace) -> int:
+    """Add names to a run, or remove them.
+
+    Raises:
+        ConfigError: a name is no text without commas, or one to remove is not there.
+    """
+    from gan_cli.console import clean
+    from gan_cli.errors import ConfigError
+    from gan_cli.exits import DONE
+    from gan_cli.managing.listing import read_tags, write_tags
+    from gan_cli.runs import folder
+
+    for name in options.names:
+        if not name.strip() or "," in name:
+            raise ConfigError(f"tag {name!r}: must be text without commas")
+    found = folder.find(options.run)
+    have = read_tags(found)
+    if options.remove:
+        for name in options.names:
+            if name not in have:
+                raise ConfigError(f"tag {name}: {found.path} has {', '.join(have) or 'no tags'}")
+        have = [name for name in have if name not in options.names]
+    else:
+        have += options.names
+    write_tags(found, have)
+    print(clean(f"{found.path}: {', '.join(sorted(set(have))) or 'no tags'}"))
+    return DONE
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print in which settings and values two runs differ."""
+    from rich.table import Table
+
+    from gan_cli.config.resume import differences
+    from gan_cli.exits import DONE
+    from gan_cli.formatting import show
+    from gan_cli.reporting.terminal import screen
+    from gan_cli.runs import folder
+    from gan_cli.runs.record import read
+
+    first, second = (read(folder.find(place)) for place in (options.run, options.other))
+    table = Table()
+    table.add_column("")
+    for record in (first, second):
+        table.add_column(str(record.folder.path), overflow="fold")
+    for found in differences(first.config, second.config):
+        table.add_row(found.key, show(found.old), show(found.new))
+    table.add_section()
+    table.add_row("state", first.state, second.state)
+    table.add_row("step", f"{first.step:,}", f"{second.step:,}")
+    for name in dict.fromkeys([*first.names(), *second.names()]):
+        table.add_row(name, _last(first, name), _last(second, name))
+    screen().print(table)
+    return DONE
+
+
+def _last(record: Record, name: str) -> str:
+    from gan_cli.formatting import number
+
+    curve = record.curve(name)
+    return number(list(curve.values())[-1]) if curve else ""
 
 
 if __name__ == "__main__":

@@ -62,11 +62,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def draw(options: argparse.Namespace) -> int:
-    """Write what was asked for, and print where it is."""
-    from gan_cli.console import print_path
-    from gan_cli.sampling.command import run
+    """Write what was asked for, and print where it is.
 
-    for path in run(options):
+    Raises:
+        UserError: it cannot be drawn or written.
+    """
+    import torch
+
+    from gan_cli.console import print_path, setup_logging
+    from gan_cli.errors import ConfigError
+    from gan_cli.runs.load import load_for, wanted
+    from gan_cli.sampling.codes import Codes, class_of
+    from gan_cli.sampling.output import Output, SampleWriter
+    from gan_cli.sampling.samples import SampleRequest
+
+    setup_logging(None)
+    if len(options.run) > 1:
+        raise ConfigError(f"{len(options.run)} runs are given; one is drawn from at a time")
+    output = Output.parse(options.out)
+    folder, which = wanted(next(iter(options.run), None), options.checkpoint)
+    # Pictures shall come out the same again, on the same GPU at least.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    loaded = load_for(options, folder, which)
+    request = SampleRequest(
+        options.seed,
+        label=None if options.label is None else class_of(options.label, loaded.model),
+        codes=Codes() if options.code is None else Codes.parse(options.code, loaded.model.prior),
+    )
+    for path in SampleWriter(options, output, folder, loaded, request).write():
         print_path(path)
     return 0
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gan_cli.tuning.plan import StudyPlan
+    from gan_cli.tuning.study import Study
+
+log = logging.getLogger(__name__)
 
 HELP = """\
 Usage: gan-tune [group=option ...] [key=value ...] key=RANGE ... tune.metric=NAME [tune.key=...]
@@ -49,7 +57,11 @@ def main() -> None:
 
 
 def tune(arguments: list[str]) -> int:
-    """Do what was asked for; the exit status."""
+    """Do what was asked for; the exit status.
+
+    Raises:
+        UserError: nothing can be searched, and the message says why.
+    """
     if not arguments or {"-h", "--help"} & set(arguments):
         print(HELP, end="")
         return 0
@@ -58,11 +70,74 @@ def tune(arguments: list[str]) -> int:
 
         print(f"gan-tune {gan_cli.__version__}")
         return 0
+    from gan_cli.console import setup_logging
+    from gan_cli.exits import DONE, FAILED, INTERRUPTED
+    from gan_cli.jobs.processes import Children
     from gan_cli.signals import interrupt_program
-    from gan_cli.tuning import command
+    from gan_cli.tuning.plan import plan_of, settle
+    from gan_cli.tuning.search import search
+    from gan_cli.tuning.study import need_optuna, open_study
 
     interrupt_program()
-    return command.run(arguments)
+    setup_logging(None)
+    need_optuna()
+    plan = settle(plan_of(arguments))
+    study = open_study(plan)
+    space = "; ".join(f"{d.key}: {d}" for d in plan.dimensions)
+    log.info(f"{plan.folder}: {plan.direction} {plan.tune.metric} over {space}")
+    children = Children()
+    interrupted = False
+    try:
+        search(plan, children)
+    except KeyboardInterrupt:
+        interrupted = True
+    complete = publish(study, plan)
+    if interrupted:
+        saved = "are saved" if children.all_saved else "are those of their last checkpoints"
+        log.info(f"interrupted; the trials' states {saved}, and the same command resumes")
+        return INTERRUPTED
+    return DONE if complete else FAILED
+
+
+def publish(study: Study, plan: StudyPlan) -> bool:
+    """Show and write the results; whether there is a best trial and its preset was written.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    from gan_cli.console import PIPED_WIDTH, clean_console
+    from gan_cli.errors import UserError
+    from gan_cli.formatting import counted
+    from gan_cli.runs.folder import RunFolder
+    from gan_cli.tuning import page, results
+    from gan_cli.tuning.results import number
+    from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
+
+    found = results.rows(study)
+    best = results.ranked(found, plan)
+    states = ", ".join(
+        f"{count} {state}"
+        for state in (COMPLETE, PRUNED, BROKEN, results.RUNNING)
+        if (count := sum(row.state == state for row in found))
+    )
+    screen = clean_console(PIPED_WIDTH)
+    if best:
+        screen.print(results.table(best, plan))
+    log.info(f"{counted(len(found), 'trial')}: {states or 'none'}")
+    written = page.write(study, plan, found)
+    if not best:
+        log.info("no trial is complete, so there is no best one")
+        return False
+    run = RunFolder(plan.run_folder(best[0].number, plan.tune.seeds[0]))
+    headline = f"{plan.tune.metric} {number(best[0].value)}, the best of {len(found)} trials"
+    log.info(f"  page      {written}")
+    try:
+        results.write(plan, run, headline)
+    except UserError as error:
+        log.error(f"{results.NAME}.yaml was not written: {error}")
+        return False
+    log.info(f"  best      {results.command(plan)}")
+    return True
 
 
 if __name__ == "__main__":

@@ -9,12 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
+from rich.table import Table
+from rich.text import Text
+
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import hint, leaves
-from gan_cli.managing.query import Value
+from gan_cli.formatting import hint, leaves, number, show_duration
+from gan_cli.managing.query import Value, parse
+from gan_cli.reporting.configurations import Gatherer
 from gan_cli.reporting.metric import completed
-from gan_cli.runs.folder import RunFolder
+from gan_cli.reporting.terminal import COLOURS
+from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED, RunFolder
 from gan_cli.runs.record import JUDGED, Record
 
 TAGS = "tags.json"
@@ -160,3 +165,88 @@ def require(key: str, found: Sequence[ListedRun], where: str) -> None:
     known = dict.fromkeys(name for one in found for name in one.known())
     if key not in known:
         raise ConfigError(f"{where}: no run has {key}{hint(key, known)}")
+
+
+def matching(root: str | None, where: str | None) -> list[ListedRun]:
+    """The runs below `root` that match.
+
+    Raises:
+        ConfigError: the condition cannot be read, or names what no run has.
+        CheckpointError: there are no runs.
+    """
+    condition = parse(where) if where else None
+    found = [ListedRun(record) for record in Gatherer([root] if root else [])()]
+    if condition is None:
+        return found
+    for key in condition.keys:
+        require(key, found, "--where")
+    return [one for one in found if condition.test(one)]
+
+
+def ordered(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
+    """By the values of `key`, falling where it begins with a minus; runs without it last.
+
+    Raises:
+        ConfigError: no run has it.
+    """
+    name = key.removeprefix("-")
+    require(name, found, "--sort")
+    values = {id(one): next(iter(one.values(name)), None) for one in found}
+    have = [one for one in found if not _missing(values[id(one)])]
+    numeric = all(isinstance(values[id(one)], int | float) for one in have)
+
+    def rank(one: ListedRun) -> tuple[float, str]:
+        value = values[id(one)]
+        return (float(value or 0), "") if numeric else (0.0, str(value))
+
+    have.sort(key=rank, reverse=key.startswith("-"))
+    return [*have, *(one for one in found if _missing(values[id(one)]))]
+
+
+def _missing(value: Value) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+HEADS = ("run", "state", "step", "best", "size", "age", "tags")
+
+
+def table(runs: Sequence[ListedRun], keys: Sequence[str]) -> Table:
+    """The runs, one on a line, with a further column for each of `keys`."""
+    extra = [key for key in keys if key not in (*HEADS, "tag", "path", "name", "status")]
+    made = Table()
+    for head in [*HEADS, *extra]:
+        right = head in ("step", "best", "size", "age")
+        made.add_column(head, justify="right" if right else "left", overflow="fold")
+    for one in runs:
+        made.add_row(*_cells(one), *(", ".join(map(_shown, one.values(key))) for key in extra))
+    return made
+
+
+def _shown(value: Value) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _cells(one: ListedRun) -> list[str | Text]:
+    record = one.record
+    best = record.status.get("best") or {}
+    known = isinstance(best.get("figure"), str) and best.get("value") is not None
+    best_value = f"{best['figure']} {number(best['value'])}" if known else ""
+    steps = record.status.get("steps")
+    return [
+        str(record.folder.path),
+        Text.assemble((record.state, COLOURS.get(record.state, "dim")), _saved(record)),
+        f"{record.step:,}" + (f"/{steps:,}" if isinstance(steps, int) else ""),
+        best_value,
+        bytes_shown(one.size),
+        show_duration(one.age),
+        ", ".join(one.tags),
+    ]
+
+
+def _saved(record: Record) -> str:
+    """Of a run that broke off: up to which step its work is saved."""
+    if record.state not in (INTERRUPTED, KILLED, FAILED):
+        return ""
+    if record.saved is None:
+        return ", nothing saved"
+    return ", saved" if record.saved >= record.step else f", saved at {record.saved:,}"

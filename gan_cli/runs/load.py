@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from gan_cli.config.instantiate import Trust, build
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml
+from gan_cli.config.trust import open_path
 from gan_cli.device import choose_device, place
 from gan_cli.ema import load_averages
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
-from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.folder import RunFolder, latest
 
+log = logging.getLogger(__name__)
 LARGEST = 1 << 16  # length of a side of an image, or of a point
 
 
-def wanted(place: str, which: str | None) -> tuple[RunFolder, str | Path]:
+def wanted(place: str | None, which: str | None) -> tuple[RunFolder, str | Path]:
     """The run and the checkpoint that RUN and --checkpoint of a command mean.
 
     Raises:
         CheckpointError: there is no such run or checkpoint.
-        ConfigError: both name a checkpoint.
+        ConfigError: no run is named, or both name a checkpoint.
     """
+    if place is None:
+        newest = latest()
+        found = f"the newest is {newest.path}" if newest else "runs/ holds none"
+        raise ConfigError(f"RUN is required: a run folder; {found}")
     run, file = checkpoint.named(place)
     if file is None:
         return run, which or "last"
@@ -45,13 +53,29 @@ class Loaded:
     step: int  # completed steps
     weights: str  # "ema" or "raw"
     fingerprint: str = ""  # of the data that it was trained on; empty where that was not kept
+    trust: Trust = field(default_factory=Trust)  # whose classes its nodes may name
+
+
+def load_for(options: argparse.Namespace, run: RunFolder, which: str | Path) -> Loaded:
+    """The model that `options.add_model_options` describe; warns where it is not quite that.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    if options.trust:
+        open_path(Path.cwd())  # where a console script would not look
+    trust = Trust(tuple(options.trust), refused=(run.path.absolute(),))
+    loaded = load_model(run, which, options.weights, trust, options.device)
+    if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
+        log.warning("the run has no averaged weights (ema.decay=0); these are the raw ones")
+    return loaded
 
 
 def load_model(
     run: RunFolder,
     which: str | int | Path = "last",
     weights: str = "ema",
-    trust: Trust | None = None,
+    trust: Trust = Trust(),  # noqa: B008 - frozen
     device: str = "auto",
 ) -> Loaded:
     """Rebuild the model of `run` as it was at a checkpoint.
@@ -78,9 +102,7 @@ def load_model(
     spec = data_spec(state.get("data"), str(path))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # they were said when training began
-        model: Model = build(
-            settings.model, "model", trust or Trust(), shared=settings.nodes, data=spec
-        )
+        model: Model = build(settings.model, "model", trust, shared=settings.nodes, data=spec)
     averages = state.get("averages") if weights == "ema" else None
     try:
         model.load_state_dict(state["model"])
@@ -93,7 +115,8 @@ def load_model(
         ) from error
     place(model, target)
     fingerprint = str(state["data"].get("fingerprint", ""))
-    return Loaded(model.eval(), settings, state["step"], "ema" if averages else "raw", fingerprint)
+    used = "ema" if averages else "raw"
+    return Loaded(model.eval(), settings, state["step"], used, fingerprint, trust)
 
 
 def describe_data(spec: DataSpec, fingerprint: str = "") -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Latent codes that the user sets by name: `category=3,code1=-1.5`."""
+"""What the user fixes by name: latent codes (`category=3,code1=-1.5`) and a class."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +14,7 @@ from torch.nn.functional import one_hot
 
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import hint
+from gan_cli.model import Model
 from gan_cli.priors import Categorical, Prior, Product
 
 
@@ -113,3 +115,46 @@ def _list(known: dict[str, Place]) -> str:
             groups.setdefault(name.rstrip("0123456789"), []).append(name)
         rest = [g[0] if len(g) == 1 else f"{g[0]}..{g[-1]}" for g in groups.values()]
     return f"available: {', '.join([*few, *rest])}"
+
+
+def class_of(text: str, model: Model) -> int:
+    """The class that --class names.
+
+    Raises:
+        ConfigError: the model is not conditional, or has no such class.
+    """
+    data = model.data
+    if not model.conditional:
+        raise ConfigError(
+            f"--class {text}: this model knows no classes; model=cgan and model=cvae do"
+        )
+    index = class_index(text, data.class_names, data.classes)
+    if index is not None:
+        return index
+    near = "" if text.isdigit() else hint(text, data.class_names)
+    alike = [name for name in data.class_names if name.lower() == text.lower()]
+    if len(alike) > 1:
+        raise ConfigError(f"--class {text}: is {' or '.join(alike)}; write it as it is spelled")
+    indices = "" if any(map(_is_number, data.class_names)) else f"0 to {data.classes - 1}"
+    listed = ": ".join(filter(None, (indices, ", ".join(data.class_names[:20]))))
+    raise ConfigError(f"--class {text}: unknown class{near}; available: {listed}")
+
+
+def class_index(text: str, names: Sequence[str], classes: int) -> int | None:
+    """The index of the class `text`; None where there is none.
+
+    Its exact name, its name in any case where only one class has it, or its index where no name
+    is itself a number.
+    """
+    if text in names:
+        return names.index(text)
+    alike = [index for index, name in enumerate(names) if name.lower() == text.lower()]
+    if len(alike) == 1:
+        return alike[0]
+    if _is_number(text) and not any(map(_is_number, names)) and int(text) < classes:
+        return int(text)
+    return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20

@@ -102,7 +102,7 @@ def test_a_report_that_would_leave_the_run_s_folder_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "outside").mkdir()
     run.evaluations.symlink_to(tmp_path / "outside")
-    monkeypatch.setattr("gan_cli.evaluation.command.load_model", None)
+    monkeypatch.setattr("gan_cli.runs.load.load_model", None)
     _, err = call(capsys, run.path, status=2)
     assert f"{run.evaluations}: is a link, which would lead out of {run.path}" in err
 

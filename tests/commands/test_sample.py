@@ -26,9 +26,8 @@ from gan_cli.images import tile, to_uint8
 from gan_cli.model import DataSpec
 from gan_cli.runs import checkpoint, load
 from gan_cli.runs.folder import RunFolder, create
-from gan_cli.sampling import command
 from gan_cli.sampling import samples as sampling
-from gan_cli.sampling.command import class_place
+from gan_cli.sampling.codes import class_index, class_of
 from gan_cli.sampling.samples import SampleRequest
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -132,7 +131,7 @@ def test_a_run_without_averages_says_so(capsys):
     with pytest.raises(SystemExit) as exit_:
         sample.main([str(run.path)])
     assert exit_.value.code == 0
-    assert "note: the run has no averaged weights" in capsys.readouterr().err
+    assert "warning: the run has no averaged weights" in capsys.readouterr().err
 
 
 def test_checkpoints(run, capsys):
@@ -225,7 +224,7 @@ def test_classes(cgan, capsys):
     ],
 )
 def test_a_class_is_its_exact_name_before_all_else(text, names, place):
-    assert class_place(text, names, len(names) or 3) == place
+    assert class_index(text, names, len(names) or 3) == place
 
 
 def test_names_that_differ_in_case_alone_must_be_spelled():
@@ -235,7 +234,7 @@ def test_names_that_differ_in_case_alone_must_be_spelled():
         )
     )
     with pytest.raises(ConfigError, match=r"--class AB: is aB or Ab; write it as it is spelled"):
-        command._label("AB", loaded)
+        class_of("AB", loaded.model)
 
 
 def test_class_of_a_model_without(run, capsys):
@@ -305,7 +304,7 @@ def test_a_diverged_model_says_so_and_still_draws(run, capsys):
     with pytest.raises(SystemExit) as exit_:
         sample.main([str(run.path), "-n", "200", "--grid"])
     assert exit_.value.code == 0
-    assert capsys.readouterr().err.count("note: the model's samples are not all finite") == 1
+    assert capsys.readouterr().err.count("warning: the model's samples are not all finite") == 1
 
 
 def test_wrong_runs_are_one_line(run, tmp_path, capsys):
@@ -434,7 +433,7 @@ def test_full_disk_is_status_1(run, capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["x.mp4", "x.webm", "X.MOV", "x.npz", "x.svg"])
 def test_a_file_of_another_kind_is_refused_and_no_folder_made(run, capsys, name):
     said = call(capsys, run.path, "--out", name, status=2)
-    assert f"--out {name}: a file must end in .png (pictures), .gif (films) or .csv (poi" in said
+    assert f"--out {name}: a file must end in .png (pictures), .gif (animations) or .csv " in said
     assert not Path(name).exists()
 
 

@@ -236,7 +236,7 @@ def test_watching_goes_on_until_no_run_does(capsys) -> None:
 
     from rich.console import Console
 
-    from gan_cli.reporting.command import findings
+    from gan_cli.commands.report import findings
     from gan_cli.reporting.configurations import Gatherer
 
     gatherer = Gatherer(["runs"])

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 from studying import LINE, Study
 
+from gan_cli.commands.tune import tune
 from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
-from gan_cli.tuning.command import run, search
 from gan_cli.tuning.plan import StudyPlan
 from gan_cli.tuning.results import TrialRow, ranked, rows
+from gan_cli.tuning.search import search
 from gan_cli.tuning.study import open_study
 from gan_cli.tuning.trial import DiskFullError, MetricError
 
@@ -209,8 +210,8 @@ def test_a_finished_study_only_tells(
     monkeypatch.setattr(results, "write", lambda *_: None)  # the pretended runs have no settings
     plan = study((1e-3, GOOD))
     line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=1"]
-    assert run(line) == 0
+    assert tune(line) == 0
     before = (plan.folder / "study.journal").read_bytes()
-    assert run(line) == 0
+    assert tune(line) == 0
     assert (plan.folder / "study.journal").read_bytes().startswith(before)
     assert "1 trial: 1 complete" in capsys.readouterr().err

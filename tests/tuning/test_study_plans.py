@@ -11,8 +11,8 @@ import pytest
 from studying import LINE
 
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.tuning.command import surroundings
 from gan_cli.tuning.plan import StudyPlan, direction_of, plan_of, read, settle
+from gan_cli.tuning.search import surroundings
 from gan_cli.tuning.study import need_optuna
 
 METRIC = "tune.metric=metrics/wasserstein_1"
@@ -159,7 +159,7 @@ def test_without_optuna_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 
 def test_workers_share_gpus_and_threads(base: StudyPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    monkeypatch.setattr("gan_cli.tuning.command.cores", lambda: 8)
+    monkeypatch.setattr("gan_cli.tuning.search.cores", lambda: 8)
     plan = replace(base, tune=base.tune.model_copy(update={"workers": 3, "gpus": 2}))
     seen = [surroundings(plan, index) for index in range(3)]
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment, _ in seen] == ["4", "6", "4"]

@@ -11,14 +11,15 @@ import yaml
 from browsing import browser, visit
 from studying import LINE, Study
 
+from gan_cli.commands.tune import publish
 from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.console import clean_console
 from gan_cli.jobs.processes import Children
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, results
-from gan_cli.tuning.command import publish, search
 from gan_cli.tuning.plan import StudyPlan
 from gan_cli.tuning.results import TrialRow, ranked, rows, table
+from gan_cli.tuning.search import search
 from gan_cli.tuning.study import open_study
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
 

@@ -1,4 +1,4 @@
-"""`gan-tune`: workers that play trials until there are enough, and what came of them."""
+"""The search: workers that run trials until there are enough."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from gan_cli.console import PIPED_WIDTH, clean_console, setup_logging
 from gan_cli.device import cores
-from gan_cli.errors import ConfigError, UserError
-from gan_cli.exits import DONE, FAILED, INTERRUPTED
-from gan_cli.formatting import counted
+from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import GRACE, Children, StoppedError
-from gan_cli.runs.folder import RunFolder
-from gan_cli.tuning import results
-from gan_cli.tuning.plan import StudyPlan, plan_of, settle
+from gan_cli.tuning.plan import StudyPlan
 from gan_cli.tuning.results import number
-from gan_cli.tuning.study import ClaimedTrial, need_optuna, open_study, take
+from gan_cli.tuning.study import ClaimedTrial, open_study, take
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED, DiskFullError, TrialResult, TrialRunner
 
 if TYPE_CHECKING:
@@ -28,32 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 HOPELESS = 3  # trials that fail alike before any other, after which it is the settings
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Do what the command line asks for; the exit status.
-
-    Raises:
-        UserError: nothing can be searched, and the message says why.
-    """
-    setup_logging(None)
-    need_optuna()
-    plan = settle(plan_of(arguments))
-    study = open_study(plan)
-    space = "; ".join(f"{d.key}: {d}" for d in plan.dimensions)
-    log.info(f"{plan.folder}: {plan.direction} {plan.tune.metric} over {space}")
-    children = Children()
-    interrupted = False
-    try:
-        search(plan, children)
-    except KeyboardInterrupt:
-        interrupted = True
-    complete = publish(study, plan)
-    if interrupted:
-        saved = "are saved" if children.all_saved else "are those of their last checkpoints"
-        log.info(f"interrupted; the trials' states {saved}, and the same command resumes")
-        return INTERRUPTED
-    return DONE if complete else FAILED
 
 
 def search(plan: StudyPlan, children: Children) -> None:
@@ -161,38 +129,3 @@ def surroundings(plan: StudyPlan, index: int) -> tuple[dict[str, str], list[str]
     if plan.tune.workers == 1 or given:
         return environment, []
     return environment, [f"runtime.threads={max(1, cores() // plan.tune.workers)}"]
-
-
-def publish(study: Study, plan: StudyPlan) -> bool:
-    """Show and write what is known; whether there is a best trial whose preset was written.
-
-    Raises:
-        UserError: a file cannot be written.
-    """
-    from gan_cli.tuning import page
-
-    found = results.rows(study)
-    best = results.ranked(found, plan)
-    states = ", ".join(
-        f"{count} {state}"
-        for state in (COMPLETE, PRUNED, BROKEN, results.RUNNING)
-        if (count := sum(row.state == state for row in found))
-    )
-    screen = clean_console(PIPED_WIDTH)
-    if best:
-        screen.print(results.table(best, plan))
-    log.info(f"{counted(len(found), 'trial')}: {states or 'none'}")
-    written = page.write(study, plan, found)
-    if not best:
-        log.info("no trial is complete, so there is no best one")
-        return False
-    run = RunFolder(plan.run_folder(best[0].number, plan.tune.seeds[0]))
-    headline = f"{plan.tune.metric} {number(best[0].value)}, the best of {len(found)} trials"
-    log.info(f"  page      {written}")
-    try:
-        results.write(plan, run, headline)
-    except UserError as error:
-        log.error(f"{results.NAME}.yaml was not written: {error}")
-        return False
-    log.info(f"  best      {results.command(plan)}")
-    return True

@@ -1,13 +1,12 @@
-"""What `gan-sample` does: asks a run's model for samples and writes them."""
+"""Samples as files: a grid, numbered images, an interpolation, a plot or table of points."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,25 +16,22 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli import files
-from gan_cli.config.instantiate import Trust, build
-from gan_cli.config.trust import open_path
-from gan_cli.console import clean, console, on_terminal
+from gan_cli.config.instantiate import build
+from gan_cli.console import progress_bar
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.formatting import hint
 from gan_cli.images import tile, to_uint8, write_gif, write_png
-from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import Loaded, load_model, wanted
+from gan_cli.runs.load import Loaded
 from gan_cli.sampling import samples as sampling
-from gan_cli.sampling.codes import Codes
 from gan_cli.sampling.samples import SampleRequest
 
+log = logging.getLogger(__name__)
 GRID = 64  # samples in a grid
 MOST_IN_GRID = 10_000
 LEGIBLE = 56  # pixels; smaller images are magnified in grids
 POINTS = 2000  # in a plot
 PAIRS, STEPS = 8, 10  # rows and columns of an interpolation
-FRAMES, FRAME_SECONDS = 24, 0.06  # of its film, one way
+FRAMES, FRAME_SECONDS = 24, 0.06  # of its animation, one way
 FILES = {".png", ".gif", ".csv"}
 OTHER_FILES = {".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".txt", ".npy", ".npz", ".pt"}
 OTHER_FILES |= {".mp4", ".webm", ".mov", ".avi", ".mkv", ".apng", ".svg", ".pdf", ".html", ".json"}
@@ -51,10 +47,10 @@ class Output:
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Tell a file from a folder, which need not exist, by its ending.
+        """Distinguish a file from a folder, which need not exist, by the ending.
 
         Raises:
-            ConfigError: a file of a kind that is not written here.
+            ConfigError: a file of a kind that is not supported.
         """
         if text is None:
             return cls()
@@ -62,106 +58,50 @@ class Output:
         suffix = "" if path.is_dir() else path.suffix.lower()
         if suffix in OTHER_FILES:
             raise ConfigError(
-                f"--out {path}: a file must end in .png (pictures), .gif (films) or .csv (points); "
-                "or name a folder"
+                f"--out {path}: a file must end in .png (pictures), .gif (animations) or .csv "
+                "(points); or name a folder"
             )
         return cls(file=path) if suffix in FILES else cls(folder=path)
 
 
-def run(options: argparse.Namespace) -> list[Path]:
-    """Write what was asked for; returns the files, or the folder of numbered ones.
-
-    Raises:
-        UserError: it cannot be had; one line says why.
-    """
-    if len(options.run) > 1:
-        raise ConfigError(f"{len(options.run)} runs are given; one is drawn from at a time")
-    if not options.run:
-        newest = runs.latest()
-        which = f"the newest is {newest.path}" if newest else "runs/ holds none"
-        raise ConfigError(f"RUN is required: a run folder; {which}")
-    output = Output.parse(options.out)
-    folder, which = wanted(options.run[0], options.checkpoint)
-    # Pictures shall come out the same again, on the same GPU at least.
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    trust = Trust(tuple(options.trust), refused=(folder.path.absolute(),))
-    if options.trust:
-        open_path(Path.cwd())  # where a console script would not look
-    loaded = load_model(folder, which, options.weights, trust, options.device)
-    if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
-        _note("the run has no averaged weights (ema.decay=0); these are the raw ones")
-    wish = SampleRequest(
-        options.seed,
-        label=None if options.label is None else _label(options.label, loaded),
-        codes=Codes() if options.code is None else Codes.parse(options.code, loaded.model.prior),
-    )
-    task = _Task(options, output, folder, loaded, wish, trust)
-    if options.interpolate:
-        return task.interpolation()
-    if not loaded.model.data.is_image:
-        return task.points()
-    if options.number and output.folder and not options.grid:
-        return task.numbered(output.folder)
-    return task.grid()
-
-
-def _label(text: str, loaded: Loaded) -> int:
-    data = loaded.model.data
-    if not loaded.model.conditional:
-        raise ConfigError(
-            f"--class {text}: this model knows no classes; model=cgan and model=cvae do"
-        )
-    place = class_place(text, data.class_names, data.classes)
-    if place is not None:
-        return place
-    known = ", ".join(data.class_names[:20])
-    near = "" if text.isdigit() else hint(text, data.class_names)
-    alike = [name for name in data.class_names if name.lower() == text.lower()]
-    if len(alike) > 1:
-        raise ConfigError(f"--class {text}: is {' or '.join(alike)}; write it as it is spelled")
-    places = "" if any(map(_is_number, data.class_names)) else f"0 to {data.classes - 1}"
-    listed = ": ".join(filter(None, (places, known)))
-    raise ConfigError(f"--class {text}: unknown class{near}; available: {listed}")
-
-
-def class_place(text: str, names: Sequence[str], classes: int) -> int | None:
-    """The class that `text` names: by its exact name, by its name in any case where only one has
-    it, or by its place from 0 on where no name is itself a number.
-    """
-    if text in names:
-        return names.index(text)
-    alike = [place for place, name in enumerate(names) if name.lower() == text.lower()]
-    if len(alike) == 1:
-        return alike[0]
-    if _is_number(text) and not any(map(_is_number, names)) and int(text) < classes:
-        return int(text)
-    return None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20
-
-
-def _note(text: str) -> None:
-    print(clean(f"note: {text}"), file=sys.stderr)
-
-
 @dataclass(frozen=True)
-class _Task:
-    """One command, with what it needs."""
+class SampleWriter:
+    """Writes samples of one model; each method returns the files, or the folder of numbered ones.
+
+    Attributes:
+        options: of `gan-sample`.
+        output: its --out.
+        folder: the run.
+        loaded: its model.
+        request: the samples.
+    """
 
     options: argparse.Namespace
     output: Output
     folder: RunFolder
     loaded: Loaded
-    wish: SampleRequest
-    trust: Trust
+    request: SampleRequest
+
+    def write(self) -> list[Path]:
+        """Write what the options ask for.
+
+        Raises:
+            UserError: the model cannot draw it, or a file cannot be written.
+        """
+        if self.options.interpolate:
+            return self.interpolation()
+        if not self.loaded.model.data.is_image:
+            return self.points()
+        if self.options.number and self.output.folder and not self.options.grid:
+            return self.numbered(self.output.folder)
+        return self.grid()
 
     def grid(self) -> list[Path]:
         """One picture with all samples."""
         model = self.loaded.model
-        by_class = model.conditional and 2 <= model.data.classes <= 20 and self.wish.label is None
+        by_class = (
+            model.conditional and 2 <= model.data.classes <= 20 and self.request.label is None
+        )
         n = self.options.number or (8 * model.data.classes if by_class else GRID)
         if n > MOST_IN_GRID:
             raise ConfigError(
@@ -186,16 +126,16 @@ class _Task:
                 "remove them or choose another folder"
             )
         number = 0
-        with _progress(n) as advance:
+        with progress_bar("images", n) as advance:
             for images in self._batches(n):
                 for picture in to_uint8(images):
                     write_png(folder / f"{number:0{digits}}.png", picture, durable=False)
                     number += 1
-                    advance()
+                    advance(1)
         return [folder]
 
     def interpolation(self) -> list[Path]:
-        """Rows from latent to latent, and all rows at once as a film there and back."""
+        """Rows from latent to latent, and all rows at once as an animation there and back."""
         model, pairs, path = (
             self.loaded.model,
             self.options.number or PAIRS,
@@ -204,15 +144,15 @@ class _Task:
         if not model.data.is_image:
             raise ConfigError("--interpolate: this model makes points, not images")
         columns = max(self.options.columns or STEPS, 2)
-        rows = sampling.interpolate(model, pairs, columns, path, self.wish)
+        rows = sampling.interpolate(model, pairs, columns, path, self.request)
         self._look(rows)
-        still, film = self._file(path, ".png"), self._file(path, ".gif")
+        still, animation = self._file(path, ".png"), self._file(path, ".gif")
         write_png(still, self._table(rows.flatten(0, 1), columns))
-        moments = sampling.interpolate(model, pairs, FRAMES, path, self.wish)
+        moments = sampling.interpolate(model, pairs, FRAMES, path, self.request)
         across = math.ceil(math.sqrt(pairs))
         frames = [self._table(moments[:, k], across) for k in range(FRAMES)]
-        write_gif(film, frames + frames[-2:0:-1], FRAME_SECONDS)
-        return [still, film]
+        write_gif(animation, frames + frames[-2:0:-1], FRAME_SECONDS)
+        return [still, animation]
 
     def points(self) -> list[Path]:
         """A plot of points, or a table where a number or a .csv is asked for."""
@@ -227,7 +167,7 @@ class _Task:
         from gan_cli.plots import points
 
         try:  # the truth beside the samples; toy data are made, not read
-            data = build(self.loaded.settings.data, path="data", trust=self.trust)
+            data = build(self.loaded.settings.data, path="data", trust=self.loaded.trust)
         except DataError as error:
             raise DataError(f"{error}; a plot needs the data, --out points.csv not") from error
         real = data.real(torch.arange(min(POINTS, data.spec.size)))
@@ -245,7 +185,7 @@ class _Task:
 
     def _batches(self, n: int) -> Iterator[Tensor]:
         finite = True
-        for images in sampling.draw(self.loaded.model, n, self.wish, self.options.batch_size):
+        for images in sampling.draw(self.loaded.model, n, self.request, self.options.batch_size):
             finite = finite and self._look(images)
             yield images
 
@@ -255,7 +195,7 @@ class _Task:
     def _look(self, samples: Tensor) -> bool:
         finite = bool(samples.isfinite().all())
         if not finite:
-            _note(f"the model's samples are not all finite at step {self.loaded.step}")
+            log.warning(f"the model's samples are not all finite at step {self.loaded.step}")
         return finite
 
     def _table(self, images: Tensor, columns: int) -> ndarray:
@@ -274,10 +214,10 @@ class _Task:
             self.folder.refuse_links()
         folder = self.output.folder or self.folder.samples
         _make(folder)
-        parts = [kind, f"{self.loaded.step:08d}", f"seed{self.wish.seed}"]
-        if self.wish.label is not None:
+        parts = [kind, f"{self.loaded.step:08d}", f"seed{self.request.seed}"]
+        if self.request.label is not None:
             named = dict(enumerate(self.loaded.model.data.class_names))
-            called = str(named.get(self.wish.label, self.wish.label))
+            called = str(named.get(self.request.label, self.request.label))
             parts.append("class" + re.sub(r"[^\w.=+-]+", "_", called))
         parts += [re.sub(r"[^\w.=+-]+", "_", self.options.code)] if self.options.code else []
         parts += ["raw"] if self.options.weights == "raw" else []
@@ -289,16 +229,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise files.cannot_write(folder, cause) from cause
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not on_terminal():
-        yield lambda: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=console(), transient=True) as bar:
-        task = bar.add_task("images", total=total)
-        yield lambda: bar.advance(task)
