@@ -106,14 +106,14 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
     Path(NASTY).mkdir()
     typed = [f"--config-dir={NASTY}", "-m", "seed=1,2", "optimizer.betas=[0.5,0.9]"]
     line = prepare([*typed, assignment("run.root", NASTY)])
-    (again,) = paste(launch.typed(line))
+    (again,) = paste(launch.command_text(line))
     found = prepare(again[1:])
     assert (found.argv, found.overrides, found.config_dirs) == (
         line.argv,
         line.overrides,
         line.config_dirs,
     )
-    assert paste(launch.watching(Path(NASTY))) == [["tensorboard", "--logdir", NASTY]]
+    assert paste(launch.tensorboard(Path(NASTY))) == [["tensorboard", "--logdir", NASTY]]
     one = ["++seed=1", "++optimizer.betas=[0.5,0.9]", f"++{assignment('run.root', NASTY)}"]
     (alone,) = paste(command_of(one, line))
     settings = settings_of(*alone[1:])

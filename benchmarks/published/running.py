@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -24,7 +23,7 @@ from benchmarks.published.figures import (
 from benchmarks.published.jobs import Job
 from gan_cli import files
 from gan_cli.errors import UserError
-from gan_cli.jobs.processes import Children, StoppedError, last_line
+from gan_cli.jobs.processes import TRAIN, StoppedError, Supervisor, last_line
 from gan_cli.runs.folder import FINISHED, RunFolder
 
 Json = dict[str, Any]
@@ -79,7 +78,7 @@ class Run:
             raise NoFigureError(f"{self.folder.path} was made by another command; remove it")
         return content if same else {"train": list(self.job.train)}
 
-    def train(self, children: Children) -> None:
+    def train(self, supervisor: Supervisor) -> None:
         """Train, or go on.
 
         Raises:
@@ -88,12 +87,12 @@ class Run:
         named = [o.removeprefix("data=") for o in self.job.train if o.startswith("data=")]
         more = [o for data in named for o in self.machine.train.get(data, ())]
         place = f"run.dir={self.folder.path}"
-        self._call(children, "gan_cli.commands.train", [*self.job.train, *more, place])
+        self._call(supervisor, TRAIN, [*self.job.train, *more, place])
         status = self.folder.read_status()["status"]
         if status != FINISHED:
             raise NoFigureError(f"the training is {status}")
 
-    def evaluate(self, children: Children) -> dict[str, tuple[float, float | None]]:
+    def evaluate(self, supervisor: Supervisor) -> dict[str, tuple[float, float | None]]:
         """Value and floor of every figure.
 
         Raises:
@@ -106,7 +105,7 @@ class Run:
             told = self.home / f"{self.job.key}.{point}.eval.json"
             told.unlink(missing_ok=True)
             rest = [*arguments, *self.machine.evaluate, "--json", str(told)]
-            self._call(children, "gan_cli.commands.evaluate", [str(self.folder.path), *rest])
+            self._call(supervisor, "gan_cli.commands.evaluate", [str(self.folder.path), *rest])
             report = json.loads(told.read_text(encoding="utf-8"))
             found |= figures_of(report, point)
             told.unlink()
@@ -118,13 +117,12 @@ class Run:
         require(found, self.job.figures, reasons)
         return found
 
-    def _call(self, children: Children, module: str, arguments: Sequence[str]) -> None:
-        line = [sys.executable, "-m", module, *arguments]
-        if children.run(line, self.log, self.machine.environment):
+    def _call(self, supervisor: Supervisor, module: str, arguments: Sequence[str]) -> None:
+        if supervisor.run([module, *arguments], self.log, self.machine.environment):
             raise NoFigureError(last_line(self.log))
 
 
-def do(job: Job, machine: Machine, children: Children) -> Outcome:
+def do(job: Job, machine: Machine, supervisor: Supervisor) -> Outcome:
     """Train and evaluate one run, as far as that is not done already."""
     run = Run(job, machine)
     try:
@@ -133,9 +131,9 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
         if record.get("evaluations") == [list(e) for e in job.evaluations]:
             return Outcome(job, record)
         files.write(run.record, json.dumps(record, indent=2) + "\n")
-        _train(run, record, children)
+        _train(run, record, supervisor)
         begun = time.monotonic()
-        found = run.evaluate(children)
+        found = run.evaluate(supervisor)
         record |= {
             "evaluations": [list(arguments) for arguments in job.evaluations],
             "values": finite({name: value for name, (value, _) in found.items()}),
@@ -155,7 +153,7 @@ def do(job: Job, machine: Machine, children: Children) -> Outcome:
     return Outcome(job, record)
 
 
-def _train(run: Run, record: Json, children: Children) -> None:
+def _train(run: Run, record: Json, supervisor: Supervisor) -> None:
     """Train, and add the seconds that this took to those of earlier tries, as "trained".
 
     Where an earlier try finished and noted no time, there is none.
@@ -164,7 +162,7 @@ def _train(run: Run, record: Json, children: Children) -> None:
         return
     begun = time.monotonic()
     try:
-        run.train(children)
+        run.train(supervisor)
     finally:
         record["trained"] = round(record.get("trained", 0.0) + time.monotonic() - begun, 1)
         files.write(run.record, json.dumps(record, indent=2) + "\n")
@@ -178,14 +176,14 @@ def do_all(
     Raises:
         TimeoutError: the time is over; whatever ran has saved its state.
     """
-    children = Children()
+    supervisor = Supervisor()
     pool = ThreadPoolExecutor(at_once)
-    futures: list[Future[Outcome]] = [pool.submit(do, job, machine, children) for job in jobs]
+    futures: list[Future[Outcome]] = [pool.submit(do, job, machine, supervisor) for job in jobs]
     try:
         for future in as_completed(futures, seconds):
             yield future.result()
     finally:
         for future in futures:
             future.cancel()
-        children.stop()
+        supervisor.stop()
         pool.shutdown()

@@ -72,7 +72,7 @@ def tune(arguments: list[str]) -> int:
         return 0
     from gan_cli.console import setup_logging
     from gan_cli.exits import DONE, FAILED, INTERRUPTED
-    from gan_cli.jobs.processes import Children
+    from gan_cli.jobs.processes import Supervisor
     from gan_cli.signals import interrupt_program
     from gan_cli.tuning.plan import plan_of, settle
     from gan_cli.tuning.search import search
@@ -85,15 +85,15 @@ def tune(arguments: list[str]) -> int:
     study = open_study(plan)
     space = "; ".join(f"{d.key}: {d}" for d in plan.dimensions)
     log.info(f"{plan.folder}: {plan.direction} {plan.tune.metric} over {space}")
-    children = Children()
+    supervisor = Supervisor()
     interrupted = False
     try:
-        search(plan, children)
+        search(plan, supervisor)
     except KeyboardInterrupt:
         interrupted = True
     complete = publish(study, plan)
     if interrupted:
-        saved = "are saved" if children.all_saved else "are those of their last checkpoints"
+        saved = "are saved" if supervisor.all_saved else "are those of their last checkpoints"
         log.info(f"interrupted; the trials' states {saved}, and the same command resumes")
         return INTERRUPTED
     return DONE if complete else FAILED

@@ -1,7 +1,7 @@
-"""`python -m gan_cli.jobs.child MODULE ...`: run a module, and end when who started it is gone.
+"""`python -m gan_cli.jobs.child MODULE ...`: run a module, and end when its parent has ended.
 
 On Linux the kernel then sends SIGTERM, at which a training saves its state. Elsewhere the process
-goes on to its end.
+runs to its end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def follow_parent() -> None:
-    """Ask for SIGTERM when the parent ends; where it has ended already, exit now."""
+    """Ask for SIGTERM when the parent ends; exit now if it already has."""
     if not sys.platform.startswith("linux"):
         return
     import ctypes
@@ -27,9 +27,9 @@ def follow_parent() -> None:
 
 
 def main() -> None:
-    """Become the module that is named first."""
+    """Become the module named first."""
     follow_parent()
-    # The working directory goes before no module, also in what torchrun starts.
+    # The working directory comes before no module, not in torchrun's processes either.
     os.environ["PYTHONSAFEPATH"] = "1"
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,9 +1,14 @@
-"""A process that has imported what many programs need, and becomes each of them by a fork.
+"""Fork server: a process that has imported torch and forks one child per job. Linux only.
 
-`python -m gan_cli.jobs.fork_server MODULE:FUNCTION IMPORT ...` reads requests and writes news,
-one JSON object a line. Requests: `{"start": 3, "arguments": [...], "log": PATH, "environment":
-{...}}` and `{"signal": 15, "to": 3}`. News: `{"ended": 3, "status": 0}`. At the end of its input
-it asks its children to stop and waits for them.
+`multiprocessing`'s own would not do (Python 3.11 to 3.13). Its children hold the pipe that keeps it
+alive, so that both outlive a launcher that was killed; it stays in the launcher's session, where
+Ctrl-C and a closed terminal reach it; it lets the working directory shadow modules; and its
+`Process.start` blocks, deaf to Ctrl-C, until all is imported.
+
+`python -m gan_cli.jobs.fork_server HANDLE MODULE:FUNCTION IMPORT ...` gets requests through a
+`Connection`, ("start", number, arguments, log, environment) or ("signal", number, signal), and
+answers with (number, exit status) when a child ends. When the connection is closed it asks its
+children to stop and waits for them.
 """
 
 from __future__ import annotations
@@ -11,154 +16,25 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import json
+import itertools
 import os
-import select
 import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from gan_cli.files import appending, cannot_write
+from gan_cli.files import appending
 from gan_cli.jobs.child import follow_parent
-from gan_cli.jobs.processes import LOGGED
+from gan_cli.jobs.processes import LOGGED, TRAIN, Starter, open_log
 from gan_cli.signals import stop_signals
 
-STDIN, STDOUT, STDERR = 0, 1, 2
-
-
-class ForkServer:
-    """Forks children that call `function` and end with its status."""
-
-    def __init__(self, function: str, requests: int, news: int) -> None:
-        module, _, self.name = function.partition(":")
-        self.module = importlib.import_module(module)
-        self.requests, self.news = requests, news
-        self.children: dict[int, int] = {}  # numbers of the jobs by process
-        self.before: dict[int, Any] = {}  # handlers that the children shall have
-        self.wake, self.woken = os.pipe()
-        os.set_blocking(self.woken, False)
-
-    def serve(self) -> None:
-        """Do what is asked until the input ends, then stop all children."""
-        stops = (signal.SIGTERM, signal.SIGINT)
-        # A cluster may send its warning to all processes; who started this one stops the jobs.
-        for number in {signal.SIGCHLD, *stop_signals()}:
-            self.before[number] = signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(self.woken)
-        waiting, open_ = b"", True
-        while open_ or self.children:
-            ready, _, _ = select.select(
-                [self.wake, self.requests] if open_ else [self.wake], [], []
-            )
-            told = os.read(self.wake, 4096) if self.wake in ready else b""
-            self.reap()
-            if self.requests in ready:
-                block = os.read(self.requests, 1 << 16)
-                *lines, waiting = (waiting + block).split(b"\n")
-                for line in lines:
-                    self.do(json.loads(line))
-            else:
-                block = b"-"
-            if open_ and (not block or set(told) & set(stops)):
-                open_ = False
-                for process in self.children:
-                    os.kill(process, signal.SIGTERM)
-
-    def reap(self) -> None:
-        """Tell of the children that have ended."""
-        while self.children:
-            process, status = os.waitpid(-1, os.WNOHANG)
-            if not process:
-                return
-            if process in self.children:
-                self.tell(self.children.pop(process), os.waitstatus_to_exitcode(status))
-
-    def tell(self, number: int, status: int) -> None:
-        """The job has ended; nobody may be there to hear."""
-        with suppress(BrokenPipeError):
-            os.write(self.news, json.dumps({"ended": number, "status": status}).encode() + b"\n")
-
-    def do(self, request: dict[str, Any]) -> None:
-        """Start a job, or send it a signal."""
-        if "signal" in request:
-            for process, number in self.children.items():
-                if number == request["to"]:
-                    os.kill(process, request["signal"])
-            return
-        parent = os.getpid()
-        process = os.fork()
-        if process:
-            self.children[process] = request["start"]
-            return
-        status = 1
-        try:
-            status = self.become(request, parent)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-
-    def become(self, request: dict[str, Any], parent: int) -> int:
-        """In the child: be the program; its exit status."""
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        follow_parent()
-        if os.getppid() != parent:  # it was gone before the kernel knew
-            return 1
-        for handle in (self.requests, self.news, self.wake, self.woken):
-            os.close(handle)
-        log = appending(Path(request["log"]))
-        os.dup2(log, STDOUT)
-        os.dup2(log, STDERR)
-        os.close(log)
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        # OpenMP has read its variable already.
-        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(int(threads))
-        sys.argv[1:] = request["arguments"]
-        try:
-            getattr(self.module, self.name)()
-            status = 0
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        return status
-
-
-def main() -> None:
-    """Be the nursery of a function, the first argument; the others are modules to import."""
-    function, *imports = sys.argv[1:]
-    follow_parent()
-    # What is printed must not end up among the news.
-    requests, news = os.dup(STDIN), os.dup(STDOUT)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, STDIN)
-    os.dup2(STDERR, STDOUT)
-    os.close(nothing)
-    nursery = ForkServer(function, requests, news)
-    for module in imports:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # pages that the collector does not touch stay shared
-    nursery.serve()
-
-
-if __name__ == "__main__":
-    main()
-
-
-TRAIN = "gan_cli.commands.train:main"
+FUNCTION = f"{TRAIN}:main"
 IMPORTS = (
     "hydra.core.plugins",
     "tensorboard.compat.proto.event_pb2",
@@ -170,108 +46,209 @@ IMPORTS = (
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def possible() -> bool:
-    """Whether a fork of a process with torch is safe here."""
-    return sys.platform == "linux"
+class ForkServer:
+    """Forks children that call `function` and end with its status."""
 
+    def __init__(self, function: Callable[[], object], launcher: Connection) -> None:
+        self.function, self.launcher = function, launcher
+        self.numbers: dict[int, int] = {}  # of the children, by process ID
+        self.woken, self.wake = os.pipe()
+        os.set_blocking(self.wake, False)
+        # A cluster may warn all processes of a job; the launcher stops ours.
+        handled = {signal.SIGCHLD, *stop_signals()}
+        self.before = {number: signal.signal(number, lambda *_: None) for number in handled}
+        signal.set_wakeup_fd(self.wake)
 
-class ForkStarter:
-    """A `Starter`; the process that forks is started with the first program."""
+    def serve(self) -> None:
+        """Answer requests until the launcher is gone or a signal asks to stop."""
+        listening = True
+        while listening or self.numbers:
+            ready = wait([self.woken, self.launcher] if listening else [self.woken])
+            received = os.read(self.woken, 4096) if self.woken in ready else b""
+            self.reap()
+            stop = bool({signal.SIGTERM, signal.SIGINT} & set(received))
+            if self.launcher in ready:
+                try:
+                    self.answer(*self.launcher.recv())
+                except (EOFError, ConnectionError):
+                    stop = True
+            if stop and listening:
+                listening = False
+                self.signal_children(signal.SIGTERM, set(self.numbers.values()))
 
-    def __init__(self, function: str = TRAIN, imports: Sequence[str] = IMPORTS) -> None:
-        self.function, self.imports = function, tuple(imports)
-        self._nursery: subprocess.Popen[bytes] | None = None
-        self._started = 0
-        self._running: dict[int, ForkedProcess] = {}
-        self._heard = b""
-
-    def start(
-        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
-    ) -> ForkedProcess:
-        """As `Starter.start`."""
-        try:
-            os.close(appending(log))
-        except OSError as cause:
-            raise cannot_write(log, cause) from cause
-        if self._nursery is None or self._nursery.poll() is not None:
-            self._nursery = self._open()
-        self._started += 1
-        process = self._running[self._started] = ForkedProcess(self, self._started)
-        self.ask(
-            start=self._started,
-            arguments=list(arguments),
-            log=str(log.absolute()),
-            environment=dict(environment),
-        )
-        return process
-
-    def _open(self) -> subprocess.Popen[bytes]:
-        self.listen()  # the last words of one before
-        self._heard = b""
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "gan_cli.jobs.fork_server", self.function, *self.imports],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD, **LOGGED},
-            start_new_session=True,
-        )
-
-    def ask(self, **request: object) -> None:
-        """Send a request; if nobody is there any more, `listen` finds out."""
-        assert self._nursery is not None
-        assert self._nursery.stdin is not None
-        with suppress(BrokenPipeError):
-            self._nursery.stdin.write(json.dumps(request).encode() + b"\n")
-            self._nursery.stdin.flush()
-
-    def listen(self) -> None:
-        """Hear which programs have ended; all have where the process that forks was killed."""
-        while self._nursery is not None and self._nursery.stdout is not None:
-            handle = self._nursery.stdout.fileno()
-            os.set_blocking(handle, False)
-            try:
-                block = os.read(handle, 1 << 16)
-            except BlockingIOError:
+    def reap(self) -> None:
+        """Send the exit statuses of the children that have ended."""
+        while self.numbers:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
                 return
-            if not block:
-                ended = self._nursery.wait()
-                for process in self._running.values():
-                    process.status = ended if ended < 0 else 1
-                self._running.clear()
-                self.close()
-                return
-            *lines, self._heard = (self._heard + block).split(b"\n")
-            for news in map(json.loads, lines):
-                self._running.pop(news["ended"]).status = news["status"]
+            if process in self.numbers:
+                with suppress(OSError):  # the launcher is gone
+                    code = os.waitstatus_to_exitcode(status)
+                    self.launcher.send((self.numbers.pop(process), code))
 
-    def wakes(self) -> Sequence[int]:
-        """Where the news come."""
-        nursery = self._nursery
-        return () if nursery is None or nursery.stdout is None else (nursery.stdout.fileno(),)
-
-    def close(self) -> None:
-        """End the process that forks."""
-        if self._nursery is None:
+    def answer(self, request: str, number: int, *details: Any) -> None:
+        """Start a job, or send a signal to it."""
+        if request == "signal":
+            self.signal_children(details[0], {number})
             return
-        for pipe in (self._nursery.stdin, self._nursery.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-        self._nursery.wait()
-        self._nursery = None
+        server = os.getpid()
+        process = os.fork()
+        if process:
+            self.numbers[process] = number
+            return
+        status = 1
+        try:
+            status = self.become(server, *details)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def signal_children(self, number: int, jobs: set[int]) -> None:
+        for process, job in self.numbers.items():
+            if job in jobs:
+                os.kill(process, number)
+
+    def become(
+        self, server: int, arguments: list[str], log: str, environment: dict[str, str]
+    ) -> int:
+        """In the child: call the function; the exit status."""
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        follow_parent()
+        if os.getppid() != server:  # it ended before the kernel had been asked
+            return 1
+        self.launcher.close()
+        os.close(self.wake)
+        os.close(self.woken)
+        output = appending(Path(log))
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        os.environ.clear()
+        os.environ.update(environment)
+        # OpenMP has read its variable already.
+        if (threads := environment.get("OMP_NUM_THREADS", "")).isdigit() and "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(int(threads))
+        sys.argv[1:] = arguments
+        try:
+            self.function()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return status
+
+
+def main() -> None:
+    """Run the fork server."""
+    handle, function, *imports = sys.argv[1:]
+    follow_parent()
+    os.dup2(2, 1)  # stdout is the launcher's
+    module, _, name = function.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    for module in imports:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # pages that the collector does not touch stay shared
+    ForkServer(found, Connection(int(handle))).serve()
 
 
 class ForkedProcess:
     """A process of `ForkStarter`."""
 
-    def __init__(self, forker: ForkStarter, number: int) -> None:
-        self.forker, self.number = forker, number
+    def __init__(self, starter: ForkStarter, number: int) -> None:
+        self.starter, self.number = starter, number
         self.status: int | None = None
 
     def poll(self) -> int | None:
-        self.forker.listen()
+        self.starter.listen()
         return self.status
 
     def send(self, number: signal.Signals) -> None:
         if self.poll() is None:
-            self.forker.ask(signal=int(number), to=self.number)
+            self.starter.request("signal", self.number, int(number))
+
+
+class ForkStarter(Starter):
+    """Starts processes by a fork server, which is started with the first of them.
+
+    Args:
+        function: as MODULE:FUNCTION, called in each process.
+        imports: modules that the server imports besides.
+    """
+
+    def __init__(self, function: str = FUNCTION, imports: Sequence[str] = IMPORTS) -> None:
+        self.words = [function, *imports]
+        self.server: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._numbers = itertools.count(1)
+        self._running: dict[int, ForkedProcess] = {}
+
+    def start(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+    ) -> ForkedProcess:
+        os.close(open_log(log))
+        self.listen()
+        if self.server is None:
+            self._open()
+        process = ForkedProcess(self, next(self._numbers))
+        self._running[process.number] = process
+        place = str(log.absolute())
+        self.request("start", process.number, list(arguments), place, dict(environment))
+        return process
+
+    def _open(self) -> None:
+        self._connection, server = Pipe()
+        with server:
+            self.server = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, str(server.fileno()), *self.words],
+                pass_fds=[server.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **ONE_THREAD, **LOGGED},
+                start_new_session=True,
+            )
+
+    def request(self, *words: object) -> None:
+        """Send a request; where the server is gone, `listen` will notice."""
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.send(words)
+
+    def listen(self) -> None:
+        """Receive exit statuses; where the server was killed, its children are lost with it."""
+        try:
+            while self._connection is not None and self._connection.poll():
+                number, status = self._connection.recv()
+                self._running.pop(number).status = status
+        except (EOFError, ConnectionError):
+            assert self.server is not None
+            ended = self.server.wait()
+            for process in self._running.values():
+                process.status = ended if ended < 0 else 1
+            self._running.clear()
+            self.close()
+
+    def wakes(self) -> Sequence[int]:
+        return () if self._connection is None else (self._connection.fileno(),)
+
+    def close(self) -> None:
+        if self._connection is not None and self.server is not None:
+            self._connection.close()
+            self.server.wait()
+            self._connection = self.server = None
+
+
+def possible() -> bool:
+    """Whether a process with torch can be forked safely on this system."""
+    return sys.platform == "linux"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Processes that are started, watched and stopped together."""
+"""Processes of our commands: started, watched and stopped together."""
 
 from __future__ import annotations
 
@@ -7,131 +7,248 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any, Protocol
 
-from gan_cli.files import appending
+from gan_cli.errors import UserError
+from gan_cli.files import appending, cannot_write
 
-GRACE = 60.0  # seconds that a stopped training has to save its state
-LOGGED = {"PYTHONIOENCODING": "utf-8"}  # of processes that write into a log, which is UTF-8
-POLL = 0.1  # seconds between two looks at a watched process
+TRAIN = "gan_cli.commands.train"
+GRACE = 60.0  # seconds that a process has to save its state and end
+KILLED = 5.0  # seconds, at least, in which a killed process is waited for
+POLL = 0.05  # seconds between two looks at a process
+LOGGED = {"PYTHONIOENCODING": "utf-8"}  # for processes that write to a log, which is UTF-8
 
 
 class StoppedError(Exception):
-    """Work was given up because the whole command ends."""
+    """The work was abandoned because the whole command stops."""
 
 
-class Children:
-    """The processes that were started here; `stop` ends them all and lets no new one begin.
+class Process(Protocol):
+    """A process that was started."""
 
-    Each has its own session: Ctrl-C comes to us alone, and we pass it on.
+    def poll(self) -> int | None:
+        """The exit status, None while it runs; minus the signal's number if one ended it."""
+        ...
+
+    def send(self, number: signal.Signals) -> None:
+        """Send SIGTERM, at which it saves its state, or SIGKILL; nothing if it has ended."""
+        ...
+
+
+class Starter(ABC):
+    """Starts processes: here, by a fork, or on a cluster."""
+
+    @abstractmethod
+    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
+        """Start a process whose output is appended to `log`.
+
+        Raises:
+            UserError: it cannot be started.
+        """
+
+    def wakes(self) -> Sequence[int]:
+        """File descriptors that become readable when a process ends, where SIGCHLD is not sent."""
+        return ()
+
+    def close(self) -> None:  # noqa: B027 - few need it
+        """Release what the processes needed; all have ended."""
+
+
+class Spawned(subprocess.Popen[bytes]):
+    """A process of `SpawnStarter`."""
+
+    def send(self, number: signal.Signals) -> None:
+        if self.poll() is not None:
+            return
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:  # with all that it started
+                os.killpg(self.pid, number)
+            else:
+                self.send_signal(number)
+
+
+class SpawnStarter(Starter):
+    """Runs modules as `gan_cli.jobs.child`, in sessions of their own.
+
+    Ctrl-C in the terminal thus reaches us alone.
+
+    Args:
+        first: words before the arguments of each start; the first of all is the module.
     """
 
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._lock, self._stopped = Lock(), False
-        self.all_saved = True  # whether none had to be killed by `stop`
+    def __init__(self, *first: str) -> None:
+        self.first = first
 
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped
+    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Spawned:
+        return spawn([*self.first, *arguments], log, environment, start_new_session=True)
+
+
+def spawn(words: Sequence[str], log: Path, environment: Mapping[str, str], **more: Any) -> Spawned:
+    """Start a module, the first of `words`, that ends when we have ended, even by kill -9.
+
+    Args:
+        words: the module and its arguments.
+        log: the output is appended to it.
+        environment: of the process.
+        more: further arguments of `Popen`.
+
+    Raises:
+        UserError: it cannot be started.
+    """
+    output = open_log(log)
+    try:
+        return Spawned(
+            [sys.executable, "-P", "-m", "gan_cli.jobs.child", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**environment, **LOGGED},
+            **more,
+        )
+    except OSError as cause:
+        raise UserError(f"{words[0]} cannot be started: {cause.strerror or cause}") from cause
+    finally:
+        os.close(output)
+
+
+def training(ranks: int) -> tuple[str, ...]:
+    """The module of a training, or torchrun and its options where it has several `ranks`."""
+    if ranks == 1:
+        return (TRAIN,)
+    return ("torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", TRAIN)
+
+
+class Supervisor:
+    """Starts processes, and stops them together: SIGTERM, then SIGKILL to those still running.
+
+    Args:
+        starter: of the processes.
+        grace: seconds between the two.
+
+    Attributes:
+        asked: how often the user has asked to stop; the second time ends the grace, the third the
+            wait for what was killed.
+        stopped: whether `stop` was called, after which nothing more is started.
+        all_saved: whether `stop` had to kill none.
+    """
+
+    def __init__(self, starter: Starter | None = None, grace: float = GRACE) -> None:
+        self.starter, self.grace = starter or SpawnStarter(), grace
+        self.asked, self.stopped, self.all_saved = 0, False, True
+        self._running: list[Process] = []
+        self._lock = Lock()
+
+    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
+        """Start a process; see `Starter.start`.
+
+        Raises:
+            StoppedError: `stop` was called.
+            UserError: it cannot be started.
+        """
+        with self._lock:
+            if self.stopped:
+                raise StoppedError
+            process = self.starter.start(arguments, log, environment)
+            self._running = [one for one in self._running if one.poll() is None] + [process]
+        return process
 
     def run(
         self,
         arguments: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        watch: Callable[[], bool] | None = None,
+        watch: Callable[[], bool] = lambda: False,
     ) -> int:
-        """The exit status, negative for a signal; what the process says goes behind `log`.
+        """Run a process to its end; its exit status.
 
         Args:
-            arguments: the command.
-            log: a file that is appended to.
+            arguments: as of `start`, like the next two.
+            log: appended to.
             environment: of the process.
-            watch: called now and then while it runs; once it says True, the process is asked to
-                save its state and stop, and killed if it has not ended after `GRACE` seconds.
+            watch: called while it runs; the process is stopped once this returns True.
 
         Raises:
             StoppedError: `stop` was called before or meanwhile.
+            UserError: it cannot be started.
         """
-        with os.fdopen(appending(log), "ab") as file, self._lock:
-            if self._stopped:
-                raise StoppedError
-            child = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env={**environment, **LOGGED},
-                start_new_session=True,
-            )
-            self._running.add(child)
+        process = self.start(arguments, log, environment)
         try:
-            status = child.wait() if watch is None else _wait(child, watch)
+            while (status := process.poll()) is None:
+                if watch():
+                    self._end([process])
+                else:
+                    time.sleep(POLL)
         finally:
-            if child.poll() is None:  # the watch broke
-                _end([child], GRACE)
-            with self._lock:
-                self._running.discard(child)
-        if self._stopped:
+            self._end([process])  # `watch` failed
+        if self.stopped:
             raise StoppedError
         return status
 
-    def stop(self, grace: float = GRACE) -> None:
-        """Have all save their state and end.
+    def stop(self, step: Callable[[], object] = lambda: time.sleep(POLL)) -> None:
+        """Let all processes save their state and end, or kill them; `step` is called meanwhile.
 
-        What has not ended after `grace` seconds, or at a Ctrl-C meanwhile, is killed.
+        Ctrl-C, as KeyboardInterrupt, asks once more.
         """
         with self._lock:
-            self._stopped = True
-            left = list(self._running)
-        self.all_saved = _end(left, grace)
+            self.stopped = True
+        self.asked = max(1, self.asked)
+        self.all_saved = self._end(self._running, step)
 
-
-def _wait(child: subprocess.Popen[bytes], watch: Callable[[], bool]) -> int:
-    while True:
-        try:
-            return child.wait(POLL)
-        except subprocess.TimeoutExpired:
-            if watch():
-                _end([child], GRACE)
-
-
-def _end(children: Sequence[subprocess.Popen[bytes]], grace: float) -> bool:
-    """Ask all at once, then wait, and kill those that stay; whether none was killed."""
-    try:
-        for child in children:
-            _send(child, signal.SIGTERM)
-        until = time.monotonic() + grace
-        for child in children:
-            child.wait(max(0.0, until - time.monotonic()))
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        for child in children:
-            _send(child, signal.SIGKILL)
-            child.wait()
+    def _end(
+        self,
+        processes: Sequence[Process],
+        step: Callable[[], object] = lambda: time.sleep(POLL),
+    ) -> bool:
+        """Ask them to end, then kill them; whether none had to be killed."""
+        left = [process for process in processes if process.poll() is None]
+        for number, most, seconds in (
+            (signal.SIGTERM, 1, self.grace),
+            (signal.SIGKILL, 2, max(self.grace, KILLED)),
+        ):
+            try:
+                for process in left:
+                    process.send(number)
+                until = time.monotonic() + seconds
+                while left and self.asked <= most and time.monotonic() < until:
+                    step()
+                    left = [process for process in left if process.poll() is None]
+            except KeyboardInterrupt:
+                self.asked = most + 1
+            if not left:
+                return number == signal.SIGTERM
         return False
-    return True
 
 
-def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    if child.poll() is None:
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            return  # it has just ended
+def open_log(path: Path) -> int:
+    """A file descriptor that appends to a log, which is created where missing.
 
-
-def command(module: str, arguments: Sequence[str]) -> list[str]:
-    """One of our entry points as a command that ends when this process is gone, even by kill -9."""
-    return [sys.executable, "-P", "-m", "gan_cli.jobs.child", module, *arguments]
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        return appending(path)
+    except OSError as cause:
+        raise cannot_write(path, cause) from cause
 
 
 def last_line(log: Path) -> str:
-    """What a process said last, which for our programs is the reason why it ended."""
+    """The last line of a process's output: for our commands, the reason why it ended."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in said if line.startswith("error: ")]  # torchrun says more behind it
-    return f"{[*said, *errors][-1] if said else 'it said nothing'} (see {log})"
+    written = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in written if line.startswith("error: ")]  # torchrun writes more below
+    return f"{[*written, *errors][-1] if written else 'no output'} (see {log})"
+
+
+def killed_by(number: int) -> str:
+    """The reason why a process ended that a signal killed."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    memory = ", as the operating system does where memory runs out"
+    return f"killed by {name}{memory if number == signal.SIGKILL else ''}"

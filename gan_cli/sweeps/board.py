@@ -1,4 +1,4 @@
-"""What the user sees of a sweep: a live table on a terminal, lines elsewhere."""
+"""The jobs of a sweep on the screen: a live table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,23 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
+log = logging.getLogger(__name__)
 SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
-FIGURES = "metrics/"  # the curves that evaluations draw
+METRICS = "metrics/"  # the curves of evaluations
+LINE_EVERY = 60.0  # seconds between lines on the running jobs
+STYLES = {FINISHED: "green", FAILED: "bold red", KILLED: "bold red", INTERRUPTED: "yellow"}
+STYLES |= {RUNNING: "cyan", WAITING: "dim"}
+ORDER = (FAILED, KILLED, RUNNING, INTERRUPTED, WAITING, FINISHED)
+BESIDE = 8  # lines of a terminal that the table leaves to messages and its own frame
 
 
-class Watcher:
-    """The state of a run, as of the last `look`.
+class Progress:
+    """The progress of a run, as of the last `update`.
 
     Attributes:
-        step: the last step that is known to be done.
+        step: the last step known to be done.
         values: the last value of each curve, by name.
-        status: what status.json says, {} where there is none.
+        status: the content of status.json, {} where there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,8 +47,8 @@ class Watcher:
         self.status: dict[str, Any] = {}
         self._curves = Curves(self.run.metrics)
 
-    def look(self) -> None:
-        """Read what is new. Files that are not there yet, or damaged, tell nothing."""
+    def update(self) -> None:
+        """Read what is new; missing and damaged files are ignored."""
         try:
             self.status = self.run.recorded() or {}
         except CheckpointError:
@@ -54,76 +60,44 @@ class Watcher:
 
     @property
     def steps(self) -> int | None:
-        """The run's length, once it has begun."""
+        """The run's length, once it has started."""
         return self.status.get("steps")
 
     @property
-    def images_per_second(self) -> float | None:
-        """As of the last point of the curves."""
-        return self.values.get(SPEED)
+    def best(self) -> dict[str, Any]:
+        """The metric that checkpoints are kept by, with its best value, or {}."""
+        found = self.status.get("best") or {}
+        complete = found.get("figure") is not None and found.get("value") is not None
+        return found if complete else {}
 
     @property
-    def left(self) -> float | None:
-        """Seconds to the end at the present pace."""
-        if self.steps is None or PACE not in self.values:
-            return None
-        return max(0, self.steps - self.step) * self.values[PACE]
+    def metric(self) -> str | None:
+        """The metric that checkpoints are kept by, else the first one of the curves."""
+        names = (name for name in self.values if name.startswith(METRICS))
+        return self.best.get("figure") or next(names, "").removeprefix(METRICS) or None
 
-    @property
-    def figure(self) -> tuple[str, float] | None:
-        """The best value of the figure that checkpoints are kept by, else any figure's last."""
-        if self._best:
-            return self._best
-        name = next((name for name in self.values if name.startswith(FIGURES)), None)
-        return None if name is None else (name.removeprefix(FIGURES), self.values[name])
+    def value(self, metric: str | None) -> float | None:
+        """The best value of a metric if checkpoints are kept by it, else its last."""
+        if metric is not None and self.best.get("figure") == metric:
+            return self.best["value"]
+        return self.values.get(f"{METRICS}{metric}")
 
-    @property
-    def _best(self) -> tuple[str, float] | None:
-        best = self.status.get("best") or {}
-        name, value = best.get("figure"), best.get("value")
-        return None if name is None or value is None else (name, value)
-
-    def value(self, name: str) -> float | None:
-        """The best value of a figure where checkpoints are kept by it, else its last."""
-        if self._best and self._best[0] == name:
-            return self._best[1]
-        return self.values.get(FIGURES + name)
-
-    def maximizes(self, name: str) -> bool:
-        """Whether checkpoints are kept by this figure, and higher is better."""
-        best = self.status.get("best") or {}
-        return best.get("figure") == name and best.get("better") == "higher"
-
-
-def shared_figure(watchers: Iterable[Watcher]) -> str | None:
-    """The figure that most of the runs tell."""
-    told = Counter(figure[0] for watcher in watchers if (figure := watcher.figure))
-    return max(told, key=lambda name: told[name], default=None)
-
-
-log = logging.getLogger(__name__)
-LINE_EVERY = 60.0  # seconds between lines of how things stand
-STYLES = {FINISHED: "green", FAILED: "bold red", KILLED: "bold red", INTERRUPTED: "yellow"}
-STYLES |= {RUNNING: "cyan", WAITING: "dim"}
-ORDER = (FAILED, KILLED, RUNNING, INTERRUPTED, WAITING, FINISHED)
-BESIDE = 8  # lines of a terminal that the table leaves to messages and its own frame
-
-
-def show(watcher: Watcher, figure: str | None) -> list[str]:
-    """Step, images per second, `figure` and time left of a run; empty where not known."""
-    steps = "" if watcher.steps is None else f" of {watcher.steps:,}"
-    speed, left = watcher.images_per_second, watcher.left
-    value = None if figure is None else watcher.value(figure)
-    return [
-        f"{watcher.step:,}{steps}" if watcher.step or steps else "",
-        "" if speed is None else f"{speed:,.0f}",
-        "" if value is None else f"{value:.4g}",
-        "" if not left else formatting.show_duration(left),
-    ]
+    def cells(self, metric: str | None) -> list[str]:
+        """Step, images per second, `metric` and time left; empty where unknown."""
+        steps = "" if self.steps is None else f" of {self.steps:,}"
+        speed, value, left = self.values.get(SPEED), self.value(metric), ""
+        if self.steps is not None and PACE in self.values and self.steps > self.step:
+            left = formatting.show_duration((self.steps - self.step) * self.values[PACE])
+        return [
+            f"{self.step:,}{steps}" if self.step or steps else "",
+            "" if speed is None else f"{speed:,.0f}",
+            "" if value is None else f"{value:.4g}",
+            left,
+        ]
 
 
 class Board:
-    """Tells of a sweep's jobs in lines, and how all stand now and then.
+    """Logs a line when a job starts or ends, and now and then one on each running job.
 
     Args:
         entries: of the index, by name.
@@ -131,11 +105,10 @@ class Board:
     """
 
     def __init__(self, entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> None:
-        self.entries, self.names = entries, list(runs)
-        self.watchers = {name: Watcher(run) for name, run in runs.items()}
-        for watcher in self.watchers.values():
-            watcher.look()
-        self._told = time.monotonic()
+        self.entries, self.progress = entries, {name: Progress(run) for name, run in runs.items()}
+        for one in self.progress.values():
+            one.update()
+        self._logged = time.monotonic()
 
     def __enter__(self) -> Board:
         return self
@@ -144,62 +117,69 @@ class Board:
         pass
 
     def count(self) -> str:
-        """How many jobs are in which state."""
-        states = Counter(self.entries[name].state for name in self.names)
+        """The number of jobs in each state."""
+        states = Counter(self.entries[name].state for name in self.progress)
         return ", ".join(f"{states[state]} {state}" for state in ORDER if states[state])
 
-    def began(self, entry: Entry) -> None:
-        """A job has started, or goes on."""
-        log.info(f"{entry.name}: begins")
+    def started(self, entry: Entry) -> None:
+        """Show that a job has started."""
+        log.info(f"{entry.name}: started")
 
-    def ended(self, entry: Entry, run: Path, path: Path) -> None:
-        """A job has ended; a failure comes with its reason and the place of its log."""
+    def ended(self, entry: Entry, path: Path) -> None:
+        """Show that a job has ended; a failure with its reason and its log, `path`."""
         if entry.state in (FAILED, KILLED):
             log.error(f"{entry.name}: {entry.state}: {entry.error} (see {path})")
         else:
             log.info(f"{entry.name}: {entry.state} ({self.count()})")
-        self.watchers[entry.name].look()
+        self.progress[entry.name].update()
 
-    def show(self, watchers: Mapping[str, Watcher]) -> None:
-        """How those that run stand now, by name."""
-        if time.monotonic() - self._told < LINE_EVERY:
+    def show(self, running: Sequence[str]) -> None:
+        """Read and show the progress of the running jobs, given by name."""
+        for name in running:
+            self.progress[name].update()
+        self._show(running)
+
+    def _show(self, running: Sequence[str]) -> None:
+        if time.monotonic() - self._logged < LINE_EVERY:
             return
-        self._told = time.monotonic()
-        for name, watcher in watchers.items():
-            name_of, _ = watcher.figure or (None, None)
-            step, speed, value, left = show(watcher, name_of)
-            said = [f"step {step}" * bool(step), f"{speed} images/s" * bool(speed)]
-            said += [f"{name_of} {value}" * bool(value), f"{left} left" * bool(left)]
-            log.info(f"{name}: {', '.join(filter(None, said)) or 'begins'}")
+        self._logged = time.monotonic()
+        for name in running:
+            metric = self.progress[name].metric
+            step, speed, value, left = self.progress[name].cells(metric)
+            parts = [f"step {step}" * bool(step), f"{speed} images/s" * bool(speed)]
+            parts += [f"{metric} {value}" * bool(value), f"{left} left" * bool(left)]
+            log.info(f"{name}: {', '.join(filter(None, parts)) or 'starting'}")
         log.info(self.count())
 
     def table(self, lines: int) -> Table:
-        """At most so many jobs, those that fail or run first, and among others the best first."""
+        """A table of at most `lines` jobs: failed and running ones first, then by their metric."""
         from rich.table import Table
         from rich.text import Text
 
-        figure = shared_figure(self.watchers.values())
+        metrics = Counter(name for one in self.progress.values() if (name := one.metric))
+        metric = max(metrics, key=lambda name: metrics[name], default=None)
+        bests = [one.best for one in self.progress.values()]
+        higher = any(b and b["figure"] == metric and b.get("better") == "higher" for b in bests)
+        sign = -1 if higher else 1
+
+        def rank(name: str) -> tuple[int, float]:
+            value = self.progress[name].value(metric)
+            known = math.inf if value is None or math.isnan(value) else sign * value
+            return ORDER.index(self.entries[name].state), known
+
         table = Table(title=self.count(), title_justify="left")
         for name in ("job", "state"):
             table.add_column(name, overflow="ellipsis", no_wrap=True)
-        for name in ("step", "images/s", figure or "metric", "left"):
+        for name in ("step", "images/s", metric or "metric", "left"):
             table.add_column(Text(name), justify="right", no_wrap=True)
-        sign = -1 if any(one.maximizes(figure or "") for one in self.watchers.values()) else 1
-
-        def rank(name: str) -> tuple[int, float]:
-            value = self.watchers[name].value(figure) if figure else None
-            if value is None or math.isnan(value):
-                value = sign * math.inf
-            return ORDER.index(self.entries[name].state), sign * value
-
-        chosen = sorted(self.names, key=rank)
-        for name in chosen[: max(1, lines)]:
+        ranked = sorted(self.progress, key=rank)
+        for name in ranked[: max(1, lines)]:
             state = self.entries[name].state
-            *cells, left = show(self.watchers[name], figure)
+            *cells, left = self.progress[name].cells(metric)
             cells.append(left if state == RUNNING else "")
             table.add_row(Text(name), state, *map(Text, cells), style=STYLES[state])
-        if len(chosen) > lines:
-            table.caption = f"and {len(chosen) - max(1, lines)} more"
+        if len(ranked) > lines:
+            table.caption = f"and {len(ranked) - max(1, lines)} more"
         return table
 
 
@@ -221,17 +201,16 @@ class LiveBoard(Board):
         if self._live is not None:
             self._live.stop()
 
-    def began(self, entry: Entry) -> None:
+    def started(self, entry: Entry) -> None:
         self._draw()
 
-    def ended(self, entry: Entry, run: Path, path: Path) -> None:
+    def ended(self, entry: Entry, path: Path) -> None:
         if entry.state in (FAILED, KILLED):
-            super().ended(entry, run, path)
-        self.watchers[entry.name].look()
+            super().ended(entry, path)
+        self.progress[entry.name].update()
         self._draw()
 
-    def show(self, watchers: Mapping[str, Watcher]) -> None:
-        self.watchers |= watchers
+    def _show(self, running: Sequence[str]) -> None:
         self._draw()
 
     def _draw(self) -> None:
@@ -245,7 +224,7 @@ def board_for(entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> Board:
 
 
 def failures(entries: Sequence[Entry], logs: Path) -> Table:
-    """The jobs that failed, each with its reason and its log, which is in `logs`."""
+    """A table of the failed jobs with their reasons; their logs are in `logs`."""
     from rich.table import Table
     from rich.text import Text
 

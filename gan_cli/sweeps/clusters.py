@@ -1,52 +1,44 @@
-"""Jobs in the queue of a Slurm cluster, by submitit."""
+"""Jobs of a sweep on a cluster: Slurm by submitit, or Ray."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gan_cli import files
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import FAILED, INTERRUPTED
-from gan_cli.files import appending, cannot_write, refuse_links
+from gan_cli.files import refuse_links
+from gan_cli.jobs.processes import Starter, open_log, spawn, training
 
-TRAIN = "gan_cli.commands.train"
+SUBMITIT_FOLDER = "slurm"  # of submitit's own files, beside the logs
 
 
 class ClusterJob:
-    """Runs a module of Python as a process, with what it says behind what is in `log`.
+    """Runs a module as a process, on a machine of the cluster.
 
-    An interrupt, or a call of `checkpoint`, has it save its state first.
+    An interrupt, or a call of `checkpoint`, makes it save its state first.
 
     Args:
-        arguments: of Python, from `-m` on.
-        log: a file that all machines see.
-        environment: what is other than on the machine where it runs.
+        words: the module and its arguments.
+        log: a file that all machines see, which the output is appended to.
+        environment: variables that differ from those of the machine.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        self.arguments, self.log = tuple(arguments), log.absolute()
+    def __init__(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.words, self.log = tuple(words), log.absolute()
         self.environment, self.folder = dict(environment), Path.cwd()
         self.process: int | None = None
 
     def __call__(self) -> int:
-        """The exit status, minus the signal's number where one ended it."""
-        with os.fdopen(files.appending(self.log), "ab") as file:
-            child = subprocess.Popen(
-                [sys.executable, *self.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
-                cwd=self.folder,
-            )
+        """Run it; the exit status, minus the signal's number if one ended it."""
+        environment = {**os.environ, **self.environment}
+        child = spawn(self.words, self.log, environment, cwd=self.folder)
         self.process = child.pid
         try:
             return child.wait()
@@ -58,14 +50,14 @@ class ClusterJob:
                 child.kill()
 
     def save(self) -> None:
-        """Have the process save its state and end; it is left to be waited for."""
+        """Let the process save its state and end, without reading its exit status."""
         if self.process is not None:
             with suppress(ProcessLookupError, ChildProcessError):  # it has ended by itself
                 os.kill(self.process, signal.SIGTERM)
                 os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOWAIT)
 
     def checkpoint(self) -> Any:
-        """Called by submitit before the machine is taken away; what to do on the next one."""
+        """Called by submitit before the machine is taken away; the job for the next machine."""
         self.save()
         self.process = None
         return import_module("submitit.helpers").DelayedSubmission(self)
@@ -74,34 +66,57 @@ class ClusterJob:
 def cluster_job(
     arguments: Sequence[str], ranks: int, log: Path, environment: Mapping[str, str]
 ) -> ClusterJob:
-    """Of a training with so many processes, on one machine.
+    """A training with `ranks` processes on one machine.
 
     Args:
         arguments: of `gan-train`.
         ranks: processes, by torchrun.
         log: as of `ClusterJob`.
-        environment: of a process on this machine; what it shares with ours stays here.
+        environment: of a process on this machine; variables that are set here already are dropped.
     """
     own = {key: value for key, value in environment.items() if os.environ.get(key) != value}
-    module = ["-P", "-m", "gan_cli.jobs.child", TRAIN]  # it ends when who started it is killed
-    if ranks > 1:
-        module = ["-P", "-m", "gan_cli.jobs.child", "torch.distributed.run", "--standalone"]
-        module += ["--nproc-per-node", str(ranks), "-m", TRAIN]
-    return ClusterJob([*module, *arguments], log, own)
+    return ClusterJob([*training(ranks), *arguments], log, own)
 
 
-FOLDER = "slurm"  # of what submitit keeps, beside the logs
+class ClusterProcess(ABC):
+    """A job that waits or runs on a cluster."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, None while it waits or runs."""
+        if self.status is None and self._done():
+            self.status = self._exit_status()
+        return self.status
+
+    def send(self, number: signal.Signals) -> None:
+        """Cancel it, at which it saves its state."""
+        if self.poll() is None:
+            self._cancel(number == signal.SIGKILL)
+
+    @abstractmethod
+    def _done(self) -> bool: ...
+
+    @abstractmethod
+    def _exit_status(self) -> int: ...
+
+    @abstractmethod
+    def _cancel(self, force: bool) -> None: ...
 
 
-class Submitter:
-    """A `Starter` that submits to a queue.
+class SlurmStarter(Starter):
+    """Submits jobs to the queue of a Slurm cluster.
 
     Args:
         cluster: "slurm", or "local": submitit's stand-in for one on this machine.
         parameters: of submitit.
         ranks: processes of a job.
-        requeues: how often a job that ran out of its time is queued again; one that had to make
-            room always is.
+        requeues: how often a job that ran out of its time is queued again; a preempted one always
+            is.
+
+    Raises:
+        ConfigError: submitit is not installed.
     """
 
     def __init__(
@@ -109,85 +124,63 @@ class Submitter:
     ) -> None:
         self.cluster, self.parameters = cluster, dict(parameters)
         self.ranks, self.requeues = ranks, requeues
-        try:
-            self._submitit = import_module("submitit")
-        except ImportError as cause:
-            raise ConfigError(
-                "hydra/launcher = slurm: submitit is not installed; pip install 'gan-cli[slurm]'"
-            ) from cause
+        self._submitit = _imported("submitit", "slurm")
         self._executor: Any = None
 
     def start(
         self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
-    ) -> Submitted:
-        """As `Starter.start`."""
+    ) -> SlurmProcess:
+        os.close(open_log(log))
         try:
-            os.close(appending(log))
-        except OSError as cause:
-            raise cannot_write(log, cause) from cause
-        try:
-            executor = self._executor or self._opened(log.parent.parent / FOLDER)
+            executor = self._executor or self._open(log.parent.parent / SUBMITIT_FOLDER)
             job = executor.submit(cluster_job(arguments, self.ranks, log, environment))
         except (RuntimeError, OSError, ValueError, NameError) as error:
             raise UserError(f"hydra.launcher: submitit cannot submit the job: {error}") from error
-        return Submitted(job)
+        return SlurmProcess(job)
 
-    def _opened(self, folder: Path) -> Any:
+    def _open(self, folder: Path) -> Any:
         refuse_links(folder)
         own = {"slurm_max_num_timeout": self.requeues} if self.cluster == "slurm" else {}
         self._executor = self._submitit.AutoExecutor(folder.absolute(), self.cluster, **own)
         self._executor.update_parameters(**self.parameters)
         return self._executor
 
-    def wakes(self) -> Sequence[int]:
-        """None: the queue tells nothing of itself."""
-        return ()
 
-    def close(self) -> None:
-        """Nothing to do."""
-
-
-class Submitted:
-    """A job in the queue, or on a machine."""
+class SlurmProcess(ClusterProcess):
+    """A job of submitit; cancelled, it has KillWait seconds to save its state."""
 
     def __init__(self, job: Any) -> None:
-        self.job = job
-        self.status: int | None = None
-        self._asked = False
+        super().__init__()
+        self.job, self._cancelled = job, False
 
-    def poll(self) -> int | None:
-        """The exit status, None while it waits or runs."""
-        if self.status is None and self.job.done():
-            self.status = self._outcome()
-        return self.status
+    def _done(self) -> bool:
+        return self.job.done()
 
-    def _outcome(self) -> int:
+    def _exit_status(self) -> int:
         errors = import_module("submitit.core.utils")
         try:
             return self.job.result()
         except errors.FailedJobError:
             return FAILED
         except errors.UncompletedJobError:  # cancelled, or its machine is gone
-            return INTERRUPTED if self._asked else -signal.SIGKILL
+            return INTERRUPTED if self._cancelled else -signal.SIGKILL
 
-    def send(self, number: signal.Signals) -> None:
-        """Cancel it: the cluster gives it KillWait seconds to save its state."""
-        if self.poll() is None:
-            self._asked = True
-            self.job.cancel(check=False)
+    def _cancel(self, force: bool) -> None:
+        self._cancelled = True
+        self.job.cancel(check=False)
 
 
-def parameters(
+def slurm_parameters(
     minutes: int, cpus: int, gpus: int, memory: float | None, cluster: str, more: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """In submitit's words.
+    """The parameters of submitit.
 
     Args:
         minutes: until the cluster takes the machine away.
         cpus: cores of a job.
         gpus: of a job.
         memory: in GiB.
-        cluster: as of `Submitter`.
+        cluster: as of `SlurmStarter`.
         more: partition, account and the like; null where not given.
 
     Raises:
@@ -210,8 +203,8 @@ def parameters(
     return {key: value for key, value in found.items() if value is not None}
 
 
-class Tasks:
-    """A `Starter` of tasks.
+class RayStarter(Starter):
+    """Starts jobs as tasks of a Ray cluster.
 
     Args:
         address: of the cluster: "auto" is the one that this machine belongs to; None: one of this
@@ -226,26 +219,18 @@ class Tasks:
 
     def __init__(self, address: str | None, cpus: float, gpus: float, ranks: int) -> None:
         self.address, self.cpus, self.gpus, self.ranks = address, cpus, gpus, ranks
-        try:
-            self._ray = import_module("ray")
-        except ImportError as cause:
-            raise ConfigError(
-                "hydra/launcher = ray: Ray is not installed; pip install 'gan-cli[ray]'"
-            ) from cause
-        self._function: Any = None
+        self._ray = _imported("ray", "ray")
+        self._remote: Any = None
 
-    def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Task:
-        """As `Starter.start`."""
-        try:
-            os.close(appending(log))
-        except OSError as cause:
-            raise cannot_write(log, cause) from cause
-        function = self._function or self._joined()
-        return Task(
-            self._ray, function.remote(cluster_job(arguments, self.ranks, log, environment))
-        )
+    def start(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+    ) -> RayProcess:
+        os.close(open_log(log))
+        remote = self._remote or self._connect()
+        job = cluster_job(arguments, self.ranks, log, environment)
+        return RayProcess(self._ray, remote.remote(job))
 
-    def _joined(self) -> Any:
+    def _connect(self) -> Any:
         known = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -260,43 +245,36 @@ class Tasks:
         finally:  # Ray would abort at a SIGTERM
             for number, handler in before.items():
                 signal.signal(number, handler)
-        # What a lost machine was at goes on elsewhere: the run folder has its state.
+        # A task whose machine was lost is retried: the run folder has its state.
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": 3}
-        self._function = self._ray.remote(**options)(carry_out)
-        return self._function
-
-    def wakes(self) -> Sequence[int]:
-        """None that could be waited for."""
-        return ()
+        self._remote = self._ray.remote(**options)(run_job)
+        return self._remote
 
     def close(self) -> None:
         """Leave the cluster."""
-        if self._function is not None:
+        if self._remote is not None:
             self._ray.shutdown()
-            self._function = None
+            self._remote = None
 
 
-def carry_out(work: Any) -> int:
-    """On the cluster: run the cluster_job; its exit status."""
-    return work()
+def run_job(job: ClusterJob) -> int:
+    """Run a job on the cluster; its exit status."""
+    return job()
 
 
-class Task:
-    """A task that waits or runs."""
+class RayProcess(ClusterProcess):
+    """A task of Ray; interrupted, it lets its process save its state."""
 
-    def __init__(self, ray: Any, result: Any) -> None:
-        self.ray, self.result = ray, result
-        self.status: int | None = None
+    def __init__(self, ray: Any, task: Any) -> None:
+        super().__init__()
+        self.ray, self.task = ray, task
 
-    def poll(self) -> int | None:
-        """The exit status, None while it waits or runs."""
-        if self.status is None and self.ray.wait([self.result], timeout=0)[0]:
-            self.status = self._outcome()
-        return self.status
+    def _done(self) -> bool:
+        return bool(self.ray.wait([self.task], timeout=0)[0])
 
-    def _outcome(self) -> int:
+    def _exit_status(self) -> int:
         try:
-            return self.ray.get(self.result)
+            return self.ray.get(self.task)
         except self.ray.exceptions.TaskCancelledError:
             return INTERRUPTED
         except self.ray.exceptions.WorkerCrashedError:
@@ -304,7 +282,20 @@ class Task:
         except self.ray.exceptions.RayError:
             return FAILED
 
-    def send(self, number: signal.Signals) -> None:
-        """Interrupt the task, which has its process save its state; or end it."""
-        if self.poll() is None:
-            self.ray.cancel(self.result, force=number == signal.SIGKILL)
+    def _cancel(self, force: bool) -> None:
+        self.ray.cancel(self.task, force=force)
+
+
+def _imported(module: str, launcher: str) -> Any:
+    """The library of a launcher.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as cause:
+        raise ConfigError(
+            f"hydra/launcher = {launcher}: {module} is not installed; pip install "
+            f"'gan-cli[{launcher}]'"
+        ) from cause

@@ -22,7 +22,7 @@ VERSION = 1
 
 
 def now() -> str:
-    """The time, as it stands in the index."""
+    """The present time, in the index's format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -40,17 +40,17 @@ class Entry:
     error: str | None = None
 
     def begin(self) -> None:
-        """It starts now, or goes on."""
+        """Mark it as started or resumed."""
         self.state, self.started = RUNNING, self.started or now()
         self.exit_status = self.ended = self.error = None
 
     def end(self, state: str, exit_status: int | None, error: str | None) -> None:
-        """It has ended."""
+        """Mark it as ended."""
         self.state, self.exit_status, self.error, self.ended = state, exit_status, error, now()
 
 
 def _entry(job: Any) -> Entry:
-    """A job as the file has it.
+    """A job of the file.
 
     Raises:
         TypeError: a key is missing, or not ours.
@@ -67,7 +67,7 @@ def _entry(job: Any) -> Entry:
 
 
 class Index:
-    """The jobs of a sweep, by name; `write` keeps them.
+    """The jobs of a sweep, by name; `write` saves them.
 
     Args:
         folder: the sweep's.
@@ -90,8 +90,9 @@ class Index:
         except FileNotFoundError:
             return
         except (CheckpointError, TypeError, KeyError, ValueError) as cause:
-            reason = "is no sweep's index" if isinstance(cause, KeyError | TypeError) else cause
-            reason = str(reason).removeprefix(f"{self.path}: ")
+            reason = str(cause).removeprefix(f"{self.path}: ")
+            if isinstance(cause, KeyError | TypeError):
+                reason = "is not the index of a sweep"
             raise CheckpointError(
                 f"{self.path}: {reason}; remove it, and the sweep finds its runs by their folders"
             ) from cause
@@ -100,7 +101,7 @@ class Index:
         self.about = found
 
     def write(self, state: str, **more: Any) -> None:
-        """Keep the index; whoever reads it finds the old one or the new one.
+        """Save the index; a reader finds either the old or the new one.
 
         Raises:
             UserError: the folder cannot be written.
@@ -116,30 +117,26 @@ class Index:
             file.write((json.dumps(content, indent=1) + "\n").encode())
 
     def log(self, name: str) -> Path:
-        """Where what a job's process says goes."""
+        """The log of a job's process."""
         return self.logs / f"{name}.log"
 
-    def run(self, entry: Entry) -> Path:
-        """The run folder of a job."""
-        return self.folder / entry.run
-
     def inside(self, run: Path) -> list[Path]:
-        """A run folder and the folders that hold it, as far as they lie below the sweep's."""
+        """A run folder and those of its parents that lie below the sweep's folder."""
         name = Path(self.called(run))
         return [] if name.is_absolute() else [self.folder / p for p in (name, *name.parents[:-1])]
 
     def called(self, run: Path) -> str:
-        """How an entry names a run folder."""
+        """The name of a run folder in an entry."""
         inside = run.absolute().is_relative_to(self.folder.absolute())
         return str(run.absolute().relative_to(self.folder.absolute()) if inside else run.absolute())
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Be the only sweep in the folder, which is made; freed by the system even after kill -9.
+    """Lock the folder, which is created, for this sweep; the system unlocks it even after kill -9.
 
     Raises:
-        CheckpointError: another sweep is in it, or writing would lead out of it.
+        CheckpointError: another sweep holds it, or a link leads out of it.
         UserError: the folder cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -150,7 +147,7 @@ def locked(folder: Path) -> Iterator[None]:
         held = FileLock(folder / ".lock").acquire(timeout=0.3, poll_interval=0.02)
     except Timeout as cause:
         raise CheckpointError(
-            f"{folder}: another sweep is in it{_by_whom(folder)}; wait for it or stop it, or "
+            f"{folder}: another sweep uses it{_holder(folder)}; wait for it or stop it, or "
             "choose another folder with sweep.dir or sweep.name"
         ) from cause
     except OSError as cause:
@@ -160,7 +157,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _by_whom(folder: Path) -> str:
+def _holder(folder: Path) -> str:
     try:
         about = Index(folder).about
     except CheckpointError:

@@ -1,10 +1,9 @@
-"""A sweep from begin to end: plan it, index it, run it, tell how it went."""
+"""A sweep from start to end: plan its jobs, index them, run them, report how they ended."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,33 +14,42 @@ from gan_cli import files
 from gan_cli.config.command_line import Command, split
 from gan_cli.config.schema import Settings
 from gan_cli.console import PIPED_WIDTH, clean_console, console, setup_logging
-from gan_cli.device import cores
 from gan_cli.errors import ConfigError
 from gan_cli.exits import RunFailedError
 from gan_cli.formatting import counted, shell_command
 from gan_cli.jobs.fork_server import ForkStarter, possible
-from gan_cli.jobs.starters import Spawner, Starter
+from gan_cli.jobs.processes import GRACE, SpawnStarter, Starter, training
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
-from gan_cli.sweeps.board import board_for, failures
+from gan_cli.sweeps.board import Board, board_for, failures
 from gan_cli.sweeps.index import Entry, Index, locked
-from gan_cli.sweeps.plan import SweepJob, enter, once, parted, plan, standing, sweep_name, telling
-from gan_cli.sweeps.scheduler import GRACE, Scheduler
-from gan_cli.sweeps.slots import Slots, at_once, gpus
+from gan_cli.sweeps.plan import (
+    SweepJob,
+    enter,
+    identity,
+    job_state,
+    plan,
+    sweep_name,
+    warn_of_split_groups,
+    without_repeats,
+)
+from gan_cli.sweeps.scheduler import Scheduler
+from gan_cli.sweeps.slots import Slots
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 log = logging.getLogger(__name__)
-PASSED = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
-PASSED += ("hydra.mode",)  # what is about the sweep and not about its jobs
+# Settings of the sweep, which its jobs are not given.
+OWN = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
+OWN += ("hydra.mode",)
 MOST_LINES = 60  # of the table at the end
 
-command: ContextVar[Command] = ContextVar("command")  # the line that was typed
+command: ContextVar[Command] = ContextVar("command")  # the command line of the sweep
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a launcher wants to be run.
+    """The sweep that a launcher is to run.
 
     Attributes:
         settings_of: composes and validates a job's overrides.
@@ -49,10 +57,10 @@ class Request:
         fixed: overrides that all share.
         swept: keys that take several values.
         root: folder of runs.
-        folder: the sweep's, or None.
+        dir: the sweep's folder, or None.
         name: of its folder below `root`, or None.
-        retry_failed: whether to run again what failed.
-        dry_run: only show the jobs.
+        retry_failed: whether to run again the jobs that failed.
+        dry_run: only list the jobs.
     """
 
     settings_of: Callable[[Sequence[str]], Settings]
@@ -60,22 +68,17 @@ class Request:
     fixed: Sequence[str]
     swept: Sequence[str]
     root: Path
-    folder: Path | None = None
+    dir: Path | None = None
     name: str | None = None
     retry_failed: bool = False
     dry_run: bool = False
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """The sweep's folder."""
-        if self.folder is not None:
-            return self.folder
+        if self.dir is not None:
+            return self.dir
         return self.root / "sweeps" / (self.name or sweep_name(self.fixed, self.swept))
-
-
-def apart(jobs: Sequence[SweepJob], slots: Slots) -> Sequence[Sequence[SweepJob]]:
-    """A process for each job."""
-    return [[job] for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -84,115 +87,120 @@ class Backend:
 
     Attributes:
         starter: of the processes.
-        slots: places for this many jobs with these settings.
-        groups: which of them share a process, in those places.
+        slots: places for these jobs.
+        groups: the jobs of each process, given the number of slots; by default one each.
         grace: seconds that a stopped job has to save its state.
     """
 
     starter: Starter
     slots: Callable[[Sequence[SweepJob]], Slots]
-    groups: Callable[[Sequence[SweepJob], Slots], Sequence[Sequence[SweepJob]]] = apart
+    groups: Callable[[Sequence[SweepJob], int], Sequence[Sequence[SweepJob]]] | None = None
     grace: float = GRACE
 
 
-def run(request: Request, means: Backend) -> None:
-    """Run a sweep, or what is left of it.
+def run(request: Request, backend: Backend) -> None:
+    """Run a sweep, or the rest of one.
 
     Raises:
-        ConfigError: nothing was started, and the message names the jobs and their faults.
-        CheckpointError: likewise; another sweep is in the folder, or writing would lead out of it.
-        RunFailedError: jobs failed, and the user was told.
+        ConfigError: nothing was started; the message names the jobs and their faults.
+        CheckpointError: likewise: another sweep is in the folder, or a link leads out of it.
+        RunFailedError: jobs failed, as was reported.
         KeyboardInterrupt: a signal asked to stop, and all was saved.
     """
     setup_logging(None)
     if not request.jobs:
         raise ConfigError("-m: a setting has no value to try, so there is no job")
-    place = request.place
+    folder = request.folder
+    wanted = without_repeats(request.jobs, request.swept)
     line = command.get()
-    wanted = once(request.jobs, request.swept)
-    jobs = plan(request.settings_of, wanted, request.swept, place, options(line))
+    jobs = plan(request.settings_of, wanted, request.swept, folder, job_options(line))
     if request.dry_run:
-        show(jobs, Index(place))
+        list_jobs(jobs, Index(folder))
         return
-    with locked(place):
-        index = Index(place)
+    with locked(folder):
+        index = Index(folder)
         for job in jobs:
             files.refuse_links(index.log(job.name), *index.inside(job.run))
         due = enter(jobs, index, request.retry_failed)
-        index.write(RUNNING, command=typed(line), keys=request.swept)
+        index.write(RUNNING, command=command_text(line), keys=request.swept)
         done = f", {len(jobs) - len(due)} of them done before" if len(due) < len(jobs) else ""
-        log.info(f"{place}: {counted(len(jobs), 'job')}{done}")
-        if rounded := parted(due):
-            log.warning(rounded)
+        log.info(f"{folder}: {counted(len(jobs), 'job')}{done}")
+        warn_of_split_groups(due)
         board = board_for(index.entries, {job.name: job.run for job in jobs})
-        if due:
-            slots = means.slots(due)
-            log.info(f"{slots.count} at once; {watching(place)}")
-            with board:
-                course = Scheduler(index, means.starter, slots, board, arguments, means.grace)
-                whole = course.run(means.groups(due, slots))
-        else:
-            whole = True
+        complete = not due or run_jobs(due, index, board, backend)
         entries = [index.entries[job.name] for job in jobs]
         failed = [entry for entry in entries if entry.state in (FAILED, KILLED)]
-        whole = whole and not any(entry.state == INTERRUPTED for entry in entries)
-        index.write(FINISHED if whole and not failed else FAILED if whole else INTERRUPTED)
+        complete = complete and not any(entry.state == INTERRUPTED for entry in entries)
+        index.write(INTERRUPTED if not complete else FAILED if failed else FINISHED)
         screen().print(board.table(MOST_LINES))
-        tell(entries, failed, place, index.logs, {job.name for job in due})
-    if not whole:
+        report(entries, failed, index, {job.name for job in due})
+    if not complete:
         log.info("interrupted; the same command resumes")
         raise KeyboardInterrupt
     if failed:
         raise RunFailedError(f"{counted(len(failed), 'job')} failed")
 
 
-def arguments(jobs: Sequence[SweepJob]) -> Sequence[str]:
-    """Of the process that runs a group of jobs."""
+def run_jobs(jobs: Sequence[SweepJob], index: Index, board: Board, backend: Backend) -> bool:
+    """Run the jobs; False if a signal asked to stop before their end."""
+    slots = backend.slots(jobs)
+    log.info(f"{slots.count} at once; {tensorboard(index.folder)}")
+    grouped = [[job] for job in jobs]
+    if backend.groups is not None:
+        grouped = backend.groups(jobs, slots.count)
+    with board:
+        scheduler = Scheduler(
+            index, backend.starter, slots, board, process_arguments, backend.grace
+        )
+        return scheduler.run(grouped)
+
+
+def process_arguments(jobs: Sequence[SweepJob]) -> Sequence[str]:
+    """The arguments of the `gan-train` that runs a group of jobs."""
     if len(jobs) == 1:
         return jobs[0].arguments
     return ["--jobs", json.dumps([list(job.arguments) for job in jobs])]
 
 
-def typed(line: Command) -> str:
-    """The command line, for a shell."""
-    return shell_command("gan-train", *given(line), "-m", *line.overrides)
+def job_options(line: Command) -> list[str]:
+    """The options of the command line that each job is given beside its overrides."""
+    hydra = []
+    for override in line.overrides:
+        key, _ = split(override)
+        if key.startswith("hydra") and not key.startswith(OWN):
+            hydra.append(override)
+    return [*code_options(line), *hydra]
 
 
-def watching(place: Path) -> str:
-    """The command that shows the curves of all jobs."""
-    return shell_command("tensorboard", "--logdir", place)
-
-
-def given(line: Command) -> list[str]:
-    """Where configs and code of the user's own are."""
+def code_options(line: Command) -> list[str]:
+    """The options that name the user's own config files and code."""
     found = [f"--config-dir={folder}" for folder in line.config_dirs]
     return found + [f"--trust={module}" for module in line.trust]
 
 
-def options(line: Command) -> list[str]:
-    """What of the command line each job is given beside its overrides."""
-    found = given(line)
-    for override in line.overrides:
-        key, _ = split(override)
-        if key.startswith("hydra") and not key.startswith(PASSED):
-            found.append(override)
-    return found
+def command_text(line: Command) -> str:
+    """The command of the sweep, for a shell."""
+    return shell_command("gan-train", *code_options(line), "-m", *line.overrides)
 
 
-def tell(
-    entries: Sequence[Entry], failed: Sequence[Entry], place: Path, logs: Path, due: set[str]
-) -> None:
-    """How the sweep ended."""
+def tensorboard(folder: Path) -> str:
+    """The command that shows the curves of all jobs."""
+    return shell_command("tensorboard", "--logdir", folder)
+
+
+def report(entries: Sequence[Entry], failed: Sequence[Entry], index: Index, due: set[str]) -> None:
+    """Print how many jobs finished, and which failed."""
     finished = sum(entry.state == FINISHED for entry in entries)
-    log.info(f"{finished} of {counted(len(entries), 'job')} finished; {watching(place)}")
+    total = counted(len(entries), "job")
+    log.info(f"{finished} of {total} finished; {tensorboard(index.folder)}")
     if failed:
-        screen().print(failures(failed, logs))
+        screen().print(failures(failed, index.logs))
         if before := [entry for entry in failed if entry.name not in due]:
             log.info(f"{len(before)} failed before; sweep.retry_failed=true runs them again")
 
 
-def show(jobs: Sequence[SweepJob], index: Index) -> None:
-    """List the jobs on stdout: what each is, where, and how it stands."""
+def list_jobs(jobs: Sequence[SweepJob], index: Index) -> None:
+    """List the jobs on stdout: name, state and overrides."""
     from rich.table import Table
     from rich.text import Text
 
@@ -203,49 +211,27 @@ def show(jobs: Sequence[SweepJob], index: Index) -> None:
         table.add_column(name)
     for job in jobs:
         entry = index.entries.get(job.name) or Entry(job.name, job.overrides, "")
-        table.add_row(job.name, standing(job, entry), Text(shell_command(*telling(job.overrides))))
+        overrides = shell_command(*identity(job.overrides))
+        table.add_row(job.name, job_state(job, entry), Text(overrides))
     out.print(table)
 
 
 def screen() -> Console:
-    """Where tables go: stderr, of a width that suits it."""
+    """The console of tables, stderr."""
     found = console()
     if not found.is_terminal:
         found.width = PIPED_WIDTH
     return found
 
 
-TORCHRUN = ("--standalone", "--nproc-per-node")
-
-
-def starter_for(ranks: int, fork: bool) -> Starter:
-    """Of jobs with so many processes each, forked where that can be.
+def local_starter(ranks: int, fork: bool) -> Starter:
+    """The starter of jobs on this machine: by forks where that is wanted and possible.
 
     Raises:
-        ConfigError: there cannot be so few.
+        ConfigError: `ranks` is below 1.
     """
     if ranks < 1:
         raise ConfigError(f"hydra.launcher.ranks = {ranks}: must be 1 or more")
-    if ranks > 1:
-        return Spawner(
-            "torch.distributed.run", [*TORCHRUN, str(ranks), "-m", "gan_cli.commands.train"]
-        )
-    return ForkStarter() if fork and possible() else Spawner()
-
-
-def slots_for(jobs: Sequence[SweepJob], n_jobs: int | None, ranks: int) -> Slots:
-    """Places for these jobs.
-
-    Raises:
-        ConfigError: there cannot be so few.
-    """
-    if n_jobs is not None and n_jobs < 1:
-        raise ConfigError(f"hydra.launcher.n_jobs = {n_jobs}: must be 1 or more")
-    # Who names a GPU, such as cuda:1, gets that one.
-    free = all(job.settings.runtime.device in ("auto", "cuda") for job in jobs)
-    devices = gpus(os.environ) if free else []
-    if 0 < len(devices) < ranks:
-        raise ConfigError(
-            f"hydra.launcher.ranks = {ranks}: there are {len(devices)} GPUs; each rank needs one"
-        )
-    return Slots(at_once(n_jobs, len(jobs), devices, ranks), devices, ranks, cores() // ranks)
+    if ranks == 1 and fork and possible():
+        return ForkStarter()
+    return SpawnStarter(*training(ranks))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gan_cli.device import cores
 from gan_cli.errors import ConfigError
-from gan_cli.jobs.processes import GRACE, Children, StoppedError
+from gan_cli.jobs.processes import StoppedError, Supervisor
 from gan_cli.tuning.plan import StudyPlan
 from gan_cli.tuning.results import number
 from gan_cli.tuning.study import ClaimedTrial, open_study, take
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 HOPELESS = 3  # trials that fail alike before any other, after which it is the settings
 
 
-def search(plan: StudyPlan, children: Children) -> None:
+def search(plan: StudyPlan, supervisor: Supervisor) -> None:
     """Let the workers play trials until there are enough, the time is over, or one breaks.
 
     Raises:
@@ -35,7 +35,7 @@ def search(plan: StudyPlan, children: Children) -> None:
     count = plan.tune.workers
     pool = ThreadPoolExecutor(count, thread_name_prefix="worker")
     workers: list[Future[None]] = [
-        pool.submit(work, plan, children, index) for index in range(count)
+        pool.submit(work, plan, supervisor, index) for index in range(count)
     ]
     try:
         done, _ = wait(workers, plan.tune.max_time, return_when=FIRST_EXCEPTION)
@@ -45,17 +45,17 @@ def search(plan: StudyPlan, children: Children) -> None:
         log.info("stopping: trials save their state; Ctrl-C again ends without saving")
         raise
     finally:
-        children.stop(GRACE)
+        supervisor.stop()
         pool.shutdown()
     for worker in workers:
         worker.result()
 
 
-def work(plan: StudyPlan, children: Children, index: int) -> None:
-    """Play one trial after the other; ends without a word where `children` are stopped."""
+def work(plan: StudyPlan, supervisor: Supervisor, index: int) -> None:
+    """Play one trial after the other; ends without a word where the `supervisor` has stopped."""
     study = open_study(plan)
-    player = TrialRunner(plan, children, *surroundings(plan, index))
-    while not children.stopped and (turn := take(study, plan)) is not None:
+    player = TrialRunner(plan, supervisor, *surroundings(plan, index))
+    while not supervisor.stopped and (turn := take(study, plan)) is not None:
         try:
             one(study, plan, player, turn)
         except StoppedError:

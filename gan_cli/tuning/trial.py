@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import shutil
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from gan_cli import files
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import DONE, WRONG_INPUT
 from gan_cli.formatting import assignment, hint
-from gan_cli.jobs.processes import POLL, Children, StoppedError, command, last_line
+from gan_cli.jobs.processes import POLL, TRAIN, StoppedError, Supervisor, killed_by, last_line
 from gan_cli.runs.curves import Curves
 from gan_cli.runs.folder import FAILED, FINISHED, RunFolder
 from gan_cli.tuning.plan import EVALUATED, MINIMIZE, StudyPlan
@@ -136,7 +135,6 @@ class Pruning:
 
 
 log = logging.getLogger(__name__)
-TRAIN = "gan_cli.commands.train"
 COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
 DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 LEAST_ROOM = 2**20  # bytes on the disk, below which a failure is put down to the lack of them
@@ -157,15 +155,19 @@ class TrialRunner:
 
     Args:
         plan: the study.
-        children: where processes are started.
+        supervisor: starts the processes.
         environment: of the processes.
         more: overrides that change nothing of what is learned.
     """
 
     def __init__(
-        self, plan: StudyPlan, children: Children, environment: Mapping[str, str], more: list[str]
+        self,
+        plan: StudyPlan,
+        supervisor: Supervisor,
+        environment: Mapping[str, str],
+        more: list[str],
     ) -> None:
-        self.plan, self.children = plan, children
+        self.plan, self.supervisor = plan, supervisor
         self.environment, self.more = environment, more
 
     def play(self, trial: Trial, params: Mapping[str, str]) -> TrialResult:
@@ -199,7 +201,7 @@ class TrialRunner:
     ) -> float | str:
         """The run's value, or why it was pruned; `trial` is told of each point, if there is one."""
         while run.in_use():  # by what an ended command left behind
-            if self.children.stopped:
+            if self.supervisor.stopped:
                 raise StoppedError
             time.sleep(POLL)
         curve = Curve(self.plan, run)
@@ -213,9 +215,7 @@ class TrialRunner:
                 words = [*self.plan.options, *self.plan.fixed, *self.plan.added, *self.more]
                 words += [f"{key}={text}" for key, text in params.items()]
                 words += [f"seed={seed}", assignment("run.dir", run.path)]
-                status = self.children.run(
-                    command(TRAIN, words), said, self.environment, watch=pruning
-                )
+                status = self.supervisor.run([TRAIN, *words], said, self.environment, pruning)
                 if not pruning.why and status != DONE:
                     raise self._broken(run, status, last_line(said))
             record = run.read_status()
@@ -238,9 +238,7 @@ class TrialRunner:
         if error:
             return TrialFailedError(error)
         if status < 0:
-            name = signal.Signals(-status).name
-            more = "; was there enough memory?" if name == "SIGKILL" else ""
-            return TrialFailedError(f"its process was ended by {name}{more}")
+            return TrialFailedError(killed_by(-status))
         if status == WRONG_INPUT and "evaluation.best = " in said:
             reason = said.partition("evaluation.best = ")[2]
             return MetricError(f"tune.metric = {EVALUATED}{reason}")

@@ -1,4 +1,4 @@
-"""What our launchers share: from Hydra's words to a request of `gan_cli.sweeps`."""
+"""The base of our launchers: turns Hydra's jobs into a request of `gan_cli.sweeps`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SweepLauncher(Launcher):
     """Hands all jobs to `gan_cli.sweeps`, which runs each as a `gan-train` of its own."""
 
     @abstractmethod
-    def means(self) -> Backend:
+    def backend(self) -> Backend:
         """How jobs are run.
 
         Raises:
@@ -40,7 +40,7 @@ class SweepLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from gan_cli.sweeps.launch import Request, run
 
-        fixed, swept = self._kinds()
+        fixed, swept = self._overrides()
         sweep, folder = self.config.sweep, self.config.sweep.dir
         run(
             Request(
@@ -54,11 +54,11 @@ class SweepLauncher(Launcher):
                 sweep.retry_failed,
                 self.config.dry_run,
             ),
-            self.means(),
+            self.backend(),
         )
         return []
 
-    def _kinds(self) -> tuple[list[str], list[str]]:
+    def _overrides(self) -> tuple[list[str], list[str]]:
         """The overrides that all jobs share, and the keys that take several values."""
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -83,9 +83,9 @@ class SweepLauncher(Launcher):
         from gan_cli.config.command_line import explain, prepare
         from gan_cli.config.settings import read
         from gan_cli.errors import ConfigError
-        from gan_cli.sweeps.launch import command, options
+        from gan_cli.sweeps.launch import command, job_options
 
-        line = prepare([*options(command.get()), *overrides])
+        line = prepare([*job_options(command.get()), *overrides])
         try:
             config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
         except Exception as error:
@@ -100,7 +100,7 @@ class SweepLauncher(Launcher):
 
 
 def compose_once(loader: ConfigLoader) -> None:
-    """Keep what the sweeper composes, to see whether it can be, for the launcher's own look."""
+    """Cache what the sweeper composes as a check, for the launcher to use."""
     compose = loader.load_sweep_config
     kept: dict[tuple[str, ...], DictConfig] = {}
 

@@ -29,15 +29,16 @@ class LocalLauncher(SweepLauncher):
     def __init__(self, n_jobs: int | None, ranks: int, fork: bool, grace: float) -> None:
         self.n_jobs, self.ranks, self.fork, self.grace = n_jobs, ranks, fork, grace
 
-    def means(self) -> "Backend":
+    def backend(self) -> "Backend":
         """Processes of this machine."""
-        from gan_cli.sweeps.launch import Backend, apart, slots_for, starter_for
+        from gan_cli.sweeps.launch import Backend, local_starter
         from gan_cli.sweeps.plan import groups
+        from gan_cli.sweeps.slots import local_slots
 
         return Backend(
-            starter_for(self.ranks, self.fork),
-            lambda jobs: slots_for(jobs, self.n_jobs, self.ranks),
-            groups if self.ranks == 1 else apart,
+            local_starter(self.ranks, self.fork),
+            lambda jobs: local_slots(jobs, self.n_jobs, self.ranks),
+            groups if self.ranks == 1 else None,
             grace=self.grace,
         )
 

@@ -40,15 +40,15 @@ class RayLauncher(SweepLauncher):
         self.address, self.cpus, self.gpus = address, cpus, gpus
         self.n_jobs, self.ranks, self.grace = n_jobs, ranks, grace
 
-    def means(self) -> "Backend":
+    def backend(self) -> "Backend":
         """A cluster."""
-        from gan_cli.sweeps.clusters import Tasks
+        from gan_cli.sweeps.clusters import RayStarter
         from gan_cli.sweeps.launch import Backend
-        from gan_cli.sweeps.slots import elsewhere
+        from gan_cli.sweeps.slots import cluster_slots
 
         return Backend(
-            Tasks(self.address, self.cpus, self.gpus, self.ranks),
-            lambda jobs: elsewhere(len(jobs), self.n_jobs, int(self.cpus) // self.ranks),
+            RayStarter(self.address, self.cpus, self.gpus, self.ranks),
+            lambda jobs: cluster_slots(len(jobs), self.n_jobs, int(self.cpus) // self.ranks),
             grace=self.grace,
         )
 

@@ -45,21 +45,21 @@ class SlurmLauncher(SweepLauncher):
         options: dict[str, Any],
         cluster: str,
     ) -> None:
-        self.request = minutes, cpus, gpus, memory
+        self.resources = minutes, cpus, gpus, memory
         self.n_jobs, self.ranks, self.requeues, self.grace = n_jobs, ranks, requeues, grace
         self.options, self.cluster = options, cluster
 
-    def means(self) -> "Backend":
+    def backend(self) -> "Backend":
         """A queue."""
-        from gan_cli.sweeps.clusters import Submitter, parameters
+        from gan_cli.sweeps.clusters import SlurmStarter, slurm_parameters
         from gan_cli.sweeps.launch import Backend
-        from gan_cli.sweeps.slots import elsewhere
+        from gan_cli.sweeps.slots import cluster_slots
 
-        minutes, cpus, gpus, memory = self.request
-        found = parameters(minutes, cpus, gpus, memory, self.cluster, self.options)
+        cpus = self.resources[1]
+        found = slurm_parameters(*self.resources, self.cluster, self.options)
         return Backend(
-            Submitter(self.cluster, found, self.ranks, self.requeues),
-            lambda jobs: elsewhere(len(jobs), self.n_jobs, cpus // self.ranks),
+            SlurmStarter(self.cluster, found, self.ranks, self.requeues),
+            lambda jobs: cluster_slots(len(jobs), self.n_jobs, cpus // self.ranks),
             grace=self.grace,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from test_tables import TABLE, made
 from benchmarks.published.jobs import Job, jobs
 from benchmarks.published.running import Machine, Outcome, do, do_all
 from benchmarks.published.tables import load
-from gan_cli.jobs.processes import Children, StoppedError
+from gan_cli.jobs.processes import StoppedError, Supervisor
 from gan_cli.runs.folder import RunFolder
 
 
-class Pretended(Children):
+class Pretended(Supervisor):
     """Does what gan-train and gan-eval would leave behind.
 
     Args:
@@ -36,10 +35,10 @@ class Pretended(Children):
         arguments: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        watch: Callable[[], bool] | None = None,
+        watch: Callable[[], bool] = lambda: False,
     ) -> int:
         self.calls.append(list(arguments))
-        if arguments[2] == "gan_cli.commands.train":
+        if arguments[0] == "gan_cli.commands.train":
             folder = RunFolder(arguments[-1].removeprefix("run.dir="))
             folder.path.mkdir(exist_ok=True)
             folder.write_status(self.status, 2)
@@ -64,30 +63,30 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_a_run_is_trained_evaluated_and_recorded(job: Job, machine: Machine) -> None:
-    children = Pretended()
-    outcome = do(job, machine, children)
+    supervisor = Pretended()
+    outcome = do(job, machine, supervisor)
     assert outcome.record is not None
     assert outcome.record["values"] == {"a": 1.0, "b": 1.0}
-    train, evaluate = children.calls
-    assert train[:3] == [sys.executable, "-m", "gan_cli.commands.train"]
-    assert train[3:-1] == list(job.train)
-    assert evaluate[4:-2] == [*job.evaluations[0], "--inception", "w"]
+    train, evaluate = supervisor.calls
+    assert train[0] == "gan_cli.commands.train"
+    assert train[1:-1] == list(job.train)
+    assert evaluate[2:-2] == [*job.evaluations[0], "--inception", "w"]
 
 
 def test_a_finished_run_is_not_run_again(job: Job, machine: Machine) -> None:
     first = do(job, machine, Pretended())
-    children = Pretended(9.0)
-    assert do(job, machine, children).record == first.record
-    assert children.calls == []
+    supervisor = Pretended(9.0)
+    assert do(job, machine, supervisor).record == first.record
+    assert supervisor.calls == []
 
 
 def test_a_trained_run_is_only_evaluated(job: Job, machine: Machine) -> None:
     failed = do(job, machine, Pretended(None))
     assert failed.record is None
     assert failed.reason.startswith("error: no such thing (see ")
-    children = Pretended()
-    assert do(job, machine, children).record is not None
-    assert [call[2] for call in children.calls] == ["gan_cli.commands.evaluate"]
+    supervisor = Pretended()
+    assert do(job, machine, supervisor).record is not None
+    assert [call[0] for call in supervisor.calls] == ["gan_cli.commands.evaluate"]
 
 
 def test_the_time_of_training_is_that_of_all_tries(
@@ -129,9 +128,9 @@ def test_a_run_of_another_command_is_refused(job: Job, machine: Machine, tmp_pat
 
 def test_data_lies_where_the_machine_says(tmp_path: Path, machine: Machine) -> None:
     job = jobs(load("t", made(tmp_path)), "full")[0]
-    children = Pretended()
-    do(job, machine, children)
-    assert "data.root=there" in children.calls[0]
+    supervisor = Pretended()
+    do(job, machine, supervisor)
+    assert "data.root=there" in supervisor.calls[0]
 
 
 def test_one_failure_leaves_the_other_runs(tmp_path: Path, machine: Machine) -> None:
@@ -148,12 +147,12 @@ def test_the_time_limit_ends_all(
 ) -> None:
     waiting = threading.Event()
 
-    def train(self: Children, *_: object) -> int:
+    def train(self: Supervisor, *_: object) -> int:
         waiting.wait(50)
         raise StoppedError
 
-    monkeypatch.setattr(Children, "run", train)
-    monkeypatch.setattr(Children, "stop", lambda self: waiting.set())
+    monkeypatch.setattr(Supervisor, "run", train)
+    monkeypatch.setattr(Supervisor, "stop", lambda self: waiting.set())
     with pytest.raises(TimeoutError):
         list(do_all([job], machine, 1, 0.01))
     assert waiting.is_set()

@@ -1,4 +1,4 @@
-"""Processes end when they are asked to, and when who started them is gone."""
+"""Processes end when they are asked to, and when their starter has ended."""
 
 from __future__ import annotations
 
@@ -7,125 +7,131 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, wait_for
 
-from gan_cli.jobs import processes
-from gan_cli.jobs.processes import Children, StoppedError, last_line
+from gan_cli.jobs.processes import StoppedError, Supervisor, last_line
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(200)"
-ENOUGH = 150.0  # seconds after which a test gives up
+SAVES = f"""
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(3)))
+{SLEEPER}
+"""
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
 
 
-def appears(path: Path) -> None:
-    """Wait until there is something in the file."""
-    until = time.monotonic() + ENOUGH
-    while not (path.exists() and path.read_text(encoding="utf-8")):
-        assert time.monotonic() < until, f"nothing came into {path}"
-        time.sleep(0.01)
+def has_text(path: Path) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") != ""
 
 
-def test_stopping_ends_every_process(tmp_path: Path) -> None:
-    children, log = Children(), tmp_path / "log"
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Make a module of some code; its words for a supervisor."""
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{tmp_path}")
+
+    def write(code: str) -> list[str]:
+        (tmp_path / "program.py").write_text(code, encoding="utf-8")
+        return ["program"]
+
+    return write
+
+
+@pytest.mark.parametrize(("code", "saved"), [(SLEEPER, True), (DEAF, False)])
+def test_stopping_ends_every_process_and_reports_those_killed(
+    code: str, saved: bool, program: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    supervisor, log = Supervisor(grace=PATIENCE if saved else 0.2), tmp_path / "log"
     ended: list[str] = []
 
-    def sleep() -> None:
+    def run() -> None:
         try:
-            children.run([sys.executable, "-c", SLEEPER], log, os.environ)
+            supervisor.run(program(code), log, os.environ)
         except StoppedError:
             ended.append("stopped")
 
-    worker = threading.Thread(target=sleep)
-    worker.start()
-    appears(log)
-    children.stop(grace=ENOUGH)
-    worker.join(ENOUGH)
-    assert ended == ["stopped"]
-    assert children.stopped
-    with pytest.raises(StoppedError):
-        children.run([sys.executable, "-c", ""], log, os.environ)
-
-
-@pytest.mark.parametrize(("handler", "saved"), [("SIG_DFL", True), ("SIG_IGN", False)])
-def test_it_is_known_whether_all_could_save(tmp_path: Path, handler: str, saved: bool) -> None:
-    children, log = Children(), tmp_path / "log"
-    code = f"import signal; signal.signal(signal.SIGTERM, signal.{handler}); {SLEEPER}"
-
-    def run() -> None:
-        with suppress(StoppedError):
-            children.run([sys.executable, "-c", code], log, os.environ)
-
     worker = threading.Thread(target=run)
     worker.start()
-    appears(log)
-    children.stop(grace=ENOUGH if saved else 0.2)
-    worker.join(ENOUGH)
-    assert children.all_saved is saved
+    wait_for(lambda: has_text(log))
+    supervisor.stop()
+    worker.join(PATIENCE)
+    assert ended == ["stopped"]
+    assert supervisor.stopped
+    assert supervisor.all_saved is saved
+    with pytest.raises(StoppedError):
+        supervisor.run(program(""), log, os.environ)
 
 
-def test_a_watch_ends_its_process_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_exception", [True, False])
+def test_asked_again_it_kills_at_once(
+    by_exception: bool, program: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    supervisor, log = Supervisor(grace=PATIENCE), tmp_path / "log"
+    process = supervisor.start(program(DEAF), log, os.environ)
+    wait_for(lambda: has_text(log))
+
+    def ctrl_c() -> None:
+        if supervisor.asked == 1 and by_exception:
+            raise KeyboardInterrupt
+        supervisor.asked = 2
+
+    supervisor.stop(ctrl_c)
+    assert process.poll() == -signal.SIGKILL
+    assert not supervisor.all_saved
+
+
+@pytest.mark.parametrize(
+    ("code", "grace", "status"), [(SAVES, PATIENCE, 3), (DEAF, 0.1, -signal.SIGKILL)]
+)
+def test_a_watch_ends_its_process_alone(
+    code: str, grace: float, status: int, program: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    supervisor, log = Supervisor(grace=grace), tmp_path / "log"
+    assert supervisor.run(program(code), log, os.environ, lambda: has_text(log)) == status
+    assert supervisor.run(program(""), log, os.environ) == 0
+
+
+def test_the_last_line_is_the_reason(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    saves = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(3)))\n"
-        f"{SLEEPER}"
-    )
-    children = Children()
-    up = lambda: log.read_text(encoding="utf-8") != ""  # noqa: E731
-    assert children.run([sys.executable, "-c", saves], log, os.environ, up) == 3
+    log.write_text("first\nsaved\n\n", encoding="utf-8")
     assert last_line(log) == f"saved (see {log})"
     log.write_text("error: no such data\ntorchrun's words\n=====\n", encoding="utf-8")
     assert last_line(log) == f"error: no such data (see {log})"
-    assert children.run([sys.executable, "-c", ""], log, os.environ, lambda: False) == 0
+    log.write_text("")
+    assert last_line(log) == f"no output (see {log})"
 
 
-def test_who_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "GRACE", 0.1)
-    log = tmp_path / "log"
-    deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
-    up = lambda: log.read_text(encoding="utf-8") != ""  # noqa: E731
-    status = Children().run([sys.executable, "-c", deaf], log, os.environ, up)
-    assert status == -signal.SIGKILL
-
-
-def test_a_broken_watch_leaves_no_process(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-
+def test_an_error_in_a_watch_leaves_no_process(
+    program: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     def broken() -> bool:
         raise ValueError("no such metric")
 
     with pytest.raises(ValueError, match="no such metric"):
-        Children().run([sys.executable, "-c", SLEEPER], log, os.environ, broken)
+        Supervisor().run(program(SLEEPER), tmp_path / "log", os.environ, broken)
 
 
 PARENT = """
-import os, sys, threading
+import os
 from pathlib import Path
-from gan_cli.jobs.processes import Children, command
-Children().run(command("orphan", []), Path("log"), os.environ)
-"""
-ORPHAN = """
-import signal, time
-def save(*_):
-    open("saved", "w").write("yes")
-    raise SystemExit
-signal.signal(signal.SIGTERM, save)
-print("up", flush=True)
-time.sleep(200)
+from gan_cli.jobs.processes import Supervisor
+Supervisor().run(["program"], Path("log"), os.environ)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
-def test_kill_9_of_the_parent_ends_its_children(tmp_path: Path) -> None:
-    (tmp_path / "orphan.py").write_text(ORPHAN, encoding="utf-8")
-    path = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)])
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}
-    )
-    appears(tmp_path / "log")
-    parent.kill()
-    parent.wait()
-    appears(tmp_path / "saved")
+def test_kill_9_of_the_parent_ends_its_children(
+    program: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    program(SAVES)
+    with (
+        suppress(ProcessLookupError),
+        subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path) as parent,
+    ):
+        wait_for(lambda: has_text(tmp_path / "log"))
+        parent.kill()
+    wait_for(lambda: "saved" in (tmp_path / "log").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Processes by both ways of starting them: what comes back, what they see, how they end."""
+"""Both ways of starting processes: exit statuses, logs, environments and signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from waiting import wait_for
 
 from gan_cli.errors import UserError
 from gan_cli.jobs.fork_server import ForkStarter, possible
-from gan_cli.jobs.starters import Process, Spawner, Starter
+from gan_cli.jobs.processes import Process, SpawnStarter, Starter
 from gan_cli.runs.folder import RunFolder
 
 TESTS = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not possible(), reason="only Linux has PR_SET_PD
 @pytest.fixture(params=["spawn", "fork"])
 def starter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
-    one = Spawner("standin") if request.param == "spawn" else ForkStarter("standin:main", ())
+    one = SpawnStarter("standin") if request.param == "spawn" else ForkStarter("standin:main", ())
     yield one
     one.close()
 
@@ -86,8 +86,8 @@ def test_a_cluster_s_warning_to_all_does_not_end_who_forks(
     forker, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
     process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
     wait_for(lambda: run.read_status()["status"] == "running")
-    assert forker._nursery is not None
-    os.kill(forker._nursery.pid, number)
+    assert forker.server is not None
+    os.kill(forker.server.pid, number)
     process.send(signal.SIGTERM)  # from who started it, who has heard the warning too
     assert ended(process) == 130
     process = forker.start([f"run.dir={tmp_path / 'second'}"], tmp_path / "log", os.environ)
@@ -99,8 +99,8 @@ LAUNCHER = """
 import os, signal, sys
 from pathlib import Path
 from gan_cli.jobs.fork_server import ForkStarter
-from gan_cli.jobs.starters import Spawner
-starter = Spawner("standin") if sys.argv[1] == "spawn" else ForkStarter("standin:main", ())
+from gan_cli.jobs.processes import SpawnStarter
+starter = SpawnStarter("standin") if sys.argv[1] == "spawn" else ForkStarter("standin:main", ())
 place = Path(sys.argv[2])
 starter.start([f"run.dir={place / 'run'}", "act=hang"], place / "log", os.environ)
 signal.pause()
@@ -125,8 +125,8 @@ def test_when_the_forking_process_is_killed_its_jobs_are_lost_and_others_start(
     forker, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
     process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
     wait_for(lambda: run.read_status()["status"] == "running")
-    assert forker._nursery is not None
-    forker._nursery.kill()
+    assert forker.server is not None
+    forker.server.kill()
     assert ended(process) == -9
     wait_for(lambda: run.read_status()["status"] == "interrupted")
     again = forker.start([f"run.dir={run.path}"], tmp_path / "log", os.environ)

@@ -15,7 +15,7 @@ from composing import settings_of
 from gan_cli.config.command_line import prepare
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
-from gan_cli.jobs.starters import Spawner
+from gan_cli.jobs.processes import SpawnStarter
 from gan_cli.sweeps import launch
 from gan_cli.sweeps.launch import Backend, Request
 from gan_cli.sweeps.slots import Slots
@@ -41,8 +41,9 @@ class Sweep:
     def run(self, *acts: str, **more: Any) -> None:
         jobs = [[f"act={act}", f"seed={seed}"] for seed, act in enumerate(acts)]
         request = Request(self.settings_of, jobs, [], ["act", "seed"], Path(), self.place)
-        means = Backend(Spawner("standin"), lambda _: Slots(self.at_once, [], 1, 2), grace=300)
-        launch.run(replace(request, **more), means)
+        slots = Slots(self.at_once, [], 1, 2)
+        backend = Backend(SpawnStarter("standin"), lambda _: slots, grace=300)
+        launch.run(replace(request, **more), backend)
 
     @property
     def index(self) -> dict[str, Any]:

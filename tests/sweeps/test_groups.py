@@ -10,7 +10,6 @@ from composing import settings_of
 
 from gan_cli.config.schema import Settings
 from gan_cli.sweeps.plan import LARGEST, SweepJob, groups
-from gan_cli.sweeps.slots import Slots
 
 
 @pytest.fixture(scope="module")
@@ -38,42 +37,41 @@ def names(found: list[list[SweepJob]]) -> list[list[str]]:
 
 def test_seeds_of_points_are_shared_out_over_the_places(points: Settings, tmp_path: Path) -> None:
     four = jobs(tmp_path, points, range(4))
-    assert names(groups(four, Slots(1, [], 1, 2))) == [["0", "1", "2", "3"]]
-    assert names(groups(four, Slots(2, [], 1, 2))) == [["0", "2"], ["1", "3"]]
-    assert len(groups(four, Slots(8, [], 1, 8))) == 4
-    many = groups(jobs(tmp_path, points, range(LARGEST + 1)), Slots(1, [], 1, 2))
+    assert names(groups(four, 1)) == [["0", "1", "2", "3"]]
+    assert names(groups(four, 2)) == [["0", "2"], ["1", "3"]]
+    assert len(groups(four, 8)) == 4
+    many = groups(jobs(tmp_path, points, range(LARGEST + 1)), 1)
     assert [len(group) for group in many] == [33, 32]
 
 
 def test_what_differs_otherwise_is_apart(points: Settings, tmp_path: Path) -> None:
     other = points.model_copy(update={"batch_size": 16})
     mixed = [*jobs(tmp_path, points, [1, 2, 2]), *jobs(tmp_path, other, [1, 2], "other")]
-    two = Slots(2, [], 1, 2)
-    assert names(groups(mixed, two)) == [["1", "2"], ["2"], ["other1", "other2"]]
+    assert names(groups(mixed, 2)) == [["1", "2"], ["2"], ["other1", "other2"]]
 
 
 def test_images_are_together_where_asked(
     images: Settings, points: Settings, tmp_path: Path
 ) -> None:
     two = jobs(tmp_path, images, [1, 2])
-    assert len(groups(two, Slots(1, [], 1, 2))) == 2
+    assert len(groups(two, 1)) == 2
     asked = images.model_copy(
         update={"runtime": images.runtime.model_copy(update={"together": True})}
     )
-    assert len(groups(jobs(tmp_path, asked, [1, 2]), Slots(1, [], 1, 2))) == 1
+    assert len(groups(jobs(tmp_path, asked, [1, 2]), 1)) == 1
     never = points.model_copy(
         update={"runtime": points.runtime.model_copy(update={"together": False})}
     )
-    assert len(groups(jobs(tmp_path, never, [1, 2]), Slots(1, [], 1, 2))) == 2
+    assert len(groups(jobs(tmp_path, never, [1, 2]), 1)) == 2
 
 
 def test_a_limit_of_time_is_each_one_s_own(points: Settings, tmp_path: Path) -> None:
     limited = points.model_copy(update={"max_time": 60.0})
-    assert len(groups(jobs(tmp_path, limited, [1, 2]), Slots(1, [], 1, 2))) == 2
+    assert len(groups(jobs(tmp_path, limited, [1, 2]), 1)) == 2
 
 
 def test_what_has_begun_goes_on_by_itself(points: Settings, tmp_path: Path) -> None:
     three = jobs(tmp_path, points, [1, 2, 3])
     three[1].run.mkdir()
     (three[1].run / "status.json").write_text("{}")
-    assert names(groups(three, Slots(1, [], 1, 2))) == [["1", "3"], ["2"]]
+    assert names(groups(three, 1)) == [["1", "3"], ["2"]]

@@ -11,7 +11,7 @@ from gan_cli.config.settings import settings_of
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import Entry
-from gan_cli.sweeps.plan import SweepJob, plan, standing
+from gan_cli.sweeps.plan import SweepJob, job_state, plan
 
 RATES = ("optimizer.lr=0.001", "optimizer.lr=0.002")
 STEP = "resume=e1/checkpoints/step_00000003.pt"
@@ -55,15 +55,15 @@ def test_each_job_branches_off_a_checkpoint_into_its_own_folder(
 def test_a_branch_that_was_interrupted_is_resumed_by_the_same_sweep() -> None:
     job = jobs(STEP, "run.root=all")[0]
     entry = Entry(job.name, job.overrides, str(job.run))
-    assert standing(job, entry) == "waiting"
+    assert job_state(job, entry) == "waiting"
     run = RunFolder(job.run)
     run.path.mkdir(parents=True)
     run.write_status("interrupted", 5)
     again = jobs(STEP, "run.root=all")[0]
     assert again.arguments == [RATES[0], f"resume={job.run}", "sweep.keys=[optimizer.lr]"]
-    assert standing(again, entry) == "interrupted"
+    assert job_state(again, entry) == "interrupted"
     run.write_status("finished", 7)
-    assert standing(again, entry) == "finished"
+    assert job_state(again, entry) == "finished"
 
 
 @pytest.mark.parametrize("resume", ["resume=e1", "resume=e1/checkpoints/last.pt"])

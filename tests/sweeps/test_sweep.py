@@ -18,7 +18,7 @@ from gan_cli.exits import RunFailedError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import locked
 from gan_cli.sweeps.plan import SweepJob, job_name
-from gan_cli.sweeps.scheduler import verdict
+from gan_cli.sweeps.scheduler import end_state
 
 if TYPE_CHECKING:
     from conftest import Sweep  # type: ignore[attr-defined]
@@ -243,7 +243,7 @@ def test_what_a_process_left(
     log = tmp_path / "log"
     log.write_text("the last word", encoding="utf-8")
     job = SweepJob("job", [], run.path, [], sweep.settings)
-    assert verdict(job, status, log, alone, asked)[0] == state
+    assert end_state(job, status, log, alone, asked)[0] == state
 
 
 @pytest.mark.parametrize(
@@ -254,6 +254,6 @@ def test_what_was_killed_for_want_of_patience_is_not_put_down_to_memory(
     sweep: Sweep, tmp_path: Path, asked: bool, reason: str
 ) -> None:
     job = SweepJob("job", [], tmp_path / "job", [], sweep.settings)
-    state, error = verdict(job, -signal.SIGKILL, tmp_path / "log", alone=True, asked=asked)
+    state, error = end_state(job, -signal.SIGKILL, tmp_path / "log", alone=True, asked=asked)
     assert state == "killed"
     assert reason in str(error)

@@ -18,7 +18,7 @@ from studying import LINE, Study
 
 from gan_cli.commands.tune import tune
 from gan_cli.errors import ConfigError
-from gan_cli.jobs.processes import Children
+from gan_cli.jobs.processes import Supervisor
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
 from gan_cli.tuning.plan import StudyPlan
@@ -33,7 +33,7 @@ ENOUGH = 150.0  # seconds after which a test gives up
 
 def played(plan: StudyPlan) -> list[TrialRow]:
     """Search to the end; the trials."""
-    search(plan, Children())
+    search(plan, Supervisor())
     return rows(open_study(plan))
 
 
@@ -85,21 +85,21 @@ def test_failures_are_failed_trials(study: Study) -> None:
     assert [row.state for row in found] == ["complete", *["failed"] * 3, "complete"]
     assert found[1].why.startswith("data.root = nowhere: no such folder (see ")
     assert found[2].why == "step 1: the run has diverged"
-    assert found[3].why == "its process was ended by SIGKILL; was there enough memory?"
+    assert found[3].why == "killed by SIGKILL, as the operating system does where memory runs out"
     assert status(plan, 2)["error"] == "step 1: the run has diverged"
 
 
 def test_settings_that_always_fail_end_the_study(study: Study) -> None:
     plan = study(*[(1e-3, DIVERGES)] * 4)
     with pytest.raises(ConfigError, match="first 3 trials failed alike: step 1: the run has dive"):
-        search(plan, Children())
+        search(plan, Supervisor())
     assert len([row for row in rows(open_study(plan)) if row.state == "failed"]) == 3
 
 
 def test_a_trial_without_room_on_the_disk_is_tried_again(study: Study) -> None:
     plan = study((1e-3, GOOD), (1e-3, DISK_FULL))
     with pytest.raises(DiskFullError, match="No space left on device; make room, and the same"):
-        search(plan, Children())
+        search(plan, Supervisor())
     assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]
     Path("room").touch()
     assert [row.state for row in played(plan)] == ["complete", "complete"]
@@ -131,7 +131,7 @@ def test_a_damaged_study_is_named_in_one_line(study: Study, name: str, text: str
 def test_a_metric_that_is_never_reported_ends_the_study(study: Study) -> None:
     plan = study((1e-3, WAITS), metric="metrics/waserstein_1")
     with pytest.raises(MetricError) as error:
-        search(plan, Children())
+        search(plan, Supervisor())
     assert str(error.value) == (
         "tune.metric = metrics/waserstein_1: is never reported (did you mean "
         "metrics/wasserstein_1?); these runs report metrics/wasserstein_1"
@@ -141,7 +141,7 @@ def test_a_metric_that_is_never_reported_ends_the_study(study: Study) -> None:
 def test_the_figure_knows_which_way_it_is_better(study: Study) -> None:
     plan = replace(study((1e-3, GOOD)), direction="maximize")
     with pytest.raises(MetricError, match=r"set tune\.direction=minimize"):
-        search(plan, Children())
+        search(plan, Supervisor())
 
 
 def test_two_workers_share_a_study(study: Study) -> None:
@@ -164,7 +164,7 @@ def test_an_interrupted_study_saves_its_runs_and_goes_on(
     helper = threading.Thread(target=interrupt)
     helper.start()
     with pytest.raises(KeyboardInterrupt):
-        search(plan, Children())
+        search(plan, Supervisor())
     helper.join(ENOUGH)
     assert "stopping: trials save their state; Ctrl-C again ends without saving" in caplog.text
     assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]

@@ -14,7 +14,7 @@ from studying import LINE, Study
 from gan_cli.commands.tune import publish
 from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.console import clean_console
-from gan_cli.jobs.processes import Children
+from gan_cli.jobs.processes import Supervisor
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, results
 from gan_cli.tuning.plan import StudyPlan
@@ -205,7 +205,7 @@ def test_a_preset_that_cannot_be_written_fails_the_command(
     study: Study, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = study((1e-3, 1))
-    search(plan, Children())
+    search(plan, Supervisor())
     opened = open_study(plan)
     with caplog.at_level("ERROR"):
         assert publish(opened, plan) is False  # the pretended run's config is none of ours

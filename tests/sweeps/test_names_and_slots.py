@@ -11,7 +11,7 @@ import pytest
 from gan_cli.errors import CheckpointError
 from gan_cli.sweeps.index import Index, locked
 from gan_cli.sweeps.plan import job_name, sweep_name
-from gan_cli.sweeps.slots import Slots, at_once, gpus
+from gan_cli.sweeps.slots import Slots, at_once, visible_gpus
 
 
 def test_a_sweep_keeps_its_name_when_values_are_added_and_what_is_no_part_of_it_changes() -> None:
@@ -75,20 +75,20 @@ def test_how_many_at_once() -> None:
 
 
 def test_gpus_are_those_that_are_visible() -> None:
-    assert gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-8f"}) == ["2", "GPU-8f"]
-    assert gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
-    assert gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-8f"}) == ["2", "GPU-8f"]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
 
 
 def test_each_job_has_the_gpu_that_is_used_least_and_its_share_of_threads() -> None:
     slots = Slots(3, ["4", "7"], 1, 16)
     taken = [slots.take() for _ in range(4)]
-    assert [slot and slot.devices for slot in taken] == [("4",), ("7",), ("4",), None]
+    assert taken == [("4",), ("7",), ("4",), None]
     assert taken[1] is not None
-    slots.give(taken[1])
+    slots.release(taken[1])
     again = slots.take()
     assert again is not None
-    assert again.devices == ("7",)
+    assert again == ("7",)
     found = slots.environment(again, {"A": "b", "CUDA_VISIBLE_DEVICES": "4,7"}, own=False)
     assert found == {"A": "b", "CUDA_VISIBLE_DEVICES": "7", "OMP_NUM_THREADS": "5"}
 
@@ -104,7 +104,7 @@ def test_threads_that_were_chosen_stay() -> None:
 def test_several_gpus_for_one_job() -> None:
     slots = Slots(2, ["0", "1", "2", "3"], 2, 8)
     taken = [slots.take(), slots.take()]
-    assert [slot and slot.devices for slot in taken] == [("0", "1"), ("2", "3")]
+    assert taken == [("0", "1"), ("2", "3")]
 
 
 @pytest.mark.parametrize("name", ["logs", ".lock", "sweep.json"])

@@ -14,15 +14,15 @@ from waiting import wait_for
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps import clusters
-from gan_cli.sweeps.clusters import ClusterJob, Tasks, cluster_job, parameters
-from gan_cli.sweeps.slots import elsewhere
+from gan_cli.sweeps.clusters import ClusterJob, RayStarter, cluster_job, slurm_parameters
+from gan_cli.sweeps.slots import cluster_slots
 
 TESTS = Path(__file__).parents[1]
 PATHS = {"PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
 
 
 def standin(run: Path, act: str) -> ClusterJob:
-    return ClusterJob(["-m", "standin", f"run.dir={run}", f"act={act}"], run.parent / "log", PATHS)
+    return ClusterJob(["standin", f"run.dir={run}", f"act={act}"], run.parent / "log", PATHS)
 
 
 def test_an_errand_runs_a_training_here_or_by_torchrun(
@@ -30,11 +30,11 @@ def test_an_errand_runs_a_training_here_or_by_torchrun(
 ) -> None:
     monkeypatch.setenv("SAME", "x")
     work = cluster_job(["seed=1"], 1, tmp_path / "log", {"SAME": "x", "OMP_NUM_THREADS": "97"})
-    assert work.arguments == ("-P", "-m", "gan_cli.jobs.child", "gan_cli.commands.train", "seed=1")
+    assert work.words == ("gan_cli.commands.train", "seed=1")
     assert work.environment == {"OMP_NUM_THREADS": "97"}
-    ranks = cluster_job(["seed=1"], 2, tmp_path / "log", {}).arguments
-    assert ranks[:4] == ("-P", "-m", "gan_cli.jobs.child", "torch.distributed.run")
-    assert ranks[4:] == (
+    ranks = cluster_job(["seed=1"], 2, tmp_path / "log", {}).words
+    assert ranks == (
+        "torch.distributed.run",
         "--standalone",
         "--nproc-per-node",
         "2",
@@ -80,27 +80,27 @@ def test_a_save_leaves_the_status_to_whoever_waits(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_of_a_queue() -> None:
-    given = parameters(60, 4, 1, None, "slurm", {"partition": "gpu", "signal_delay_s": 120})
+    given = slurm_parameters(60, 4, 1, None, "slurm", {"partition": "gpu", "signal_delay_s": 120})
     assert given["timeout_min"] == 60
     assert given["slurm_partition"] == "gpu"
     assert given["slurm_signal_delay_s"] == 120
     assert "mem_gb" not in given
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.minutes = 0: must be 1 or more"):
-        parameters(0, 4, 1, None, "slurm", {})
+        slurm_parameters(0, 4, 1, None, "slurm", {})
 
 
-def test_places_elsewhere() -> None:
-    places = elsewhere(5, None, 4)
+def test_places_cluster_slots() -> None:
+    places = cluster_slots(5, None, 4)
     assert (places.count, places.threads) == (5, 4)
-    assert elsewhere(5, 2, 0).threads == 1
+    assert cluster_slots(5, 2, 0).threads == 1
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs = 0: must be 1 or more"):
-        elsewhere(5, 0, 4)
+        cluster_slots(5, 0, 4)
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[slurm\]'"):
-        clusters.Submitter("slurm", {}, 1, 1)
+        clusters.SlurmStarter("slurm", {}, 1, 1)
     with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[ray\]'"):
-        Tasks(None, 1, 0, 1)
+        RayStarter(None, 1, 0, 1)
