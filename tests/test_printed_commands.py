@@ -20,7 +20,7 @@ from gan_cli.config.command_line import prepare
 from gan_cli.config.reproduce import origin
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
-from gan_cli.ensemble.job import command_of
+from gan_cli.ensemble.group import command_of
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import assignment
 from gan_cli.runs import folder

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from gan_cli.config.command_line import Command
-    from gan_cli.ensemble.job import Job
+    from gan_cli.ensemble.group import RequestedRun
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ def train_several(text: str) -> int:
 
     from gan_cli.config import command_line
     from gan_cli.config.settings import composed
-    from gan_cli.ensemble.group import train_all
-    from gan_cli.ensemble.job import Job, command_of
+    from gan_cli.ensemble.group import RequestedRun, command_of, train_all
     from gan_cli.training.run import settings_of
 
     lines = [command_line.prepare(words) for words in json.loads(text)]
     wanted = []
     for line in lines:
-        wanted.append(Job(settings_of(composed(line), line), command_of(line.overrides, line)))
+        settings = settings_of(composed(line), line)
+        wanted.append(RequestedRun(settings, command_of(line.overrides, line)))
     return train_all(wanted, lines[0])
 
 
@@ -84,7 +84,7 @@ def compose(arguments: list[str]) -> int:
     else:
         line = going_on(line)
     statuses = []
-    wanted: dict[str, Job] = {}  # by all their settings
+    wanted: dict[str, RequestedRun] = {}  # by all their settings
 
     def task(config: DictConfig) -> None:
         from gan_cli.training.run import settings_of, train
@@ -96,10 +96,10 @@ def compose(arguments: list[str]) -> int:
                 return train(config, line)
             from hydra.core.hydra_config import HydraConfig
 
-            from gan_cli.ensemble.job import Job, command_of
+            from gan_cli.ensemble.group import RequestedRun, command_of
 
             overrides = HydraConfig.get().overrides.task
-            found = Job(settings_of(config, line), command_of(overrides, line))
+            found = RequestedRun(settings_of(config, line), command_of(overrides, line))
             if wanted.setdefault(found.settings.model_dump_json(), found) is not found:
                 log.warning(f"{found.command}: asked for more than once, and run once")
             return DONE

@@ -1,4 +1,4 @@
-"""The ranks that torchrun started, over torch's process groups: gloo, and nccl between GPUs."""
+"""Ranks started by torchrun, over torch's process groups: gloo, and nccl between GPUs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,13 +21,11 @@ from gan_cli.console import clean
 from gan_cli.distributed.collectives import Mean
 from gan_cli.distributed.heartbeat import Heartbeat
 from gan_cli.distributed.random import SharedDraws
-from gan_cli.distributed.ranks import Drawing, Gather, Ranks, Result
+from gan_cli.distributed.ranks import Drawing, Gather, Ranks, Value
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import RunFailedError, one_line, status_of
 
-JOINING = timedelta(
-    minutes=5
-)  # for all ranks to arrive; one that is lost later is seen by Heartbeat
+JOINING = timedelta(minutes=5)  # for all ranks to arrive; Heartbeat finds one that is lost later
 NO_LIMIT = timedelta(days=30)
 ADVICE = "resume=RUN resumes from the last checkpoint, with any number of ranks"
 
@@ -48,17 +46,17 @@ class Group(Ranks):
     def __init__(self, backends: str) -> None:
         found, self.rank, self.count = next(rendezvous("env://", timeout=JOINING))
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        self._tell: Callable[[str], None] = self.say
+        self._report: Callable[[str], None] = self.say
         self._shared: BaseException | None = None  # what all ranks end with
         self._beats = Heartbeat(
-            host, port, self.rank, self.count, lambda why: self._tell(lost(why))
+            host, port, self.rank, self.count, lambda why: self._report(lost(why))
         )
         dist.init_process_group(
             backends, store=found, rank=self.rank, world_size=self.count, timeout=NO_LIMIT
         )
 
     def device(self, name: str) -> str:
-        """The GPU of this rank's place on its machine, or the CPU.
+        """The GPU with this rank's number on its machine, or the CPU.
 
         Raises:
             ConfigError: `name` is one device for all, or there are fewer GPUs than ranks.
@@ -105,57 +103,40 @@ class Group(Ranks):
 
         return drawing
 
-    def lead(self, work: Callable[[], Result]) -> Result | None:
-        return self._led(work, lambda _: None)
-
-    def share(self, work: Callable[[], Result]) -> Result:
-        return cast(Result, self._led(work, lambda result: result))
-
-    def _led(self, work: Callable[[], Result], sent: Callable[[Result], object]) -> Result | Any:
-        """What rank 0 does, and on the others what it sent of that."""
-        box: list[Any] = [None, None]
-        if self.first:
-            try:
-                result = work()
-            except BaseException as error:
-                self._broadcast([_status(error), None])
-                self._shared = error
-                raise
-            self._broadcast([None, sent(result)])
-            return result
-        self._broadcast(box)
-        if box[0] is not None:
-            self._shared = RunFailedError(*box[0])
-            raise self._shared
-        return box[1]
-
-    def _broadcast(self, box: list[Any]) -> None:
-        with self._calling():
-            dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-
-    def each(self, work: Callable[[], Result]) -> Result:
-        result, error = None, None
+    @contextmanager
+    def sharing_errors(self) -> Iterator[None]:
+        error: BaseException | None = None
         try:
-            result = work()
-        except Exception as raised:
+            yield
+        except BaseException as raised:
             error = raised
-        told: list[Any] = [None] * self.count
-        with self._calling():
-            dist.all_gather_object(told, None if error is None else _status(error))
-        failed = next((rank for rank, status in enumerate(told) if status is not None), None)
+        statuses = self._gathered(None if error is None else _status(error))
+        failed = next((rank for rank, status in enumerate(statuses) if status is not None), None)
         if failed is None:
-            return cast(Result, result)
+            return
         if self.first:
-            self._shared = error or UserError(f"rank {failed}: {told[failed][0]}")
+            self._shared = error or UserError(f"rank {failed}: {statuses[failed][0]}")
         else:
-            self._shared = RunFailedError(*told[failed])
+            self._shared = RunFailedError(*statuses[failed])
         raise self._shared
 
-    def agree(self, *numbers: int) -> tuple[int, ...]:
-        said = torch.tensor(numbers)
+    def share(self, value: Value) -> Value:
+        values: list[Any] = [value if self.first else None]
         with self._calling():
-            dist.all_reduce(said, dist.ReduceOp.MAX)
-        return tuple(said.tolist())
+            dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+        return value if self.first else values[0]
+
+    def _gathered(self, value: object) -> list[Any]:
+        values: list[Any] = [None] * self.count
+        with self._calling():
+            dist.all_gather_object(values, value)
+        return values
+
+    def agree(self, *numbers: int) -> tuple[int, ...]:
+        largest = torch.tensor(numbers)
+        with self._calling():
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return tuple(largest.tolist())
 
     def add(self, values: Tensor) -> None:
         with self._calling():
@@ -174,22 +155,20 @@ class Group(Ranks):
         digest = hashlib.sha256()
         for value in values:
             digest.update(value.detach().cpu().numpy().tobytes())
-        told: list[Any] = [None] * self.count
-        with self._calling():
-            dist.all_gather_object(told, digest.hexdigest())
-        others = [rank for rank, said in enumerate(told) if said != told[0]]
+        digests = self._gathered(digest.hexdigest())
+        others = [rank for rank, found in enumerate(digests) if found != digests[0]]
         if others:
             raise UserError(
                 f"rank {others[0]} has not the weights of rank 0; all machines must have the same "
                 "program, torch, kind of processor and data"
             )
 
-    def on_loss(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def on_loss(self, report: Callable[[str], None]) -> None:
+        self._report = report
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
-        """Within it, a failure to reach another rank is told as that."""
+        """Within it, a failed call to another rank raises `LostError`."""
         try:
             yield
         except torch.OutOfMemoryError:
@@ -201,14 +180,14 @@ class Group(Ranks):
         print(clean(f"error: rank {self.rank}: {message}"), file=sys.stderr, flush=True)
 
     def leave(self) -> None:
-        """End this rank's part, after all others have come to their end (together)."""
+        """End this rank once all others are done (together)."""
         self.agree(0)
         self._beats.stop()
-        self.agree(0)  # nobody needs the first rank's store any more
+        self.agree(0)  # no rank needs the first one's store any more
         dist.destroy_process_group()
 
     def fail(self, error: BaseException) -> None:
-        """End this rank's part: with the others where all fail; else at once, telling them why."""
+        """End this rank: with the others where all fail; else at once, and let them know why."""
         if self._is_shared(error):
             with contextlib.suppress(LostError):
                 self.leave()
@@ -223,7 +202,7 @@ class Group(Ranks):
 
 
 def lost(why: str) -> str:
-    """That a rank is gone, and what can be done."""
+    """The message of a lost rank, with what the user can do."""
     return f"another rank has ended: {why}; {ADVICE}"
 
 
@@ -232,13 +211,13 @@ def _status(error: BaseException) -> tuple[str, int]:
 
 
 def meet(device: str) -> Group:
-    """One rank, once all others are there.
+    """Join the process group as one rank, once all others have arrived.
 
     Args:
         device: `runtime.device`, by which the backend is chosen.
 
     Raises:
-        UserError: they do not come.
+        UserError: they do not arrive.
     """
     cuda = device in ("auto", "cuda") and torch.cuda.is_available()
     # Until all are there, torchrun can end this one at once.

@@ -1,4 +1,4 @@
-"""Joining the other ranks, where there are any; torch's process groups are imported only then."""
+"""Join the other ranks, if any; torch's process groups are imported only then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gan_cli.exits import RunFailedError
 
 
 def several() -> bool:
-    """Whether torchrun, or what sets its variables, started several ranks."""
+    """Whether torchrun, or a launcher with its variables, started several ranks."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -22,14 +22,14 @@ def first_rank() -> bool:
 
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
-    """One process among the others; by itself where there are none.
+    """Join the other ranks; yields `ALONE` where there is no other.
 
     Args:
         device: `runtime.device`.
 
     Raises:
-        UserError: the others do not come.
-        RunFailedError: on all but the first rank, where another rank is gone; it has been told.
+        UserError: the others do not arrive.
+        RunFailedError: on all but the first rank, where another rank is gone; already reported.
     """
     if not several():
         yield ALONE

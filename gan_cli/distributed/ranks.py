@@ -1,4 +1,4 @@
-"""One process by itself, which is what every part of a run sees unless torchrun started several."""
+"""Single-process stand-in for `group.Group`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 Gather = Callable[[Sequence[nn.Parameter]], None]
 Drawing = Callable[[], AbstractContextManager[object]]
 
 
 class Ranks:
-    """The processes of a run, as one of them sees them; here there is no other.
+    """The processes that train a run, as one of them sees them; here it is the only one.
 
-    `group.Group` is the same for several. Methods that work together say so: all ranks must call
-    them, in the same order.
+    `group.Group` is the same for several. Methods marked "(together)" must be called by all ranks,
+    in the same order.
     """
 
     rank, count = 0, 1
-    echo = 0.0  # seconds within which a second signal is the first one heard again
+    echo = 0.0  # seconds within which a second signal repeats the first one
 
     @property
     def first(self) -> bool:
@@ -29,38 +29,34 @@ class Ranks:
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """The own device of this rank, where the user wants `name`."""
+        """The device of this rank, where the user wants `name`."""
         return name
 
     def check(self, batch_size: int, pack: int) -> None:
-        """See that a batch of `batch_size` can be shared, in whole packs of `pack`.
+        """Check that a batch of `batch_size` can be shared, in whole packs of `pack`.
 
         Raises:
             ConfigError: it cannot.
         """
 
     def gather(self) -> Gather | None:
-        """What makes the gradients of some parameters their means over the ranks (together)."""
+        """A function that averages the gradients of parameters over the ranks (together)."""
         return None
 
     def drawing(self, batch_size: int, pack: int) -> Drawing:
-        """A context in which what is drawn for the samples is this rank's part of all of it."""
+        """A context in which random numbers of samples are this rank's part of the batch's."""
         return nullcontext
 
-    def lead(self, work: Callable[[], Result]) -> Result | None:
-        """Do `work` on the first rank; None on others. All fail where it fails (together)."""
-        return work()
+    def sharing_errors(self) -> AbstractContextManager[None]:
+        """Within it, an error of one rank ends all ranks, with its message (together)."""
+        return nullcontext()
 
-    def share(self, work: Callable[[], Result]) -> Result:
-        """Do `work` on the first rank, and give its result to all (together)."""
-        return work()
-
-    def each(self, work: Callable[[], Result]) -> Result:
-        """Do `work` on every rank; all fail where one does (together)."""
-        return work()
+    def share(self, value: Value) -> Value:
+        """The first rank's value, on every rank (together)."""
+        return value
 
     def agree(self, *numbers: int) -> tuple[int, ...]:
-        """The largest that any rank has of each of the numbers (together)."""
+        """The maximum over the ranks of each of the numbers (together)."""
         return numbers
 
     def add(self, values: Tensor) -> None:
@@ -70,14 +66,14 @@ class Ranks:
         """Replace each tensor by its mean over the ranks (together)."""
 
     def require_equal(self, values: Sequence[Tensor]) -> None:
-        """See that all ranks hold the same (together).
+        """Check that all ranks hold the same values (together).
 
         Raises:
             UserError: they do not.
         """
 
-    def on_loss(self, tell: Callable[[str], None]) -> None:
-        """Have `tell` called, from another thread, before a lost rank ends this process."""
+    def on_loss(self, report: Callable[[str], None]) -> None:
+        """Have `report` called, from another thread, before a lost rank ends this process."""
 
 
 ALONE = Ranks()

@@ -14,6 +14,7 @@ from torch import Tensor
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.data.dataset import Dataset
+from gan_cli.ensemble import functorch
 from gan_cli.ensemble.state import Batches, Sheet, Stack, Update, elementwise, norms, release
 from gan_cli.ensemble.vmap import (
     Draw,
@@ -191,6 +192,8 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
         trust: whose classes may be built.
         dataset: theirs.
     """
+    if functorch.missing:
+        return f"this version of torch cannot stack them ({functorch.missing})"
     if members[0].runtime.compile:
         return "runtime.compile = true"
     with quietly():

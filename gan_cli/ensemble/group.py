@@ -1,188 +1,77 @@
-"""Runs of one configuration and several seeds, trained together in one process."""
+"""The runs of a command line, in groups that differ in their seeds alone and train together."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
 
+from gan_cli.callbacks.callback import Callback
 from gan_cli.config.command_line import Command
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import trusted
 from gan_cli.console import setup_logging
 from gan_cli.device import describe
-from gan_cli.ensemble.display import Display, RunLogs, run_logs
-from gan_cli.ensemble.ensemble import Ensemble, quietly
-from gan_cli.ensemble.job import Job
-from gan_cli.exits import DONE, INTERRUPTED, guarded
+from gan_cli.ensemble.ensemble import hindrance, quietly
+from gan_cli.ensemble.lockstep import Member, train_in_lockstep
+from gan_cli.ensemble.logs import SharedProgress, run_logs
+from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
+from gan_cli.formatting import shell_command
 from gan_cli.runs.folder import RunFolder
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import begin_text
-from gan_cli.training.evaluator import evaluator_of
-from gan_cli.training.loop import Course
-from gan_cli.training.resume import earlier_run
-from gan_cli.training.run import folder_for, pieces, progress_of, train_settings
+from gan_cli.training.evaluator import Evaluator, evaluator_of
+from gan_cli.training.resume import find_earlier_run
+from gan_cli.training.run import folder_for, progress_of, train_in_folder, train_settings
 from gan_cli.training.setup import Session, assemble
 
 log = logging.getLogger(__name__)
 SHOWN = 8  # seeds that a line names
 
 
-class Member:
-    """One run of the group, which goes on or has ended with a status.
+class RequestedRun(NamedTuple):
+    """A run to be made, with the command that makes it alone."""
+
+    settings: Settings
+    command: str
+
+
+def command_of(overrides: Sequence[str], line: Command) -> str:
+    """The command line of one run of several.
 
     Args:
-        session: what it trains.
-        course: the run in pieces.
-        run_logs: whose messages go where.
+        overrides: Hydra's, of this run.
+        line: of all of them.
     """
-
-    def __init__(self, session: Session, course: Course[int], run_logs: RunLogs) -> None:
-        self.session, self.name = session, name_of(session.settings)
-        self.status: int | None = None  # once it has ended
-        self.measure = False  # what its next step is to be
-        self._course, self._voices = course, run_logs
-
-    def go_on(self) -> None:
-        """Do all that lies between two steps."""
-        self._run(lambda: next(self._course))
-
-    def fail(self, error: BaseException) -> None:
-        """Let it end as if its step had raised that."""
-        self._run(lambda: self._course.throw(error))
-
-    def _run(self, piece: Callable[[], bool]) -> None:
-        def work() -> int:
-            try:
-                self.measure = piece()
-            except StopIteration as end:
-                self.status = end.value
-            except KeyboardInterrupt:  # said once, by who asked for all of them
-                self.status = INTERRUPTED
-            return DONE
-
-        with self._voices.of(self.name):
-            failed = guarded(work)
-        if failed:
-            self.status = failed
+    options = [f"--config-dir={folder}" for folder in line.config_dirs]
+    options += [f"--trust={module}" for module in line.trust]
+    return shell_command("gan-train", *options, *(o.removeprefix("++") for o in overrides))
 
 
-def train_group(jobs: Sequence[Job], trust: Trust, lead: Session) -> list[int]:
-    """Train all of them; the exit status of each.
-
-    Args:
-        jobs: settings that differ in their seeds, and perhaps their run folders, alone.
-        trust: whose classes may be built.
-        lead: the first one's session.
-
-    Raises:
-        UserError: nothing was trained, and the message says why.
-    """
-    members = [job.settings for job in jobs]
-    with quietly():  # what is to be said of the settings was said of the first one
-        others = [assemble(settings, trust, dataset=lead.dataset) for settings in members[1:]]
-    sessions = [lead, *others]
-    watches = [evaluator_of(session, trust) for session in sessions]
-    for evaluator in watches:
-        if evaluator is not None:
-            evaluator.prepare()
-    names = [name_of(settings) for settings in members]
-    stop = StopRequest(answer=say_at_once)
-    with ExitStack() as held:
-        runs: list[RunFolder] = []
-        for session in sessions:
-            runs.append(folder_for(session))
-            held.enter_context(runs[-1].lock())
-        logs = {name: run.log for name, run in zip(names, runs, strict=True)}
-        speaking = held.enter_context(run_logs(logs))
-        log.info(
-            f"{len(names)} runs together, {shortened(names)}: {begin_text(lead)} on "
-            f"{describe(lead.device)}, {lead.precision}"
-        )
-        display = Display(progress_of(lead), lambda: speaking.of(""))
-        group = []
-        for session, run, evaluator in zip(sessions, runs, watches, strict=True):
-            share, numbers = display.share(), [settings.seed for settings in members]
-            course = pieces(session, run, evaluator, stop, share, evaluator, together=numbers)
-            group.append(Member(session, course, speaking))
-        for name, job in zip(names, jobs, strict=True):
-            with speaking.of(name):
-                log.info(f"this run alone: {job.command}")
-        with stop.installed():
-            train_in_lockstep(group)
-        for member, run in zip(group, runs, strict=True):
-            status = run.read_status()
-            log.info(f"{member.name}: {status['status']} at step {status['step']:,}: {run.path}")
-    return [member.status or DONE for member in group]
-
-
-def train_in_lockstep(group: Sequence[Member]) -> None:
-    """Step all members as one until the last has ended; who ends or fails leaves alone."""
-    for member in group:
-        member.go_on()
-    while going := [member for member in group if member.status is None]:
-        if len(going) == 1:
-            step_together(going, going[0].session.trainer.advance)
-            continue
-        try:
-            ensemble = Ensemble([member.session for member in going])
-        except Exception as error:
-            for member in going:
-                member.fail(error)
-            return
-        try:
-            step_together(going, ensemble.advance)
-        finally:
-            ensemble.dissolve()
-
-
-def step_together(going: Sequence[Member], advance: Callable[[bool], None]) -> None:
-    """Step members until one of them ends."""
-    while all(member.status is None for member in going):
-        try:
-            advance(any(member.measure for member in going))
-        except BaseException as error:
-            for member in going:
-                member.fail(error)
-        else:
-            for member in going:
-                member.go_on()
-
-
-def name_of(settings: Settings) -> str:
-    """What the screen calls a run of the group."""
-    return f"seed={settings.seed}"
-
-
-def shortened(names: Sequence[str]) -> str:
-    """Names in a row, or the first and the last of many."""
-    if len(names) <= SHOWN:
-        return ", ".join(names)
-    return f"{names[0]} ... {names[-1]}"
-
-
-def train_all(runs: Sequence[Job], line: Command) -> int:
-    """Train them, group by group; the worst exit status. What fails does not end the rest."""
+def train_all(runs: Sequence[RequestedRun], line: Command) -> int:
+    """Train runs, group by group; the worst exit status. A failure does not end the rest."""
     setup_logging(None)
     statuses = [DONE]
     for group in groups(runs, line):
-        statuses += train_jobs(group, line)
+        statuses += train_group(group, line)
         if INTERRUPTED in statuses:
             break
     return max(statuses)
 
 
-def groups(runs: Sequence[Job], line: Command) -> list[list[Job]]:
+def groups(runs: Sequence[RequestedRun], line: Command) -> list[list[RequestedRun]]:
     """The runs in order, those that can be members of one group side by side."""
-    found: list[list[Job]] = []
-    for job in runs:
+    found: list[list[RequestedRun]] = []
+    for run in runs:
         for group in found:
-            if belongs(job.settings, [other.settings for other in group], line):
-                group.append(job)
+            if belongs(run.settings, [other.settings for other in group], line):
+                group.append(run)
                 break
         else:
-            found.append([job])
+            found.append([run])
     return found
 
 
@@ -193,50 +82,120 @@ def belongs(settings: Settings, group: Sequence[Settings], line: Command) -> boo
         return False
     if settings.seed in [other.seed for other in group]:
         return False
-    return settings.is_twin_of(first) and not any(goes_on(one, line) for one in (settings, first))
+    return settings.is_twin_of(first) and not any(resumes(one, line) for one in (settings, first))
 
 
-def goes_on(settings: Settings, line: Command) -> bool:
-    """Whether there is an earlier start of it."""
-    return settings.resume is not None or earlier_run(settings, line)[0] is not None
+def resumes(settings: Settings, line: Command) -> bool:
+    """Whether a run resumes an earlier start."""
+    return settings.resume is not None or find_earlier_run(settings, line)[0] is not None
 
 
-def train_jobs(group: Sequence[Job], line: Command) -> list[int]:
-    """Train a group's runs together where that can be and pays, else one after the other."""
+def train_group(group: Sequence[RequestedRun], line: Command) -> list[int]:
+    """Train a group's runs together where that is possible and pays, else one after the other."""
     if len(group) > 1:
         statuses: list[int] = []
-        found = guarded(lambda: together(group, line, statuses))
+        found = guarded(lambda: try_together(group, line, statuses))
         if found or statuses:
             return [found, *statuses]
     statuses = []
-    for job in group:
-        statuses.append(guarded(lambda job=job: train_settings(job.settings, line)))
+    for run in group:
+        statuses.append(guarded(lambda run=run: train_settings(run.settings, line)))
         if statuses[-1] == INTERRUPTED:
             break
     return statuses
 
 
-def together(group: Sequence[Job], line: Command, statuses: list[int]) -> int:
+def try_together(group: Sequence[RequestedRun], line: Command, statuses: list[int]) -> int:
     """Train a group together, where nothing speaks against it; adds to `statuses` if it does."""
-    from gan_cli.ensemble.ensemble import hindrance
-
     first = group[0].settings
     trust = trusted(line, first.run.root)
     lead = assemble(first, trust)
-    members = [job.settings for job in group]
+    members = [run.settings for run in group]
     reason = unprofitable(lead) or hindrance(members, trust, lead.dataset)
     if reason:
         log.info(f"{len(group)} seeds one after the other: {reason}")
     else:
-        statuses += train_group(group, trust, lead)
+        statuses += train_together(group, trust, lead)
     return DONE
 
 
 def unprofitable(lead: Session) -> str:
-    """Why runs are not trained together though they could be; empty where they are."""
+    """Why training together would not pay; empty where it does, or is asked for."""
     if lead.settings.runtime.together is True or not lead.dataset.spec.is_image:
         return ""
     return (
         "images keep a device busy one run at a time; runtime.together=true trains them together "
         "all the same"
     )
+
+
+def train_together(group: Sequence[RequestedRun], trust: Trust, lead: Session) -> list[int]:
+    """Train all runs of a group together; the exit status of each.
+
+    Args:
+        group: settings that differ in their seeds, and perhaps their run folders, alone.
+        trust: whose classes may be built.
+        lead: the first one's session.
+
+    Raises:
+        UserError: nothing was trained, and the message says why.
+    """
+    settings = [run.settings for run in group]
+    with quietly():  # the first one's settings have been warned of, and the others are like it
+        others = [assemble(one, trust, dataset=lead.dataset) for one in settings[1:]]
+    sessions = [lead, *others]
+    evaluators = [evaluator_of(session, trust) for session in sessions]
+    for evaluator in evaluators:
+        if evaluator is not None:
+            evaluator.prepare()
+    names, seeds = [f"seed={one.seed}" for one in settings], [one.seed for one in settings]
+    stop = StopRequest(answer=say_at_once)
+    with ExitStack() as stack:
+        folders: list[RunFolder] = []
+        for session in sessions:
+            folders.append(folder_for(session))
+            stack.enter_context(folders[-1].lock())
+        logs = stack.enter_context(
+            run_logs({name: folder.log for name, folder in zip(names, folders, strict=True)})
+        )
+        log.info(
+            f"{len(names)} runs together, {shortened(names)}: {begin_text(lead)} on "
+            f"{describe(lead.device)}, {lead.precision}"
+        )
+        progress = SharedProgress(progress_of(lead), logs)
+        members = []
+        for name, run, session, folder, evaluator in zip(
+            names, group, sessions, folders, evaluators, strict=True
+        ):
+            parts = run, session, folder, evaluator, seeds, stop, progress.add_run()
+            members.append(Member(name, session, partial(train_member, *parts)))
+        with stop.installed():
+            train_in_lockstep(members)
+        for name, folder in zip(names, folders, strict=True):
+            status = folder.read_status()
+            log.info(f"{name}: {status['status']} at step {status['step']:,}: {folder.path}")
+    return [FAILED if member.status is None else member.status for member in members]
+
+
+def train_member(
+    run: RequestedRun,
+    session: Session,
+    folder: RunFolder,
+    evaluator: Evaluator | None,
+    seeds: Sequence[int],
+    stop: StopRequest,
+    progress: Callback,
+    advance: Callable[[bool], None],
+) -> int:
+    """Train one run of a group in its folder; the exit status."""
+    log.info(f"this run alone: {run.command}")
+    return train_in_folder(
+        *(session, folder, evaluator, stop, progress, evaluator), seeds=seeds, advance=advance
+    )
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names in a row, or the first and the last of many."""
+    if len(names) <= SHOWN:
+        return ", ".join(names)
+    return f"{names[0]} ... {names[-1]}"

@@ -13,18 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch._C._functorch import (
-    _add_batch_dim,
-    get_unwrapped,
-    is_batchedtensor,
-    maybe_get_bdim,
-    maybe_get_level,
-)
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.func import functional_call, vmap
 from torch.nn.functional import group_norm, layer_norm
 from torch.overrides import TorchFunctionMode
 
+from gan_cli.ensemble import functorch
 from gan_cli.model import Batch, Loss
 
 Fill = Callable[[Tensor, Generator], object]
@@ -222,17 +215,17 @@ class Inside(TorchFunctionMode):
             return self.tape.next(func, args, kwargs)
         if func is torch.autograd.grad:
             return self._gradients(*args, **kwargs)
-        if func in IN_PLACE and is_batchedtensor(args[0]):
+        if func in IN_PLACE and functorch.is_batchedtensor(args[0]):
             return args[0].copy_(IN_PLACE[func](*args, **kwargs))
         if func is group_norm:
             return grouped(*args, **kwargs)
-        if func is LEAF and is_batchedtensor(args[0]):
-            with temporarily_clear_interpreter_stack():
-                LEAF(get_unwrapped(args[0]), *args[1:], **kwargs)
+        if func is LEAF and functorch.is_batchedtensor(args[0]):
+            with functorch.temporarily_clear_interpreter_stack():
+                LEAF(functorch.get_unwrapped(args[0]), *args[1:], **kwargs)
             return args[0]
-        if func == GRADIENT and is_batchedtensor(args[0]):
-            gradient = get_unwrapped(args[0]).grad
-            return None if gradient is None else _add_batch_dim(gradient, 0, self.level)
+        if func == GRADIENT and functorch.is_batchedtensor(args[0]):
+            gradient = functorch.get_unwrapped(args[0]).grad
+            return None if gradient is None else functorch.add_batch_dim(gradient, 0, self.level)
         return func(*args, **kwargs)
 
     def _gradients(
@@ -246,11 +239,15 @@ class Inside(TorchFunctionMode):
         inputs = [inputs] if isinstance(inputs, Tensor) else inputs
         if grad_outputs is not None:
             raise NotImplementedError("torch.autograd.grad with grad_outputs cannot be stacked")
-        with temporarily_clear_interpreter_stack():
-            sums = [get_unwrapped(one).sum() for one in outputs]
-            found = torch.autograd.grad(sums, [get_unwrapped(one) for one in inputs], **kwargs)
+        with functorch.temporarily_clear_interpreter_stack():
+            sums = [functorch.get_unwrapped(one).sum() for one in outputs]
+            found = torch.autograd.grad(
+                sums, [functorch.get_unwrapped(one) for one in inputs], **kwargs
+            )
         return tuple(
-            None if one is None else _add_batch_dim(one, maybe_get_bdim(x), self.level)
+            None
+            if one is None
+            else functorch.add_batch_dim(one, functorch.maybe_get_bdim(x), self.level)
             for one, x in zip(found, inputs, strict=True)
         )
 
@@ -362,4 +359,4 @@ class Stage(nn.Module):
 
 def level(batched: Tensor) -> int:
     """That of the vmap which a tensor within it belongs to."""
-    return maybe_get_level(batched)
+    return functorch.maybe_get_level(batched)

@@ -1,8 +1,9 @@
-"""What the ranks beside the first do: they train, and own neither files nor evaluation."""
+"""The other ranks beside the first: they train, and own neither files nor the evaluator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from numpy import ndarray
 
@@ -15,12 +16,12 @@ from gan_cli.training.setup import Session
 
 
 class SharedEvaluator:
-    """The evaluation, done by the first rank while the others wait for its verdict.
+    """Evaluates on the first rank, while the others wait for the result.
 
     Args:
         ranks: who train together.
         evaluated: the step of the last evaluation of an earlier start.
-        model_evaluator: on the first rank.
+        model_evaluator: of the first rank; None on the others.
     """
 
     def __init__(
@@ -29,46 +30,39 @@ class SharedEvaluator:
         self.ranks, self.evaluated, self._evaluator = ranks, evaluated, model_evaluator
 
     def __call__(self, step: int, pause: Callable[[], None]) -> Evaluation:
-        """Evaluate; the other ranks get what decides the course, without figures.
+        """Evaluate; the other ranks get `improved` and `give_up`, without values and pictures.
 
         Raises:
             Stopped: the first rank was asked to stop.
         """
-        evaluation: Evaluation | None = None
-
-        def judged() -> tuple[bool, str] | None:
-            nonlocal evaluation
-            assert self._evaluator is not None, "the first rank has the judge"
-            try:
-                evaluation = self._evaluator(step, pause)
-            except Stopped:
-                return None
-            return evaluation.improved, evaluation.give_up
-
-        decided = self.ranks.share(judged)
-        if decided is None:
+        evaluation = None
+        with self.ranks.sharing_errors():
+            if self._evaluator is not None:
+                with suppress(Stopped):
+                    evaluation = self._evaluator(step, pause)
+        decision = self.ranks.share(
+            None if evaluation is None else (evaluation.improved, evaluation.give_up)
+        )
+        if decision is None:
             raise Stopped
         self.evaluated = step
-        return evaluation or Evaluation({}, {}, *decided)
+        return evaluation or Evaluation({}, {}, *decision)
 
     def again(self) -> Evaluation:
-        """What the last evaluation found; the other ranks get what decides the course."""
+        """The result of the last evaluation; the other ranks get its `give_up` alone."""
         evaluation = Evaluation({}, {}) if self._evaluator is None else self._evaluator.again()
-        return evaluation._replace(give_up=self.ranks.share(lambda: evaluation.give_up))
+        return evaluation._replace(give_up=self.ranks.share(evaluation.give_up))
 
 
 def shared_evaluator(
     session: Session, model_evaluator: ModelEvaluator | None
 ) -> ModelEvaluator | None:
-    """What evaluates on this rank, where `judge` does on the first and is None elsewhere."""
+    """The evaluator for this rank's loop; `model_evaluator` is None on all but the first."""
     ranks = session.ranks
     if ranks.count == 1 or session.settings.evaluation.every is None:
         return model_evaluator
-    return SharedEvaluator(
-        ranks,
-        ranks.share(lambda: None if model_evaluator is None else model_evaluator.evaluated),
-        model_evaluator,
-    )
+    evaluated = None if model_evaluator is None else model_evaluator.evaluated
+    return SharedEvaluator(ranks, ranks.share(evaluated), model_evaluator)
 
 
 def follow(
@@ -80,7 +74,7 @@ def follow(
     """Train beside the first rank; the exit status.
 
     Raises:
-        RunFailedError: the run has diverged, which the first rank tells.
+        RunFailedError: the run has diverged; the first rank reports it.
     """
 
     def refuse_divergence(keep: bool) -> None:

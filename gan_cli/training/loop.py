@@ -1,13 +1,13 @@
-"""The course of a run: when to log, draw, save and stop."""
+"""The training loop: when to log, draw, evaluate, save and stop."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from numpy import ndarray
 
@@ -17,72 +17,54 @@ from gan_cli.distributed.ranks import ALONE, Ranks
 from gan_cli.signals import StopRequest
 from gan_cli.training.trainer import Trainer
 
-Result = TypeVar("Result")
-Course = Generator[bool, None, Result]  # yields whether to measure the step that is wanted
-
-
-def drive(course: Course[Result], advance: Callable[[bool], None]) -> Result:
-    """Make the steps that a course wants, until it ends; what goes wrong is told to it."""
-    try:
-        measure = next(course)
-        while True:
-            try:
-                advance(measure)
-            except BaseException as error:
-                measure = course.throw(error)
-            else:
-                measure = next(course)
-    except StopIteration as end:
-        return end.value
-
 
 class Stopped(KeyboardInterrupt):
-    """A signal asks to stop, so an evaluation under way is given up."""
+    """A signal asks to stop, so the current evaluation is abandoned."""
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """How long a run goes on, and what happens every so many steps."""
+    """The length of a run, and the intervals in steps between its events."""
 
     total: int  # steps
     log_every: int
     sample_every: int | None  # None: no pictures
-    save_every: int | None  # a state to keep
+    save_every: int | None  # a checkpoint to keep
     batch_size: int
     max_seconds: float | None = None
     evaluate_every: int | None = None
-    save_seconds: float | None = None  # of training after which the state is saved between
+    save_seconds: float | None = None  # of training after which the state is saved in between
 
 
 def falls_on(step: int, every: int | None) -> bool:
-    """Whether `step` is one of every so many; None: of none."""
+    """Whether `step` is a multiple of `every`; None: never."""
     return every is not None and step % every == 0
 
 
 class ModelEvaluator(Protocol):
-    """Evaluates the model of a run; see `training.evaluating`."""
+    """Evaluates the model of a run; see `training.evaluator`."""
 
     @property
     def evaluated(self) -> int | None:
-        """The last step that was evaluated; None before the first."""
+        """The last evaluated step; None before the first."""
         ...
 
     def __call__(self, step: int, pause: Callable[[], None]) -> Evaluation:
-        """Evaluate. `pause` is called now and then, and raises `Stopped` to break off."""
+        """Evaluate; `pause` is called now and then, and raises `Stopped` to abandon it."""
         ...
 
     def again(self) -> Evaluation:
-        """What the evaluation of step `evaluated` found, as far as it was kept."""
+        """The result of step `evaluated` again, as far as it was kept."""
         ...
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation found."""
+    """The result of an evaluation."""
 
-    figures: Mapping[str, float]  # by their curve's name
+    values: Mapping[str, float]  # by the names of their curves
     pictures: Mapping[str, ndarray]
     improved: bool = False  # the best so far, so it is saved
-    give_up: str = ""  # why training shall end here; empty where it goes on
+    give_up: str = ""  # why training shall end here; empty to continue
 
 
 @dataclass(frozen=True)
@@ -95,23 +77,24 @@ class LoopResult:
 
 
 def has_passed(seconds: float | None, since: float) -> bool:
-    """Whether so many seconds have passed since a moment; never, where they are None."""
+    """Whether `seconds` have passed since the moment `since`; None: never."""
     return seconds is not None and time.monotonic() - since >= seconds
 
 
 class Loop:
-    """Drives a trainer and tells the callbacks.
+    """Trains to the end of the plan, and calls the callbacks.
 
     Args:
-        trainer: at step 0, or at the step to go on from.
+        trainer: at step 0, or at the step to resume from.
         plan: when to do what.
-        callbacks: told in this order.
+        callbacks: called in this order.
         draw: makes the pictures of a step.
-        save: writes a checkpoint; its argument says whether it is one to keep.
-        model_evaluator: evaluates the model, where the plan says so.
-        last_point: of the curves, of an earlier start, that stays; what follows is told anew.
+        save: writes a checkpoint; its argument is true for one to keep.
+        model_evaluator: evaluates the model, at the steps of the plan.
+        last_point: of the curves of an earlier start, which stays; later points are written anew.
         ranks: who train together; they log, save and stop at the same steps.
-        stop: that several loops share; its handlers are then installed by who drives them.
+        stop: the request to stop, where several loops share it.
+        advance: makes a step, as `Trainer.advance`, which is the default.
     """
 
     def __init__(
@@ -125,11 +108,13 @@ class Loop:
         last_point: int | None = None,
         ranks: Ranks = ALONE,
         stop: StopRequest | None = None,
+        advance: Callable[[bool], None] | None = None,
     ) -> None:
         self.trainer, self.plan, self.callbacks = trainer, plan, Callbacks(callbacks)
         self._draw, self._save_to, self._evaluator = draw, save, model_evaluator
         self._last_point = trainer.step if last_point is None else last_point
         self._ranks, self._stop = ranks, stop or StopRequest(ranks.echo)
+        self._advance = advance or trainer.advance
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
         self._saved_at = 0.0
 
@@ -139,23 +124,19 @@ class Loop:
         Raises:
             KeyboardInterrupt: a second signal; nothing more is saved.
         """
-        with self._stop.installed():
-            return drive(self.course(), self.trainer.advance)
-
-    def course(self) -> Course[LoopResult]:
-        """`run` in pieces: it yields wherever the trainer is to advance."""
         status = "failed"
-        try:
-            outcome = yield from self._run()
-            status = outcome.state
-        except KeyboardInterrupt:
-            status = "interrupted"
-            raise
-        finally:
-            self.callbacks.end(self.trainer.step, status)
-        return outcome
+        with self._stop.installed():
+            try:
+                result = self._run()
+                status = result.state
+            except KeyboardInterrupt:
+                status = "interrupted"
+                raise
+            finally:
+                self.callbacks.end(self.trainer.step, status)
+        return result
 
-    def _run(self) -> Course[LoopResult]:
+    def _run(self) -> LoopResult:
         trainer, plan = self.trainer, self.plan
         begun = self._saved_at = self._mark()
         self.callbacks.start(trainer.step)
@@ -171,8 +152,8 @@ class Loop:
             over = give_up or ("all steps done" if step >= plan.total else "")
             over = over or ("stopped by max_time" if late else "")
             if over:
-                self._look()
-            # After all else, so that of a step with a checkpoint nothing is missing.
+                self._last_look()
+            # After all else, so that a checkpoint lacks nothing of its step.
             if over or improved or (advanced and on_grid):
                 self._save(on_grid)
             elif stale:
@@ -181,7 +162,7 @@ class Loop:
             if over:
                 return LoopResult("finished", over, step)
             due = (step + 1) % plan.log_every == 0
-            yield due or step + 1 == plan.total
+            self._advance(due or step + 1 == plan.total)
             step, advanced, improved = step + 1, True, False
             self.callbacks.stepped(step)
             if due:
@@ -193,11 +174,11 @@ class Loop:
             late = has_passed(plan.max_seconds, begun)
             stale = has_passed(plan.save_seconds, self._saved_at)
 
-    def _look(self) -> None:
-        """Log and draw at the last step, unless that was done in its turn or by an earlier start.
+    def _last_look(self) -> None:
+        """Log and draw at the last step, unless already done, also by an earlier start.
 
-        This last point of the curves ends no window: a run that is resumed with more steps goes on
-        filling it, and replaces the point.
+        This last point of the curves ends no window: a run that is resumed with more steps
+        continues to fill it, and replaces the point.
         """
         step = self.trainer.step
         if step <= self._last_point:
@@ -225,7 +206,7 @@ class Loop:
             speed["speed/images_per_second"] = images / seconds
             speed["speed/seconds_per_step"] = seconds / steps
         outputs = dict(trainer.window.outputs)
-        if ends_window:  # before anyone is told, so that a callback's failure loses no point
+        if ends_window:  # before the callbacks, so that the failure of one loses no point
             trainer.clear()
         self.callbacks.logged(trainer.step, scalars | speed | resident(), outputs)
 
@@ -238,18 +219,18 @@ class Loop:
             self.callbacks.drawn(step, pictures)
 
     def _evaluate(self) -> tuple[str, bool]:
-        """Why training shall end here, or nothing; and whether this is the best step so far."""
-        assert self._evaluator is not None, "a plan with evaluations comes with a judge"
+        """Why training shall end here, or nothing; and whether this step is the best so far."""
+        assert self._evaluator is not None, "a plan with evaluations has an evaluator"
         with self._off_the_clock():
             try:
                 evaluation = self._evaluator(self.trainer.step, self._pause)
             except Stopped:
-                return "", False  # what was asked is looked at in its turn
-            self._tell(evaluation)
+                return "", False  # the loop sees the request itself
+            self._report(evaluation)
         return evaluation.give_up, evaluation.improved
 
     def _owes(self, step: int) -> bool:
-        """Whether `step` is to be evaluated and was not."""
+        """Whether the evaluation of `step` is due and not done."""
         every = self.plan.evaluate_every
         return bool(
             self._evaluator is not None
@@ -259,9 +240,9 @@ class Loop:
         )
 
     def _catch_up(self) -> tuple[str, bool]:
-        """What belongs to the step begun at: of a new run all of it, of a resumed one what is gone.
+        """Draw and evaluate at the first step; when resuming, only what is missing.
 
-        An earlier start may not have come to it, or its point may no longer be in the curves.
+        An earlier start may have ended before it, or its point may no longer be in the curves.
         """
         step, plan = self.trainer.step, self.plan
         if falls_on(step, plan.sample_every) and (step == 0 or step > self._last_point):
@@ -272,11 +253,11 @@ class Loop:
             return "", False
         evaluation = self._evaluator.again()
         if step > self._last_point and step == self._evaluator.evaluated:
-            self._tell(evaluation)
+            self._report(evaluation)
         return evaluation.give_up, False
 
-    def _tell(self, evaluation: Evaluation) -> None:
-        self.callbacks.evaluated(self.trainer.step, evaluation.figures, evaluation.pictures)
+    def _report(self, evaluation: Evaluation) -> None:
+        self.callbacks.evaluated(self.trainer.step, evaluation.values, evaluation.pictures)
 
     def _pause(self) -> None:
         if self._stop.signal is not None:
@@ -291,7 +272,7 @@ class Loop:
 
     @contextmanager
     def _off_the_clock(self) -> Iterator[None]:
-        """What happens within does not count as training time in the curves of speed."""
+        """Within it, time does not count as training time in the curves of speed."""
         begun = time.monotonic()
         yield
         self._read_at += time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Going on with an earlier run: its settings, its state, its curves."""
+"""Resuming an earlier run: its settings, state and files."""
 
 from __future__ import annotations
 
@@ -36,31 +36,30 @@ LONGEST = 200  # characters of torch's words about weights that do not fit
 
 
 @dataclass(frozen=True)
-class Past:
-    """What an earlier start of a run left."""
+class EarlierRun:
+    """What an earlier start of a run left in its folder."""
 
     run: RunFolder
-    state: Mapping[str, Any] | None  # its newest whole checkpoint; None where it had saved none
+    state: Mapping[str, Any] | None  # the newest intact checkpoint; None where it saved none
     log_every: int  # of its curves
     file: Path | None = None  # the checkpoint at which a new run branches off
 
     def last_point(self, over: bool) -> int:
-        """The last point of its curves that stays, where it is `over` or goes on; -1 for none."""
+        """The last point of its curves that stays, when it is `over` or resumes; -1 for none."""
         if self.state is None:
             return -1
         done, looked = self.state["step"], self.state.get("looked")
         if done % self.log_every == 0:
             return done
-        # A look at the half-filled window is replaced by the point of the whole one. Older
-        # programs did not say whether there was one.
+        # The point of a half-filled window is replaced by that of the whole one. Older versions
+        # did not record whether there was one.
         return done - 1 if looked is None or (looked and not over) else done
 
 
-def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Path | None]:
-    """The run that the user wants to go on with, by `resume` or by `run.dir`.
+def find_earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Path | None]:
+    """The run to resume, named by `resume` or `run.dir`, and the checkpoint to branch off at.
 
-    Where `resume` names another checkpoint than the last, it is given too: a new run branches off
-    there.
+    The second is None unless `resume` names another checkpoint than the last.
 
     Raises:
         ConfigError: both are named.
@@ -82,21 +81,21 @@ def earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | None, Pa
     return None, None
 
 
-def pick_up(
+def read_earlier_run(
     run: RunFolder, settings: Settings, line: Command, file: Path | None = None
-) -> tuple[Settings, Past]:
-    """Settings and state to go on with. A run that had saved nothing yet begins anew.
+) -> tuple[Settings, EarlierRun]:
+    """The settings and state to resume with; a run that had saved nothing starts from step 0.
 
     Args:
         run: the earlier one.
         settings: of the command line alone.
         line: the command line.
-        file: the checkpoint at which a new run branches off; None to go on with the newest.
+        file: the checkpoint at which a new run branches off; None to resume from the newest.
 
     Raises:
-        ConfigError: settings differ from the run's in what is learned, without `force`.
-        CheckpointError: no checkpoint is whole, or none says what the run was; or a part of a run
-            whose files are to be copied is a link.
+        ConfigError: settings that change what is learned differ from the run's, without `force`.
+        CheckpointError: no checkpoint is intact, or none has the run's settings; or a part of a
+            run whose files are to be copied is a link.
     """
     warning = ""
     if file is not None:
@@ -119,7 +118,7 @@ def pick_up(
     if warning:
         log.warning(warning)
     if state is not None and file is None:
-        tell_edits(run, text)
+        warn_of_edits(run, text)
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
     if state is None and branches(saved.get("resume")):
         raise CheckpointError(
@@ -141,25 +140,25 @@ def pick_up(
     for difference in found:
         if not difference.safe:
             log.warning("resuming with %s", difference)
-    past = Past(run, state, saved["log_every"], file)
-    return from_yaml(yaml.safe_dump(now, sort_keys=False)), past
+    earlier = EarlierRun(run, state, saved["log_every"], file)
+    return from_yaml(yaml.safe_dump(now, sort_keys=False)), earlier
 
 
-def mend_links(run: RunFolder, session: Session, past: Past, best: Best | None) -> None:
-    """Make the links of the run's checkpoints what its state says, which a kill may have kept from.
+def repair_links(run: RunFolder, session: Session, earlier: EarlierRun, best: Best | None) -> None:
+    """Make the links of the run's checkpoints agree with its state, after a kill.
 
-    A best step whose checkpoint is nowhere is forgotten.
+    A best step whose checkpoint is missing is forgotten.
 
     Args:
         run: the run's folder, locked.
-        session: at the step to go on from.
-        past: what the earlier start left.
-        best: of the run as it goes on; None where it is over, so that its state says it.
+        session: at the step to resume from.
+        earlier: what the earlier start left.
+        best: of the resumed run; None where it is over, and its state has the best step.
     """
-    if past.state is None:
+    if earlier.state is None:
         return
     chosen, step = session.settings.checkpoint, session.trainer.step
-    wanted = best_step(past.state)
+    wanted = best_step(earlier.state)
     if best is not None:
         wanted = None if best.value is None else best.step
     there = checkpoint.mend_links(run.checkpoints, step, chosen.every, chosen.keep, wanted)
@@ -169,7 +168,7 @@ def mend_links(run: RunFolder, session: Session, past: Past, best: Best | None) 
 
 
 def best_step(state: Mapping[str, Any]) -> int | None:
-    """The best step as a checkpoint has it; None where there is none."""
+    """The best step in a checkpoint; None where there is none."""
     evaluated = state.get("evaluation")
     best = evaluated.get("best") if isinstance(evaluated, Mapping) else None
     if not isinstance(best, Mapping) or best.get("value") is None:
@@ -178,7 +177,7 @@ def best_step(state: Mapping[str, Any]) -> int | None:
 
 
 def _saved(text: str, run: RunFolder) -> dict[str, Any]:
-    """The settings that the run was started with."""
+    """The settings of the run."""
     found = foreign.parse_yaml(text, f"{run.path}: its config")
     settings = found if isinstance(found, dict) else {}
     every = settings.get("log_every")
@@ -187,34 +186,34 @@ def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     return settings
 
 
-def branch(past: Past, run: RunFolder, text: str) -> None:
-    """Put into a new run's folder what the earlier one had when it was at the checkpoint.
+def branch(earlier: EarlierRun, run: RunFolder, text: str) -> None:
+    """Copy what the earlier run had at the checkpoint into a new run's folder.
 
     Its curves, pictures and evaluations up to there, that state as the last one, and the best one.
 
     Args:
-        past: with the checkpoint.
+        earlier: with the checkpoint.
         run: the new run.
         text: its config.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    assert past.state is not None, "a branch has a state"
-    assert past.file is not None, "of a checkpoint"
-    state, step = past.state, past.state["step"]
+    assert earlier.state is not None, "a branch has a state"
+    assert earlier.file is not None, "of a checkpoint"
+    state, step = earlier.state, earlier.state["step"]
     checkpoint.save(run.checkpoints, {**state, "config": text}, step, keep_step=False, keep=1)
-    run.write_status(folder.RUNNING, step, branched_from=str(past.file))
-    log.info(f"{run.path}: branches off {past.file}, at step {step:,}")
+    run.write_status(folder.RUNNING, step, branched_from=str(earlier.file))
+    log.info(f"{run.path}: branches off {earlier.file}, at step {step:,}")
     best = best_step(state)
     try:
-        here, there = past.run.checkpoints, run.checkpoints
+        here, there = earlier.run.checkpoints, run.checkpoints
         if best is not None:
             files = (here / BEST, checkpoint.of_step(here, best))
             if found := [path for path in files if checkpoint.is_of(path, best)]:
                 shutil.copyfile(found[0], there / BEST)
-        copied = [past.run.metrics, *past.run.path.glob("events.out.tfevents.*")]
-        samples, evaluations = past.run.samples, past.run.evaluations
+        copied = [earlier.run.metrics, *earlier.run.path.glob("events.out.tfevents.*")]
+        samples, evaluations = earlier.run.samples, earlier.run.evaluations
         dated = (*samples.glob("[!.]*.png"), *samples.glob("[!.]*.gif"))
         dated += (*evaluations.glob("step_*.json"), *evaluations.glob("step_*.png"))
         for path in dated:
@@ -222,15 +221,15 @@ def branch(past: Past, run: RunFolder, text: str) -> None:
             copied += [path] if at and int(at[0]) <= step else []
         for path in copied:
             if path.is_file() and not path.is_symlink():
-                target = run.path / path.relative_to(past.run.path)
+                target = run.path / path.relative_to(earlier.run.path)
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, target)
     except OSError as cause:
         raise cannot_write(run.path, cause) from cause
 
 
-def tell_edits(run: RunFolder, text: str) -> None:
-    """Warn where the run's config.yaml is not what its checkpoint holds, which counts."""
+def warn_of_edits(run: RunFolder, text: str) -> None:
+    """Warn where the run's config.yaml differs from its checkpoint, which counts."""
     try:
         there, kept = run.read_config(), _saved(text, run)
         if there is None or there == text:
@@ -249,31 +248,31 @@ def tell_edits(run: RunFolder, text: str) -> None:
 
 
 def data_changes(then: Any, session: Session) -> str:
-    """What is not the same in the data as a checkpoint describes them; empty where nothing is.
+    """How the data differs from a checkpoint's description; empty where it does not.
 
-    The name is that of a folder, which may have moved.
+    The name is not compared: a folder may have moved.
     """
     spec, fingerprint = session.dataset.spec, session.dataset.fingerprint
     now = describe_data(spec, fingerprint)
     if not isinstance(then, Mapping):
         return "the checkpoint does not describe it"
-    # An earlier version kept less, which is no difference.
+    # Earlier versions recorded less, which is no difference.
     changed = [key for key in COMPARED if then.get(key, now[key]) != now[key]]
     return "; ".join(f"{key} was {then.get(key)}, is {now[key]}" for key in changed)
 
 
-def restore(session: Session, past: Past) -> None:
-    """Put the earlier state back.
+def restore(session: Session, earlier: EarlierRun) -> None:
+    """Load the earlier state.
 
     Raises:
         CheckpointError: the state is of other networks.
         ConfigError: the data is not what it was, without `force`.
     """
-    if past.state is None:
+    if earlier.state is None:
         return
-    if changed := data_changes(past.state.get("data"), session):
+    if changed := data_changes(earlier.state.get("data"), session):
         if not session.settings.force:
-            config = _saved(past.state["config"], past.run)
+            config = _saved(earlier.state["config"], earlier.run)
             older = of_older_folder(config.get("data")) and changed.startswith("fingerprint ")
             hint = (
                 "an older version told the images of folders apart in another way, so they may be "
@@ -282,14 +281,14 @@ def restore(session: Session, past: Past) -> None:
                 else "force=true resumes all the same"
             )
             raise ConfigError(
-                f"resume = {past.run.path}: the data is not what the run began with: {changed}; "
+                f"resume = {earlier.run.path}: the data is not what the run began with: {changed}; "
                 f"{hint}"
             )
         log.warning(f"resuming with other data than the run began with: {changed}")
     try:
-        session.trainer.load_state_dict(past.state)
+        session.trainer.load_state_dict(earlier.state)
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{past.run.path}: its weights do not fit these settings, and no force can make them: "
-            f"{one_line(error)[:LONGEST]}"
+            f"{earlier.run.path}: its weights do not fit these settings, and no force can make "
+            f"them: {one_line(error)[:LONGEST]}"
         ) from error

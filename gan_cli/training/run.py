@@ -1,15 +1,15 @@
-"""One run: begin it or go on with it, train, close it."""
+"""One run from its settings to its end: begin it or resume it, train it, close it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gan_cli.callbacks.callback import Callback
-from gan_cli.callbacks.health import DivergenceError, Health
+from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.callbacks.progress import Progress
 from gan_cli.callbacks.samples import Film, Samples
@@ -17,24 +17,29 @@ from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.config.command_line import Command
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import read, to_yaml, trusted, unused
-from gan_cli.console import FILE_ONLY, setup_logging
+from gan_cli.console import setup_logging
 from gan_cli.device import describe
 from gan_cli.distributed.join import first_rank, joined
+from gan_cli.distributed.ranks import Ranks
 from gan_cli.exits import DONE, INTERRUPTED
-from gan_cli.runs import checkpoint
 from gan_cli.runs import folder as runs
-from gan_cli.runs.checkpoint import compact
 from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import describe_data
 from gan_cli.signals import StopRequest, say_at_once
-from gan_cli.training.describe import begin_text, comparable, show_session
-from gan_cli.training.ending import close, lost, recorded
+from gan_cli.training.describe import comparable, show_session
 from gan_cli.training.evaluator import Evaluator, evaluator_of
 from gan_cli.training.follower import follow, shared_evaluator
-from gan_cli.training.loop import Course, Intervals, Loop, ModelEvaluator, drive
+from gan_cli.training.loop import Intervals, Loop, ModelEvaluator
 from gan_cli.training.pictures import Draw
-from gan_cli.training.resume import Past, branch, earlier_run, mend_links, pick_up, restore
+from gan_cli.training.record import StateSaver, close, lost, open_record, recorded
+from gan_cli.training.resume import (
+    EarlierRun,
+    branch,
+    find_earlier_run,
+    read_earlier_run,
+    repair_links,
+    restore,
+)
 from gan_cli.training.setup import Session, assemble
 
 if TYPE_CHECKING:
@@ -55,7 +60,7 @@ def train(config: DictConfig, line: Command) -> int:
 
 
 def settings_of(config: DictConfig, line: Command) -> Settings:
-    """The validated settings of what Hydra composed.
+    """The validated settings of a configuration that Hydra composed.
 
     Raises:
         ConfigError: lists every fault.
@@ -64,40 +69,86 @@ def settings_of(config: DictConfig, line: Command) -> Settings:
     settings = read(config, line)
     for warning in unused(config, line):
         log.warning(warning)
-    return at_home(settings)
+    return with_absolute_root(settings)
+
+
+def with_absolute_root(settings: Settings) -> Settings:
+    """The settings with an absolute `data.root`, so that the run resumes from any directory."""
+    root = settings.data.get("root")
+    if not isinstance(root, str):
+        return settings
+    data = {**settings.data, "root": str(Path(root).expanduser().absolute())}
+    return settings.model_copy(update={"data": data})
 
 
 def train_settings(settings: Settings, line: Command) -> int:
     """As `train`."""
-    with joined(settings.runtime.device) as ranks, ExitStack() as held:
-        run, file = ranks.share(lambda: earlier_run(settings, line))
-        past, foreign = None, None
-        if run is not None:
-            folder, wanted = run, settings
-            if file is None:
-                ranks.lead(lambda: held.enter_context(folder.lock()))
-            settings, past = ranks.share(lambda: pick_up(folder, wanted, line, file))
-            foreign = run.path if settings.resume is not None else None
-            run = run if file is None else None
-        trust = trusted(line, settings.run.root, foreign)
-        session = ranks.each(lambda: assemble(settings, trust, ranks))
-        evaluator = ranks.lead(lambda: evaluator_of(session, trust))
+    with joined(settings.runtime.device) as ranks, ExitStack() as locks:
+        settings, earlier = pick_up(settings, line, ranks, locks)
+        session, evaluator = build_session(settings, line, ranks, earlier)
         if settings.dry_run:
             return show_session(session, evaluator)
-        if run is None:
-            run = ranks.share(lambda: begin(session, evaluator, past))
-            fresh = run
-            ranks.lead(lambda: held.enter_context(fresh.lock()))
-        return course(session, run, past, evaluator)
+        if earlier is None or earlier.file is not None:
+            run = begin(session, evaluator, earlier, locks)
+        else:
+            run = earlier.run
+        setup_logging(run.log if ranks.first else None, ranks.first)
+        try:
+            return resume_and_train(session, run, evaluator, earlier)
+        finally:
+            setup_logging(None)
 
 
-def begin(session: Session, evaluator: Evaluator | None, past: Past | None = None) -> RunFolder:
-    """Make the folder of a new run, which is not evaluated in vain, or branches off an earlier."""
-    if evaluator is not None and past is None:
-        evaluator.prepare()
-    run = folder_for(session)
-    if past is not None:
-        branch(past, run, to_yaml(session.settings))
+def pick_up(
+    settings: Settings, line: Command, ranks: Ranks, locks: ExitStack
+) -> tuple[Settings, EarlierRun | None]:
+    """The settings to train with, and the earlier run to resume, if any; its folder is locked.
+
+    A run that others branch off is not locked.
+    """
+    found = None
+    with ranks.sharing_errors():
+        if ranks.first:
+            run, file = find_earlier_run(settings, line)
+            if run is not None:
+                if file is None:
+                    locks.enter_context(run.lock())
+                found = read_earlier_run(run, settings, line, file)
+    return ranks.share(found) or (settings, None)
+
+
+def build_session(
+    settings: Settings, line: Command, ranks: Ranks, earlier: EarlierRun | None
+) -> tuple[Session, Evaluator | None]:
+    """Everything that the settings describe; the evaluator on the first rank alone."""
+    resumed = earlier.run.path if earlier is not None and settings.resume is not None else None
+    trust = trusted(line, settings.run.root, resumed)
+    evaluator = None
+    with ranks.sharing_errors():
+        session = assemble(settings, trust, ranks)
+        if ranks.first:
+            evaluator = evaluator_of(session, trust)
+    return session, evaluator
+
+
+def begin(
+    session: Session, evaluator: Evaluator | None, earlier: EarlierRun | None, locks: ExitStack
+) -> RunFolder:
+    """Make and lock the folder of a new run, or of one that branches off an earlier one.
+
+    A run from step 0 is evaluated first: what cannot be evaluated leaves no folder.
+    """
+    ranks, run = session.ranks, None
+    with ranks.sharing_errors():
+        if ranks.first:
+            if evaluator is not None and earlier is None:
+                evaluator.prepare()
+            run = folder_for(session)
+            if earlier is not None:
+                branch(earlier, run, to_yaml(session.settings))
+            locks.enter_context(run.lock())
+    run = ranks.share(run)
+    assert run is not None, "made by the first rank"
     return run
 
 
@@ -118,135 +169,59 @@ def folder_for(session: Session) -> RunFolder:
     )
 
 
-def at_home(settings: Settings) -> Settings:
-    """The settings with an absolute `data.root`, so that the run goes on from any directory."""
-    root = settings.data.get("root")
-    if not isinstance(root, str):
-        return settings
-    data = {**settings.data, "root": str(Path(root).expanduser().absolute())}
-    return settings.model_copy(update={"data": data})
-
-
-def course(session: Session, run: RunFolder, past: Past | None, evaluator: Evaluator | None) -> int:
-    """Train in the run's folder, which is locked; the exit status."""
+def resume_and_train(
+    session: Session, run: RunFolder, evaluator: Evaluator | None, earlier: EarlierRun | None
+) -> int:
+    """Restore the state of an earlier start, if any, and train; the exit status."""
     ranks, last_point = session.ranks, None
-    setup_logging(run.log if ranks.first else None, ranks.first)
-    try:
-        if past is not None:
-            ranks.each(lambda: restore(session, past))
-            over, complete = ranks.share(lambda: standing(session, run, past, evaluator))
-            if complete:
-                ranks.lead(lambda: mend_links(run, session, past, None))
-                log.info(complete)
-                return DONE
-            if over:
-                log.info(f"{run.path}: its steps are done but it was not closed; completing it")
-            last_point = past.last_point(over)
-            ranks.lead(
-                lambda: mend_links(run, session, past, evaluator.best if evaluator else None)
-            )
-        ranks.require_equal([*session.model.state_dict().values()])
-        model_evaluator = shared_evaluator(session, evaluator)
-        if not ranks.first:
-            return follow(session, plan_of(session), model_evaluator, last_point)
-        ranks.on_loss(lambda why: lost(run, session, why))
-        if past is not None and last_point is not None:
-            trim(run.metrics, last_point)
-            run.write_config(to_yaml(session.settings))
-        stop = StopRequest(ranks.echo, say_at_once)
-        begun = pieces(
+    if earlier is not None:
+        last_point, complete = restore_run(session, run, evaluator, earlier)
+        if complete:
+            log.info(complete)
+            return DONE
+    ranks.require_equal([*session.model.state_dict().values()])
+    model_evaluator = shared_evaluator(session, evaluator)
+    if not ranks.first:
+        return follow(session, plan_of(session), model_evaluator, last_point)
+    ranks.on_loss(lambda reason: lost(run, session, reason))
+    if last_point is not None:
+        trim(run.metrics, last_point)
+        run.write_config(to_yaml(session.settings))
+    stop = StopRequest(ranks.echo, say_at_once)
+    with stop.installed():
+        return train_in_folder(
             session, run, evaluator, stop, progress_of(session), model_evaluator, last_point
         )
-        with stop.installed():
-            return drive(begun, session.trainer.advance)
-    finally:
-        setup_logging(None)
 
 
-def pieces(
-    session: Session,
-    run: RunFolder,
-    evaluator: Evaluator | None,
-    stop: StopRequest,
-    progress: Callback,
-    model_evaluator: ModelEvaluator | None,
-    last_point: int | None = None,
-    together: Sequence[int] = (),
-) -> Course[int]:
-    """A run in its folder, in pieces: it yields wherever the trainer is to advance.
+def restore_run(
+    session: Session, run: RunFolder, evaluator: Evaluator | None, earlier: EarlierRun
+) -> tuple[int, str]:
+    """Restore an earlier run.
 
-    Args:
-        session: what is trained, at the step to go on from.
-        run: its folder, locked; the log goes there already.
-        evaluator: what evaluates it.
-        stop: tells when a signal asks to stop.
-        progress: shows how far it is.
-        model_evaluator: `evaluator`, as the ranks share it.
-        last_point: of the curves, of an earlier start.
-        together: the seeds of the runs that are stepped as one with this, its own among them.
+    Returns:
+        The last point of its curves that stays, and the reason why nothing is left to do, if so.
     """
-    settings, trainer, ranks = session.settings, session.trainer, session.ranks
-    text = to_yaml(settings)
-    if evaluator is not None:
-        evaluator.run = run
-    earlier = run.read_status().get("together")
-    now = {"steps": session.total, "together": list(together), "saved": trainer.step or None}
-    run.write_status(runs.RUNNING, trainer.step, **now)
-    if earlier and not together and trainer.step:
-        log.warning(
-            f"{run.path}: {len(earlier)} seeds were trained together up to step {trainer.step:,}; "
-            "alone this one is rounded otherwise, so the rest is not bit for bit what it would "
-            "have been (runtime.together=false trains each seed alone from the start)"
-        )
-    for warning in session.warnings:
-        log.warning(warning, extra=FILE_ONLY)  # the screen has it already
-    where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")
-    log.info(f"{run.path}: {begin_text(session)} on {where}")
-    if session.runtime.reasons:
-        log.info(f"runtime: {'; '.join(session.runtime.reasons)}")
-
-    def save(keep: bool) -> None:
-        if part := trainer.not_finite():
-            raise DivergenceError(
-                f"step {trainer.step}: {part}: NaN or infinite, so the state is not saved; the run "
-                "has diverged. Try a lower optimizer.lr, or optimizer.clip_norm=1"
-            )
-        data = describe_data(session.dataset.spec, session.dataset.fingerprint)
-        state = compact(trainer.state_dict()) | {"config": text, "data": data}
-        best = None
-        if evaluator is not None:
-            state["evaluation"] = evaluator.state_dict()
-            best = evaluator.best
-        checkpoint.save(
-            run.checkpoints,
-            state,
-            trainer.step,
-            keep,
-            settings.checkpoint.keep,
-            best=best is not None and best.value is not None and best.step == trainer.step,
-        )
-        told: dict[str, Any] = {}
-        if best is not None and best.value is not None:
-            told["best"] = best.told()
-        told |= {"steps": session.total, "saved": trainer.step}
-        run.write_status(runs.RUNNING, trainer.step, **told)
-
-    draw = Draw(trainer, session.dataset, settings.seed)
-    callbacks = watchers(session, run, text, progress, last_point, draw)
-    plan = plan_of(session)
-    loop = Loop(trainer, plan, callbacks, draw, save, model_evaluator, last_point, ranks, stop)
-    with recorded(run, session, save):
-        outcome = yield from loop.course()
-    close(run, session, outcome, evaluator.best if evaluator else None)
-    return INTERRUPTED if outcome.state == runs.INTERRUPTED else DONE
+    ranks, done, complete = session.ranks, False, ""
+    with ranks.sharing_errors():
+        restore(session, earlier)
+    with ranks.sharing_errors():
+        if ranks.first:
+            done, complete = remaining_work(session, run, earlier, evaluator)
+            best = evaluator.best if evaluator is not None and not complete else None
+            repair_links(run, session, earlier, best)
+    done, complete = ranks.share((done, complete))
+    if done and not complete:
+        log.info(f"{run.path}: its steps are done but it was not closed; completing it")
+    return earlier.last_point(done), complete
 
 
-def standing(
-    session: Session, run: RunFolder, past: Past, evaluator: Evaluator | None
+def remaining_work(
+    session: Session, run: RunFolder, earlier: EarlierRun, evaluator: Evaluator | None
 ) -> tuple[bool, str]:
-    """Whether a run that is gone on with has no step left; and why nothing else is missing.
+    """Whether all steps of an earlier run are done, and the reason why nothing else is left to do.
 
-    A run that was killed between its last step and its end has something to do yet.
+    A run that was killed after its last step may still have to be closed; then the reason is empty.
     """
     total, step = session.total, session.trainer.step
     status = run.read_status()
@@ -255,15 +230,62 @@ def standing(
     if done and finished:
         return True, f"{run.path} has done its {total:,} steps; steps={2 * total} would resume it"
     if evaluator is not None:
-        evaluator.prepare((past.state or {}).get("evaluation"))
+        evaluator.prepare((earlier.state or {}).get("evaluation"))
         if reason := evaluator.exhausted():
             complete = f"{run.path} {reason}; evaluation.patience=null would resume it"
             return True, complete if finished else ""
     return done, ""
 
 
+def train_in_folder(
+    session: Session,
+    run: RunFolder,
+    evaluator: Evaluator | None,
+    stop: StopRequest,
+    progress: Callback,
+    model_evaluator: ModelEvaluator | None,
+    last_point: int | None = None,
+    seeds: Sequence[int] = (),
+    advance: Callable[[bool], None] | None = None,
+) -> int:
+    """Train in the run's folder, and close it; the exit status.
+
+    Args:
+        session: at the step to start from.
+        run: the folder, locked; the log goes there already.
+        evaluator: evaluates the model.
+        stop: the request to stop, of a signal.
+        progress: shows how far the run is.
+        model_evaluator: `evaluator`, as the ranks share it.
+        last_point: of the curves of an earlier start, which stays.
+        seeds: of the runs that are trained together with this one, its own among them.
+        advance: makes a step; by default the trainer does.
+    """
+    if evaluator is not None:
+        evaluator.run = run
+    open_record(run, session, seeds)
+    save = StateSaver(run, session, evaluator)
+    draw = Draw(session.trainer, session.dataset, session.settings.seed)
+    loop = Loop(
+        session.trainer,
+        plan_of(session),
+        watchers(session, run, to_yaml(session.settings), progress, last_point, draw),
+        draw,
+        save,
+        model_evaluator,
+        last_point,
+        session.ranks,
+        stop,
+        advance,
+    )
+    with recorded(run, session, save):
+        result = loop.run()
+    close(run, session, result, evaluator.best if evaluator else None)
+    return INTERRUPTED if result.state == runs.INTERRUPTED else DONE
+
+
 def plan_of(session: Session) -> Intervals:
-    """The course that the settings describe."""
+    """The intervals that the settings describe."""
     settings = session.settings
     return Intervals(
         session.total,

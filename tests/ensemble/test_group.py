@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from gan_cli.config.command_line import Command, prepare
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
 from gan_cli.ensemble.ensemble import Ensemble
-from gan_cli.ensemble.group import groups, train_all
-from gan_cli.ensemble.job import Job, command_of
+from gan_cli.ensemble.group import RequestedRun, command_of, groups, train_all
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from gan_cli.model import Batch, Loss
 from gan_cli.models.gan import GAN
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
+from gan_cli.signals import StopRequest
 from gan_cli.training.run import train_settings
 
 pytestmark = pytest.mark.slow
@@ -50,13 +51,13 @@ def line_of(*overrides: str) -> Command:
     return prepare(["-m", *SMALL, *overrides])
 
 
-def job(*overrides: str, name: str | None = None, base: tuple[str, ...] = TOY) -> Job:
+def job(*overrides: str, name: str | None = None, base: tuple[str, ...] = TOY) -> RequestedRun:
     named = [] if name is None else [f"run.name={name}"]
     every = [*SMALL, *base, *overrides, *named]
-    return Job(settings_of(*every), command_of(every, line_of()))
+    return RequestedRun(settings_of(*every), command_of(every, line_of()))
 
 
-def seeds(*numbers: int, more: tuple[str, ...] = ()) -> list[Job]:
+def seeds(*numbers: int, more: tuple[str, ...] = ()) -> list[RequestedRun]:
     return [job(f"seed={n}", *more, name=f"s{n}") for n in numbers]
 
 
@@ -228,6 +229,54 @@ def test_one_signal_saves_and_stops_all(monkeypatch: pytest.MonkeyPatch) -> None
     assert [status(n)["status"] for n in ("s1", "s2")] == ["interrupted"] * 2
     assert [state(n)["step"] for n in ("s1", "s2")] == [4, 4]
     assert not Path("runs/other").exists()
+
+
+def test_a_second_ctrl_c_in_a_step_ends_all_without_saving(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advance = Ensemble.advance
+
+    def interrupt(self: Ensemble, measure: bool = False) -> None:
+        advance(self, measure)
+        if self.lead.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Ensemble, "advance", interrupt)
+    assert train_all(seeds(1, 2), line_of()) == INTERRUPTED
+    assert [status(n)["status"] for n in ("s1", "s2")] == ["interrupted"] * 2
+    assert [state(n)["step"] for n in ("s1", "s2")] == [3, 3]
+    said = capsys.readouterr().err
+    assert said.count("ended without saving: 2 steps are lost") == 2
+    assert said.count("interrupted\n") == 0
+
+
+def test_a_second_ctrl_c_between_two_steps_ends_who_has_not_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The handler runs in the main thread, which waits while a member has its turn."""
+    logged, handled = MetricsFile.logged, threading.Event()
+    receive = StopRequest.receive
+
+    def note(self: StopRequest, *told: Any) -> None:
+        before = self.signal
+        try:
+            receive(self, *told)
+        finally:
+            if before is not None:
+                handled.set()
+
+    def interrupt(self: MetricsFile, step: int, *told: Any) -> None:
+        logged(self, step, *told)
+        if "s1" in self.path.parts and step == 4:
+            while not handled.wait(0.1):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(StopRequest, "receive", note)
+    monkeypatch.setattr(MetricsFile, "logged", interrupt)
+    assert train_all(seeds(1, 2), line_of()) == INTERRUPTED
+    assert [status(n)["status"] for n in ("s1", "s2")] == ["interrupted"] * 2
+    assert [state(n)["step"] for n in ("s1", "s2")] == [4, 3]
 
 
 def test_early_stopping_is_each_one_s_own() -> None:

@@ -34,8 +34,8 @@ from gan_cli.exits import INTERRUPTED
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.evaluator import evaluator_of
-from gan_cli.training.resume import pick_up
-from gan_cli.training.run import course
+from gan_cli.training.resume import read_earlier_run
+from gan_cli.training.run import resume_and_train
 from gan_cli.training.setup import assemble
 from gan_cli.training.trainer import Trainer
 
@@ -112,17 +112,17 @@ def train(name: str, *overrides: str) -> tuple[RunFolder, int]:
     """What `gan-train run.dir=NAME ...` does: begin a run, or go on with it."""
     line = [*SMALL, f"run.dir={name}", *overrides]
     settings = settings_of(*line)
-    run, past = RunFolder(name), None
+    run, earlier = RunFolder(name), None
     if run.path.exists():
-        settings, past = pick_up(run, settings, prepare(line))
+        settings, earlier = read_earlier_run(run, settings, prepare(line))
     session = assemble(settings, Trust())
     evaluator = evaluator_of(session, Trust())
-    if past is None:
+    if earlier is None:
         if evaluator is not None:
             evaluator.prepare()
         run = folder.create(to_yaml(settings), model="gan", data="points", folder=name)
     with run.lock():
-        return run, course(session, run, past, evaluator)
+        return run, resume_and_train(session, run, evaluator, earlier)
 
 
 def points(run: RunFolder) -> list[dict[str, float]]:
