@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gan_cli.callbacks.callback import Callback
 from gan_cli.config.command_line import Command
@@ -23,10 +23,18 @@ from gan_cli.formatting import shell_command
 from gan_cli.runs.folder import RunFolder
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import begin_text
-from gan_cli.training.evaluator import Evaluator, evaluator_of
 from gan_cli.training.resume import find_earlier_run
-from gan_cli.training.run import folder_for, progress_of, train_in_folder, train_settings
+from gan_cli.training.run import (
+    evaluator_of,
+    folder_for,
+    progress_of,
+    train_in_folder,
+    train_settings,
+)
 from gan_cli.training.setup import Session, assemble
+
+if TYPE_CHECKING:
+    from gan_cli.training.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
 SHOWN = 8  # seeds that a line names

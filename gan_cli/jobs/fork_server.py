@@ -41,6 +41,7 @@ IMPORTS = (
     "rich.console",
     "gan_cli.config.settings",
     "gan_cli.training.run",
+    "gan_cli.training.evaluator",
 )
 # Libraries that start threads when they are imported, which a fork would lose.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

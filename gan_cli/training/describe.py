@@ -14,12 +14,13 @@ from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.data.dataset import Dataset
 from gan_cli.exits import DONE
 from gan_cli.model import Batch, Model
-from gan_cli.training.evaluator import Evaluator
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from gan_cli.training.evaluator import Evaluator
 
 
 def count(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Evaluation while a model is trained: figures, the best step, and when to give up."""
+"""Evaluation during training: metric values, the best step, and early stopping."""
 
 from __future__ import annotations
 
@@ -25,25 +25,7 @@ from gan_cli.training.setup import Session
 
 log = logging.getLogger(__name__)
 Pause = Callable[[], None]
-COMPARABLE = ("samples", "split", "seed", "inception")  # figures of others are others
-
-
-def evaluator_of(session: Session, trust: Trust) -> Evaluator | None:
-    """The watch of a session that is to be evaluated; None for others.
-
-    Raises:
-        ConfigError: `evaluation` asks for what there is not, or for what needs `every`.
-    """
-    chosen = session.settings.evaluation
-    if chosen.every is not None:
-        return Evaluator(session, trust)
-    for key in ("best", "patience"):
-        if (value := getattr(chosen, key)) is not None:
-            raise ConfigError(
-                f"evaluation.{key} = {value}: needs evaluations; set evaluation.every to a number "
-                "of steps"
-            )
-    return None
+COMPARABLE = ("samples", "split", "seed", "inception")  # values of other settings differ
 
 
 class Evaluator:
@@ -54,8 +36,8 @@ class Evaluator:
         trust: whose classes may be built.
 
     Raises:
-        ConfigError: the settings ask for what there is not.
-        UserError: a measure that is asked for by name cannot be had.
+        ConfigError: the settings name something unknown.
+        UserError: a metric that is asked for by name cannot be computed.
     """
 
     def __init__(self, session: Session, trust: Trust) -> None:
@@ -64,9 +46,9 @@ class Evaluator:
         self.run: RunFolder | None = None  # where reports are written
         self.best: Best | None = None
         self.evaluated: int | None = None
-        self._figures: dict[str, float] = {}  # of the last evaluation
-        self._first: Report | None = None  # of the model as it came into being
-        self._said: set[str] = set()
+        self._values: dict[str, float] = {}  # of the last evaluation
+        self._first: Report | None = None  # of the untrained model
+        self._warned: set[str] = set()
         self._choice: Choice | None = None
         chosen = self.settings
         self._options = Options(
@@ -77,40 +59,40 @@ class Evaluator:
         self._extractors = extractors(self._real, session.device, chosen.inception)
 
     def check(self) -> None:
-        """See that there are such measures and that they say something of this model.
+        """Check that the metrics exist and apply to this model.
 
         Raises:
             ConfigError: they do not.
         """
         with self._sampling() as model:
-            names = asked(self.settings.metrics)
+            names = requested(self.settings.metrics)
             self._choice = choose(names, self._subject(model), "evaluation.metrics")
         for name in self._choice.named:
             if reason := self._choice.unfit.get(name):
                 raise ConfigError(f"evaluation.metrics = {name}: {reason}")
 
-    def prepare(self, past: Mapping[str, Any] | None = None) -> None:
-        """See that all can be measured, before any time is spent on training.
+    def prepare(self, earlier: Mapping[str, Any] | None = None) -> None:
+        """Check before training that every requested metric can be computed.
 
-        A run that begins is evaluated, which is the first point of its curves, and trains the
-        classifier, fetches weights and computes statistics of real data where none are in the
-        cache. So is one that goes on with other settings of its evaluation.
+        A new run is evaluated, which is the first point of its curves. This trains the classifier,
+        fetches weights and computes statistics of real data, where the cache has none. So is a run
+        that resumes with other settings of its evaluation.
 
         Args:
-            past: the state of the earlier start that is gone on with.
+            earlier: the state of the earlier start that is resumed.
 
         Raises:
-            ConfigError: no such measure, or no such figure to tell the best step by.
-            UserError: a measure that is asked for by name fails.
-            CheckpointError: `past` is not such a state.
+            ConfigError: an unknown metric, or an unknown value to select the best step by.
+            UserError: a metric that is asked for by name fails.
+            CheckpointError: `earlier` is not such a state.
         """
         self.check()
         assert self._choice is not None
         chosen = self.settings
-        if past is not None:
-            _check(past)
-        if past is not None and past["settings"] == chosen.model_dump():
-            self.load_state_dict(past)
+        if earlier is not None:
+            _check(earlier)
+        if earlier is not None and earlier["settings"] == chosen.model_dump():
+            self.load_state_dict(earlier)
             return
         log.info("checking that evaluation works (one pass before training)")
         report = self._report(nothing)
@@ -126,17 +108,17 @@ class Evaluator:
         self.best = None if by is None else Best(by.name, by.better)
         if self.trainer.step == 0:
             self._first = report
-        elif past is not None:
-            self._keep_best(past)
+        elif earlier is not None:
+            self._keep_best(earlier)
 
-    def _keep_best(self, past: Mapping[str, Any]) -> None:
-        """Go on with the best step of earlier settings, where their figures are the same ones."""
+    def _keep_best(self, earlier: Mapping[str, Any]) -> None:
+        """Keep the best step of earlier settings, where their values are comparable."""
         now = self.settings.model_dump()
-        same = all(past["settings"][key] == now[key] for key in COMPARABLE)
-        old = past["best"]
+        same = all(earlier["settings"][key] == now[key] for key in COMPARABLE)
+        old = earlier["best"]
         if same and old and self.best and old["figure"] == self.best.figure:
             self.best = Best(**old)
-        self.evaluated, self._figures = past["evaluated"], dict(past["figures"])
+        self.evaluated, self._values = earlier["evaluated"], dict(earlier["figures"])
 
     def __call__(self, step: int, pause: Pause) -> Evaluation:
         """Evaluate the model as it is now."""
@@ -146,17 +128,17 @@ class Evaluator:
         if self.run is not None:
             write(replace(report, run=str(self.run.path)), self.run)
         self._warn(report)
-        self._figures = {f"metrics/{f.name}": f.value for f in report.figures}
+        self._values = {f"metrics/{f.name}": f.value for f in report.figures}
         self.evaluated = step
         pictures = {f"metrics/{p.name}": p.image for p in report.pictures}
         # As it came into being, a model is no candidate.
         improved = step > 0 and self._improved(step)
-        return Evaluation(self._figures, pictures, improved, self.exhausted())
+        return Evaluation(self._values, pictures, improved, self.exhausted())
 
     def _improved(self, step: int) -> bool:
         if self.best is None:
             return False
-        value = self._figures.get(f"metrics/{self.best.figure}")
+        value = self._values.get(f"metrics/{self.best.figure}")
         improved = self.best.take(value, step)
         shown = "failed" if value is None else number(value)
         rest = "the best so far" if improved else f"best: {self.best}"
@@ -164,32 +146,32 @@ class Evaluator:
         return improved
 
     def again(self) -> Evaluation:
-        """The figures of the last evaluation, and its pictures as the run folder has them."""
-        assert self.run is not None, "a run that goes on has a folder"
+        """The values of the last evaluation, and its pictures in the run folder."""
+        assert self.run is not None, "a resumed run has a folder"
         assert self.evaluated is not None, "and has been evaluated"
         found = read_pictures(self.run, self.evaluated, self._weights())
         pictures = {f"metrics/{name}": image for name, image in found.items()}
-        return Evaluation(self._figures, pictures, give_up=self.exhausted())
+        return Evaluation(self._values, pictures, give_up=self.exhausted())
 
     def exhausted(self) -> str:
-        """Why training shall not go on, or nothing."""
+        """Why training shall stop, or nothing."""
         patience, best = self.settings.patience, self.best
         if patience is None or best is None or best.misses < patience:
             return ""
         return f"stopped early, {best.misses} evaluations without a better one than {best}"
 
     def state_dict(self) -> dict[str, Any]:
-        """What makes a resumed run the same as one that never stopped."""
+        """The state that a resumed run needs to equal one that never stopped."""
         return {
             "settings": self.settings.model_dump(),
             "evaluated": self.evaluated,
-            "figures": self._figures,
+            "figures": self._values,
             "best": None if self.best is None else self.best.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self.evaluated, self._figures = state["evaluated"], dict(state["figures"])
+        self.evaluated, self._values = state["evaluated"], dict(state["figures"])
         self.best = None if state["best"] is None else Best(**state["best"])
 
     def _subject(self, model: Model) -> TrainedModel:
@@ -207,31 +189,31 @@ class Evaluator:
 
     @contextmanager
     def _sampling(self) -> Iterator[Model]:
-        # Drawing samples builds no graph, but a measure may train a classifier.
+        # Drawing samples builds no graph, but a metric may train a classifier.
         with self.trainer.sampling() as model, torch.enable_grad():
             yield model
 
     def _warn(self, report: Report) -> None:
         for name, reason in report.failed.items():
-            if f"{name}: {reason}" not in self._said:
-                self._said.add(f"{name}: {reason}")
+            if f"{name}: {reason}" not in self._warned:
+                self._warned.add(f"{name}: {reason}")
                 log.warning(f"{name} could not be measured: {reason}")
 
 
-def asked(metrics: str | list[str]) -> str | list[str]:
-    """evaluation.metrics as names."""
+def requested(metrics: str | list[str]) -> str | list[str]:
+    """The names in evaluation.metrics."""
     return parse(metrics) if isinstance(metrics, str) else list(metrics)
 
 
-def _check(past: Mapping[str, Any]) -> None:
-    """Refuse what is not the state of a watch.
+def _check(state: Mapping[str, Any]) -> None:
+    """Check that `state` is that of an evaluator.
 
     Raises:
-        CheckpointError: somebody else made it.
+        CheckpointError: it is not.
     """
-    settings, best = past.get("settings"), past.get("best")
-    right = {"evaluated", "figures", "best"} <= past.keys() and isinstance(past["figures"], dict)
-    right = right and isinstance(past["evaluated"], int | None)
+    settings, best = state.get("settings"), state.get("best")
+    right = {"evaluated", "figures", "best"} <= state.keys() and isinstance(state["figures"], dict)
+    right = right and isinstance(state["evaluated"], int | None)
     right &= isinstance(settings, dict) and set(COMPARABLE) <= settings.keys()
     if best is not None:
         right &= isinstance(best, dict) and best.keys() == {field.name for field in fields(Best)}

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks.health import DivergenceError
 from gan_cli.config.instantiate import foreign_modules
 from gan_cli.config.settings import to_yaml
 from gan_cli.console import FILE_ONLY
-from gan_cli.evaluation.evaluate import Best
 from gan_cli.exits import RunFailedError, one_line
 from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import checkpoint, folder
@@ -20,9 +19,12 @@ from gan_cli.runs.checkpoint import compact
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
 from gan_cli.training.describe import begin_text
-from gan_cli.training.evaluator import Evaluator
 from gan_cli.training.loop import LoopResult
 from gan_cli.training.setup import Session
+
+if TYPE_CHECKING:
+    from gan_cli.evaluation.evaluate import Best
+    from gan_cli.training.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,7 +18,6 @@ from gan_cli.config.command_line import Command
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.evaluation.evaluate import Best
 from gan_cli.exits import one_line
 from gan_cli.files import cannot_write
 from gan_cli.formatting import assignment, show
@@ -27,6 +26,9 @@ from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder, branches, is_run
 from gan_cli.runs.load import describe_data, of_older_folder
 from gan_cli.training.setup import Session
+
+if TYPE_CHECKING:
+    from gan_cli.evaluation.evaluate import Best
 
 log = logging.getLogger(__name__)
 COMPARED = ("shape", "size", "classes", "class_names", "fingerprint")  # of the data

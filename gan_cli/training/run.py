@@ -15,19 +15,20 @@ from gan_cli.callbacks.progress import Progress
 from gan_cli.callbacks.samples import Film, Samples
 from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.config.command_line import Command
+from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import read, to_yaml, trusted, unused
 from gan_cli.console import setup_logging
 from gan_cli.device import describe
 from gan_cli.distributed.join import first_rank, joined
 from gan_cli.distributed.ranks import Ranks
+from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import folder as runs
 from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import comparable, show_session
-from gan_cli.training.evaluator import Evaluator, evaluator_of
 from gan_cli.training.follower import follow, shared_evaluator
 from gan_cli.training.loop import Intervals, Loop, ModelEvaluator
 from gan_cli.training.pictures import Draw
@@ -44,6 +45,8 @@ from gan_cli.training.setup import Session, assemble
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from gan_cli.training.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
 FILMED = {"auto": "points|theory-.*", True: "points|theory-.*|fixed|classes"}
@@ -129,6 +132,26 @@ def build_session(
         if ranks.first:
             evaluator = evaluator_of(session, trust)
     return session, evaluator
+
+
+def evaluator_of(session: Session, trust: Trust) -> Evaluator | None:
+    """The evaluator of a session; None where its settings ask for no evaluation.
+
+    Raises:
+        ConfigError: `evaluation` names unknown metrics, or needs `evaluation.every`.
+    """
+    chosen = session.settings.evaluation
+    if chosen.every is not None:
+        from gan_cli.training.evaluator import Evaluator
+
+        return Evaluator(session, trust)
+    for key in ("best", "patience"):
+        if (value := getattr(chosen, key)) is not None:
+            raise ConfigError(
+                f"evaluation.{key} = {value}: needs evaluations; set evaluation.every to a number "
+                "of steps"
+            )
+    return None
 
 
 def begin(

@@ -33,9 +33,8 @@ from gan_cli.evaluation.metric import (
 from gan_cli.exits import INTERRUPTED
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.folder import RunFolder
-from gan_cli.training.evaluator import evaluator_of
 from gan_cli.training.resume import read_earlier_run
-from gan_cli.training.run import resume_and_train
+from gan_cli.training.run import evaluator_of, resume_and_train
 from gan_cli.training.setup import assemble
 from gan_cli.training.trainer import Trainer
 
