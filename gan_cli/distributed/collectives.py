@@ -1,4 +1,4 @@
-"""Gradients averaged over the ranks, all of a phase in one collective call."""
+"""Collective operations on tensors: averaged gradients, and synchronised batch norm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gan_cli.distributed.ranks import Ranks
 
 
 def dense(x: Tensor) -> bool:
-    """Whether a tensor fills its memory without gaps, in whatever order of dimensions."""
+    """Whether a tensor fills its memory without gaps, in any order of dimensions."""
     wanted = 1
     for stride, size in sorted(zip(x.stride(), x.shape, strict=True)):
         if size > 1:
@@ -24,10 +24,10 @@ def dense(x: Tensor) -> bool:
 
 
 class Mean:
-    """Makes gradients their means over the ranks.
+    """Averages gradients over the ranks, all of a phase in one call.
 
-    They are copied into one buffer, which is kept between steps, and are then views of it in their
-    own memory formats, so that nothing has to be copied back.
+    They are copied into one buffer, which is kept between steps, and become views of it in their
+    own memory formats, so that nothing is copied back.
     """
 
     def __init__(self, count: int) -> None:
@@ -72,7 +72,7 @@ class Mean:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the ranks. Its gradient is the sum of theirs, by the same function."""
+    """The sum over the ranks, whose gradient is the sum of theirs, by the same function."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
@@ -87,20 +87,20 @@ class _Sum(torch.autograd.Function):
 
 
 def total(x: Tensor, ranks: Ranks) -> Tensor:
-    """The sum of the ranks' `x` of one shape (together), and so when its gradient is taken."""
+    """The sum over the ranks of `x`, of one shape (together; so is its backward)."""
     summed = _Sum.apply(x, ranks)
     assert isinstance(summed, Tensor)
     return summed
 
 
 class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm whose statistics, in training, are those of the samples of all ranks. In fp32.
+    """Batch norm over the samples of all ranks in training, computed in fp32.
 
     It shares the parameters and buffers of the layer that it replaces, under the same names.
 
     Args:
         layer: to replace; it has running statistics.
-        ranks: they share the batch in equal parts.
+        ranks: which have equal parts of the batch.
     """
 
     def __init__(self, layer: nn.modules.batchnorm._BatchNorm, ranks: Ranks) -> None:
@@ -110,7 +110,7 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         self._buffers.update(layer._buffers)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Normalise [n, channels, ...]; the running statistics serve in evaluation."""
+        """Normalise [n, channels, ...]; in evaluation with the running statistics."""
         if not self.training:
             return super().forward(input)
         x = input.float()
@@ -126,7 +126,7 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return x.to(input.dtype)
 
     def _statistics(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Those of all samples, from those of this rank's; each [channels]."""
+        """Mean and variance of all samples, from those of this rank's; each [channels]."""
         own = torch.stack([mean, variance])
         before = own.new_zeros(self.ranks.rank, *own.shape)
         after = own.new_zeros(self.ranks.count - self.ranks.rank - 1, *own.shape)
@@ -142,11 +142,11 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.get_buffer("running_var").lerp_(variance * (numbers / max(numbers - 1, 1)), rate)
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
-        """Any number of dimensions will do."""
+        """Accept any number of dimensions."""
 
 
 def synchronise(model: nn.Module, ranks: Ranks) -> None:
-    """Have every layer of batch norm in `model` look at the samples of all ranks."""
+    """Replace every batch norm in `model` by a synchronised one."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):

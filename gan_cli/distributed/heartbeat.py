@@ -1,7 +1,7 @@
-"""Signs of life: every rank learns within half a minute that another one is gone.
+"""Heartbeats: every rank detects within half a minute that another one is gone.
 
 A collective call waits for all ranks, and the first rank may evaluate for minutes while the others
-wait. So no call has a time limit, and a thread of each rank tells and listens instead.
+wait. So no call has a time limit, and a thread of each rank sends and checks heartbeats instead.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from datetime import timedelta
 
 from torch._C._distributed_c10d import PrefixStore, TCPStore
 
-EVERY = 1.0  # seconds between two signs of life
-SILENT = 25.0  # seconds without one after which a rank is given up
-ARRIVING = 300.0  # the same, for one that has not been heard yet
-DOUBTED = 5.0  # the same, where a call to the other ranks has failed
+EVERY = 1.0  # seconds between two heartbeats
+SILENT = 25.0  # seconds without one after which a rank is lost
+ARRIVING = 300.0  # the same, before its first one
+DOUBTED = 5.0  # the same, after a failed call to the other ranks
 GRACE = 8.0  # seconds in which the main thread may end by itself
 LOST = "lost"  # in the store: what ended the run
 
 
 class Heartbeat:
-    """Tells the other ranks that this one lives, and ends it when another one does not.
+    """Sends this rank's heartbeats, and ends the process when another rank is lost.
 
-    The first rank listens to all others, and these to the first.
+    The first rank checks all others, and these check the first.
 
     Args:
         host, port: of the store.
         rank: this one.
         count: of ranks.
-        tell: is given the reason before the process is ended, in the thread.
+        report: called with the reason before the process is ended, in the thread.
     """
 
     def __init__(
-        self, host: str, port: int, rank: int, count: int, tell: Callable[[str], None]
+        self, host: str, port: int, rank: int, count: int, report: Callable[[str], None]
     ) -> None:
-        self.rank, self.tell = rank, tell
+        self.rank, self.report = rank, report
         limit = timedelta(seconds=SILENT)
         store = TCPStore(host, port, None, False, limit, wait_for_workers=False)
         # torchrun's store outlives a restart of all ranks.
@@ -55,12 +55,12 @@ class Heartbeat:
         self._thread.start()
 
     def fail(self, reason: str) -> None:
-        """Let the others know why this rank ends."""
+        """Send the others the reason why this rank ends."""
         with contextlib.suppress(RuntimeError):
             self._store.compare_set(LOST, "", f"rank {self.rank}: {reason}")
 
     def reason(self) -> str:
-        """Why a call to the others has failed, found out within seconds; may be empty."""
+        """Why a call to the others has failed, waiting some seconds for it; may be empty."""
         self._patience = DOUBTED
         end = time.monotonic() + 2 * DOUBTED
         while not self._reason and time.monotonic() < end and self._thread.is_alive():
@@ -68,7 +68,7 @@ class Heartbeat:
         return self._reason
 
     def stop(self) -> None:
-        """No longer tell or listen."""
+        """Stop sending and checking."""
         self._over.set()
         self._thread.join()
 
@@ -84,7 +84,7 @@ class Heartbeat:
             if self._reason:
                 break
         if self._reason and not self._over.wait(GRACE):
-            self.tell(self._reason)
+            self.report(self._reason)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)

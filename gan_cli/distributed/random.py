@@ -1,12 +1,12 @@
-"""Random numbers of a step that is shared: each rank's part of what one process would draw.
+"""Random numbers of a shared step: each rank's part of those that one process would draw.
 
-All ranks have the same random stream. What is drawn for each sample of a batch, in a tensor whose
-first dimension counts samples or packs, is drawn for the samples of all ranks and cut; what has
-another first dimension is one draw for the batch as a whole, the same on all ranks.
+All ranks have the same random stream. A tensor whose first dimension counts samples or packs is
+drawn for the samples of all ranks, and each rank takes its rows; a tensor with another first
+dimension is one draw for the whole batch, the same on all ranks.
 
-Known are torch.rand, randn and randint with their `_like` forms, torch.normal, bernoulli and
+Supported are torch.rand, randn and randint with their `_like` forms, torch.normal, bernoulli and
 multinomial, the methods of tensors that fill them (normal_, uniform_, bernoulli_, exponential_,
-geometric_, log_normal_, cauchy_, random_), and dropout. Whatever else draws is refused.
+geometric_, log_normal_, cauchy_, random_), and dropout. Other random functions raise an error.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ FILLED = {
     *("normal_", "uniform_", "bernoulli_", "exponential_", "geometric_"),
     *("log_normal_", "cauchy_", "random_"),
 }
-# Functions of tensors; their draws are aligned with the rows of their arguments.
+# Functions of tensors; their results are aligned with the rows of their arguments.
 ROWWISE = {"normal", "bernoulli", "multinomial", "dropout"}
-# These draw without being one of torch's own operators.
+# These draw without being operators of torch.
 DROPOUTS = {
     *("dropout", "dropout1d", "dropout2d", "dropout3d"),
     *("alpha_dropout", "feature_alpha_dropout"),
@@ -46,7 +46,7 @@ COMPOSED = (DROPOUTS - ROWWISE) | {
 
 @cache
 def draws(name: str) -> bool:
-    """Whether torch's function of that name takes numbers from the random stream."""
+    """Whether torch's function of that name uses the random stream."""
     if name in COMPOSED:
         return True
     operator = getattr(torch.ops.aten, name, None)
@@ -57,7 +57,7 @@ def draws(name: str) -> bool:
 
 
 def idle(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether a function that can draw does not: dropouts without training, and attention."""
+    """Whether a random function draws nothing: dropouts outside training, and attention."""
     if name in DROPOUTS:
         training = args[2] if len(args) > 2 else kwargs.get("training", True)
         return not training or not (args[1] if len(args) > 1 else kwargs.get("p", 0.5))
@@ -67,12 +67,12 @@ def idle(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 
 class SharedDraws(TorchFunctionMode):
-    """Within it, a rank's draws are its part of those of one process with the whole batch.
+    """Within it, a rank draws its part of the numbers of one process with the whole batch.
 
     Args:
         rank: of this process, below `count`.
         count: of ranks.
-        sizes: first dimensions of what is drawn for each sample, or pack, of this rank.
+        sizes: first dimensions of tensors drawn for each sample, or pack, of this rank.
     """
 
     def __init__(self, rank: int, count: int, sizes: frozenset[int]) -> None:
@@ -159,7 +159,7 @@ class SharedDraws(TorchFunctionMode):
         )
 
     def _whole(self, name: str, size: Any) -> tuple[tuple[int, ...], bool]:
-        """The size for all ranks, and whether that is another."""
+        """The size for all ranks, and whether it differs."""
         size = tuple(size)
         if not self._is_shared(name, size):
             return size, False
@@ -183,7 +183,7 @@ class SharedDraws(TorchFunctionMode):
         return drawn[self.rank * own : (self.rank + 1) * own]
 
     def _enlarged(self, x: Tensor) -> Tensor:
-        """An empty tensor like `x` for all ranks; torch draws in the order of the memory."""
+        """An empty tensor like `x` for all ranks; torch draws in memory order."""
         shape = (self.count * len(x), *x.shape[1:])
         outer = x.stride(0) == max(x.stride())
         if dense(x) and outer:
@@ -191,7 +191,7 @@ class SharedDraws(TorchFunctionMode):
         return x.new_empty(shape)
 
     def _rows(self, value: Any, n: int) -> Any:
-        """An argument for the rows of all ranks; those of other ranks have any value."""
+        """An argument for the rows of all ranks; other ranks' rows may have any value."""
         if not isinstance(value, Tensor) or value.dim() == 0 or len(value) != n:
             return value
         return value.repeat(self.count, *[1] * (value.dim() - 1))

@@ -15,13 +15,13 @@ from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.data.dataset import Dataset
 from gan_cli.ensemble import functorch
-from gan_cli.ensemble.state import Batches, Sheet, Stack, Update, elementwise, norms, release
+from gan_cli.ensemble.state import Batches, Stack, StackedMeans, Update, elementwise, norms, release
 from gan_cli.ensemble.vmap import (
     Draw,
     DrawRecorder,
     OtherDrawsError,
     StackedBatch,
-    Stage,
+    StackedModel,
     Streams,
     Tensors,
     TrackedBatch,
@@ -32,23 +32,23 @@ from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.freezer import Freezer
 from gan_cli.training.setup import Session, assemble
 
-Habit = tuple[tuple[Draw, ...], bool]  # what a loss draws, and whether it looks at real samples
+Usage = tuple[tuple[Draw, ...], bool]  # what a loss draws, and whether it reads real samples
 
 
 class Ensemble:
-    """Steps several trainers together, over weights that are stacked.
+    """Steps several trainers together, over stacked weights.
 
-    The trainers stay as they are for everybody else: each can be read, sampled from and saved
-    between two steps, with what it would have if it had gone alone, up to rounding.
+    For all others the trainers stay as they are: between two steps each can be read, sampled from
+    and saved, and has what it would have alone, up to rounding.
 
     Args:
-        sessions: of the members, all at the same step; alike in all but their seeds.
+        sessions: of the members, all at the same step; they differ in their seeds alone.
     """
 
     def __init__(self, sessions: Sequence[Session]) -> None:
         self.trainers = [session.trainer for session in sessions]
         lead = self.lead = self.trainers[0]
-        self._stage = Stage(lead.model)
+        self._model = StackedModel(lead.model)
         self._stack = Stack(self.trainers)
         self._updates = {
             name: Update([trainer.players[name] for trainer in self.trainers], self._stack)
@@ -56,14 +56,14 @@ class Ensemble:
         }
         self._batches = Batches(sessions)
         self._streams = Streams()
-        self._habits: dict[Callable[[Batch], Loss], Habit] = {}
-        self.sheet = Sheet([trainer.window for trainer in self.trainers])
-        for trainer, row in zip(self.trainers, self.sheet.rows, strict=True):
+        self._usages: dict[Callable[[Batch], Loss], Usage] = {}
+        self.means = StackedMeans([trainer.window for trainer in self.trainers])
+        for trainer, row in zip(self.trainers, self.means.rows, strict=True):
             trainer.window = row
 
     def dissolve(self) -> None:
-        """Give each member what is its own; then it can go on alone."""
-        for trainer, row in zip(self.trainers, self.sheet.rows, strict=True):
+        """Give each member tensors of its own, to train alone."""
+        for trainer, row in zip(self.trainers, self.means.rows, strict=True):
             release(trainer)
             trainer.window = row.plain(trainer.model.device)
 
@@ -90,81 +90,81 @@ class Ensemble:
             trainer.whole = True
 
     def seed_streams(self, step: int) -> None:
-        """Have every member draw what it draws in `step`."""
+        """Seed the random stream of every member for `step`."""
         self._streams.begin([mix(trainer.seed, step) for trainer in self.trainers])
 
     def batch(self, k: int, step: int) -> StackedBatch:
         """Batch `k` of every member, for `step`."""
-        return self._batches.take(k, step)
+        return self._batches.stacked(k, step)
 
     def apply(self, freezer: Freezer) -> None:
-        """Freeze what a phase takes for constant."""
+        """Freeze all that a phase does not train."""
         freezer.apply()
-        self._stack.follow_focus()
+        self._stack.follow_freezer()
 
     def backward(self, phase: Phase, loss: Loss) -> None:
-        """The gradients of what a phase trains."""
+        """Compute the gradients of what a phase trains."""
         update = self._updates[phase.player]
         update.optimizer.zero_grad(set_to_none=True)
         loss.total.sum().backward(inputs=update.parameters if phase.shares else None)
 
     def after(self, phase: Phase) -> None:
-        """What follows an update of a phase."""
+        """Do what a phase does after an update."""
         if phase.after is not nothing:
-            self._stage.call(phase.after, self._stack.tensors)
+            self._model.call(phase.after, self._stack.tensors)
 
     def of(self, own: Tensor) -> Tensor:
-        """The members' tensors, [members, ...], of which the first one's is `own`."""
+        """The stacked tensor, [members, ...], of the first member's `own`."""
         return self._stack.of(own)
 
     def _update(self, phase: Phase, batch: StackedBatch, measure: bool) -> None:
         loss = self.loss(phase, batch)
         self.backward(phase, loss)
         of_gradients: dict[str, Tensor] = {}
-        if measure and phase.name == phase.player:  # not what a lazy penalty adds on its own
+        if measure and phase.name == phase.player:  # not the separate updates of a lazy penalty
             of_gradients = self._norms(phase)
         self._updates[phase.player].step(self.lead.step)
         self.after(phase)
-        self.sheet.add(phase.name, loss, of_gradients)
+        self.means.add(phase.name, loss, of_gradients)
 
     def loss(self, phase: Phase, batch: StackedBatch) -> Loss:
         """A phase's loss for all members, each entry [members, ...].
 
-        What it draws and reads is what it was seen to; if that has changed, it is looked at anew.
+        It is assumed to draw and read what it did when observed; if not, it is observed again.
         """
-        if phase.loss not in self._habits:
-            self._habits[phase.loss] = self._watch(phase, batch)
+        if phase.loss not in self._usages:
+            self._usages[phase.loss] = self._observe(phase, batch)
         begun = self._streams.made
         buffers = [buffer.clone() for buffer in self._stack.buffers]
         try:
-            loss, kept = self._compute(phase, batch, self._habits[phase.loss])
+            loss, kept = self._compute(phase, batch, self._usages[phase.loss])
         except OtherDrawsError:
             self._streams.rewind(begun)
             for buffer, before in zip(self._stack.buffers, buffers, strict=True):
                 buffer.copy_(before)
-            habit = self._habits[phase.loss] = self._watch(phase, batch)
-            loss, kept = self._compute(phase, batch, habit)
+            usage = self._usages[phase.loss] = self._observe(phase, batch)
+            loss, kept = self._compute(phase, batch, usage)
         batch.kept.clear()
         batch.kept.update(kept)
         return loss
 
-    def _compute(self, phase: Phase, batch: StackedBatch, habit: Habit) -> tuple[Loss, Tensors]:
-        draws, wants_real = habit
+    def _compute(self, phase: Phase, batch: StackedBatch, usage: Usage) -> tuple[Loss, Tensors]:
+        draws, wants_real = usage
         values = [self._streams.make(draw) for draw in draws]
         seen = batch if wants_real else replace(batch, real=None)
         with self.lead.precision():
-            return self._stage.loss(phase.loss, self._stack.tensors, seen, draws, values)
+            return self._model.loss(phase.loss, self._stack.tensors, seen, draws, values)
 
-    def _watch(self, phase: Phase, batch: StackedBatch) -> Habit:
-        """Compute the first member's loss by itself, and see what it draws and reads."""
+    def _observe(self, phase: Phase, batch: StackedBatch) -> Usage:
+        """Compute the first member's loss alone, and note what it draws and reads."""
         lead = self.lead
         own = TrackedBatch(self._batches.one(batch, 0))
         buffers = [(buffer, buffer.clone()) for buffer in lead.model.buffers()]
-        with DrawRecorder() as noting, lead.precision():
+        with DrawRecorder() as recorder, lead.precision():
             phase.loss(own)
         for buffer, before in buffers:
             buffer.copy_(before)
-        return tuple(noting.draws), own.wants_real
+        return tuple(recorder.draws), own.wants_real
 
     def _norms(self, phase: Phase) -> dict[str, Tensor]:
         """As `gradient_norms`, each [members]."""
@@ -179,13 +179,13 @@ class Ensemble:
 
 
 ROUNDING, ROUNDING_BF16 = 1e-3, 5e-2  # of the largest number of a tensor
-LONGEST = 120  # characters of torch's words about what it cannot do
+LONGEST = 120  # characters of an error of torch
 
 
 def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> str:
-    """Why these runs cannot be trained as one; empty where they can.
+    """Why these runs cannot be trained together; empty where they can.
 
-    Two of them compute every phase's loss and gradients stacked, and the first one does so alone.
+    Every phase's loss and gradients of the first two, stacked, are compared with the first alone.
 
     Args:
         members: settings that differ in their seed alone.
@@ -225,7 +225,7 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
 def compare(
     single: Session, phase: Phase, ensemble: Ensemble, twin: Phase, tolerance: float
 ) -> Iterator[str]:
-    """What a phase makes otherwise in the stack than alone.
+    """The tensors that a phase changes otherwise in the stack than alone.
 
     Args:
         single: the first member, alone.
@@ -239,10 +239,10 @@ def compare(
     for own, lead in zip(single.model.parameters(), ensemble.lead.model.parameters(), strict=True):
         own.grad = ensemble.of(lead).grad = None
     seed_streams(mix(single.settings.seed, step), single.device)
-    sight = single.stream.batch(0)
-    sight.step = step
+    own_batch = single.stream.batch(0)
+    own_batch.step = step
     with single.trainer.precision():
-        alone = phase.loss(sight)
+        alone = phase.loss(own_batch)
     parameters = single.players[phase.player].parameters
     alone.total.backward(inputs=parameters if phase.shares else None)
     phase.after()
@@ -272,7 +272,7 @@ def compare(
 
 
 def alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    """Whether two tensors are equal but for rounding."""
+    """Whether two tensors are equal up to rounding."""
     scale = float(one.abs().max()) if one.numel() else 0.0
     return torch.allclose(
         one.double(), other.double(), tolerance, tolerance * max(scale, 1e-6), equal_nan=True
@@ -281,7 +281,7 @@ def alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within it, neither the log nor torch's warnings say anything."""
+    """Within it, messages and warnings are dropped."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

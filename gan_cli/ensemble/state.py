@@ -1,4 +1,4 @@
-"""Tensors of several members in one, of which each member's own are views."""
+"""Stacked weights, optimizer states, running means and batches of several members."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gan_cli.training.trainer import Trainer
 class Stack:
     """The parameters, buffers and averaged weights of the members, each [members, ...].
 
-    From then on the members' own tensors are views of these: sampling, evaluating and saving a
-    member need no copy, and what is done to its weights is done to the stack's.
+    The members' own tensors become views of these: sampling, evaluating and saving a member need
+    no copy, and a change of its weights changes the stack.
 
     Args:
         trainers: of the members, whose models are alike.
@@ -37,7 +37,7 @@ class Stack:
         self.buffers = [self.of(buffer) for buffer in trainers[0].model.buffers()]
         self._averages = [join([t.average.values[n] for t in trainers]) for n in averaged(trainers)]
         self._weights = [self.of(trainers[0].average.weights[n]) for n in averaged(trainers)]
-        self._focus = [(p, self.of(p)) for p in trainers[0].model.parameters()]
+        self._pairs = [(p, self.of(p)) for p in trainers[0].model.parameters()]
 
     def _join(self, own: Sequence[Tensor]) -> Tensor:
         whole = join(own)
@@ -50,14 +50,14 @@ class Stack:
         """The stacked tensor that the first member's `own` is a view of."""
         return self._of[id(own)]
 
-    def follow_focus(self) -> None:
-        """Freeze and free what is frozen and free in the first member's model."""
-        for own, whole in self._focus:
+    def follow_freezer(self) -> None:
+        """Freeze what is frozen in the first member's model, and unfreeze the rest."""
+        for own, whole in self._pairs:
             if whole.requires_grad is not own.requires_grad:
                 whole.requires_grad_(own.requires_grad)
 
     def average(self, trainer: Trainer) -> None:
-        """Take the weights into all members' averages, after as many steps as `trainer` has."""
+        """Update all members' averages, after the steps of `trainer`."""
         trainer.average.merge(self._averages, self._weights, trainer.step)
 
 
@@ -72,12 +72,12 @@ def owned(model: Model) -> dict[str, Tensor]:
 
 
 def averaged(trainers: Sequence[Trainer]) -> list[str]:
-    """The names of what is averaged."""
+    """The names of the averaged weights."""
     return list(trainers[0].average.values)
 
 
 def join(own: Sequence[Tensor]) -> Tensor:
-    """The members' tensors in one, [members, ...]; they become views of it."""
+    """Stack the members' tensors, [members, ...]; they become views of the stack."""
     whole = torch.stack([tensor.data for tensor in own])
     for tensor, row in zip(own, whole, strict=True):
         tensor.data = row
@@ -85,16 +85,16 @@ def join(own: Sequence[Tensor]) -> Tensor:
 
 
 def release(trainer: Trainer) -> None:
-    """Give a member tensors of its own again."""
+    """Give a member its own copies of its tensors."""
     for tensor in (*owned(trainer.model).values(), *trainer.average.values.values()):
         tensor.data = tensor.data.clone()
     for player in trainer.players.values():
         for state in player.optimizer.state.values():
             state.update({k: v.clone() for k, v in state.items() if isinstance(v, Tensor)})
-        player.house_steps()
+        player.place_step_counters()
 
 
-# What they do to a number depends on that number, its gradients and the step alone.
+# Their update of a number depends on that number, its gradients and the step alone.
 ELEMENTWISE: tuple[type[Optimizer], ...] = (
     *(optim.SGD, optim.Adam, optim.AdamW, optim.Adamax, optim.NAdam, optim.RAdam),
     *(optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.Rprop, optim.ASGD),
@@ -102,12 +102,12 @@ ELEMENTWISE: tuple[type[Optimizer], ...] = (
 
 
 def elementwise(optimizer: Optimizer) -> bool:
-    """Whether an optimizer treats each number by itself, so that stacking changes nothing."""
+    """Whether an optimizer treats each number alone, so that stacking changes nothing."""
     return any(type(optimizer) in (kind, without_dynamo(kind)) for kind in ELEMENTWISE)
 
 
 class Update:
-    """A player's optimizer over the stack; the members' own see its state as views.
+    """A player's optimizer over the stack; the members' own optimizers hold views of its state.
 
     Args:
         players: the members' players of one name.
@@ -120,27 +120,27 @@ class Update:
         self.optimizer = alike(lead.optimizer, self.parameters)
         self._linked: set[int] = set()
         for place, whole in enumerate(self.parameters):
-            self._take_up(place, whole)
+            self._adopt(place, whole)
 
-    def _take_up(self, place: int, whole: Tensor) -> None:
-        """Go on from the members' own states, where they have any."""
+    def _adopt(self, place: int, whole: Tensor) -> None:
+        """Start from the members' own optimizer states, if any."""
         states = [p.optimizer.state.get(p.parameters[place]) for p in self.players]
         if not states[0]:
             return
         joined = self.optimizer.state[whole]
         for key, value in states[0].items():
             spread = isinstance(value, Tensor) and value.shape == whole.shape[1:]
-            # What is no larger than a number, such as the count of steps, is the same for all.
+            # A single number, such as the count of steps, is the same for all.
             joined[key] = torch.stack([s[key] for s in states if s]) if spread else value
 
-    def step(self, rate_of_step: int) -> None:
-        """Clip each member's gradient where that is asked for, and update."""
+    def step(self, step: int) -> None:
+        """Clip each member's gradient, if configured, and update at the rate of `step`."""
         lead = self.players[0]
         if lead.clip_norm is not None:
             clip(self.parameters, lead.clip_norm)
         for player in self.players:  # losses may read their own optimizer's rate
-            player.set_rate(rate_of_step)
-        rate = lead.learning_rate(rate_of_step)
+            player.set_rate(step)
+        rate = lead.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -148,7 +148,7 @@ class Update:
             self._link()
 
     def _link(self) -> None:
-        """Let the members' own optimizers have views of new state."""
+        """Give the members' own optimizers views of new state."""
         for place, whole in enumerate(self.parameters):
             state = self.optimizer.state.get(whole)
             if not state or id(whole) in self._linked:
@@ -165,8 +165,8 @@ class Update:
 
 def alike(optimizer: Optimizer, parameters: list[Tensor]) -> Optimizer:
     """An optimizer of the same kind and settings for other parameters."""
-    takes = inspect.signature(type(optimizer)).parameters
-    settings = {key: v for key, v in optimizer.defaults.items() if key in takes}
+    accepted = inspect.signature(type(optimizer)).parameters
+    settings = {key: v for key, v in optimizer.defaults.items() if key in accepted}
     return type(optimizer)(parameters, **settings)  # type: ignore[call-arg]
 
 
@@ -186,16 +186,16 @@ def clip(parameters: Sequence[nn.Parameter | Tensor], largest: float) -> None:
 
 
 CPU = torch.device("cpu")
-State = dict[str, dict[str, Any]]  # a window's
+State = dict[str, dict[str, Any]]  # of RunningMeans
 
 
-class Sheet:
-    """Running sums of what phases report, one row for each member.
+class StackedMeans:
+    """Running sums of the scalars of phases, one row for each member.
 
     All members clear their rows between the same two steps.
 
     Args:
-        windows: those of the members so far, which have summed the same names.
+        windows: of the members so far, with sums of the same names.
     """
 
     def __init__(self, windows: Sequence[RunningMeans]) -> None:
@@ -209,7 +209,7 @@ class Sheet:
             self.outputs[name] = torch.stack([window.outputs[name] for window in windows])
 
     def add(self, phase: str, loss: Loss, norms: Mapping[str, Tensor]) -> None:
-        """Take in one update of a phase; its scalars and the norms are [members]."""
+        """Add one update of a phase; its scalars and the norms are [members]."""
         if self.rows[0].cleared:
             assert all(row.cleared for row in self.rows), "members log at the same steps"
             self.clear()
@@ -225,7 +225,7 @@ class Sheet:
         self._read = None
 
     def clear(self) -> None:
-        """Begin the next stretch of the curves."""
+        """Start the next window of the curves."""
         self._sums: dict[str, Tensor] = {}  # [members, scalars], by their names
         self._counts: dict[str, int] = {}
         self.outputs: dict[str, Tensor] = {}
@@ -246,20 +246,20 @@ class Sheet:
 
 
 class MemberMeans(RunningMeans):
-    """A member's window, which is a row of the sheet."""
+    """A member's window: a row of the stacked means."""
 
-    def __init__(self, sheet: Sheet, place: int) -> None:
+    def __init__(self, stacked: StackedMeans, place: int) -> None:
         super().__init__()
-        self._sheet, self._place = sheet, place
+        self._stacked, self._place = stacked, place
         self.cleared = False
 
     @property
     def outputs(self) -> dict[str, Tensor]:
-        return self._mine(self._sheet.outputs)
+        return self._mine(self._stacked.outputs)
 
     @property
     def norms(self) -> dict[str, Tensor]:
-        return self._mine(self._sheet.norms)
+        return self._mine(self._stacked.norms)
 
     def _mine(self, tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {} if self.cleared else {name: t[self._place] for name, t in tables.items()}
@@ -276,10 +276,10 @@ class MemberMeans(RunningMeans):
         return self._state()
 
     def _state(self, on_cpu: bool = False) -> State:
-        return {} if self.cleared else self._sheet.state(self._place, on_cpu)
+        return {} if self.cleared else self._stacked.state(self._place, on_cpu)
 
     def plain(self, device: torch.device) -> RunningMeans:
-        """A window of its own, with the same sums."""
+        """A separate window with the same sums."""
         window = RunningMeans()
         window.load_state_dict(self.state_dict(), device)
         return window
@@ -296,29 +296,29 @@ class Batches:
         self._streams = [session.stream for session in sessions]
         self._dataset = sessions[0].dataset
 
-    def take(self, k: int, step: int) -> StackedBatch:
+    def stacked(self, k: int, step: int) -> StackedBatch:
         """Batch `k` of every member, [members, batch, ...], for `step`."""
         batches = [stream.batch(k) for stream in self._streams]
         index = torch.stack([batch.index for batch in batches])
         if self._dataset.resident:
             flat = self._dataset.real(index.flatten())
             real = flat.view(*index.shape, *flat.shape[1:])
-        else:  # what is not on the device is gathered by each stream in its own way
+        else:  # each stream gathers from host memory
             real = torch.stack([batch.real for batch in batches])
         labels = self._dataset.labels(index.flatten())
         return StackedBatch(
             index, real, None if labels is None else labels.view_as(index), {}, step
         )
 
-    def one(self, given: StackedBatch, member: int) -> Batch:
+    def one(self, batch: StackedBatch, member: int) -> Batch:
         """A member's own batch."""
 
         def row(table: Tensor | None) -> Tensor | None:
             return None if table is None else table[member]
 
-        real = given.real
-        assert real is not None, "batches are taken with their samples"
-        batch = Batch(given.index[member], lambda _: real[member], lambda _: row(given.labels))
-        batch.step = given.step
-        batch.kept = {name: value[member] for name, value in given.kept.items()}
-        return batch
+        real = batch.real
+        assert real is not None, "stacked batches hold their samples"
+        own = Batch(batch.index[member], lambda _: real[member], lambda _: row(batch.labels))
+        own.step = batch.step
+        own.kept = {name: value[member] for name, value in batch.kept.items()}
+        return own

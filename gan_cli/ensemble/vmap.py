@@ -1,8 +1,8 @@
 """A model's loss for all members at once: `torch.vmap` over weights, buffers, samples and noise.
 
-Within vmap, random functions take what was drawn beforehand, and torch's own `autograd.grad`, which
-vmap does not know, is taken of all members together: none depends on another, so the gradient of
-the sum of their outputs is each one's own.
+Within vmap, random functions return numbers drawn beforehand. torch's `autograd.grad`, which vmap
+lacks, is computed for all members at once: none depends on another, so the gradient of the sum of
+their outputs is each one's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Fill = Callable[[Tensor, Generator], object]
 
 
 class Draw(NamedTuple):
-    """One call of a random function: what it gave, and how to have it again."""
+    """One call of a random function: the kind of its result, and how to repeat it."""
 
     function: Callable[..., Tensor]
     fill: Fill
@@ -70,7 +70,7 @@ FUNCTIONS: Mapping[Callable[..., Tensor], Callable[..., Fill]] = {
 
 
 class DrawRecorder(TorchFunctionMode):
-    """Within it, the random functions of `FUNCTIONS` are noted as they are called."""
+    """Within it, calls of the random functions in `FUNCTIONS` are recorded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,45 +89,45 @@ class DrawRecorder(TorchFunctionMode):
 
 
 class OtherDrawsError(Exception):
-    """A loss draws other numbers than it was seen to draw before."""
+    """A loss draws other numbers than those recorded."""
 
 
 class DrawReplay:
-    """Numbers drawn beforehand, handed out in their order.
+    """Returns numbers drawn beforehand, in their order.
 
     Args:
-        draws: what they are.
-        values: one for each, as the member that asks shall have it.
+        draws: the recorded calls.
+        values: the member's result of each.
     """
 
     def __init__(self, draws: Sequence[Draw], values: Sequence[Tensor]) -> None:
         self._rest = list(zip(draws, values, strict=True))[::-1]
 
     def next(self, func: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-        """What the function would have drawn.
+        """The result of the next call.
 
         Raises:
-            OtherDrawsError: another function's turn, or another size's, had come.
+            OtherDrawsError: another function or size was recorded.
         """
         if not self._rest:
             raise OtherDrawsError
         draw, value = self._rest.pop()
-        if func is not draw.function or asked_size(func, args, kwargs) != draw.size:
+        if func is not draw.function or requested_size(func, args, kwargs) != draw.size:
             raise OtherDrawsError
         return value
 
     def finish(self) -> None:
-        """See that all was asked for.
+        """Check that all calls were made.
 
         Raises:
-            OtherDrawsError: something is left.
+            OtherDrawsError: some were not.
         """
         if self._rest:
             raise OtherDrawsError
 
 
-def asked_size(func: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape that a call of one of `FUNCTIONS` wants."""
+def requested_size(func: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of the result of a call of one of `FUNCTIONS`."""
     if func in (torch.randn_like, torch.rand_like, torch.randint_like):
         return tuple((args[0] if args else kwargs["input"]).shape)
     if func is torch.randperm:
@@ -141,7 +141,7 @@ def asked_size(func: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
 
 
 class Streams:
-    """The random streams of the members in one step, on every device that is asked for."""
+    """The random streams of the members in one step, on every device in use."""
 
     def __init__(self) -> None:
         self._seeds: Sequence[int] = ()
@@ -151,15 +151,15 @@ class Streams:
 
     @property
     def made(self) -> int:
-        """How many draws there were in this step."""
+        """The number of draws in this step."""
         return len(self._made)
 
     def begin(self, seeds: Sequence[int]) -> None:
-        """Seed all of them anew, one for each member."""
+        """Seed the streams of all members."""
         self._seeds, self._fresh, self._made = seeds, set(), []
 
     def rewind(self, made: int) -> None:
-        """Go back to where there had been `made` draws in this step."""
+        """Go back to the state after `made` draws of this step."""
         again = self._made[:made]
         self.begin(self._seeds)
         for draw in again:
@@ -191,28 +191,28 @@ class Streams:
 
 GRADIENT = Tensor.grad.__get__  # type: ignore[attr-defined]
 LEAF = Tensor.requires_grad_
-# What vmap would do to one member after the other.
+# vmap would compute these one member after the other.
 IN_PLACE = {Tensor.clamp_: torch.clamp, Tensor.lerp_: torch.lerp}
 
 
-class Inside(TorchFunctionMode):
-    """What functions do that vmap cannot do itself.
+class VmapFunctions(TorchFunctionMode):
+    """Within it, functions that vmap lacks work on all members.
 
     Args:
-        tape: of the numbers that random functions give.
+        replay: the results of random functions.
         level: of vmap.
     """
 
-    def __init__(self, tape: DrawReplay, level: int) -> None:
+    def __init__(self, replay: DrawReplay, level: int) -> None:
         super().__init__()
-        self.tape, self.level = tape, level
+        self.replay, self.level = replay, level
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:
         kwargs = kwargs or {}
         if func in FUNCTIONS and kwargs.get("generator") is None:
-            return self.tape.next(func, args, kwargs)
+            return self.replay.next(func, args, kwargs)
         if func is torch.autograd.grad:
             return self._gradients(*args, **kwargs)
         if func in IN_PLACE and functorch.is_batchedtensor(args[0]):
@@ -272,7 +272,7 @@ Tensors = dict[str, Tensor]
 
 
 class TrackedBatch(Batch):
-    """A batch that notes what a loss reads of it."""
+    """A batch that notes whether a loss reads its real samples."""
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch.index, lambda index: batch.real, lambda index: batch.labels)
@@ -280,13 +280,13 @@ class TrackedBatch(Batch):
 
     @property
     def wants_real(self) -> bool:
-        """Whether the real samples were asked for."""
+        """Whether the real samples were read."""
         return "real" in self.__dict__  # where a cached property keeps its value
 
 
 @dataclass(frozen=True)
 class StackedBatch:
-    """What a loss sees of a batch, for all members; all tensors are [members, ...]."""
+    """A batch of every member, [members, ...]."""
 
     index: Tensor
     real: Tensor | None
@@ -295,11 +295,11 @@ class StackedBatch:
     step: int
 
 
-class Stage(nn.Module):
-    """Calls a bound method of the model as a function of the model's weights and buffers.
+class StackedModel(nn.Module):
+    """Calls methods of a model with stacked weights and buffers, for all members at once.
 
     Args:
-        model: whose methods are called; its own weights are not looked at.
+        model: whose methods are called; its own weights are not used.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -317,7 +317,7 @@ class Stage(nn.Module):
         draws: Sequence[Draw],
         values: Sequence[Tensor],
     ) -> tuple[Loss, Tensors]:
-        """A phase's loss for all members, each entry [members, ...]; and what the batch keeps.
+        """A phase's loss for all members, each entry [members, ...], and the batch's `kept`.
 
         Args:
             method: the model's, which computes it.
@@ -327,7 +327,7 @@ class Stage(nn.Module):
             values: those numbers, each [members, ...].
 
         Raises:
-            OtherDrawsError: it wants to draw something else; buffers may have changed.
+            OtherDrawsError: it draws otherwise; buffers may have changed.
         """
         data = {"index": batch.index, "real": batch.real, "labels": batch.labels}
         data = {name: value for name, value in data.items() if value is not None}
@@ -337,20 +337,20 @@ class Stage(nn.Module):
         ) -> tuple[Loss, Tensors]:
             own = Batch(data["index"], lambda _: data["real"], lambda _: data.get("labels"))
             own.step, own.kept = batch.step, dict(kept)
-            tape = DrawReplay(draws, values)
-            with Inside(tape, level(data["index"])):
+            replay = DrawReplay(draws, values)
+            with VmapFunctions(replay, level(data["index"])):
                 found = functional_call(self, tensors, (method, own))
-            tape.finish()
-            # A member's own entries: what does not depend on it is the same for all.
+            replay.finish()
+            # A member's own entries; what does not depend on the member is the same for all.
             return Loss(found.total, dict(found.logs), dict(found.outputs)), own.kept
 
         return vmap(one)(dict(tensors), data, dict(batch.kept), list(values))
 
     def call(self, method: Callable[[], object], tensors: Tensors) -> None:
-        """Have all members do what changes their weights and buffers in place."""
+        """Call a method that changes weights and buffers in place, for all members."""
 
         def one(tensors: Tensors) -> Tensor:
-            with Inside(DrawReplay((), ()), level(next(iter(tensors.values())))):
+            with VmapFunctions(DrawReplay((), ()), level(next(iter(tensors.values())))):
                 functional_call(self, tensors, (method,))
             return next(iter(tensors.values())).new_zeros(())
 
@@ -358,5 +358,5 @@ class Stage(nn.Module):
 
 
 def level(batched: Tensor) -> int:
-    """That of the vmap which a tensor within it belongs to."""
+    """The level of the vmap that a tensor belongs to."""
     return functorch.maybe_get_level(batched)

@@ -1,10 +1,10 @@
-"""Updates recorded as CUDA graphs: once some have been made by Python, the device repeats them.
+"""Updates recorded as CUDA graphs and replayed.
 
-A step's updates are grouped into units. A unit is made eagerly a few times, which are true steps
-of training, then recorded, and from then on played back: the host copies the samples' places into
+A step's updates are grouped into units. A unit runs eagerly a few times, which are true steps of
+training, is then recorded, and from then on replayed: the host copies the samples' indices into
 the unit's own index, and launches one graph. `repeat`, `every`, `start` and `stop` stay in Python.
 Random numbers are those of an eager step, as a graph reads seed and offset of the device's stream
-whenever it is played.
+whenever it is replayed.
 """
 
 from __future__ import annotations
@@ -37,20 +37,19 @@ class PhaseUpdate(NamedTuple):
     place: int  # of its batch among the step's
 
 
-Make = Callable[
-    [Sequence[PhaseUpdate], Sequence[Batch], bool], None
-]  # makes updates; `Trainer.play`
+# Makes updates eagerly, as `Trainer.play`.
+Make = Callable[[Sequence[PhaseUpdate], Sequence[Batch], bool], None]
 
 
 class Recorder(Protocol):
-    """Records what a function launches on the device; see `training.recording`."""
+    """Records the kernels that a function launches; see `CudaRecorder`."""
 
     def warm(self, run: Callable[[], None]) -> str:
-        """Run it where it will be recorded; why it must not be, or nothing."""
+        """Run it on the recording's stream; why it must not be recorded, or nothing."""
         ...
 
     def capture(self, run: Callable[[], None]) -> Callable[[], None]:
-        """Record it without running it; what plays it back.
+        """Record it without running it; returns the function that replays it.
 
         Raises:
             Exception: it cannot be recorded. Nothing has been run, and no random number is lost,
@@ -60,7 +59,7 @@ class Recorder(Protocol):
 
 
 class GraphPlan(NamedTuple):
-    """Which of a step's updates make a unit, and which of its batches they see."""
+    """The updates of a step that make a unit, and the batches that they use."""
 
     key: tuple[object, ...]
     turns: list[PhaseUpdate]  # with places among the unit's own batches
@@ -74,14 +73,12 @@ class Unit:
     inputs: list[Tensor]  # places of the samples of each batch, where the recording reads them
     warmed: int = 0
     replay: Callable[[], None] | None = None
-    tally: RunningMean | None = (
-        None  # what one round leaves in Python; its tensors are the recording's
-    )
+    tally: RunningMean | None = None  # of one round; its tensors are the recording's
     eager: bool = False
 
 
 class Graphs:
-    """Makes a step's updates, played back from recordings where that can be.
+    """Makes a step's updates, replayed from recordings where possible.
 
     Args:
         recorder: of the device.
@@ -96,7 +93,7 @@ class Graphs:
         self.reasons: dict[str, str] = {}  # why not, by the phases of a unit
 
     def forget(self) -> None:
-        """Drop all recordings, as after loading a state: tensors are no longer where they were."""
+        """Drop all recordings, as after loading a state: tensors have moved in memory."""
         self._units.clear()
 
     def play(
@@ -114,7 +111,7 @@ class Graphs:
             turns: the updates.
             batches: of the step.
             measure: as in `Trainer.advance`.
-            window: where the updates report.
+            window: of the running means that the updates add to.
         """
         signature = tuple((id(turn.phase), turn.place) for turn in turns)
         plans = self._plans.get(signature)
@@ -139,7 +136,7 @@ class Graphs:
             timed: list[bool] = []
 
             def run() -> None:
-                # It must read the samples' places where later ones will be written.
+                # It must read the samples' indices where later ones will be written.
                 own = [b.at(place) for b, place in zip(batches, unit.inputs, strict=True)]
                 make(plan.turns, own, measure)
                 timed.extend(batch.step_was_read for batch in own)
@@ -158,11 +155,11 @@ class Graphs:
             except Exception as error:
                 self._give_up(unit, plan, f"which cannot be recorded: {one_line(error)}")
                 for other in self._units.values():
-                    other.replay = other.tally = None  # each is recorded anew in its turn
+                    other.replay = other.tally = None  # each is recorded again
                 make(plan.turns, batches, measure)
                 return
         unit.replay()
-        assert unit.tally is not None, "it comes with the recording"
+        assert unit.tally is not None, "set with the recording"
         window.take(unit.tally)
         self.replays += 1
 
@@ -175,10 +172,10 @@ class Graphs:
 
 
 def units_of(turns: Sequence[PhaseUpdate], whole: bool = False) -> list[GraphPlan]:
-    """Group a step's updates: each is a unit of its own, but what shares a graph of autograd.
+    """Group a step's updates: each is a unit, except those that share a graph of autograd.
 
-    From a phase that leaves a module differentiable for later ones (`Phase.shares`), all that
-    follows in the step is one unit, as the graph between them must be recorded in one piece.
+    From a phase with `Phase.shares` on, all later updates of the step are one unit, as the graph
+    between them must be recorded in one piece.
 
     Args:
         turns: the updates, in order.
@@ -200,9 +197,9 @@ def _plan(group: Sequence[PhaseUpdate]) -> GraphPlan:
 
 
 class CudaRecorder:
-    """Records what a function launches as a CUDA graph.
+    """Records the kernels that a function launches as a CUDA graph.
 
-    All graphs share one pool of memory, as nothing in it lives from one to the next.
+    All graphs share one pool of memory, as nothing in it outlives a replay.
 
     Args:
         device: the CUDA device, which must be the current one.
@@ -214,7 +211,7 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def warm(self, run: Callable[[], None]) -> str:
-        """Run it on the stream of the recordings; why it must not be recorded, or nothing."""
+        """Run it on the recording's stream; why it must not be recorded, or nothing."""
         here = torch.cuda.current_stream(self._device)
         before = torch.default_generator.get_state()
         self._stream.wait_stream(here)
@@ -226,7 +223,7 @@ class CudaRecorder:
         return "which draws random numbers on the CPU"
 
     def capture(self, run: Callable[[], None]) -> Callable[[], None]:
-        """Record it without running it; what plays it back."""
+        """Record it without running it; returns the function that replays it."""
         here = torch.cuda.current_stream(self._device)
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         spare = generator.clone_state()
@@ -235,7 +232,7 @@ class CudaRecorder:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 run()
         except BaseException:
-            # Torch leaves the stream, the random stream and the pool as if it still recorded.
+            # torch leaves the stream, the random stream and the pool in recording mode.
             torch.cuda.set_stream(here)
             generator.graphsafe_set_state(spare)
             self._pool = torch.cuda.graph_pool_handle()
@@ -252,18 +249,18 @@ def hindrance(
     ranks: int,
     optimizers: Iterable[Optimizer],
 ) -> str:
-    """Why a run has no CUDA graphs; empty where it has.
+    """Why a run cannot use CUDA graphs; empty where it can.
 
     Args:
         wanted: `runtime.graphs`: "auto", true or false.
         device: of the run.
         resident: whether the data lies on it.
-        compiled: whether torch.compile has the networks.
-        ranks: how many devices train together.
+        compiled: whether the networks are compiled.
+        ranks: the number of ranks.
         optimizers: of all players.
 
     Raises:
-        ConfigError: graphs are asked for and cannot be had.
+        ConfigError: graphs are required and impossible.
     """
     reason = ""
     if device.type != "cuda":
@@ -284,7 +281,7 @@ def hindrance(
 
 
 def _uncapturable(optimizer: Optimizer) -> str:
-    """Why a graph cannot hold an optimizer's step; empty where it can."""
+    """Why an optimizer's step cannot be recorded; empty where it can."""
     for group in optimizer.param_groups:
         if "capturable" not in group and not (isinstance(optimizer, SGD) and group["fused"]):
             return f"{type(optimizer).__name__} computes on the host"
@@ -292,7 +289,7 @@ def _uncapturable(optimizer: Optimizer) -> str:
 
 
 def make_capturable(player: PlayerOptimizer) -> None:
-    """Keep all that an optimizer's step depends on where a graph reads it: on the device."""
+    """Keep all inputs of an optimizer's step on the device, where a graph reads them."""
     for group in player.optimizer.param_groups:
         if "capturable" in group:
             group["capturable"] = True

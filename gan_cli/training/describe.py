@@ -1,4 +1,4 @@
-"""What `dry_run=true` shows: networks layer by layer, phases, memory."""
+"""The output of `dry_run=true`: networks layer by layer, phases, memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def count(module: nn.Module) -> int:
 
 
 def layers(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Every leaf layer by its path; what computes a layer's weight is part of the layer."""
+    """Every leaf layer by its path; parametrizations are part of their layer."""
     for path, module in network.named_modules(prefix=name):
         leaf = is_parametrized(module) or not any(True for _ in module.children())
         if path and leaf and "parametrizations" not in path.split("."):
@@ -62,7 +62,7 @@ def memory(
     dataset: Dataset,
     shapes: Mapping[str, tuple],
 ) -> dict[str, int]:
-    """Bytes that a run keeps, by purpose; activations are those of two passes in fp32."""
+    """Bytes that a run needs, by purpose; activations are those of two passes in fp32."""
     weights = sum(p.nbytes for p in model.parameters()) + sum(b.nbytes for b in model.buffers())
     trained = {id(p): p for player in players.values() for p in player.parameters}
     gradients = sum(p.nbytes for p in trained.values())
@@ -82,7 +82,7 @@ def memory(
 
 
 def moments(player: PlayerOptimizer) -> int:
-    """How many values an optimizer keeps for each parameter."""
+    """The number of values that an optimizer keeps for each parameter."""
     settings = player.optimizer.defaults
     if "betas" in settings:
         return 2
@@ -101,12 +101,12 @@ def show(
     dataset: Dataset,
     batch: Batch,
 ) -> None:
-    """Print what a run would train, how, and what memory it would take."""
+    """Print the networks, phases and memory of a run."""
     from rich.table import Table
 
     shapes = trace(model, batch)
     for name, network in model.named_children():
-        if not count(network):  # what a game remembers, such as a player's past
+        if not count(network):  # buffers of a game, such as a player's history
             continue
         table = Table("layer", "", "output shape", title=f"{name}: {count(network):,} parameters")
         table.add_column("parameters", justify="right")
@@ -145,7 +145,7 @@ def show(
 
 
 def comparable(session: Session) -> dict[str, bool | str | int | float]:
-    """The settings by which runs are told apart in TensorBoard's table."""
+    """The settings that TensorBoard's table compares runs by."""
     settings = session.settings
     table: dict[str, bool | str | int | float] = dict(settings.choices)
     table |= {"seed": settings.seed, "batch_size": settings.batch_size}
@@ -157,7 +157,7 @@ def comparable(session: Session) -> dict[str, bool | str | int | float]:
 
 
 def swept(settings: Settings) -> dict[str, bool | str | int | float]:
-    """The settings that vary in the sweep that the run is one of."""
+    """The settings that vary in the run's sweep."""
     values: dict[str, bool | str | int | float] = {}
     for key in settings.sweep.keys:
         value: Any = settings.model_dump()
@@ -169,7 +169,7 @@ def swept(settings: Settings) -> dict[str, bool | str | int | float]:
 
 
 def begin_text(session: Session) -> str:
-    """What is about to be trained, in a few words."""
+    """The steps and the data of a run in a few words."""
     steps = f"{session.total:,} steps"
     if session.trainer.step:
         steps = f"step {session.trainer.step:,} to {session.total:,}"
@@ -179,7 +179,7 @@ def begin_text(session: Session) -> str:
 
 
 def show_session(session: Session, evaluator: Evaluator | None) -> int:
-    """What `dry_run=true` prints; 0."""
+    """Print the output of `dry_run=true`; the exit status."""
     if evaluator is not None:
         evaluator.check()
 

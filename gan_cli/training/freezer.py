@@ -1,4 +1,4 @@
-"""Which parameters are constants in a phase."""
+"""Freezing the parameters that a phase does not train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gan_cli.model import Model, Phase
 
 
 class Freezer:
-    """Freezes all that a phase neither trains nor shares, and frees the rest.
+    """Freezes all that a phase neither trains nor shares, and unfreezes the rest.
 
     A frozen module builds no graph for its own weights, and its batch norm uses the batch's
     statistics without recording them and its spectral norm stops iterating, so a phase moves
@@ -31,7 +31,7 @@ class Freezer:
         ]
 
     def apply(self) -> None:
-        """Make it so."""
+        """Freeze and unfreeze for this phase."""
         for parameter, active in self._parameters:
             if parameter.requires_grad is not active:
                 parameter.requires_grad_(active)

@@ -1,4 +1,4 @@
-"""The optimizers of a model's players: who updates what, at which rate."""
+"""The optimizers of a model's players, and their learning rates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PlayerOptimizer:
     warmup: int = 0
     clip_norm: float | None = None
     total: int = 1  # steps of the whole run, over which the schedule goes
-    _given: float | None = field(default=None, init=False)  # the rate that the optimizer has
+    _rate_set: float | None = field(default=None, init=False)  # the rate of the optimizer
 
     def learning_rate(self, step: int) -> float:
         """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
@@ -45,10 +45,10 @@ class PlayerOptimizer:
         return self.rate * rise * SCHEDULES[self.schedule](progress)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up the optimizer's moments; its settings stay those of today.
+        """Load the optimizer's moments; its settings stay as configured now.
 
         Raises:
-            ValueError: the moments are those of another kind of optimizer.
+            ValueError: the moments belong to another kind of optimizer.
         """
         settings = [
             {key: value for key, value in group.items() if key != "params"}
@@ -62,35 +62,34 @@ class PlayerOptimizer:
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
             for parameter in group["params"]:
-                self._house_step(self.optimizer.state.get(parameter, {}), parameter, own)
+                self._place_step_counter(self.optimizer.state.get(parameter, {}), parameter, own)
 
-    def house_steps(self) -> None:
-        """Keep all step counters where the optimizer wants them, whoever had made them."""
+    def place_step_counters(self) -> None:
+        """Move all step counters to the device where the optimizer needs them."""
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
-                self._house_step(self.optimizer.state.get(parameter, {}), parameter, group)
+                self._place_step_counter(self.optimizer.state.get(parameter, {}), parameter, group)
 
-    def _house_step(
+    def _place_step_counter(
         self, state: dict[str, Any], parameter: nn.Parameter, group: Mapping[str, Any]
     ) -> None:
-        """Keep a parameter's step counter where today's settings want it, whoever had saved it."""
         if isinstance(state.get("step"), Tensor):
             there = bool(group.get("capturable") or group.get("fused"))
             state["step"] = state["step"].to(parameter.device if there else "cpu")
 
     def set_rate(self, step: int) -> None:
-        """Give the optimizer the rate of `step`."""
+        """Set the optimizer's rate to that of `step`."""
         rate = self.learning_rate(step)
         for group in self.optimizer.param_groups:
             if not isinstance(group["lr"], Tensor):
                 group["lr"] = rate
-            elif rate != self._given:  # a recorded step reads it from the device
+            elif rate != self._rate_set:  # a recorded step reads it from the device
                 group["lr"].fill_(rate)
-        self._given = rate
+        self._rate_set = rate
 
 
 def parameters_of(phase: Phase) -> list[nn.Parameter]:
-    """What a phase trains, each parameter once."""
+    """The parameters that a phase trains, each once."""
     seen = {id(p): p for module in phase.trains for p in module.parameters()}
     return list(seen.values())
 
@@ -131,8 +130,9 @@ def build_players(
         construct: builds an optimizer from its `_target_` and arguments.
         total: steps of the whole run.
 
-    Where a phase `rescales`, its `repeat` updates after every `every` of the player's are made up
-    for: the learning rate is times every / (every + repeat), Adam's betas are to that power.
+    Where a phase `rescales`, its `repeat` updates after every `every` of the player's are
+    compensated: the learning rate is times c = every / (every + repeat), Adam's betas to the power
+    of c.
     """
     players = {}
     phases = model.phases()
@@ -151,7 +151,7 @@ def build_players(
 
 
 def rescale_betas(optimizer: Optimizer, share: float) -> None:
-    """Take Adam's betas to a power, so that its means forget as much in more updates.
+    """Take Adam's betas to a power, so that its means decay as much over more updates.
 
     Karras et al. 2020, appendix B. Optimizers without betas stay as they are.
     """
@@ -161,9 +161,9 @@ def rescale_betas(optimizer: Optimizer, share: float) -> None:
 
 
 def fused(target: type, device: torch.device, given: Collection[str] = ()) -> dict[str, bool]:
-    """The argument that makes an optimizer update all parameters in one kernel, where it can.
+    """The argument for updating all parameters in one kernel, where the optimizer has it.
 
-    Nothing where one of the `given` arguments decides that already.
+    Empty where one of the `given` arguments excludes it.
     """
     able = device.type in ("cpu", "cuda", "mps") and not RIVALS & set(given)
     return {"fused": True} if able and "fused" in inspect.signature(target).parameters else {}
@@ -177,7 +177,7 @@ METHODS = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
 
 @cache
 def without_dynamo(kind: type[Optimizer]) -> type[Any]:
-    """`kind` or, where it is one of torch's and wrapped as known here, an equal subclass."""
+    """`kind`, or for torch's own an equal subclass whose methods do not import torch._dynamo."""
     if not kind.__module__.startswith("torch.optim."):
         return kind
     methods: dict[str, Any] = {}
@@ -194,7 +194,7 @@ def without_dynamo(kind: type[Optimizer]) -> type[Any]:
 
 
 def _wrapper(function: Callable[..., Any]) -> str:
-    """What wraps a function, by its code's name; empty where nothing does."""
+    """The name of the code that wraps a function; empty if none does."""
     code = getattr(function, "__code__", None)
     return code.co_qualname if code is not None and hasattr(function, "__wrapped__") else ""
 

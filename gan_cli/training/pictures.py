@@ -24,12 +24,12 @@ LEGIBLE = 56  # pixels; smaller images are magnified
 class Draw:
     """Makes the pictures of a step, with averaged weights.
 
-    The same latents serve at every step, and everything drawn is a function of (weights, seed,
-    step), so a resumed run draws what it would have drawn.
+    The latents are the same at every step, and all pictures are a function of (weights, seed,
+    step), so a resumed run draws the same.
 
     Args:
         trainer: whose model draws.
-        dataset: shown once as it is, before training.
+        dataset: real samples are shown once, before training.
         seed: of the run.
     """
 

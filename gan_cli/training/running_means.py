@@ -1,4 +1,4 @@
-"""Scalars gathered on the device between two points of the curves, read all at once."""
+"""Running means of scalars between two points of the curves, kept on the device."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def precise(device: torch.device) -> torch.dtype:
 
 @dataclass
 class RunningMean:
-    """What updates leave in Python, beside the sums on the device."""
+    """The part of the running means that is kept in Python: counts, outputs and norms."""
 
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)  # of the last update
     norms: dict[str, Tensor] = field(default_factory=dict)  # of gradients, where measured
 
     def add(self, other: RunningMean) -> None:
-        """Take in what further updates left."""
+        """Add those of further updates."""
         for names, count in other.counts.items():
             self.counts[names] = self.counts.get(names, 0) + count
         self.outputs.update(other.outputs)
@@ -34,9 +34,9 @@ class RunningMean:
 
 
 class RunningMeans:
-    """Running sums of what phases report. Adding costs two small kernels and no device read.
+    """Running sums of the scalars of phases. Adding costs two small kernels and no device read.
 
-    The sums stay where they are in memory, so that recorded updates can go on adding to them.
+    The sums keep their place in memory, so that recorded updates can add to them.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class RunningMeans:
 
     @property
     def outputs(self) -> dict[str, Tensor]:
-        """Vectors whose distribution is plotted, of the last update."""
+        """Vectors of the last update whose distribution is plotted."""
         return self._tally.outputs
 
     @property
@@ -54,7 +54,7 @@ class RunningMeans:
         return self._tally.norms
 
     def add(self, phase: str, loss: Loss, norms: Mapping[str, Tensor] | None = None) -> None:
-        """Take in one update of a phase."""
+        """Add one update of a phase."""
         names = (f"loss/{phase}", *loss.logs)
         values = torch.stack([loss.total.detach(), *(v.detach() for v in loss.logs.values())])
         if names not in self._sums:
@@ -65,7 +65,7 @@ class RunningMeans:
 
     @contextmanager
     def apart(self) -> Iterator[RunningMean]:
-        """Within it, what updates leave in Python is kept in a tally of its own."""
+        """Within it, counts, outputs and norms go to a separate tally."""
         before, self._tally = self._tally, RunningMean()
         try:
             yield self._tally
@@ -73,7 +73,7 @@ class RunningMeans:
             self._tally = before
 
     def take(self, tally: RunningMean) -> None:
-        """Take in a tally that was kept apart; the sums have their part already."""
+        """Add a separate tally; the sums have their part already."""
         self._tally.add(tally)
 
     def means(self) -> dict[str, float]:
@@ -92,20 +92,20 @@ class RunningMeans:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Within it the sums may be averaged; afterwards they are what they were."""
+        """Restore the sums afterwards; within it they may be averaged."""
         before = {names: values.clone() for names, values in self._sums.items()}
         yield
         for names, values in before.items():
             self._sums[names].copy_(values)
 
     def clear(self) -> None:
-        """Begin the next stretch of the curves."""
+        """Start the next window of the curves."""
         for values in self._sums.values():
             values.zero_()
         self._tally = RunningMean()
 
     def state_dict(self) -> dict[str, dict[str, Tensor | int]]:
-        """What a resumed run needs so that its next point is the same."""
+        """The state that a resumed run needs for an equal next point."""
         return {
             "\n".join(names): {"sum": self._sums[names], "count": count}
             for names, count in self._tally.counts.items()
@@ -114,7 +114,7 @@ class RunningMeans:
     def load_state_dict(
         self, state: Mapping[str, Mapping[str, Tensor | int]], device: torch.device
     ) -> None:
-        """Go on from `state_dict`."""
+        """Resume from `state_dict`."""
         self._sums, self._tally = {}, RunningMean()
         for text, entry in state.items():
             names = tuple(text.split("\n"))

@@ -1,4 +1,4 @@
-"""Where and how to compute: decided once, said in a line or two, and kept for the run."""
+"""Device, precision, memory layout and threads of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lacks_matrix_units() -> str:
 
 
 def lacks_bf16(device: torch.device) -> str:
-    """Why bf16 cannot be computed on a device; empty where it can, be it slowly."""
+    """Why a device cannot compute bf16; empty where it can, even if slowly."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -45,10 +45,10 @@ def lacks_bf16(device: torch.device) -> str:
 
 
 def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
-    """The precision that `runtime.precision` names, and why it is not the fastest, where it is not.
+    """The precision of `runtime.precision`, and the reason if it is not the fastest.
 
-    "auto" is bf16 where there are matrix units for it: on CUDA from Ampere on, and on CPUs with
-    AMX. AVX512-BF16 alone multiplies vectors; whether that pays is not measured.
+    "auto" is bf16 on devices with matrix units for it: CUDA from Ampere on, and CPUs with AMX.
+    AVX512-BF16 alone multiplies vectors; its speed is not measured.
     bf16 computes the networks in bfloat16 and keeps weights, losses and penalties in fp32; tf32
     keeps fp32's range and rounds the factors of matrix products to 10 bits.
 
@@ -78,7 +78,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @dataclass(frozen=True)
 class Runtime:
-    """What was decided. The reasons say why a part of it is not the fastest that there is."""
+    """The decisions, and reasons for those that are not the fastest."""
 
     device: torch.device
     precision: str  # "fp32", "tf32" or "bf16"
@@ -102,9 +102,9 @@ class Runtime:
 
 
 def decide(wanted: Wanted) -> Runtime:
-    """What `runtime` asks for, and where it leaves the choice, the fastest.
+    """The settings of `runtime`, with the fastest choice for "auto".
 
-    Data and CUDA graphs are for those to decide who know them.
+    Residence of the data and CUDA graphs are decided later, in `setup`.
 
     Raises:
         ConfigError: this machine cannot do what is asked for.
@@ -125,9 +125,9 @@ def decide(wanted: Wanted) -> Runtime:
 
 
 def for_points(chosen: Runtime, wanted: Wanted) -> Runtime:
-    """The decision where the data are points: bf16, with 8 bits, only if it was asked for.
+    """The decision for points: bf16, with 8 bits, only where it is set.
 
-    It rounds a coordinate near 1 by up to .002 of it: a fifth of the deviation of the ring's modes.
+    It rounds a coordinate near 1 by up to .002: a fifth of the deviation of the ring's modes.
     """
     if wanted.precision != "auto" or chosen.precision != "bf16":
         return chosen
@@ -136,7 +136,7 @@ def for_points(chosen: Runtime, wanted: Wanted) -> Runtime:
 
 
 def choose_threads(wanted: int | None) -> tuple[int, str]:
-    """The CPU's threads, and why they are fewer than its cores, where they are.
+    """The number of CPU threads, and the reason if they are fewer than the cores.
 
     Args:
         wanted: `runtime.threads`; null is torch's own choice, but no more than a container may use.
@@ -151,7 +151,7 @@ def choose_threads(wanted: int | None) -> tuple[int, str]:
 
 
 def _deterministic(wanted: bool, device: torch.device) -> tuple[bool, str]:
-    """Whether torch is told to be deterministic, and what is to be said of that."""
+    """Whether to make torch deterministic, and a note for the user."""
     if not wanted:
         return False, ""
     if device.type == "mps":
@@ -171,7 +171,7 @@ def _deterministic(wanted: bool, device: torch.device) -> tuple[bool, str]:
 
 
 def prepare(runtime: Runtime) -> None:
-    """Set torch up for a run; what stays set is the whole process's."""
+    """Configure torch for a run; this holds for the whole process."""
     torch.set_num_threads(runtime.threads)
     if runtime.device.type == "cuda":
         torch.cuda.set_device(runtime.device)  # seeds and memory are those of the current device
@@ -187,10 +187,10 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def prepare_for_ranks(model: Model, settings: Settings, ranks: Ranks) -> list[str]:
-    """Make `model`, on its way to the device, one for `ranks`; lines of warning, also in the log.
+    """Prepare `model` for several ranks, before it moves to the device; the warnings it logged.
 
     Raises:
-        ConfigError: it cannot be, with these settings.
+        ConfigError: several ranks cannot train it with these settings.
     """
     if ranks.count == 1:
         return []

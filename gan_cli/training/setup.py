@@ -1,4 +1,4 @@
-"""From settings to everything that a run needs: data, model, optimizers, trainer."""
+"""Data, model, optimizers and trainer, built from the settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WEIGHTS = 1  # the random stream of the initial weights
 
 @dataclass
 class Session:
-    """A run, ready to begin or to go on."""
+    """The parts of a run, ready to train or to load a state."""
 
     settings: Settings
     runtime: Runtime
@@ -59,12 +59,12 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        """Where it is computed."""
+        """The device of the run."""
         return self.runtime.device
 
     @property
     def precision(self) -> str:
-        """In which numbers."""
+        """The precision of the run."""
         return self.runtime.precision
 
 
@@ -73,11 +73,11 @@ def assemble(
 ) -> Session:
     """Build everything that `settings` describe, for this one of the `ranks`.
 
-    The data are built too, unless they are there already.
+    The data are built too, unless given.
 
     Raises:
-        ConfigError: the parts cannot work together, or not on this machine.
-        DataError: the data cannot be had.
+        ConfigError: the parts do not fit together, or not on this machine.
+        DataError: the data are not available.
     """
     wanted = settings.runtime.model_copy(update={"device": ranks.device(settings.runtime.device)})
     chosen = runtime.decide(wanted)
@@ -102,7 +102,7 @@ def assemble(
             data=dataset.spec,
             truth=dataset.log_density,
         )
-        look_at_batch(settings.batch_size, model, dataset.spec)
+        check_batch(settings.batch_size, model, dataset.spec)
     if not isinstance(model, Model):
         raise ConfigError(
             f"model._target_ = {settings.model['_target_']}: must be a gan_cli.model.Model"
@@ -149,11 +149,11 @@ def assemble(
     return Session(settings, chosen, dataset, model, stream, players, trainer, total, said, ranks)
 
 
-def look_at_batch(size: int, model: object, data: DataSpec) -> None:
-    """Warn of a batch that holds samples twice, or that is too small for batch norm.
+def check_batch(size: int, model: object, data: DataSpec) -> None:
+    """Warn of a batch that repeats samples, or is too small for batch norm.
 
     Raises:
-        ConfigError: batch norm of single values has nothing to work on.
+        ConfigError: batch norm of single values is impossible.
     """
     if size > data.size:
         warnings.warn(
@@ -178,10 +178,10 @@ def with_graphs(
     players: Mapping[str, PlayerOptimizer],
     ranks: int,
 ) -> Runtime:
-    """The decision with what depends on the data and the optimizers, which are made fit for it.
+    """The runtime with residence of the data and CUDA graphs decided; prepares optimizers for them.
 
     Raises:
-        ConfigError: CUDA graphs are asked for and cannot be had.
+        ConfigError: CUDA graphs are required and impossible.
     """
     resident = dataset.resident
     reason = hindrance(
@@ -203,7 +203,7 @@ def with_graphs(
 
 
 def steps(settings: Settings, model: Model, dataset: Dataset) -> int:
-    """The length of the run in steps, whether it was given in steps, epochs or images."""
+    """The length of the run in steps, from steps, epochs or images."""
     if settings.steps is not None:
         return settings.steps
     images = settings.images
@@ -223,7 +223,7 @@ def steps(settings: Settings, model: Model, dataset: Dataset) -> int:
 def constructor(
     trust: Trust, device: torch.device
 ) -> Callable[[Mapping[str, Any], list[nn.Parameter]], Optimizer]:
-    """Builds optimizers through the gate, fused where the device can do it."""
+    """Builds optimizers of trusted classes, fused where the device supports it."""
 
     def construct(node: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
         target = resolve(node["_target_"], trust, path="optimizer")
@@ -241,7 +241,7 @@ def constructor(
 
 @contextmanager
 def warnings_in_the_log() -> Iterator[list[str]]:
-    """Within it, warnings about the user's choices become lines of the log, and of this list."""
+    """Within it, warnings about the user's choices go to the log and to the yielded list."""
     lines: list[str] = []
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", UserWarning)

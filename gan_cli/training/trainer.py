@@ -1,4 +1,4 @@
-"""The trainer: runs a model's phases, step by step, and can stop and go on exactly.
+"""The trainer: runs a model's phases, step by step, and resumes exactly.
 
 A step is a pure function of (weights, optimizer state, seed, step): its random stream is seeded
 from (seed, step), and the images it sees are a function of (seed, step). So the whole state of a
@@ -27,19 +27,19 @@ from gan_cli.training.running_means import RunningMeans
 
 
 class Trainer:
-    """Plays a model's phases in their order.
+    """Runs a model's phases in their order.
 
     Args:
         model: on its device.
         players: an optimizer for each name in the phases' `player`.
-        batch: gives the k-th batch of the run; a pure function of k.
+        batch: returns the k-th batch of the run; a pure function of k.
         seed: of the steps' random streams.
         average: of the weights, for sampling.
         autocast: bf16 within the losses.
-        gather: is given the parameters between backward and the optimizer's step, to make their
-            gradients those of all devices.
-        drawing: entered around a step, to change what its random streams give.
-        graphs: record the updates and play them back, where there are CUDA graphs.
+        gather: called with the parameters between backward and the optimizer's step; averages
+            their gradients over the devices.
+        drawing: a context entered around a step, which may change its random numbers.
+        graphs: record the updates as CUDA graphs, and replay them.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Trainer:
     ) -> None:
         self.model, self.players, self.average = model, players, average
         self.step = 0  # completed steps
-        self.looked = -1  # the last step at which the curves got a point of a half-filled window
-        self.whole = True  # false while a step is under way, or after one that broke off
+        self.looked = -1  # the last step at which a half-filled window was logged
+        self.whole = True  # false during a step, and after one that failed
         self.window = RunningMeans()
         model.use_optimizers({name: player.optimizer for name, player in players.items()})
         self.seed, self._batch, self._device = seed, batch, model.device
@@ -75,7 +75,7 @@ class Trainer:
         """One step: every phase that is due, in order.
 
         Args:
-            measure: also note the norms of gradients, for `read`.
+            measure: also compute the norms of gradients, for `read`.
         """
         self.whole = False
         seed_streams(mix(self.seed, self.step), self._device)
@@ -97,7 +97,7 @@ class Trainer:
         self.whole = True
 
     def turns(self) -> list[PhaseUpdate]:
-        """The updates of the step, in order; a player's i-th one has the step's i-th batch."""
+        """The updates of the step, in order; a player's i-th uses the step's i-th batch."""
         turns: list[PhaseUpdate] = []
         used: Counter[str] = Counter()
         freezer = {id(phase): one for phase, one in zip(self._phases, self._focus, strict=True)}
@@ -107,7 +107,7 @@ class Trainer:
         return turns
 
     def play(self, turns: Sequence[PhaseUpdate], batches: Sequence[Batch], measure: bool) -> None:
-        """Make these updates, one after the other."""
+        """Make updates, one after the other."""
         applied = None
         for turn in turns:
             if turn.freezer is not applied:
@@ -128,14 +128,15 @@ class Trainer:
         with self.precision():
             loss = phase.loss(batch)
         if phase.shares:
-            # Backward must leave the graph of what is shared alone: a later phase goes on from it.
+            # A later phase continues from the graph of the shared modules, so backward must not
+            # enter it.
             loss.total.backward(inputs=player.parameters)
         else:
             loss.total.backward()
         if self._gather is not None:
             self._gather(player.parameters)
         norms: dict[str, Tensor] = {}
-        if measure and phase.name == phase.player:  # not what a lazy penalty adds on its own
+        if measure and phase.name == phase.player:  # not the separate updates of a lazy penalty
             norms = gradient_norms(self.model, phase)
         if player.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.parameters, player.clip_norm)
@@ -154,11 +155,11 @@ class Trainer:
         return self.window.means() | dict(zip(norms, values, strict=True)) | rates
 
     def clear(self) -> None:
-        """Begin the next stretch of the curves."""
+        """Start the next window of the curves."""
         self.window.clear()
 
     def not_finite(self) -> str:
-        """Which part of the saved state holds NaN or infinity, or nothing; reads the device."""
+        """The part of the state that holds NaN or infinity, or nothing; reads the device."""
         parts = {
             "weights": self.model.parameters(),
             "buffers": self.model.state_dict().values(),  # and weights, which come first
@@ -195,9 +196,9 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`, exactly."""
+        """Resume from `state_dict`, exactly."""
         if self.graphs is not None:
-            self.graphs.forget()  # they know the optimizers' state by its place in memory
+            self.graphs.forget()  # they use the optimizers' state at its place in memory
         self.step = state["step"]
         self.drawn = sum(islice(batches_per_step(self._phases), self.step))
         self.model.load_state_dict(state["model"])
@@ -216,7 +217,7 @@ def are_finite(tensors: Iterable[Tensor]) -> bool:
 
 
 def batches_per_step(phases: list[Phase]) -> Iterator[int]:
-    """How many batches each step uses, from step 0 on: as many as its hungriest player."""
+    """The number of batches of each step, from step 0: the largest number of any player."""
     step = 0
     while True:
         used = Counter(phase.player for phase in updates(phases, step))

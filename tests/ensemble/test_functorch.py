@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 
 import pytest
-import torch
 from stacking import sessions_of
 
 from gan_cli.config.instantiate import Trust
@@ -15,7 +14,7 @@ from gan_cli.ensemble.ensemble import hindrance
 
 def test_what_torch_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert functorch.missing == ""
-    monkeypatch.delattr(torch._C._functorch, "get_unwrapped")
+    monkeypatch.delattr("torch._C._functorch.get_unwrapped")
     try:
         assert "'get_unwrapped'" in importlib.reload(functorch).missing
     finally:

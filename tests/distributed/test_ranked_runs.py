@@ -1,4 +1,4 @@
-"""Runs of several ranks from the command line: their folder, their end, and going on."""
+"""Runs of several ranks from the command line: folder, end and resuming."""
 
 from __future__ import annotations
 
