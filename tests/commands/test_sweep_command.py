@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from test_train import gan_train, start
+from inprocess import gan_train as in_process
+from test_train import start
 from waiting import PATIENCE, wait_for
 
 from gan_cli.commands.train import compose
@@ -17,6 +18,15 @@ from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 
 TOY = ["model=gan", "data=ring", "batch_size=8", "network.width=8", "runtime.device=cpu"]
+
+
+def gan_train(*arguments: str, cwd: Path, expect: int = 0) -> str:
+    """Run to the end; what it wrote on stderr and stdout."""
+    process = start(*arguments, cwd=cwd)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == expect, err
+    assert "Traceback" not in err
+    return err + out
 
 
 def index(folder: Path) -> list[dict[str, object]]:
@@ -81,14 +91,14 @@ def test_seeds_of_points_are_trained_in_one_process(tmp_path: Path) -> None:
 
 
 def test_faults_are_told_before_anything_starts(tmp_path: Path) -> None:
-    said = gan_train("-m", *TOY, "seed=1,2", "prior.dim=3,0", cwd=tmp_path, expect=2)
+    said = in_process("-m", *TOY, "seed=1,2", "prior.dim=3,0", cwd=tmp_path, expect=2)
     assert "prior.dim = 0" in said
     assert "(with seed=1 prior.dim=0 and 1 more)" in said
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_dry_run_lists_jobs_and_makes_nothing(tmp_path: Path) -> None:
-    said = gan_train("-m", *TOY, "seed=range(3)", "dry_run=true", cwd=tmp_path)
+    said = in_process("-m", *TOY, "seed=range(3)", "dry_run=true", cwd=tmp_path)
     assert said.count("waiting") == 3
     assert list(tmp_path.iterdir()) == []
 

@@ -1,16 +1,12 @@
-"""The command as a user meets it: one subprocess for each thing that Hydra itself does."""
+"""The command as a user meets it: faults, what Hydra itself shows, a GAN of the user's own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-TRAIN = [sys.executable, "-m", "gan_cli.commands.train"]
+from inprocess import call as gan_train
 
 MY_GAN = """
 from __future__ import annotations
@@ -63,18 +59,6 @@ model:
   prior: ${prior}
   loss: ${loss}
 """
-
-
-def gan_train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*TRAIN, *arguments],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_faults_end_with_status_2_and_one_message(tmp_path: Path) -> None:

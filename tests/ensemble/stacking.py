@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from composing import SMALL
+from composing import small_settings
 from torch import Tensor
 
 from gan_cli.config.instantiate import Trust
-from gan_cli.config.settings import settings_of
 from gan_cli.training.setup import Session, assemble
 
 
@@ -17,7 +16,7 @@ def sessions_of(*overrides: str, seeds: Sequence[int] = (1, 2, 3)) -> list[Sessi
     """A session for each seed, on one data set."""
     found: list[Session] = []
     for seed in seeds:
-        settings = settings_of(*SMALL, *overrides, f"seed={seed}")
+        settings = small_settings(*overrides, f"seed={seed}")
         found.append(assemble(settings, Trust(), dataset=found[0].dataset if found else None))
     return found
 

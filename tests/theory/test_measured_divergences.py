@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -160,6 +161,7 @@ def test_the_wasserstein_distance_on_the_line_and_the_plane() -> None:
 TRAINED = ("network.width=32", "batch_size=256", "optimizer.lr=5e-3", "optimizer.betas=[0.9,0.999]")
 
 
+@cache
 def trained(steps: int, *overrides: str) -> tuple[Divergence, float, float]:
     session, model = divergence(*TRAINED, *overrides, "optimizer.schedule=linear", f"steps={steps}")
     advance(session, steps)
