@@ -3,6 +3,21 @@
 Every system, whether two players (GAN), one (VAE, energy model) or three, is a `Model` that
 declares its *phases*. A phase says: minimise this loss over these modules, this often. The
 trainer alone owns zero_grad, backward, step, precision, clipping, freezing, averaging and resume.
+
+Training needs `phases` and `sample`. Whatever else a model can do is an optional method; whoever
+asks for it checks `isinstance(model, Scores)` and so on, and does without where it is missing:
+
+| protocol            | method            | asked by                                        |
+|---------------------|-------------------|-------------------------------------------------|
+| `Scores`            | `score`           | plots of points: the discriminator's output     |
+| `HasSampleGradient` | `sample_gradient` | plots of points: where samples are pulled       |
+| `Draws`             | `pictures`        | training, every `sample_every` steps            |
+| `HasViews`          | `views`           | the same                                        |
+| `Reconstructs`      | `reconstruct`     | the same; the metric `reconstruction`           |
+| `HasLikelihood`     | `likelihood`      | the metrics `likelihood`, `iwae` and `density`  |
+| `Recognises`        | `recognise`       | the metric `infogan`                            |
+
+A method that depends on settings may still return None, or nothing by any name.
 """
 
 from __future__ import annotations
@@ -12,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -210,9 +225,7 @@ class Model(nn.Module, ABC):
     pack: int = 1  # samples judged together; batch_size must be a multiple of it
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
-    by_place: bool = False  # whether `reconstruct` knows samples by `batch.index` alone
     indivisible: str = ""  # why several devices cannot train it together, as half a sentence
-    density_of: str = ""  # pixels whose probability `likelihood` is; "": a density of samples
 
     @abstractmethod
     def phases(self) -> list[Phase]:
@@ -234,59 +247,102 @@ class Model(nn.Module, ABC):
         """Decode latents `z` [n, prior.dim] into samples [n, *shape]."""
         raise NotImplementedError(f"{type(self).__name__} decodes no latents")
 
-    def score(self, x: Tensor) -> Tensor | None:
-        """The discriminator's, critic's or energy's output [n] on `x`; None where there is none."""
-        return None
-
-    def sample_gradient(self, x: Tensor) -> Tensor | None:
-        """Where the generator's loss pushes samples `x` [n, ...]: minus its gradient there.
-
-        As if each were the only sample. None where no generator learns, or not from one sample.
-        """
-        return None
-
-    def recognise(self, x: Tensor) -> Mapping[str, Distribution]:
-        """Q(part | x) for the parts of a `Product` prior that can be read off samples `x` [n, ...].
-
-        By the part's name, each over [n, part.dim]; empty where none can be read.
-        """
-        return {}
-
-    def reconstruct(self, batch: Batch) -> Tensor | None:
-        """What is left of the batch's samples after encoding and decoding, [n, *shape].
-
-        None where the model encodes nothing.
-        """
-        return None
-
-    def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
-        """log p of each of the batch's samples, or lower bounds of it, in nats: by name, each [n].
-
-        "log_likelihood" where it is exact, "elbo", and "iwae" of so many importance `samples`;
-        empty where nothing is known.
-        """
-        return {}
-
     def averaged(self) -> tuple[nn.Module, ...]:
         """The modules whose weights are averaged over time for sampling (EMA)."""
         return ()
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        """Image grids worth looking at, by name; `z` [n, prior.dim] stays the same all run long."""
-        return {}
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        """Further pictures, of what this model teaches, by name.
-
-        Args:
-            real: samples that stay the same all run long.
-            log_density: the true log p(x) [n] of points [n, D]; None where it is unknown.
-        """
-        return {}
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+
+class _ByClass(type(Protocol)):
+    """Looks for the method in an object's class, never among a network's submodules or buffers."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return issubclass(type(instance), cls)
+
+
+@runtime_checkable
+class Scores(Protocol, metaclass=_ByClass):
+    """A model with a discriminator, critic or energy."""
+
+    def score(self, x: Tensor) -> Tensor | None:
+        """Return its output [n] on `x`; None where it needs more than samples."""
+        ...
+
+
+@runtime_checkable
+class HasSampleGradient(Protocol, metaclass=_ByClass):
+    """A model whose generator learns from a gradient with respect to its samples."""
+
+    def sample_gradient(self, x: Tensor) -> Tensor | None:
+        """Return minus the gradient of the generator's loss at samples `x` [n, ...].
+
+        As if each were the only sample; None where the loss needs several.
+        """
+        ...
+
+
+@runtime_checkable
+class Draws(Protocol, metaclass=_ByClass):
+    """A model that draws what it decodes."""
+
+    def pictures(self, z: Tensor) -> Mapping[str, Grid]:
+        """Return image grids by name; `z` [n, prior.dim] is the same throughout a run."""
+        ...
+
+
+@runtime_checkable
+class HasViews(Protocol, metaclass=_ByClass):
+    """A model that draws more than samples."""
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        """Return pictures by name.
+
+        Args:
+            real: samples that are the same throughout a run.
+            log_density: the true log p(x) [n] of points [n, D]; None where it is unknown.
+        """
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol, metaclass=_ByClass):
+    """A model that encodes samples.
+
+    With a class attribute `by_place = True` it knows them by `batch.index` alone, as one with a
+    table of codes.
+    """
+
+    def reconstruct(self, batch: Batch) -> Tensor | None:
+        """Return the batch's samples after encoding and decoding, [n, *shape]."""
+        ...
+
+
+@runtime_checkable
+class HasLikelihood(Protocol, metaclass=_ByClass):
+    """A model with a density, or with bounds of it.
+
+    An attribute `density_of` names the pixels whose probability it is, where it is no density.
+    """
+
+    def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
+        """Return log p of each of the batch's samples, or lower bounds of it, in nats.
+
+        By name, each [n]: "log_likelihood" where it is exact, "elbo", and "iwae" with this number
+        of importance `samples`; empty where nothing is known.
+        """
+        ...
+
+
+@runtime_checkable
+class Recognises(Protocol, metaclass=_ByClass):
+    """A model with a `Product` prior that reads parts of a latent off its sample."""
+
+    def recognise(self, x: Tensor) -> Mapping[str, Distribution]:
+        """Return Q(part | x) of samples `x` [n, ...] by part, each over [n, part.dim]."""
+        ...

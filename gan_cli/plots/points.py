@@ -49,7 +49,7 @@ LEVELS = 12  # steps between contour lines
 def draw(
     real: Tensor,
     fake: Tensor,
-    score: Score,
+    score: Score | None,
     log_density: Score,
     size: int = 512,
     sample_gradient: Score | None = None,
@@ -71,6 +71,7 @@ def draw(
         sample_gradient: minus the gradient of the generator's loss at samples [k, d], [k, d];
             None where there is none.
     """
+    score = score or (lambda _: None)
     truth, samples = array(real), array(fake)
     if truth.shape[1] > 1:
         return _plane(truth, samples, score, fake.device, size)

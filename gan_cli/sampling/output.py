@@ -20,6 +20,7 @@ from gan_cli.config.instantiate import build
 from gan_cli.console import progress_bar
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.images import tile, to_uint8, write_gif, write_png
+from gan_cli.model import HasSampleGradient, Scores
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded
 from gan_cli.sampling import samples as sampling
@@ -175,9 +176,11 @@ class SampleWriter:
         picture = points.draw(
             real,
             samples.to(model.device),
-            model.score,
+            model.score if isinstance(model, Scores) else None,
             data.log_density,
-            sample_gradient=model.sample_gradient,
+            sample_gradient=(
+                model.sample_gradient if isinstance(model, HasSampleGradient) else None
+            ),
         )
         path = self._file("points", ".png")
         write_png(path, picture)

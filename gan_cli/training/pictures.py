@@ -8,7 +8,16 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.images import tile
-from gan_cli.model import Batch, Grid, View
+from gan_cli.model import (
+    Batch,
+    Draws,
+    Grid,
+    HasSampleGradient,
+    HasViews,
+    Reconstructs,
+    Scores,
+    View,
+)
 from gan_cli.plots import points
 from gan_cli.plots.views import draw
 from gan_cli.seeding import mix, seed_streams
@@ -52,16 +61,24 @@ class Draw:
             if image:
                 if step == 0:
                     views["real"] = Grid(batch.real, 8)
-                views |= {} if self.latents is None else model.pictures(self.latents)
-                rebuilt = model.reconstruct(batch.at(batch.index[:REBUILT]))
-                if rebuilt is not None:
-                    views["samples/reconstruction"] = above(batch.real[:REBUILT], rebuilt, 8)
+                if self.latents is not None and isinstance(model, Draws):
+                    views |= model.pictures(self.latents)
+                if isinstance(model, Reconstructs):
+                    rebuilt = model.reconstruct(batch.at(batch.index[:REBUILT]))
+                    if rebuilt is not None:
+                        views["samples/reconstruction"] = above(batch.real[:REBUILT], rebuilt, 8)
             else:
-                fake = model.sample(POINTS)
                 shown["samples/points"] = points.draw(
-                    batch.real, fake, model.score, density, sample_gradient=model.sample_gradient
+                    batch.real,
+                    model.sample(POINTS),
+                    model.score if isinstance(model, Scores) else None,
+                    density,
+                    sample_gradient=(
+                        model.sample_gradient if isinstance(model, HasSampleGradient) else None
+                    ),
                 )
-            views |= model.views(batch, density)
+            if isinstance(model, HasViews):
+                views |= model.views(batch, density)
             return shown | {name: picture(view) for name, view in views.items()}
 
     def _some(self, n: int) -> Batch:

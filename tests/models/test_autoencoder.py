@@ -110,6 +110,7 @@ def test_of_images_there_is_the_way_between_two() -> None:
     assert math.isfinite(scalars["loss/autoencoder"])
     batch = session.stream.batch(0)
     with session.trainer.sampling() as model:
+        assert isinstance(model, Autoencoder)
         views = model.views(batch, session.dataset.log_density)
     assert set(views) == {"theory/interpolation", "theory/latent_plane"}
 

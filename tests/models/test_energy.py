@@ -212,6 +212,7 @@ def test_the_density_that_it_learns_is_the_true_one(data: tuple[str, ...]) -> No
     nodes = nodes_of(truth.modes, truth.deviation)  # type: ignore[attr-defined]
     batch = Batch(torch.arange(len(nodes.points)), nodes.points.float().__getitem__, lambda _: None)
     with session.trainer.sampling() as model:
+        assert isinstance(model, EnergyModel)
         ours = model.likelihood(batch, 1)["log_likelihood"]
         picture = model.views(batch, truth.log_density)["theory/density"]
     found = distances(truth.log_density(nodes.points), ours, nodes.weights)  # type: ignore[arg-type]
@@ -245,6 +246,7 @@ def test_what_the_noise_does_to_the_density() -> None:
 def test_views() -> None:
     session = session_of("model=energy", "data.split=test", "model.langevin_steps=1")
     with session.trainer.sampling() as model:
+        assert isinstance(model, EnergyModel)
         views = model.views(session.stream.batch(0), lambda _: None)
     assert set(views) == {"samples/random", "samples/buffer", "samples/chains"}
     for view in views.values():
@@ -253,6 +255,7 @@ def test_views() -> None:
         assert len(view.images) % view.columns == 0
     plane = session_of("model=energy", *POINTS, "data=ring")
     with plane.trainer.sampling() as model:
+        assert isinstance(model, EnergyModel)
         view = model.views(plane.stream.batch(0), plane.dataset.log_density)["theory/density"]
     assert isinstance(view, Fields)
     assert {values.shape for values in view.values.values()} == {torch.Size([256, 256])}

@@ -123,6 +123,7 @@ def error_of(session: Session) -> float:
     """The mean squared error of the reconstructions of all samples."""
     batch = session.stream.batch(0).at(torch.arange(session.dataset.spec.size))
     with session.trainer.sampling() as model:
+        assert isinstance(model, GLO)
         made = model.reconstruct(batch)
     assert made is not None
     return (made - batch.real).square().mean().item()
@@ -222,6 +223,7 @@ def test_reconstructions_go_by_the_place() -> None:
     session = session_of(*SMALL_SET, "prior.dim=2")
     batch = session.stream.batch(0)
     with session.trainer.sampling() as model:
+        assert isinstance(model, GLO)
         some = model.reconstruct(batch)
         turned = model.reconstruct(batch.at(batch.index.flip(0)))
     assert some is not None

@@ -103,7 +103,7 @@ def test_eight_components_find_the_ring_s_eight_modes(covariance: str) -> None:
     found = coverage(session.model.sample(2000), data.modes, data.deviation)  # type: ignore[attr-defined]
     assert found.captured == 8
     assert found.high_quality > 0.97  # .9889 for the truth, with a standard error of .0023
-    density = session.model.likelihood(session.stream.batch(0), 1)["log_likelihood"]
+    density = mixture_of(session).likelihood(session.stream.batch(0), 1)["log_likelihood"]
     truth = data.log_density(session.stream.batch(0).real)
     assert truth is not None
     # A likelihood ratio of k parameters is about k / 2 nats for all 8000 points.
@@ -137,6 +137,7 @@ def test_what_is_drawn() -> None:
         batch = session.stream.batch(0)
         advance(session, 1)
         with session.trainer.sampling() as model:
+            assert isinstance(model, Mixture)
             return dict(model.views(batch, session.dataset.log_density))
 
     line = views("data=mixture_1d", "batch_size=2000")["theory/density"]

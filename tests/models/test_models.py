@@ -14,7 +14,7 @@ from playing import (
 )
 
 from gan_cli.errors import ConfigError
-from gan_cli.model import Grid
+from gan_cli.model import Draws, Grid, HasViews, Reconstructs
 from gan_cli.models.gan import GAN
 from gan_cli.models.infogan import InfoGAN, gaussian_log_likelihood
 from gan_cli.penalties import GradientPenalty, WeightClip
@@ -54,10 +54,13 @@ def test_samples_and_pictures(model: str) -> None:
     latents = None if prior is None else prior.sample(64)  # what decodes none draws in `views`
     with session.trainer.sampling() as sampler:
         samples = sampler.sample(5)
-        pictures = {} if latents is None else sampler.pictures(latents)
-        again = {} if latents is None else sampler.pictures(latents)
-        views = sampler.views(batch, session.dataset.log_density)
-        rebuilt = sampler.reconstruct(batch)
+        pictures, again, views = {}, {}, {}
+        if latents is not None:
+            assert isinstance(sampler, Draws)
+            pictures, again = dict(sampler.pictures(latents)), sampler.pictures(latents)
+        if isinstance(sampler, HasViews):
+            views = dict(sampler.views(batch, session.dataset.log_density))
+        rebuilt = sampler.reconstruct(batch) if isinstance(sampler, Reconstructs) else None
     grids = {name: view for name, view in views.items() if isinstance(view, Grid)}
     assert samples.shape == (5, 1, 28, 28)
     assert samples.abs().max() <= 1
@@ -195,6 +198,7 @@ def test_the_critic_of_a_wgan_stays_clipped() -> None:
 
 def test_a_conditional_generator_draws_the_class_it_is_given() -> None:
     session = session_of("model=cgan", "data.split=test")
+    assert isinstance(session.model, Draws)
     grid = session.model.pictures(session.model.prior.sample(64))["samples/classes"]
     assert grid.columns == 10
     assert len(grid.images) == 100

@@ -206,6 +206,7 @@ def test_a_gaussian_on_the_line_is_learned() -> None:
     advance(session, 800)
     torch.manual_seed(0)
     with session.trainer.sampling() as model:
+        assert isinstance(model, VAE)
         made = model.sample(2000)
         batch = session.stream.batch(0)
         found = model.likelihood(batch, 50)["iwae"]
@@ -241,6 +242,7 @@ def test_in_the_plane_densities_stand_side_by_side() -> None:
     session = session_of("model=vae", "data=ring", "data.points=500", "prior.dim=2")
     batch = session.stream.batch(0)
     with session.trainer.sampling() as model:
+        assert isinstance(model, VAE)
         view = model.views(batch, session.dataset.log_density)["theory/log_density"]
     assert isinstance(view, Fields)
     assert list(view.values) == ["data", "model"]
@@ -259,6 +261,7 @@ def test_the_code_is_used_where_the_deviation_is_learned() -> None:
     advance(session, 300)
     torch.manual_seed(0)
     with session.trainer.sampling() as model:
+        assert isinstance(model, VAE)
         found = model.likelihood(session.stream.batch(0), 50)
     assert found["iwae"].mean() > -1.6
 
@@ -303,6 +306,7 @@ def test_any_networks_will_do(overrides: tuple[str, ...]) -> None:
     assert all(math.isfinite(value) for value in scalars.values()), scalars
     batch = session.stream.batch(0)
     with session.trainer.sampling() as model:
+        assert isinstance(model, VAE)
         rebuilt = model.reconstruct(batch)
         views = model.views(batch, session.dataset.log_density)
         found = model.likelihood(batch, 3)

@@ -10,7 +10,7 @@ from composing import session_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from gan_cli.model import DataSpec
+from gan_cli.model import DataSpec, Scores
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
@@ -147,6 +147,7 @@ def test_sampling_between_steps_changes_nothing() -> None:
     session = session_of(*overrides)
     for _ in range(3):
         with session.trainer.sampling() as model:
+            assert isinstance(model, Scores)
             model.score(torch.zeros(2, 1, 28, 28))
         advance(session, 1)
     state = session.model.state_dict()

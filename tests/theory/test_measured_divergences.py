@@ -29,7 +29,7 @@ from gan_cli.losses import (
     SquaredHellinger,
     TotalVariation,
 )
-from gan_cli.model import Fields, Lines
+from gan_cli.model import Fields, HasViews, Lines
 from gan_cli.models.divergence import Cells, Divergence, steepest, value
 from gan_cli.training.setup import Session
 
@@ -207,6 +207,7 @@ def test_the_views_of_lines_and_planes() -> None:
     def views(*overrides: str) -> dict:
         session = session_of("model=divergence", "data.points=100", *overrides)
         with session.trainer.sampling() as model:
+            assert isinstance(model, HasViews)
             return dict(model.views(session.stream.batch(0), session.dataset.log_density))
 
     line = views("loss=minimax")["theory/output"]

@@ -24,6 +24,7 @@ from gan_cli.metrics.classes import (
     normalised_mutual_information,
 )
 from gan_cli.metrics.diversity import mean_pairwise_distance
+from gan_cli.model import Recognises
 from gan_cli.priors import Categorical, Prior, Product
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.samples import SampleRequest
@@ -99,9 +100,12 @@ class InfoGANFigures(Metric):
         model = subject.model
         if not isinstance(model.prior, Product):
             return "the model's latents hold no codes"
-        with torch.no_grad():
-            read = model.recognise(torch.zeros(2, *subject.data.shape, device=subject.device))
-        return "" if read else "the model does not read codes off samples"
+        if isinstance(model, Recognises):
+            with torch.no_grad():
+                zeros = torch.zeros(2, *subject.data.shape, device=subject.device)
+                if model.recognise(zeros):
+                    return ""
+        return "the model does not read codes off samples"
 
     def measure(self, subject: Subject) -> MetricResult:
         """Bounds in nats; the category against real classes; each continuous code's effect."""
@@ -137,16 +141,17 @@ class Read:
 
 def codes_read(subject: Subject, n: int) -> Read:
     """The codes of samples 0 ... n-1, and what Q says of them."""
-    prior = subject.model.prior
+    model, prior = subject.model, subject.model.prior
+    assert isinstance(model, Recognises)
     found: dict[str, list[tuple[Tensor, ...]]] = {}
     some: list[Tensor] = []
     with torch.no_grad(), exactly():
-        fresh = [sampling.decode(subject.model, z) for z in _latents(subject, SETTLING)]
-    with exactly(), settled(subject.model, subject.model.recognise, fresh), torch.no_grad():
+        fresh = [sampling.decode(model, z) for z in _latents(subject, SETTLING)]
+    with exactly(), settled(model, model.recognise, fresh), torch.no_grad():
         for z in _latents(subject, n):
-            samples = sampling.decode(subject.model, z)
+            samples = sampling.decode(model, z)
             parts = prior.split(z.to(subject.device))
-            for name, said in subject.model.recognise(samples).items():
+            for name, said in model.recognise(samples).items():
                 code = parts[name]
                 logs = said.log_prob(code), prior.parts[name].log_prob(code)
                 row = tuple(x.float().cpu() for x in (*logs, code, said.mean))
@@ -210,14 +215,15 @@ def against_classes(subject: Subject, name: str) -> list[MetricValue]:
     data = subject.real("test" if subject.has_test else subject.options.split)
     if data.targets is None or data.spec.classes < 2:
         return []
-    said = []
+    said, model = [], subject.model
+    assert isinstance(model, Recognises)
     some = shuffled(data)[:SETTLING].split(CHUNK)
     seen = (_images(subject, data, places) for places in some if len(places) > 1)
-    with exactly(), settled(subject.model, subject.model.recognise, seen), torch.no_grad():
+    with exactly(), settled(model, model.recognise, seen), torch.no_grad():
         for places in torch.arange(data.spec.size).split(CHUNK):
             images = _images(subject, data, places)
-            said.append(subject.model.recognise(images)[name].mean.argmax(1).cpu())
-    categories = subject.model.prior.parts[name].dim
+            said.append(model.recognise(images)[name].mean.argmax(1).cpu())
+    categories = model.prior.parts[name].dim
     classes = data.targets.cpu()
     table = contingency(torch.cat(said), classes, (categories, data.spec.classes))
     matching = best_matching(table)

@@ -14,7 +14,7 @@ from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.metric import HIGHER, LOWER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import real, shuffled
 from gan_cli.evaluation.trained_model import NotFiniteError
-from gan_cli.model import Batch
+from gan_cli.model import Batch, HasLikelihood
 from gan_cli.seeding import mix, seed_streams
 
 DRAWN = 0x11E1  # the random stream of importance samples and of pixels drawn black or white
@@ -76,7 +76,7 @@ class Likelihood(Metric):
             shown = f"{name}_{self.importance}" if name == "iwae" else name
             mean, error = float(value.mean()), float(value.std() / math.sqrt(len(value)))
             figures.append(MetricValue(shown, mean, HIGHER, floor, error, protocol, _note(subject)))
-        if subject.model.density_of:  # pixels have probabilities, not densities
+        if _density_of(subject):  # pixels have probabilities, not densities
             best = figures[-1]
             bits = 1 / (math.prod(subject.data.shape) * math.log(2))
             figures.append(
@@ -113,12 +113,17 @@ def _asked(subject: Subject, batch: Batch, importance: int, number: int) -> Mapp
     devices = [subject.device] if subject.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         seed_streams(mix(subject.options.seed, DRAWN, number), subject.device)
-        return subject.model.likelihood(batch, importance)
+        model = subject.model
+        return model.likelihood(batch, importance) if isinstance(model, HasLikelihood) else {}
+
+
+def _density_of(subject: Subject) -> str:
+    return getattr(subject.model, "density_of", "")
 
 
 def _note(subject: Subject) -> str:
-    if subject.model.density_of:
-        return f"of {subject.model.density_of}"
+    if pixels := _density_of(subject):
+        return f"of {pixels}"
     if subject.data.is_image:
         return "a density over values in [-1, 1], no probability of an image of 8 bits"
     return ""

@@ -11,7 +11,7 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.metric import LOWER, Metric, MetricResult, MetricValue, Subject
 from gan_cli.metrics.diversity import components
-from gan_cli.model import Batch, Model
+from gan_cli.model import Batch, Model, Reconstructs
 
 MOST = 10_000  # images that are reconstructed, and that the linear code is fitted on
 WIDEST = 4096  # pixel values of an image whose principal components are sought
@@ -45,7 +45,7 @@ class Reconstruction(Metric):
         protocol |= {"unit": "squared error per pixel value, images in [-1, 1]"}
         protocol |= {} if size is None else {"code": size}
         parts = {"": train}
-        if subject.has_test and not model.by_place:
+        if subject.has_test and not getattr(model, "by_place", False):
             parts["_test"] = subject.real("test")
         figures: list[MetricValue] = []
         for suffix, data in parts.items():
@@ -82,6 +82,8 @@ def _squares(difference: Tensor) -> float:
 @torch.no_grad()
 def _reconstructed(model: Model, data: Dataset, places: Tensor) -> Tensor | None:
     """What `model` makes of the images at `places` [n], on the CPU; None where it makes nothing."""
+    if not isinstance(model, Reconstructs):
+        return None
     batch = Batch(
         places.to(model.device),
         lambda index: data.real(index).to(model.device),

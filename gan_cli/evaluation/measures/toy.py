@@ -21,7 +21,7 @@ from gan_cli.metrics.distances import (
     wasserstein_power,
 )
 from gan_cli.metrics.modes import NODES, distances, nodes_of
-from gan_cli.model import Batch, Model
+from gan_cli.model import Batch, HasLikelihood, Model
 
 PAIRS = 4096  # samples of each kind for what compares all with all
 
@@ -143,6 +143,8 @@ class Density(Metric):
 @torch.no_grad()
 def log_density(model: Model, points: Tensor) -> Tensor | None:
     """The model's exact log p [n] at points [n, D]; None where it knows none."""
+    if not isinstance(model, HasLikelihood):
+        return None
     places = torch.arange(len(points), device=model.device)
     batch = Batch(places, points.to(model.device).__getitem__, lambda _: None)
     return model.likelihood(batch, 1).get(EXACT)
