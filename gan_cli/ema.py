@@ -48,7 +48,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after `step` completed steps."""
+        """Average in the weights after `step` completed steps."""
         self.merge(list(self.values.values()), list(self.weights.values()), step)
 
     @torch.no_grad()
@@ -60,7 +60,7 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within it, the model has the averaged weights."""
+        """Give the model its averaged weights meanwhile."""
         self._swap()
         try:
             yield
@@ -77,6 +77,6 @@ class Average:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take averages up again; a run without any starts from its weights."""
+        """Restore averages; a run without any starts from its weights."""
         for name, value in self.values.items():
             value.copy_(state.get(name, self.weights[name]))

@@ -37,7 +37,7 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What networks need to know of the data they are built for."""
+    """Properties of the data that networks are built for."""
 
     name: str
     shape: tuple[int, ...]  # (channels, height, width) of an image, (dimension,) of a point
@@ -59,7 +59,7 @@ class DataSpec:
 
 
 class Batch:
-    """What a phase sees of the data. Real samples are gathered only when a loss asks for them.
+    """A batch of the data. Real samples are gathered only when a loss asks for them.
 
     The i-th repetition of every player within one step shares the i-th batch of that step, so a
     module left differentiable by one phase (`Phase.shares`) can be continued in `kept` by the
@@ -128,8 +128,8 @@ class Phase:
     loss: Callable[[Batch], Loss]  # a bound method of the model
     trains: tuple[nn.Module, ...]  # everything else is a constant in this phase
     repeat: int = 1  # times per step, each with a fresh batch (n_critic)
-    every: int = 1  # only on every so many-th step ...
-    offset: int = 0  # ... those that leave this when divided by `every`
+    every: int = 1  # only on every n-th step ...
+    offset: int = 0  # ... those with this remainder when divided by `every`
     follows: str = ""  # a player: `every` counts its updates instead, and this comes right after
     rescales: bool = False  # the optimizer makes up for these updates (see `build_players`)
     start: int = 0  # first step (pre-training schedules)
@@ -145,7 +145,7 @@ class Phase:
         return self.optimizer or self.name
 
     def repeats(self, step: int) -> int:
-        """How many updates this phase makes at `step` (counted from 0)."""
+        """The number of updates that this phase makes at `step` (counted from 0)."""
         return self.repeat if self.active(step) and step % self.every == self.offset else 0
 
     def active(self, step: int) -> bool:
@@ -153,12 +153,12 @@ class Phase:
         return step >= self.start and (self.stop is None or step < self.stop)
 
     def made_before(self, step: int) -> int:
-        """How many updates this phase has made in all steps before `step`."""
+        """The number of updates that this phase has made before `step`."""
         end = step if self.stop is None else min(step, self.stop)
         return self.repeat * max(0, self._turns(end) - self._turns(self.start))
 
     def _turns(self, step: int) -> int:
-        """How many steps before `step` leave `offset` when divided by `every`."""
+        """The number of steps before `step` with remainder `offset` modulo `every`."""
         return max(0, -((self.offset - step) // self.every))
 
 
@@ -222,7 +222,7 @@ class Model(nn.Module, ABC):
     prior: Any = None  # the Prior of the latents that `generate` takes, where there is one
     conditional: bool = False  # whether `generate` wants labels
     second_order: bool = False  # whether a loss differentiates a gradient
-    pack: int = 1  # samples judged together; batch_size must be a multiple of it
+    pack: int = 1  # samples that the discriminator sees as one; batch_size must be a multiple of it
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
     indivisible: str = ""  # why several devices cannot train it together, as half a sentence
@@ -232,16 +232,16 @@ class Model(nn.Module, ABC):
         """Who learns what, in the order of play."""
 
     def use_optimizers(self, optimizers: Mapping[str, Optimizer]) -> None:
-        """Learn of the optimizers, by player, whose settings a loss depends on; before training.
+        """Receive the optimizers, by player, before training, for losses that depend on them.
 
         Raises:
-            ConfigError: a loss cannot follow them.
+            ConfigError: a loss does not support them.
         """
         return
 
     @abstractmethod
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Draw `n` samples, [n, *shape]; `y` [n] picks classes where the model knows them."""
+        """Draw `n` samples, [n, *shape]; `y` [n] are their classes in a conditional model."""
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Decode latents `z` [n, prior.dim] into samples [n, *shape]."""

@@ -30,8 +30,8 @@ def mix(*numbers: int) -> int:
 def seed_streams(seed: int, device: torch.device) -> None:
     """Seed torch's random streams of the CPU and of `device`.
 
-    `torch.manual_seed` does so for all kinds of devices, and where CUDA sleeps it costs a quarter
-    of a millisecond to note down whence it was called.
+    `torch.manual_seed` does so for all kinds of devices, and where CUDA is not yet in use it spends
+    a quarter of a millisecond on recording the caller.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -20,7 +20,7 @@ from gan_cli.priors import Prior
 
 
 class ACGAN(AdversarialModel):
-    """Both players want the class of every sample, real or fake, to be read off it.
+    """Both players want the discriminator to recognise the class of every sample, real or fake.
 
     The discriminator maximises L_S + L_C and the generator L_C - L_S, where L_S is the
     log-likelihood of the source, real or fake (Eq. 2), and L_C = E[log P(C = c | x)] +
@@ -83,41 +83,39 @@ class ACGAN(AdversarialModel):
         return (self.discriminator, self.classifier)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real from fake, and name the class of both."""
+        """Tell real from fake, and classify both."""
         y, wanted = self._classes(batch), self._wanted(len(batch))
-        fake = self.view(self.sample(len(wanted), wanted), batch)
-        real = self.view(batch.real, batch)
+        real, fake = self.pair(batch, wanted)
         features = self.discriminator.features(real), self.discriminator.features(fake)
         outputs = self.discriminator.judge(features[0]), self.discriminator.judge(features[1])
         game = self.compare((real, fake), outputs)
-        said = self._said(features[0]), self._said(features[1])
-        loss = cross_entropy(said[0], y) + cross_entropy(said[1], wanted)  # -L_C
+        logits = self._logits(features[0]), self._logits(features[1])
+        loss = cross_entropy(logits[0], y) + cross_entropy(logits[1], wanted)  # -L_C
         logs = {
-            "class_accuracy/real": (said[0].argmax(1) == y).float().mean(),
-            "class_accuracy/fake": (said[1].argmax(1) == wanted).float().mean(),
+            "class_accuracy/real": (logits[0].argmax(1) == y).float().mean(),
+            "class_accuracy/fake": (logits[1].argmax(1) == wanted).float().mean(),
             "class_likelihood": -loss.detach(),
         }
         total = game.total + self.classification * loss
         return Loss(total, {**game.logs, **logs}, game.outputs)
 
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        fake = self.view(self.sample(len(batch), self._wanted(len(batch))), batch)
-        real = self.view(batch.real, batch)
-        return self.lazy_penalty(self.discriminator, real, fake)
+    def pair(self, batch: Batch, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        wanted = self._wanted(len(batch)) if wanted is None else wanted
+        fake = self.view(self.sample(len(wanted), wanted), batch)
+        return self.view(batch.real, batch), fake
 
     def generator_loss(self, batch: Batch) -> Loss:
-        """Make the discriminator take fakes for real, and for the class that was wanted.
+        """Make the discriminator take fakes for real, and for samples of the wanted class.
 
         The half of L_C on real samples is a constant here and left out.
         """
         wanted = self._wanted(len(batch))
         features = self.discriminator.features(self.view(self.sample(len(wanted), wanted), batch))
         adversarial = self.reply(self.discriminator.judge(features), batch)
-        total = adversarial + self.classification * cross_entropy(self._said(features), wanted)
+        total = adversarial + self.classification * cross_entropy(self._logits(features), wanted)
         return Loss(total, {})
 
-    def _said(self, features: Tensor) -> Tensor:
+    def _logits(self, features: Tensor) -> Tensor:
         """The classifier's logits [n, classes] in fp32, whatever the networks compute in."""
         return self.classifier(features).float()
 

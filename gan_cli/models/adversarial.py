@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -24,7 +24,7 @@ from gan_cli.priors import Prior
 
 
 class DiscriminatorModel(Model, ABC):
-    """A model in which a discriminator learns to tell real samples from others.
+    """The base of models with a discriminator, whatever it tells real samples from.
 
     Args:
         data: what the samples are.
@@ -39,13 +39,18 @@ class DiscriminatorModel(Model, ABC):
         self.data, self.loss, self.penalty = data, loss, penalty
         self.second_order = penalty.per_sample
 
-    @abstractmethod
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """What the discriminator minimises."""
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Real samples and others, each [n, *shape], as the discriminator sees them."""
+        return batch.real, self.sample(len(batch))
 
-    @abstractmethod
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real samples from others."""
+        real, fake = self.pair(batch)
+        return self.compare((real, fake), (self.discriminator(real), self.discriminator(fake)))
+
     def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation; see `lazy_penalty`."""
+        """The penalty alone, for lazy regularisation."""
+        return self.lazy_penalty(self.discriminator, *self.pair(batch))
 
     def score(self, x: Tensor) -> Tensor | None:
         return self.discriminator(x)
@@ -56,7 +61,7 @@ class DiscriminatorModel(Model, ABC):
         outputs: tuple[Tensor, Tensor],
         score: Score | None = None,
     ) -> Loss:
-        """The discriminator's loss, with its penalty where that is due at every update.
+        """The discriminator's loss, with its penalty where every update has one.
 
         Args:
             samples: real and fake, each [n, *shape].
@@ -73,7 +78,7 @@ class DiscriminatorModel(Model, ABC):
         return Loss(total, logs, {"output/real": real.detach(), "output/fake": fake.detach()})
 
     def statistics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Scalars that show who is winning, from the discriminator's outputs [n]."""
+        """Statistics of the discriminator's outputs [n], such as its accuracy."""
         real, fake = real.detach().float(), fake.detach().float()
         mean_real, mean_fake = real.mean(), fake.mean()
         logs = {"output/real": mean_real, "output/fake": mean_fake}
@@ -103,8 +108,7 @@ class DiscriminatorModel(Model, ABC):
         return Loss(self.penalty.every * term, logs)
 
     def after_discriminator(self) -> None:
-        """Run after each update of the discriminator and its constraint."""
-        return
+        """Act after each update of the discriminator and its constraint."""
 
     def discriminator_phases(
         self,
@@ -115,7 +119,7 @@ class DiscriminatorModel(Model, ABC):
         shares: tuple[nn.Module, ...] = (),
         every: int = 1,
     ) -> list[Phase]:
-        """The discriminator's updates under the name `player`, and its lazy penalty if any.
+        """The discriminator's phases under the name `player`: its updates, then a lazy penalty.
 
         The WGAN authors' code trains the critic 100 times (`burst`) in each of the first 25
         generator steps and in every 500th, so that the generator meets a critic near its optimum.
@@ -124,7 +128,7 @@ class DiscriminatorModel(Model, ABC):
             player: the name.
             trains: the modules that the updates train.
             steps: updates in a step, each with a fresh batch.
-            burst: as many updates instead at first, and now and then.
+            burst: updates in those steps instead; None for no such steps.
             shares: as in `Phase`.
             every: as in `Phase`.
 
@@ -182,7 +186,7 @@ class DiscriminatorModel(Model, ABC):
         return both
 
     def warn_of_contradictions(self, network: NetworkFamily) -> None:
-        """Warn of what the theory forbids but the machine can do."""
+        """Warn of settings that run but contradict the theory."""
         penalty = self.penalty
         if self.loss.unbounded and not (penalty.lipschitz or network.lipschitz):
             warnings.warn(
@@ -201,7 +205,7 @@ class DiscriminatorModel(Model, ABC):
             )
 
     def whole_batch_terms(self) -> tuple[str, ...]:
-        """Terms of the loss, penalty and networks that are no mean over samples."""
+        """Terms of the loss, penalty and networks that are not means over samples."""
         terms = {
             f"loss={type(self.loss).__name__}": self.loss.whole_batch,
             f"penalty={self.penalty.name}": self.penalty.whole_batch,
@@ -213,8 +217,8 @@ class DiscriminatorModel(Model, ABC):
 class AdversarialModel(DiscriminatorModel, ABC):
     """A generator against a discriminator or critic (Goodfellow et al. 2014).
 
-    A new game is a constructor that ends with `build`, and whatever differs from the losses below.
-    The discriminator's updates come first; the generator plays against the updated discriminator.
+    A new game is a constructor that ends with `build`, and the losses that differ from these. The
+    discriminator's updates come first; the generator plays against the updated discriminator.
 
     Args:
         data: what is to be generated.
@@ -256,7 +260,7 @@ class AdversarialModel(DiscriminatorModel, ABC):
         self.view = view or View(data)
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with the settings, a line each."""
+        """Faults of the settings, one line each."""
         yield from below({"d_steps": self.d_steps, "g_steps": self.g_steps}, 1)
         if self.d_burst is not None and self.d_burst <= self.d_steps:
             yield f"model.d_burst = {self.d_burst}: must exceed model.d_steps = {self.d_steps}"
@@ -314,28 +318,18 @@ class AdversarialModel(DiscriminatorModel, ABC):
         return [*discriminator, generator]
 
     def discriminator_modules(self) -> tuple[nn.Module, ...]:
-        """What the discriminator's updates train."""
+        """Modules that the discriminator's updates train."""
         return (self.discriminator,)
 
     def generator_modules(self) -> tuple[nn.Module, ...]:
-        """What the generator's updates train."""
+        """Modules that the generator's updates train."""
         return (self.generator,)
 
     def after_generator(self) -> None:
-        """Run after each update of the generator."""
-        return
+        """Act after each update of the generator."""
 
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real from fake."""
-        samples = self.view(batch.real, batch), self.view(self.sample(len(batch)), batch)
-        return self.compare(
-            samples, (self.discriminator(samples[0]), self.discriminator(samples[1]))
-        )
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        fake = self.view(self.sample(len(batch)), batch)
-        return self.lazy_penalty(self.discriminator, self.view(batch.real, batch), fake)
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self.view(batch.real, batch), self.view(self.sample(len(batch)), batch)
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
@@ -379,18 +373,18 @@ class View:
 
     First augmented (Zhao et al. 2020, Fig. 4), then blurred by noise (Sonderby et al. 2017;
     Arjovsky and Bottou 2017, section 3), then packed (Lin et al. 2018, section 2).
-    What a penalty measures is the slope of the discriminator with respect to this view.
+    A penalty on gradients takes them with respect to this view.
 
     Args:
         data: what is to be generated.
-        packing: samples that the discriminator judges together (m in PacGAN), channels or
+        packing: samples that the discriminator sees as one (m in PacGAN), channels or
             coordinates side by side.
         noise: deviation of the Gaussian noise.
         noise_steps: steps over which the deviation falls linearly to 0; null: it never falls.
         augmentations: policies of `gan_cli.augment`, in the order of their use.
 
     Raises:
-        ConfigError: the settings cannot be.
+        ConfigError: lists every fault of the settings.
     """
 
     def __init__(
@@ -403,17 +397,13 @@ class View:
     ) -> None:
         self.packing, self.noise, self.noise_steps = packing, noise, noise_steps
         self.augmentations = tuple(augmentations)
-        faults = list(self._faults(data))
-        if faults:
-            raise ConfigError("\n".join(faults))
-        # What the discriminator is to be built for.
+        refuse(self._faults(data))
+        # The discriminator is built for this.
         self.data = replace(data, shape=(packing * data.shape[0], *data.shape[1:]))
 
     def _faults(self, data: DataSpec) -> Iterator[str]:
-        if self.packing < 1:
-            yield f"model.packing = {self.packing}: must be at least 1"
-        if self.noise < 0:
-            yield f"model.instance_noise = {self.noise:g}: must not be negative"
+        yield from below({"packing": self.packing}, 1)
+        yield from below({"instance_noise": self.noise}, 0)
         if self.noise_steps is not None and self.noise_steps < 1:
             steps = self.noise_steps
             yield f"model.instance_noise_steps = {steps}: must be at least 1, or null for ever"
@@ -424,7 +414,7 @@ class View:
             yield f"{shown}: works on images, and {data.name} holds points; set model.augment=[]"
 
     def deviation(self, batch: Batch) -> float:
-        """Of the noise at the batch's step, which is asked for only where it matters."""
+        """The noise's deviation at the batch's step, which is read only if it falls."""
         if not self.noise or self.noise_steps is None:
             return self.noise
         return self.noise * max(0.0, 1.0 - batch.step / self.noise_steps)
@@ -438,46 +428,3 @@ class View:
         if self.packing == 1:
             return x
         return x.reshape(len(x) // self.packing, -1, *x.shape[2:])
-
-
-class History(nn.Module):
-    """weight * |theta - mean of theta[1 .. t]|^2, where theta[i] are a network's past parameters.
-
-    The means are buffers, so they are part of a run's state. The network itself is handed over at
-    each call and belongs to the model.
-
-    Args:
-        network: whose parameters are looked back on; as they are now, they are theta[1].
-        weight: of the term.
-    """
-
-    count: Tensor
-
-    def __init__(self, network: nn.Module, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-        self.register_buffer("count", torch.ones((), dtype=torch.int64))
-        for place, parameter in enumerate(network.parameters()):
-            self.register_buffer(f"mean_{place}", parameter.detach().clone())
-
-    def forward(self, network: nn.Module) -> Tensor:
-        """The term, a scalar; the means are constants in it."""
-        distances = [(p - mean).square().sum() for p, mean in self._pairs(network)]
-        return self.weight * torch.stack(distances).sum()
-
-    @torch.no_grad()
-    def record(self, network: nn.Module) -> None:
-        """Take in the parameters after an update."""
-        self.count += 1
-        for parameter, mean in self._pairs(network):
-            mean += (parameter - mean) / self.count
-
-    def added(self, game: Loss, player: str, network: nn.Module) -> Loss:
-        """A player's loss with this term."""
-        term = self(network)
-        logs = {**game.logs, f"historical_averaging/{player}": term.detach()}
-        return Loss(game.total + term, logs, game.outputs)
-
-    def _pairs(self, network: nn.Module) -> list[tuple[Tensor, Tensor]]:
-        means = (self.get_buffer(f"mean_{i}") for i in range(len(self._buffers) - 1))
-        return list(zip(network.parameters(), means, strict=True))

@@ -25,10 +25,10 @@ SQUARED = "squared"
 
 
 class Autoencoder(Model):
-    """An encoder and a decoder that want samples back (Hinton and Salakhutdinov 2006).
+    """An encoder and a decoder that reconstruct samples (Hinton and Salakhutdinov 2006).
 
-    Nothing in the loss says where codes may lie, so nothing says what to decode for a new sample.
-    A Gaussian fitted to the codes of training stands in: `generate` decodes mean + C^(1/2) z.
+    The loss puts no distribution on the codes, so there is none to sample from. A Gaussian fitted
+    to the codes of training samples takes its place: `generate` decodes mean + C^(1/2) z.
 
     Args:
         data: what is to be encoded.
@@ -72,7 +72,7 @@ class Autoencoder(Model):
         return [Phase("autoencoder", self.loss, trains=self.averaged())]
 
     def loss(self, batch: Batch) -> Loss:
-        """What is lost on the way; the codes' Gaussian takes them in."""
+        """The error of reconstruction; also updates the Gaussian of the codes."""
         x = batch.real
         codes = self.encode(x)
         self.fit.record(codes)

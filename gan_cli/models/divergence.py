@@ -1,4 +1,4 @@
-"""A discriminator that has a fixed generator before it, and so measures a divergence."""
+"""A discriminator against a fixed generator, which estimates a divergence."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ class Cells:
         return cls(points.float(), width**2, (n, n))
 
     def masses(self, log_density: Tensor) -> Tensor:
-        """What each cell holds of a density whose logarithm at the points is [cells]; float64."""
+        """The mass in each cell of a density with this logarithm [cells] at the points; float64."""
         return log_density.double().exp() * self.volume
 
 
 def value(loss: AdversarialLoss, output: Tensor, p: Tensor, q: Tensor) -> Tensor:
-    """What D gains, minus its loss, by saying `output` [cells], under masses p and q [cells].
+    """D's value, minus its loss, for its `output` [cells] under masses p and q [cells].
 
     For losses that are a mean over real samples plus a mean over fakes, A(real) + B(fake): these
-    are read off by giving both one sample, the other one being 0.
+    are evaluated one at a time, with an output of 0 for the other.
     """
     zero = torch.zeros(1, dtype=output.dtype, device=output.device)
     of_real = torch.func.vmap(lambda v: loss.discriminator(v[None], zero))(output)
@@ -78,34 +78,34 @@ def wasserstein_1(p: Tensor, q: Tensor, width: float) -> Tensor:
 
 
 def evenly(masses: Tensor, count: int) -> Tensor:
-    """The places [count] of cells that stand for equal parts of masses [cells], in their order.
+    """The indices [count] of cells at equal quantiles of masses [cells], ascending.
 
-    Random ones would do too, but two draws of one law are .14 deviations apart with 1,000 points
-    on the plane, and these are not apart at all.
+    Two random draws of 1,000 points from one law on the plane are .14 deviations apart; these
+    coincide.
     """
     shares = (torch.arange(count, dtype=masses.dtype) + 0.5) / count
     return torch.searchsorted(masses.cumsum(0) / masses.sum(), shares).clamp(max=len(masses) - 1)
 
 
 Density = Callable[[Tensor], Tensor | None]
-MISSING = 5e-3  # of the data's mass, that may lie out of the region
-SEEN = 1e-3  # of the highest density: where best outputs are drawn
+MISSING = 5e-3  # of the mass that may lie outside the region
+SEEN = 1e-3  # of the highest density; best outputs are drawn where it is exceeded
 MATCHED = 1000  # points of each kind for the Wasserstein distance on the plane
 
 
 class Divergence(DiscriminatorModel):
     """Only the discriminator learns, between the data's p and a fixed q = N(mean, deviation^2).
 
-    At its best it gains 2 JS(p, q) - log 4 in the original game, with D = p / (p + q) (Goodfellow
+    Its largest value is 2 JS(p, q) - log 4 in the original game, with D = p / (p + q) (Goodfellow
     et al. 2014, Theorem 1), D_f(p || q) in an f-GAN (Nowozin et al. 2016, Eq. 4), and as a critic
-    with slopes up to K it gains K times the Wasserstein-1 distance (Arjovsky et al. 2017, Eq. 2).
-    `divergence/estimate` is what it gains, an exact integral over the region and no mean over
-    samples, for a critic divided by its steepest slope; `divergence/truth` is the best there is.
+    with slopes up to K it is K times the Wasserstein-1 distance (Arjovsky et al. 2017, Eq. 2).
+    `divergence/estimate` is its value as an integral over the region, not a mean over samples,
+    for a critic divided by its steepest slope; `divergence/truth` is the largest possible.
 
     Args:
         data: points on the line or the plane.
         network: builds the discriminator.
-        loss: says which divergence.
+        loss: chooses the divergence.
         penalty: what constrains the discriminator.
         truth: log p of points, known where a model is trained.
         mean: of the fixed generator's samples, in every coordinate.
@@ -143,7 +143,7 @@ class Divergence(DiscriminatorModel):
             "best": None if log_p is None else self._best_value(log_p),
         }
         refuse(self._unbounded(found["best"]))
-        for name, values in found.items():  # found in float64, which MPS has not
+        for name, values in found.items():  # computed in float64, which MPS lacks
             kept = None if values is None else values.float()
             self.register_buffer(name, kept, persistent=False)
 
@@ -177,7 +177,7 @@ class Divergence(DiscriminatorModel):
             )
 
     def _misfits(self, log_p: Tensor | None) -> Iterator[str]:
-        """What is wrong with the region."""
+        """Faults of the region."""
         if log_p is None:
             yield f"data = {self.data.name}: its density is not known; take data=mixture_1d or ring"
             return
@@ -191,7 +191,7 @@ class Divergence(DiscriminatorModel):
                 )
 
     def _unbounded(self, best: Tensor | None) -> Iterator[str]:
-        """What is wrong where the best discriminator gains without bound."""
+        """The fault of a divergence without bound."""
         if best is not None and not best.float().isfinite():
             yield (
                 f"model.deviation = {self.deviation:g}: {type(self.loss).__name__}'s divergence "
@@ -211,7 +211,7 @@ class Divergence(DiscriminatorModel):
         return mass / mass.sum()
 
     def _best_value(self, log_p: Tensor) -> Tensor:
-        """What the best discriminator gains; of a critic with slopes up to 1."""
+        """The largest value of a discriminator, or of a critic with slopes up to 1."""
         p, q = self._masses(log_p), self._masses(self._log_q(self.cells.points))
         assert p is not None
         assert q is not None
@@ -231,16 +231,10 @@ class Divergence(DiscriminatorModel):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell p from q."""
-        samples = batch.real, self.sample(len(batch))
-        outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
-        game = self.compare(samples, outputs)
-        return game._replace(logs={**game.logs, **self._told()})
+        game = super().discriminator_loss(batch)
+        return game._replace(logs={**game.logs, **self._estimates()})
 
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        return self.lazy_penalty(self.discriminator, batch.real, self.sample(len(batch)))
-
-    def _told(self) -> dict[str, Tensor]:
+    def _estimates(self) -> dict[str, Tensor]:
         """The estimate beside the truth."""
         if self.p is None or self.best is None:
             return {}
@@ -272,7 +266,7 @@ class Divergence(DiscriminatorModel):
         return {"theory/output": Lines(self.points[:, 0], ours | best)}
 
     def _shown(self, log_p: Tensor, log_q: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Ours and the best one by name, as probabilities or critics where they are such."""
+        """Our output and the best one by name, as probabilities or critics if they are."""
         ours, best = self.discriminator(self.points), self.loss.best(log_p - log_q)
         if best is None:
             slope = steepest(self.discriminator, self.points)
@@ -289,7 +283,7 @@ class Divergence(DiscriminatorModel):
         return {"output of D": ours.clamp(low - margin, high + margin)}, {"best output": best}
 
     def _potential(self) -> dict[str, Tensor]:
-        """The best critic on the line: its slope is +1 or -1, as mass is to go (Vallender 1974)."""
+        """The best critic on the line: its slope is +1 or -1, as mass moves (Vallender 1974)."""
         if self.p is None or len(self.cells.sides) == 2:
             return {}
         surplus = (self.q - self.p).cumsum(0)  # of q's mass on the left

@@ -33,8 +33,8 @@ class Langevin:
         step_size: above 0.
         noise: 0 leaves the ascent alone.
         bound: half the cube's side.
-        reflect: what steps out comes back as from a mirror, which leaves exp f on the cube as it
-            is; false: it stays on the side (images, Du and Mordatch 2019).
+        reflect: reflect at the sides, which leaves exp f on the cube unchanged; false: clamp to
+            them (images, Du and Mordatch 2019).
         clip: largest absolute value of an entry of the gradient; None for no limit.
     """
 
@@ -45,7 +45,7 @@ class Langevin:
     clip: float | None = None
 
     def __call__(self, score: Score, x: Tensor, steps: int) -> Tensor:
-        """The chains that begin at `x` [n, *shape] after so many steps, without history.
+        """The chains that begin at `x` [n, *shape] after `steps` steps, detached.
 
         In fp32 whatever the precision of the rest; no weight of `score` gets a gradient.
         """
@@ -70,7 +70,7 @@ class Langevin:
 
 @contextmanager
 def at_rest(network: nn.Module) -> Iterator[None]:
-    """Within it, the network is in eval mode, so that asking it for outputs changes nothing."""
+    """Put the network in eval mode meanwhile, so that its statistics do not change."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -121,7 +121,7 @@ class ReplayBuffer(nn.Module):
 
     @torch.no_grad()
     def put(self, places: Tensor, samples: Tensor) -> None:
-        """Keep where the chains from these places [n] ended."""
+        """Store the ends of the chains from these places [n]."""
         self.samples[places] = samples
 
 
@@ -223,8 +223,8 @@ class EnergyModel(DiscriminatorModel):
         return self.discriminator_phases("energy", (self.discriminator, self.replay))
 
     def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real samples from those that the chains have come to."""
-        samples = self._real(batch), self.negatives(len(batch))
+        """Tell real samples from the ends of the chains."""
+        samples = self.pair(batch)
         outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
         game = self.compare(samples, outputs)
         if not self.energy_weight:
@@ -233,8 +233,11 @@ class EnergyModel(DiscriminatorModel):
         logs = {**game.logs, "output/squares": squares.detach()}
         return Loss(game.total + self.energy_weight * squares, logs, game.outputs)
 
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._real(batch), self.negatives(len(batch))
+
     def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation; on where the last chains ended."""
+        """The penalty alone, for lazy regularisation, on samples of the buffer."""
         fake = self.replay.draw(len(batch))
         return self.lazy_penalty(self.discriminator, self._real(batch), fake)
 
@@ -244,14 +247,14 @@ class EnergyModel(DiscriminatorModel):
         return batch.real + self.data_noise * torch.randn_like(batch.real)
 
     def negatives(self, n: int) -> Tensor:
-        """`n` samples [n, *shape] that the chains come to; their ends are kept in the buffer."""
+        """The ends of `n` chains [n, *shape], which are kept in the buffer."""
         start, places = self.replay.start(n, self.restart)
         fake = self.climb(start, self.langevin_steps)
         self.replay.put(places, fake)
         return fake
 
     def climb(self, x: Tensor, steps: int) -> Tensor:
-        """Where chains from `x` [n, *shape] are after some steps."""
+        """The ends of chains from `x` [n, *shape] after `steps` steps."""
         with at_rest(self.discriminator):
             return self.dynamics(self.discriminator, x, steps)
 
@@ -273,11 +276,11 @@ class EnergyModel(DiscriminatorModel):
 
     @property
     def _integrable(self) -> bool:
-        """Whether the law that the chains tend to is a density that can be summed up."""
+        """Whether the chains' limit is a density of few enough dimensions to integrate."""
         return not self.data.is_image and self.data.shape[0] in CELLS and self.dynamics.noise > 0
 
     def _log_potential(self, x: Tensor) -> Tensor:
-        """log p(x) + log Z, float64 [n] on the CPU, of the law that the chains tend to."""
+        """log p(x) + log Z, float64 [n] on the CPU, of the chains' limit."""
         return self.discriminator(x).cpu().double() / self.dynamics.noise**2
 
     def _cells(self) -> Tensor:
@@ -305,7 +308,7 @@ class EnergyModel(DiscriminatorModel):
         return self._densities(log_density) if self._integrable else {}
 
     def _images(self, n: int) -> dict[str, View]:
-        """Samples, what the buffer holds, and chains on their way from noise."""
+        """Samples, samples of the buffer, and chains that begin in noise."""
         way = max(MOMENTS, round(self.langevin_steps / max(self.restart, 0.01)))
         marks = [round(way ** (k / (MOMENTS - 1))) for k in range(MOMENTS)]
         moments = [self.replay.noise(CHAINS)]

@@ -1,4 +1,4 @@
-"""What is wrong with a model's settings, said in one go."""
+"""Faults of a model's settings, listed at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gan_cli.errors import ConfigError
 
 
 def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
-    """What is wrong with those of the model's settings that are less than `least` (0 or 1)."""
+    """A fault for each of the model's settings that is less than `least`."""
     words = "must not be negative" if least == 0 else f"must be at least {least}"
     for name, value in settings.items():
         if value < least:
@@ -16,16 +16,16 @@ def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> Iterator[str]:
-    """What is wrong with a setting that must be one of `choices`."""
+    """The fault of a setting that is not one of `choices`."""
     if value not in choices:
         yield f"model.{name} = {value}: must be {', '.join(choices[:-1])} or {choices[-1]}"
 
 
 def refuse(faults: Iterable[str]) -> None:
-    """Say all that is wrong with a model's settings.
+    """Raise all faults of a model's settings at once.
 
     Raises:
-        ConfigError: there is any fault, one on a line.
+        ConfigError: lists the faults, one per line, if any.
     """
     found = list(faults)
     if found:

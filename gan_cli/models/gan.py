@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
-from gan_cli.models.adversarial import AdversarialModel, History, View
+from gan_cli.models.adversarial import AdversarialModel, View
 from gan_cli.models.faults import below
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
@@ -37,12 +37,12 @@ class GAN(AdversarialModel):
         g_steps: generator updates in a step, each with fresh latents.
         d_burst: as many of the discriminator's instead in the first 25 steps and in every 500th
             (the WGAN authors' code).
-        share_fakes: the generator learns from the very fakes that the discriminator has just seen,
-            judged anew, and is run once less a step (the DCGAN authors' code); its further updates
-            have fakes of their own. Needs one discriminator update a step.
+        share_fakes: the generator learns from the fakes that the discriminator has just seen, by
+            its updated outputs, and runs once less per step (the DCGAN authors' code); its further
+            updates have fakes of their own. Needs one discriminator update a step.
         schedule: "together": both players move in every step; "alternate": the discriminator in odd
             steps (1, 3, 5 ...), the generator in even ones.
-        packing: samples that the discriminator judges together (PacGAN, Lin et al. 2018). A batch
+        packing: samples that the discriminator sees as one (PacGAN, Lin et al. 2018). A batch
             is cut into batch_size / packing packs; the authors count a batch in packs. The
             generator makes the packs' first members together, then their second ones, so that its
             batch norm sees batches of batch_size / packing.
@@ -185,7 +185,7 @@ class GAN(AdversarialModel):
         return game if history is None else history.added(game, "generator", self.generator)
 
     def _matched(self, real: Tensor, fake: Tensor, y: Tensor | None, wanted: Tensor | None) -> Loss:
-        """The generator's loss where it also matches features, on what the discriminator sees."""
+        """The generator's loss with feature matching, on samples as the discriminator sees them."""
         theirs = self.discriminator.features(real, y)
         mine = self.discriminator.features(fake, wanted)
         gap = feature_gap(theirs, mine)
@@ -219,6 +219,49 @@ class GAN(AdversarialModel):
         # As in the authors' code each member of the packs is a pass, and so a batch, of its own.
         members = [self.generate(z[place :: self.pack]) for place in range(self.pack)]
         return torch.stack(members, dim=1).flatten(0, 1)
+
+
+class History(nn.Module):
+    """weight * |theta - mean of theta[1 .. t]|^2, where theta[i] are a network's past parameters.
+
+    The means are buffers, so they are part of a run's state. The network itself is handed over at
+    each call and belongs to the model.
+
+    Args:
+        network: whose parameters are looked back on; as they are now, they are theta[1].
+        weight: of the term.
+    """
+
+    count: Tensor
+
+    def __init__(self, network: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("count", torch.ones((), dtype=torch.int64))
+        for place, parameter in enumerate(network.parameters()):
+            self.register_buffer(f"mean_{place}", parameter.detach().clone())
+
+    def forward(self, network: nn.Module) -> Tensor:
+        """The term, a scalar; the means are constants in it."""
+        distances = [(p - mean).square().sum() for p, mean in self._pairs(network)]
+        return self.weight * torch.stack(distances).sum()
+
+    @torch.no_grad()
+    def record(self, network: nn.Module) -> None:
+        """Take in the parameters after an update."""
+        self.count += 1
+        for parameter, mean in self._pairs(network):
+            mean += (parameter - mean) / self.count
+
+    def added(self, game: Loss, player: str, network: nn.Module) -> Loss:
+        """A player's loss with this term."""
+        term = self(network)
+        logs = {**game.logs, f"historical_averaging/{player}": term.detach()}
+        return Loss(game.total + term, logs, game.outputs)
+
+    def _pairs(self, network: nn.Module) -> list[tuple[Tensor, Tensor]]:
+        means = (self.get_buffer(f"mean_{i}") for i in range(len(self._buffers) - 1))
+        return list(zip(network.parameters(), means, strict=True))
 
 
 def feature_gap(real: Tensor, fake: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Several Gaussians at once: exact log-densities, samples, and what EM needs to fit them.
+"""Several Gaussians at once: exact log-densities, samples, and the steps of EM.
 
 Below, K Gaussians live in D dimensions; x are n points [n, D].
 """
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.linalg import solve_triangular
 
-TINY = 1e-30  # keeps a share of nothing from being 0 / 0
-NUMBERS = 2**20  # that are held at once, as far as can be: 4 MB, as caches do
-EMPTY = 1e-10  # a component with no more of the data than this stays as it is
+TINY = 1e-30  # avoids 0 / 0
+NUMBERS = 2**20  # held at once where possible: 4 MB, the size of a cache
+EMPTY = 1e-10  # a component with a smaller share of the data is not updated
 
 
 class Moments(NamedTuple):
-    """Of weighted points, for every Gaussian: all that EM's M-step looks at.
+    """Moments of weighted points for every Gaussian: sufficient statistics of EM's M-step.
 
     Second moments are taken about the mean, which float32 bears where the raw sums of squares of
     a narrow Gaussian far from 0 would cancel.
@@ -37,7 +37,7 @@ class Gaussians(nn.Module, ABC):
     Args:
         components: K.
         dimension: D.
-        floor: the least variance; what it bounds depends on the covariance.
+        floor: the least variance, of what depends on the covariance.
     """
 
     log_deviation: nn.Parameter  # [K, ...], what the floor bounds
@@ -72,7 +72,7 @@ class Gaussians(nn.Module, ABC):
 
     @torch.no_grad()
     def keep_above_floor(self) -> None:
-        """Raise what fell below the floor to it."""
+        """Raise variances below the floor to it."""
         self.log_deviation.clamp_(min=math.log(self.floor) / 2)
 
     @property
@@ -81,7 +81,7 @@ class Gaussians(nn.Module, ABC):
         return self.means.shape[1]
 
     def features(self, some: slice, x: Tensor) -> Tensor:
-        """What moments are taken of, [k, n, F]: the points themselves unless there are latents."""
+        """The features that moments are of, [k, n, F]: the points unless there are latents."""
         return x.expand(len(self.means[some]), *x.shape)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -103,13 +103,13 @@ class Gaussians(nn.Module, ABC):
         return self.moments_of(some, x[near], weights[:, near])
 
     def _groups(self, x: Tensor) -> list[slice]:
-        """As many at a time as differences of these points from their means fit into a cache."""
+        """Groups of Gaussians whose differences from these points fit into a cache."""
         count = max(1, NUMBERS // x.numel())
         return [slice(k, k + count) for k in range(0, len(self.means), count)]
 
     @torch.no_grad()
     def fit(self, moments: Moments) -> Moments:
-        """Maximise the likelihood of points with these moments; what has none of them stays.
+        """Maximise the likelihood of points with these moments; Gaussians without mass stay.
 
         Returns the same moments as the new parameters see them.
         """
@@ -322,14 +322,14 @@ class LowRank(Gaussians):
 
 
 def _parts(values: Tensor, rank: int, dim: int) -> tuple[Tensor, Tensor]:
-    """What belongs to x, and to z, in float64 on the CPU."""
+    """The parts of x and of z, in float64 on the CPU."""
     values = values.cpu().double()
     size = values.shape[dim]
     return values.narrow(dim, 0, size - rank), values.narrow(dim, size - rank, rank)
 
 
 class GaussianMixture(nn.Module):
-    """sum_k w_k N(x | mean_k, covariance_k), in float32 whatever else is computed in."""
+    """sum_k w_k N(x | mean_k, covariance_k), always in float32."""
 
     def __init__(self, gaussians: Gaussians) -> None:
         super().__init__()
@@ -366,7 +366,7 @@ class GaussianMixture(nn.Module):
 
     @torch.no_grad()
     def maximise(self, moments: Moments) -> Moments:
-        """The M-step. A component without data keeps its place, with next to no weight.
+        """The M-step. A component without data keeps its mean, with almost no weight.
 
         Returns the same moments as the new parameters see them.
         """
@@ -418,5 +418,5 @@ def plus_plus(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _exactly(x: Tensor) -> torch.autocast:
-    """Within it, nothing is rounded to bf16: densities of narrow Gaussians would be lost."""
+    """Turn autocast off: in bf16 densities of narrow Gaussians would be lost."""
     return torch.autocast(x.device.type, enabled=False)

@@ -26,7 +26,7 @@ SMALLEST = 4  # pixels; a map with a smaller side is not halved further
 def halving(size: int) -> Tensor:
     """The matrix [ceil(size / 2), size] that blurs a line and keeps every second place.
 
-    What lies outside is as the nearest place of the line.
+    Beyond the ends the line continues with its nearest value.
     """
     matrix = torch.zeros(-(-size // 2), size, dtype=torch.float64)
     for row in range(len(matrix)):
@@ -37,9 +37,9 @@ def halving(size: int) -> Tensor:
 
 @lru_cache
 def doubling(size: int) -> Tensor:
-    """The matrix [size, ceil(size / 2)] of the way back: zeros between the places, then blurred.
+    """The matrix [size, ceil(size / 2)] that inserts zeros between places, then blurs.
 
-    Each row is divided by its sum, so a constant stays what it is, also at the ends.
+    Each row is divided by its sum, so constants are kept, also at the ends.
     """
     matrix = torch.zeros(size, -(-size // 2), dtype=torch.float64)
     for row in range(size):
@@ -51,33 +51,25 @@ def doubling(size: int) -> Tensor:
 
 
 def reduce(x: Tensor) -> Tensor:
-    """Blurred and every second pixel kept, [n, c, h, w] to [n, c, ceil(h/2), ceil(w/2)]."""
+    """Blur, and keep every second pixel: [n, c, h, w] to [n, c, ceil(h/2), ceil(w/2)]."""
     height, width = x.shape[2:]
     return halving(height).to(x) @ x @ halving(width).to(x).T
 
 
 def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """The way back to `size`."""
+    """The inverse, up to the details lost, to `size`."""
     height, width = size
     return doubling(height).to(x) @ x @ doubling(width).to(x).T
 
 
 def pyramid(x: Tensor) -> list[Tensor]:
-    """L^0, L^1 ...: what each halving of images [n, c, h, w] loses, and at last what remains."""
+    """L^0, L^1 ...: the details that each halving of images [n, c, h, w] loses, then the rest."""
     levels = []
     while min(x.shape[2:]) >= SMALLEST:
         small = reduce(x)
         levels.append(x - expand(small, (x.shape[2], x.shape[3])))
         x = small
     return [*levels, x]
-
-
-def collapse(levels: list[Tensor]) -> Tensor:
-    """The images whose pyramid this is."""
-    x = levels[-1]
-    for level in reversed(levels[:-1]):
-        x = level + expand(x, (level.shape[2], level.shape[3]))
-    return x
 
 
 def lap1(x: Tensor, y: Tensor) -> Tensor:
@@ -128,8 +120,8 @@ class GLO(Model):
         prior: Gaussian; its size is that of the codes. Codes begin as its samples over the root
             of their size, in the ball (the paper also offers PCA, which needs the data first).
         network: builds the generator.
-        batch_size: a code goes down the gradient of its own image's loss, which is so many times
-            its part in the mean over a batch.
+        batch_size: a code goes down the gradient of its own image's loss, which is this many
+            times its part in the mean over a batch.
         latents: "learned" codes; "fixed" ones that stay where they began; or "drawn" anew at
             every step, for whatever image, so that the best generator gives their mean.
         lap1: weight of the Laplacian pyramid's distance of images.
@@ -177,11 +169,11 @@ class GLO(Model):
             )
 
     def _as_code(self, z: Tensor) -> Tensor:
-        """Latents [n, dim] at the size of codes: length about 1, none longer."""
+        """Latents [n, dim] scaled to codes: length about 1, none longer."""
         return projected(z / math.sqrt(self.prior.dim))
 
     def _seen(self, z: Tensor) -> Tensor:
-        """Codes at the size of standard normals, for which networks are made."""
+        """Codes scaled to standard normals, which networks are made for."""
         return math.sqrt(self.prior.dim) * z
 
     def decode(self, z: Tensor) -> Tensor:
@@ -198,7 +190,7 @@ class GLO(Model):
         return [generator, codes]
 
     def generator_loss(self, batch: Batch) -> Loss:
-        """What the images of the batch's codes lack."""
+        """The distance of the codes' images from the batch."""
         if self.codes is None or self.latents == "fixed":
             return self._loss(batch, self._of(batch))
         z = self.codes(batch.index)
@@ -260,7 +252,7 @@ class GLO(Model):
         return self.generate(self.prior.sample(n, self.device))
 
     def reconstruct(self, batch: Batch) -> Tensor | None:
-        """From the codes of the batch's samples, known by their places; drawn ones know nothing."""
+        """Decode the codes of the batch's samples by their indices; drawn ones are random."""
         return self.decode(self._of(batch))
 
     def averaged(self) -> tuple[nn.Module, ...]:

@@ -1,4 +1,4 @@
-"""A GAN whose codes can be read off its samples (InfoGAN, Chen et al. 2016)."""
+"""A GAN whose codes can be recovered from its samples (InfoGAN, Chen et al. 2016)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gan_cli.priors import Categorical, Prior, Product, Uniform
 
 
 class InfoGAN(AdversarialModel):
-    """A generator that must keep its codes legible to the discriminator's trunk.
+    """A generator whose codes the discriminator's trunk must be able to recover.
 
     Both players add -information * L_I to their loss, where L_I = H(c) + E[log Q(c | G(z, c))] is
     a lower bound of the mutual information between codes and samples (Eq. 5 and 6). Q is a head on
@@ -81,7 +81,7 @@ class InfoGAN(AdversarialModel):
         return (self.discriminator, self.recognition)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real from fake, and read the fakes' codes."""
+        """Tell real from fake, and recover the codes of fakes."""
         z = self.prior.sample(len(batch), self.device)
         fake = self.generate(z)
         features = self.discriminator.features(fake)
@@ -93,7 +93,7 @@ class InfoGAN(AdversarialModel):
         return Loss(total, {**game.logs, **logs}, game.outputs)
 
     def generator_loss(self, batch: Batch) -> Loss:
-        """Make the discriminator take fakes for real, and their codes legible."""
+        """Make the discriminator take fakes for real, and make their codes recoverable."""
         z = self.prior.sample(len(batch), self.device)
         features = self.discriminator.features(self.generate(z))
         adversarial = self.reply(self.discriminator.judge(features), batch)
@@ -129,9 +129,9 @@ class InfoGAN(AdversarialModel):
 
     def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Q's logits [n, categories], and mean and log deviation of the codes, [n, codes] each."""
-        said = self.recognition(features).float()
-        logits, mean, spread = said.split(
-            [self.categories, self.codes, said.shape[1] - self.categories - self.codes], dim=1
+        outputs = self.recognition(features).float()
+        logits, mean, spread = outputs.split(
+            [self.categories, self.codes, outputs.shape[1] - self.categories - self.codes], dim=1
         )
         if self.log_deviation is None:
             return logits, mean, spread

@@ -1,4 +1,4 @@
-"""What a decoder says of samples: p(x | z), by its output before the last tanh."""
+"""Parts of latent-variable models: p(x | z), q(z | x), and statistics of inputs and codes."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Gaussian(Observation):
 
     Args:
         data: what is observed.
-        deviation: None to learn it. It begins small: were it the data's own deviation, a code that
-            says nothing would be as good as any at first, and most often it stays so.
+        deviation: None to learn it. It begins small: with the data's own deviation, codes would
+            gain nothing at first, and would mostly remain unused.
     """
 
     log_deviation: Tensor  # [1]
@@ -97,10 +97,10 @@ class Gaussian(Observation):
 
 
 def observation(data: DataSpec, kind: str, deviation: float | None = None) -> Observation:
-    """The one of that kind; "auto" is "bernoulli" for images and "gaussian" for points.
+    """Build p(x | z) of this kind; "auto" is "bernoulli" for images and "gaussian" for points.
 
     Raises:
-        ConfigError: there is none of that kind for this data.
+        ConfigError: there is no such kind for this data.
     """
     if kind not in (AUTO, BERNOULLI, GAUSSIAN):
         raise ConfigError(f"model.likelihood = {kind}: must be auto, bernoulli or gaussian")
@@ -190,7 +190,7 @@ class Posterior:
         return 0.5 * (self.mean.square() + variance - 1 - 2 * self.log_deviation).sum(1)
 
     def active(self) -> Tensor:
-        """How many latents say something of the sample: their mean varies from one to the next."""
+        """The number of active latents, whose mean varies from one sample to the next."""
         return (self.mean.var(0, correction=0) > ACTIVE).sum().float()
 
 
@@ -200,8 +200,8 @@ APART = "each rank would centre what its encoder sees by a mean of its own"
 class Centring(nn.Module):
     """Subtracts the mean of all samples that were seen in training, as Burda et al.'s code does.
 
-    Where most pixels are black nearly all that a first layer is given is the same for all images,
-    and its gradient too.
+    Where most pixels are black, most of the first layer's input is the same for all images, and
+    so is its gradient.
 
     Args:
         shape: of a sample.
@@ -216,7 +216,7 @@ class Centring(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` [n, *shape] minus the mean; in training that takes them in first."""
+        """`x` [n, *shape] minus the mean; in training the mean is updated first."""
         if self.training:
             with torch.no_grad():
                 self.count.add_(1)
@@ -250,7 +250,7 @@ class LatentFit(nn.Module):
 
     @torch.no_grad()
     def record(self, codes: Tensor) -> None:
-        """Take in the codes [n, dim] of a batch; in eval mode nothing changes."""
+        """Update the moments by the codes [n, dim] of a batch; in eval mode nothing changes."""
         if not self.training:
             return
         codes = codes.detach().to(self.mean)

@@ -20,14 +20,14 @@ from gan_cli.models.pictures import on_the_line, on_the_plane, table
 COVARIANCES, FITS = ("full", "diagonal", "low_rank"), ("em", "gradient")
 LARGEST = 10**8  # numbers in one table of full covariances: .4 GB, and fitting holds several
 SHOWN = 100  # components drawn
-LEAST = 1e-12  # floor: deviations of 1e-6, below which float32 cannot tell points apart
+LEAST = 1e-12  # floor: deviations of 1e-6, below which float32 cannot separate points
 
 
 class Mixture(Model):
     """K Gaussians with weights, whose log-density is exact.
 
     Args:
-        data: what is to be described.
+        data: to be modelled.
         components: K.
         covariance: "full", "diagonal" or "low_rank" (probabilistic principal components).
         rank: of the latter.
@@ -109,13 +109,13 @@ class Mixture(Model):
 
     def divergence(self, batch: Batch) -> Loss:
         """The mean of -log p(x): the Kullback-Leibler divergence but for the data's entropy."""
-        x = self._begun(batch)
+        x = self._points(batch)
         return self._loss(self.mixture.log_density(x))
 
     @torch.no_grad()
     def expect(self, batch: Batch) -> Loss:
         """EM's E-step, which takes the batch's moments into the running ones."""
-        moments, log_density = self.mixture.expect(self._begun(batch))
+        moments, log_density = self.mixture.expect(self._points(batch))
         step = batch.step
         whole = step == 0 or len(batch) == self.data.size
         rate = 1.0 if whole else (step + 2) ** -self.em_rate
@@ -126,8 +126,8 @@ class Mixture(Model):
         """EM's M-step."""
         self.running.store(self.mixture.maximise(self.running.moments))
 
-    def _begun(self, batch: Batch) -> Tensor:
-        """The batch's samples as points [n, D]; those of the run's first one place the means."""
+    def _points(self, batch: Batch) -> Tensor:
+        """The batch's samples as points [n, D]; the run's first ones initialise the means."""
         x = batch.real.flatten(1)
         if batch.step == 0:
             self.mixture.begin(x)
@@ -147,7 +147,7 @@ class Mixture(Model):
         return {"log_likelihood": self.mixture.log_density(batch.real.flatten(1))}
 
     def averaged(self) -> tuple[nn.Module, ...]:
-        """What gradients move; EM's running moments are averages already."""
+        """Modules that gradients move; EM's running moments are averages already."""
         return () if self.by_em else (self.mixture,)
 
     def views(
@@ -181,12 +181,12 @@ class Running(nn.Module):
 
     @property
     def moments(self) -> Moments:
-        """As they are."""
+        """The current moments."""
         mass, mean, *seconds = self.buffers()
         return Moments(mass, mean, tuple(seconds))
 
     def store(self, moments: Moments) -> None:
-        """Keep these instead."""
+        """Replace them by these."""
         values = (moments.mass, moments.mean, *moments.seconds)
         for own, new in zip(self.buffers(), values, strict=True):
             own.copy_(new)

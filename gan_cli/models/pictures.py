@@ -1,4 +1,4 @@
-"""What games draw of a generator that may know classes."""
+"""Pictures that models share: grids of samples, interpolations, densities."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Decode = Callable[[Tensor, Tensor | None], Tensor]  # codes, labels to samples
 
 
 def tilt(images: Tensor) -> Tensor:
-    """How far each image [n, C, H, W] leans to the right, [n]: columns per row upwards.
+    """The slant of each image [n, C, H, W] to the right, [n]: columns per row upwards.
 
     It is the slope of the regression of a bright point's column on its height, from the moments of
     brightness.
@@ -94,7 +94,7 @@ def of_images(
     conditional: bool,
     latents: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, View]:
-    """What models of codes draw of images; `latents` decodes the prior's where they are two."""
+    """Pictures of a model that encodes images; `latents` decodes a prior of two dimensions."""
     found: dict[str, View] = {}
     way = between(real, encode, decode, conditional)
     if way is not None:
@@ -105,7 +105,7 @@ def of_images(
 
 
 def between(real: Batch, encode: Encode, decode: Decode, conditional: bool) -> Grid | None:
-    """From a digit that leans to the left to one that leans to the right, both real.
+    """Interpolations from an image that leans to the left to one that leans to the right.
 
     Two rows for each pair, with the true images at their ends: codes on the straight line between
     the two, decoded; and below, the pixels mixed in the same shares. None where no class has two.

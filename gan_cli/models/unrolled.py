@@ -25,16 +25,16 @@ Moments = tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]  # steps so far; of ea
 
 
 class Descent(nn.Module, ABC):
-    """A way down that gradients can flow back up.
+    """Updates of a network through which gradients flow.
 
-    Whatever it remembers of the true updates is in buffers and so part of a run's state.
+    Statistics of the true updates are buffers and so part of a run's state.
 
     Args:
-        rate: the learning rate; None: at each step that of the optimizer that it follows.
+        rate: the learning rate; None: that of the followed optimizer, at each step.
     """
 
-    kind: type[Optimizer]  # of the optimizers that it can follow
-    foreign: tuple[str, ...]  # their settings that it cannot
+    kind: type[Optimizer]  # of optimizers that it can follow
+    foreign: tuple[str, ...]  # their settings that it has no equivalent of
 
     def __init__(self, rate: float | None) -> None:
         super().__init__()
@@ -42,13 +42,13 @@ class Descent(nn.Module, ABC):
         self._followed: Optimizer | None = None
 
     def follow(self, optimizer: Optimizer) -> None:
-        """Take the settings that were not given from this optimizer, as they are at each step.
+        """Read settings that were left open from this optimizer, at each step.
 
         Raises:
-            ValueError: it makes other steps.
+            ValueError: its updates are of another kind.
         """
         if not isinstance(optimizer, self.kind):
-            raise ValueError(f"is no {self.kind.__name__} but {type(optimizer).__name__}")
+            raise ValueError(f"is {type(optimizer).__name__}, not {self.kind.__name__}")
         for group in optimizer.param_groups:
             for name in self.foreign:
                 if group.get(name):
@@ -57,40 +57,35 @@ class Descent(nn.Module, ABC):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Those of the optimizer that it follows; empty where it follows none."""
+        """Settings of the followed optimizer; empty without one."""
         return {} if self._followed is None else self._followed.param_groups[0]
 
     @property
     def rate(self) -> float | Tensor:
-        """The learning rate of now."""
+        """The current learning rate."""
         return self.settings["lr"] if self._rate is None else self._rate
 
     def record(self, network: nn.Module) -> None:
-        """Take in the gradients of the true update that `network` has just made."""
-        return
-
-    @abstractmethod
-    def start(self) -> Any:
-        """What the first of a series of steps needs to know."""
+        """Add the gradients of the update that `network` has just made to the statistics."""
 
     @abstractmethod
     def step(self, weights: Weights, gradients: Weights, state: Any) -> tuple[Weights, Any]:
-        """The weights after one step down the gradients, and what the next needs to know."""
+        """The weights after one update, and the optimizer's state, which is None at first."""
 
     def descend(self, weights: Weights, loss: Callable[[Weights], Tensor], steps: int) -> Weights:
-        """The weights after some steps down `loss` (Metz et al. 2017, Eq. 8).
+        """The weights after some updates (Metz et al. 2017, Eq. 8).
 
-        They are a differentiable function of all that the loss depends on.
+        They are a differentiable function of everything that the loss depends on.
 
         Args:
-            weights: where the steps begin; themselves constants.
-            loss: a scalar on weights.
-            steps: how many; after 0 of them, these are the very weights.
+            weights: before the first update; constants.
+            loss: a scalar function of weights.
+            steps: number of updates; 0 returns `weights` itself.
         """
         if not steps:
             return weights
         weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-        state = self.start()
+        state = None
         for _ in range(steps):
             values = torch.autograd.grad(loss(weights), list(weights.values()), create_graph=True)
             weights, state = self.step(weights, dict(zip(weights, values, strict=True)), state)
@@ -103,9 +98,6 @@ class GradientDescent(Descent):
     kind = torch.optim.SGD
     foreign = ("momentum", "weight_decay", "maximize")
 
-    def start(self) -> None:
-        return
-
     def step(self, weights: Weights, gradients: Weights, state: Any) -> tuple[Weights, None]:
         return {n: weight - self.rate * gradients[n] for n, weight in weights.items()}, None
 
@@ -114,12 +106,12 @@ class AdamDescent(Descent):
     """Adam (Kingma and Ba 2015, Algorithm 1) from the moments of the true updates so far.
 
     The authors of unrolled GANs start from the moments of the discriminator's own optimizer. A
-    model knows no optimizer, so the same moments are kept here. From moments of 0 the first step
-    would be the gradient's sign, through which next to nothing flows back.
+    model has no access to them, so it keeps its own. From moments of 0 the first update would be
+    the gradient's sign, through which almost no gradient flows.
 
     Args:
-        network: whose weights are to be moved.
-        rate: the learning rate; None: that of the optimizer that it follows.
+        network: whose weights are updated.
+        rate: the learning rate; None: that of the followed optimizer.
         betas: of the running means of the gradient and of its square; None: the same.
     """
 
@@ -144,7 +136,7 @@ class AdamDescent(Descent):
 
     @property
     def betas(self) -> tuple[float, float]:
-        """Those of now."""
+        """The current ones."""
         return self.settings["betas"] if self._betas is None else self._betas
 
     @torch.no_grad()
@@ -156,10 +148,9 @@ class AdamDescent(Descent):
                 mean.lerp_(parameter.grad, 1 - self.betas[0])
                 square.lerp_(parameter.grad.square(), 1 - self.betas[1])
 
-    def start(self) -> Moments:
-        return self.count, {name: self._moments(i) for i, name in enumerate(self.names)}
-
     def step(self, weights: Weights, gradients: Weights, state: Any) -> tuple[Weights, Moments]:
+        if state is None:
+            state = self.count, {name: self._moments(i) for i, name in enumerate(self.names)}
         (count, before), moments = state, {}
         count, epsilon = count + 1, self.settings.get("eps", self.EPSILON)
         fade = [1 - beta**count for beta in self.betas]
@@ -169,7 +160,7 @@ class AdamDescent(Descent):
                 torch.lerp(before[name][0], gradients[name], 1 - self.betas[0]),
                 torch.lerp(before[name][1], gradients[name].square(), 1 - self.betas[1]),
             )
-            # The root's slope is infinite at 0, where units that are dead would give NaN.
+            # The root's slope is infinite at 0, where dead units would give NaN.
             root = (square / fade[1] + self.EPSILON**2).sqrt()
             moved[name] = weight - self.rate * mean / fade[0] / (root + epsilon)
         return moved, (count, moments)
@@ -184,20 +175,20 @@ class UnrolledGAN(AdversarialModel):
     It minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K(theta_G, theta_D)), where theta_D^K
     are the discriminator's weights after K = `unroll` updates on the generator's own batch (Eq. 8
     to 10), and its gradient goes through these updates too. The discriminator itself learns as in
-    any GAN. Batch norm in it uses each batch's statistics, and none of the imagined updates is
-    recorded anywhere. Unrolling is done in fp32 whatever the precision of the rest.
+    any GAN. Its batch norm uses each batch's statistics; the look-ahead updates are not recorded.
+    Unrolling is done in fp32 whatever the precision of the rest.
 
     Args:
         data: what is to be generated.
         prior: of the latents.
         network: builds the two players.
         loss: what they minimise.
-        penalty: what constrains the discriminator, also in its imagined updates where it is due
-            at every step; limits on weights hold for its true updates alone.
+        penalty: what constrains the discriminator, also in look-ahead updates where every
+            update has one; limits on weights hold for its true updates alone.
         d_steps: discriminator updates in a step, each with a fresh batch.
         g_steps: generator updates in a step, each with a fresh batch.
         unroll: K; 0 makes it a GAN.
-        unroll_optimizer: "adam" or "sgd", of the imagined updates.
+        unroll_optimizer: "adam" or "sgd", of the look-ahead updates.
         unroll_lr: its learning rate; null: at each step that of the discriminator's own optimizer,
             with its betas and its eps, too. Norms of gradients are not clipped.
         unroll_betas: of Adam; null: those of the discriminator's own.
@@ -271,21 +262,21 @@ class UnrolledGAN(AdversarialModel):
         with torch.autocast(fake.device.type, enabled=False):
             fake = fake.float()
             later = self.descent.descend(
-                weights, lambda some: self._imagined_loss(some, batch.real, fake), self.unroll
+                weights, lambda some: self._look_ahead_loss(some, batch.real, fake), self.unroll
             )
             return Loss(self._reply(later, batch, fake), {})
 
     def _reply(self, weights: Weights, batch: Batch, fake: Tensor) -> Tensor:
         """The generator's loss against a discriminator of these weights."""
-        said = functional_call(self.discriminator, weights, (fake,))
+        output = functional_call(self.discriminator, weights, (fake,))
         if not self.saddle and not self.loss.compares:
-            return self.loss.generator(said)
+            return self.loss.generator(output)
         real = functional_call(self.discriminator, weights, (batch.real,))
         if self.saddle:
-            return -self.loss.discriminator(real, said)
-        return self.loss.generator(said, real)
+            return -self.loss.discriminator(real, output)
+        return self.loss.generator(output, real)
 
-    def _imagined_loss(self, weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
+    def _look_ahead_loss(self, weights: Weights, real: Tensor, fake: Tensor) -> Tensor:
         def score(x: Tensor) -> Tensor:
             return functional_call(self.discriminator, weights, (x,))
 

@@ -20,7 +20,7 @@ from gan_cli.priors import Categorical, Prior, Product
 
 @dataclass(frozen=True)
 class Place:
-    """Where a code lies in the latent."""
+    """The position of a code in the latent."""
 
     name: str
     start: int
@@ -50,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Codes:
-    """Values that latents shall have at some places."""
+    """Fixed values for some dimensions of latents."""
 
     values: tuple[tuple[int, Tensor], ...] = ()
 

@@ -1,8 +1,8 @@
-"""Samples that depend on the model, the seed and their number in the row, and on nothing else.
+"""Samples as functions of the model, the seed and their index alone.
 
 Latents are drawn on the CPU in chunks of 64, the k-th from the seed (seed, k), and the network
-always sees 64 of them at once: arithmetic in other batch sizes differs in the last bits, which
-shows in pictures. So image i is the same however many are asked for, at any `batch`.
+always decodes 64 of them at once: in other batch sizes arithmetic differs in the last bits, which
+is visible in pictures. So image i does not depend on how many are drawn, nor on `batch`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What samples shall be like."""
+    """Properties that samples are to have."""
 
     seed: int = 0
     label: int | None = None  # all of this class ...
@@ -41,7 +41,7 @@ def draw(
     Args:
         model: in eval mode.
         n: how many in all.
-        wish: what they shall be like.
+        wish: properties of the samples.
         batch: how many are computed before they are copied from the device, rounded up to 64.
     """
     wish = wish or SampleRequest()

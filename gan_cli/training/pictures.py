@@ -24,9 +24,9 @@ from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.trainer import Trainer
 
 FIXED, DRAWN, SHOWN = 0xF1, 0xD2, 0x5E  # random streams of their own
-LATENTS = 64  # that stay the same all run long
+LATENTS = 64  # the same throughout a run
 POINTS = 2000
-REBUILT = 32  # images that are shown beside their reconstructions
+PAIRED = 32  # images shown beside their reconstructions
 LEGIBLE = 56  # pixels; smaller images are magnified
 
 
@@ -64,9 +64,9 @@ class Draw:
                 if self.latents is not None and isinstance(model, Draws):
                     views |= model.pictures(self.latents)
                 if isinstance(model, Reconstructs):
-                    rebuilt = model.reconstruct(batch.at(batch.index[:REBUILT]))
+                    rebuilt = model.reconstruct(batch.at(batch.index[:PAIRED]))
                     if rebuilt is not None:
-                        views["samples/reconstruction"] = above(batch.real[:REBUILT], rebuilt, 8)
+                        views["samples/reconstruction"] = above(batch.real[:PAIRED], rebuilt, 8)
             else:
                 shown["samples/points"] = points.draw(
                     batch.real,

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss, LeastSquares, NonSaturating, Wasserstein
-from gan_cli.model import DataSpec
+from gan_cli.model import Batch, DataSpec, Draws, HasSampleGradient, Loss, Scores
+from gan_cli.models.adversarial import AdversarialModel
 from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
+from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
 from gan_cli.networks.mlp import MLP
 from gan_cli.penalties import R1, GradientPenalty, NoPenalty, Penalty
-from gan_cli.priors import Gaussian
+from gan_cli.priors import Gaussian, Prior
 
 
 def game(loss: AdversarialLoss, penalty: Penalty | None = None) -> GAN:
@@ -108,3 +110,39 @@ def test_the_first_layer_leaks_as_its_paper_says(network: nn.Module, slope: floa
     network(torch.randn(2, 1, size, size))
     before, after = seen
     torch.testing.assert_close(after, torch.where(before > 0, before, slope * before))
+
+
+class Centred(AdversarialModel):
+    """A new game: the generator also minimises weight * |mean of its samples|^2."""
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(data, prior, loss, penalty)
+        self.weight = weight
+        self.build(network)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        fake = self.sample(len(batch))
+        mean = fake.mean(0).square().sum()
+        total = self.reply(self.discriminator(fake), batch) + self.weight * mean
+        return Loss(total, {"mean": mean.detach()})
+
+
+def test_a_new_game_is_a_constructor_and_its_loss() -> None:
+    penalty = R1(weight=4.0, every=2)
+    model = Centred(DataSpec("t", (2,), 8), Gaussian(3), MLP(4, 1), NonSaturating(), penalty)
+    batch = Batch(torch.arange(8), lambda index: torch.randn(len(index), 2), lambda _: None)
+    losses = {phase.name: phase.loss(batch) for phase in model.phases()}
+    assert list(losses) == ["discriminator", "discriminator_penalty", "generator"]
+    assert all(loss.total.isfinite() and loss.total.requires_grad for loss in losses.values())
+    assert losses["generator"].logs["mean"] >= 0
+    assert losses["discriminator_penalty"].logs.keys() == {"penalty/r1"}
+    assert model.sample(5).shape == (5, 2)
+    assert all(isinstance(model, kind) for kind in (Scores, HasSampleGradient, Draws))

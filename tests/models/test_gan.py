@@ -43,7 +43,7 @@ SETTINGS = {
 }
 
 
-PUSHES = {
+GRADIENTS = {
     # minus the derivative of the generator's loss by D's output v
     "minimax": lambda v: v.sigmoid(),
     "non_saturating": lambda v: (-v).sigmoid(),
@@ -54,8 +54,10 @@ PUSHES = {
 
 
 @pytest.mark.filterwarnings("ignore:loss = wasserstein")
-@pytest.mark.parametrize("loss", PUSHES)
-def test_the_push_on_a_sample_is_d_s_slope_times_what_the_loss_makes_of_it(loss: str) -> None:
+@pytest.mark.parametrize("loss", GRADIENTS)
+def test_the_gradient_at_a_sample_is_the_slope_of_d_times_that_of_the_loss(
+    loss: str,
+) -> None:
     _, model = ring(f"loss={loss}")
     x = torch.randn(6, 2)
     points = x.clone().requires_grad_()
@@ -64,11 +66,11 @@ def test_the_push_on_a_sample_is_d_s_slope_times_what_the_loss_makes_of_it(loss:
     (slope,) = torch.autograd.grad(output.sum(), points)
     with torch.no_grad():
         sample_gradient = model.sample_gradient(x)
-    expected = PUSHES[loss](output.detach())[:, None] * slope
+    expected = GRADIENTS[loss](output.detach())[:, None] * slope
     torch.testing.assert_close(sample_gradient, expected)
 
 
-def test_no_push_where_samples_are_judged_together() -> None:
+def test_no_gradient_at_one_sample_where_the_loss_needs_several() -> None:
     assert ring("loss=relativistic")[1].sample_gradient(torch.randn(4, 2)) is None
     assert ring("model.packing=2")[1].sample_gradient(torch.randn(4, 2)) is None
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan_cli.model import Loss
-from gan_cli.models.adversarial import History
+from gan_cli.models.gan import History
 
 
 def network(value: float) -> nn.Linear:

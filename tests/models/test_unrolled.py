@@ -163,7 +163,7 @@ def test_its_moments_are_those_of_the_true_updates_lazy_penalties_included() -> 
         torch.testing.assert_close(square, state["exp_avg_sq"], rtol=1e-5, atol=1e-10)
 
 
-def imagined_and_true(*overrides: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def foreseen_and_true(*overrides: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """D's weights after one more update on a batch, as the generator foresees it and as made."""
     ring = ("model=unrolled", "model.unroll=1", "data=ring", "data.points=64", "steps=10")
     session = session_of(*ring, *overrides)
@@ -178,7 +178,7 @@ def imagined_and_true(*overrides: str) -> tuple[dict[str, Tensor], dict[str, Ten
     weights = dict(model.discriminator.named_parameters())
     trainer._focus[0].apply()
     seen = model.descent.descend(
-        {**weights}, lambda some: model._imagined_loss(some, batch.real, fake), 1
+        {**weights}, lambda some: model._look_ahead_loss(some, batch.real, fake), 1
     )
     trainer._update(trainer._phases[0], batch, measure=False)
     return seen, {**weights}
@@ -199,14 +199,14 @@ def imagined_and_true(*overrides: str) -> tuple[dict[str, Tensor], dict[str, Ten
 def test_the_generator_looks_ahead_with_the_discriminators_own_optimizer(
     overrides: tuple[str, ...],
 ) -> None:
-    seen, made = imagined_and_true(*overrides)
+    seen, made = foreseen_and_true(*overrides)
     for name, weight in made.items():
         torch.testing.assert_close(seen[name], weight, rtol=1e-5, atol=1e-6)
 
 
 def test_a_look_ahead_with_settings_of_its_own_keeps_to_them() -> None:
     own = ("model.unroll_lr=1e-4", "model.unroll_betas=[0.5,0.999]")
-    seen, made = imagined_and_true("optimizer.lr=1e-2", *own)
+    seen, made = foreseen_and_true("optimizer.lr=1e-2", *own)
     assert any(not torch.allclose(seen[n], w, rtol=1e-3, atol=1e-4) for n, w in made.items())
     session_of("model=unrolled", "data=ring", "data.points=64", "optimizer=rmsprop", *own)
 
@@ -216,7 +216,7 @@ def test_a_look_ahead_with_settings_of_its_own_keeps_to_them() -> None:
     [
         (
             ("optimizer=rmsprop",),
-            r"adam: cannot look ahead .* discriminator, which is no Adam but R",
+            r"adam: cannot look ahead .* discriminator, which is R",
         ),
         (("optimizer=adamw",), r"which has weight_decay = 0.01; choose another, or give the look-"),
         (
