@@ -30,15 +30,16 @@ class Descent(nn.Module, ABC):
     Statistics of the true updates are buffers and so part of a run's state.
 
     Args:
-        rate: the learning rate; None: that of the followed optimizer, at each step.
+        given: settings by the optimizer's names; None: those of the followed optimizer, as they are
+            at each step.
     """
 
     kind: type[Optimizer]  # of optimizers that it can follow
     foreign: tuple[str, ...]  # their settings that it has no equivalent of
 
-    def __init__(self, rate: float | None) -> None:
+    def __init__(self, **given: float | tuple[float, float] | None) -> None:
         super().__init__()
-        self._rate = rate
+        self._given = {name: value for name, value in given.items() if value is not None}
         self._followed: Optimizer | None = None
 
     def follow(self, optimizer: Optimizer) -> None:
@@ -57,13 +58,9 @@ class Descent(nn.Module, ABC):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Settings of the followed optimizer; empty without one."""
-        return {} if self._followed is None else self._followed.param_groups[0]
-
-    @property
-    def rate(self) -> float | Tensor:
-        """The current learning rate."""
-        return self.settings["lr"] if self._rate is None else self._rate
+        """The current settings by the optimizer's names."""
+        followed = {} if self._followed is None else self._followed.param_groups[0]
+        return {**followed, **self._given}
 
     def record(self, network: nn.Module) -> None:
         """Add the gradients of the update that `network` has just made to the statistics."""
@@ -99,7 +96,8 @@ class GradientDescent(Descent):
     foreign = ("momentum", "weight_decay", "maximize")
 
     def step(self, weights: Weights, gradients: Weights, state: Any) -> tuple[Weights, None]:
-        return {n: weight - self.rate * gradients[n] for n, weight in weights.items()}, None
+        rate = self.settings["lr"]
+        return {n: weight - rate * gradients[n] for n, weight in weights.items()}, None
 
 
 class AdamDescent(Descent):
@@ -111,7 +109,7 @@ class AdamDescent(Descent):
 
     Args:
         network: whose weights are updated.
-        rate: the learning rate; None: that of the followed optimizer.
+        lr: the learning rate; None: that of the followed optimizer.
         betas: of the running means of the gradient and of its square; None: the same.
     """
 
@@ -123,46 +121,42 @@ class AdamDescent(Descent):
     def __init__(
         self,
         network: nn.Module,
-        rate: float | None = None,
+        lr: float | None = None,
         betas: tuple[float, float] | None = None,
     ) -> None:
-        super().__init__(rate)
-        self._betas = betas
+        super().__init__(lr=lr, betas=betas)
         self.names = [name for name, _ in network.named_parameters()]
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         for place, parameter in enumerate(network.parameters()):
             self.register_buffer(f"mean_{place}", torch.zeros_like(parameter))
             self.register_buffer(f"square_{place}", torch.zeros_like(parameter))
 
-    @property
-    def betas(self) -> tuple[float, float]:
-        """The current ones."""
-        return self.settings["betas"] if self._betas is None else self._betas
-
     @torch.no_grad()
     def record(self, network: nn.Module) -> None:
         self.count += 1
+        betas = self.settings["betas"]
         for place, parameter in enumerate(network.parameters()):
             if parameter.grad is not None:
                 mean, square = self._moments(place)
-                mean.lerp_(parameter.grad, 1 - self.betas[0])
-                square.lerp_(parameter.grad.square(), 1 - self.betas[1])
+                mean.lerp_(parameter.grad, 1 - betas[0])
+                square.lerp_(parameter.grad.square(), 1 - betas[1])
 
     def step(self, weights: Weights, gradients: Weights, state: Any) -> tuple[Weights, Moments]:
         if state is None:
             state = self.count, {name: self._moments(i) for i, name in enumerate(self.names)}
         (count, before), moments = state, {}
-        count, epsilon = count + 1, self.settings.get("eps", self.EPSILON)
-        fade = [1 - beta**count for beta in self.betas]
+        count, settings = count + 1, self.settings
+        rate, betas, epsilon = settings["lr"], settings["betas"], settings.get("eps", self.EPSILON)
+        fade = [1 - beta**count for beta in betas]
         moved = {}
         for name, weight in weights.items():
             mean, square = moments[name] = (
-                torch.lerp(before[name][0], gradients[name], 1 - self.betas[0]),
-                torch.lerp(before[name][1], gradients[name].square(), 1 - self.betas[1]),
+                torch.lerp(before[name][0], gradients[name], 1 - betas[0]),
+                torch.lerp(before[name][1], gradients[name].square(), 1 - betas[1]),
             )
             # The root's slope is infinite at 0, where dead units would give NaN.
             root = (square / fade[1] + self.EPSILON**2).sqrt()
-            moved[name] = weight - self.rate * mean / fade[0] / (root + epsilon)
+            moved[name] = weight - rate * mean / fade[0] / (root + epsilon)
         return moved, (count, moments)
 
     def _moments(self, place: int) -> tuple[Tensor, Tensor]:
@@ -222,7 +216,7 @@ class UnrolledGAN(AdversarialModel):
         self.descent: Descent = (
             AdamDescent(self.discriminator, unroll_lr, unroll_betas)
             if self.unroll_adam
-            else GradientDescent(unroll_lr)
+            else GradientDescent(lr=unroll_lr)
         )
 
     def faults(self) -> Iterator[str]:

@@ -128,7 +128,7 @@ def test_imagined_steps_are_those_of_torch_s_optimizer(kind: str) -> None:
         descent = AdamDescent(network, 0.01, (0.5, 0.99))
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.5, 0.99))
     else:
-        descent = GradientDescent(0.01)
+        descent = GradientDescent(lr=0.01)
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
 
     def update() -> None:
@@ -237,7 +237,7 @@ def test_the_gradient_through_the_steps_is_right(kind: str) -> None:
     """Against finite differences in float64."""
     network = net()
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
-    descent = AdamDescent(network, 0.05, (0.5, 0.9)) if kind == "adam" else GradientDescent(0.05)
+    descent = AdamDescent(network, 0.05, (0.5, 0.9)) if kind == "adam" else GradientDescent(lr=0.05)
     pull(network, {**dict(network.named_parameters())}, torch.ones(3, 2).double()).backward()
     descent.record(network)
 
