@@ -220,7 +220,7 @@ class Model(nn.Module, ABC):
 
     data: DataSpec
     prior: Any = None  # the Prior of the latents that `generate` takes, where there is one
-    conditional: bool = False  # whether `generate` wants labels
+    conditional: bool = False  # whether `generate` needs labels
     second_order: bool = False  # whether a loss differentiates a gradient
     pack: int = 1  # samples that the discriminator sees as one; batch_size must be a multiple of it
     smallest_batch: int = 1  # samples that an update needs
@@ -314,8 +314,8 @@ class HasViews(Protocol, metaclass=_ByClass):
 class Reconstructs(Protocol, metaclass=_ByClass):
     """A model that encodes samples.
 
-    With a class attribute `by_place = True` it knows them by `batch.index` alone, as one with a
-    table of codes.
+    One that finds their codes in a table, by `batch.index` alone, has an attribute `by_place` that
+    is True.
     """
 
     def reconstruct(self, batch: Batch) -> Tensor | None:

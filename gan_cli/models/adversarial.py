@@ -24,7 +24,7 @@ from gan_cli.priors import Prior
 
 
 class DiscriminatorModel(Model, ABC):
-    """The base of models with a discriminator, whatever it tells real samples from.
+    """The base of models with a discriminator, with or without a generator.
 
     Args:
         data: what the samples are.

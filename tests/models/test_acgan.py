@@ -117,21 +117,21 @@ def test_a_conditional_games_own_samples_have_the_shares_of_the_data() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_fakes_of_a_projection_gan_may_have_classes_of_their_own(shared: bool) -> None:
-    """Each is judged by the class it was asked for, also where the generator goes on from it."""
+    """Each is compared with its wanted class, also where the generator learns from it."""
     torch.manual_seed(0)
     game = uneven(GAN, conditional=True, fake_labels="uniform", share_fakes=shared)
     asked: list[torch.Tensor] = []
-    judged: list[torch.Tensor] = []
-    generate, judge = game.generate, game.discriminator.forward
+    labels_seen: list[torch.Tensor] = []
+    generate, forward = game.generate, game.discriminator.forward
     game.generate = lambda z, y=None: (asked.append(y), generate(z, y))[1]  # type: ignore
-    game.discriminator.forward = lambda x, y=None: (judged.append(y), judge(x, y))[1]  # type: ignore
+    game.discriminator.forward = lambda x, y=None: (labels_seen.append(y), forward(x, y))[1]  # type: ignore
     own = torch.zeros(64, dtype=torch.int64)
     batch = Batch(torch.arange(64), lambda i: torch.zeros(64, 2), lambda i: own)
     game.discriminator_loss(batch)
     game.generator_loss(batch)
-    assert torch.equal(judged[0], own)
-    assert torch.equal(judged[1], asked[0])
-    assert torch.equal(judged[2], asked[-1])
+    assert torch.equal(labels_seen[0], own)
+    assert torch.equal(labels_seen[1], asked[0])
+    assert torch.equal(labels_seen[2], asked[-1])
     assert len(asked) == (1 if shared else 2)
     assert frequencies(asked[0]) == pytest.approx([1 / 3] * 3, abs=0.24)
 

@@ -47,7 +47,7 @@ def test_statistics_of_probabilities() -> None:
 
 
 def test_accuracy_is_about_the_loss_s_own_boundary() -> None:
-    """Half way between the labels 0 and 1; real and fake are told apart differently."""
+    """Half way between the labels 0 and 1; real and fake have different shares."""
     seen = game(LeastSquares()).statistics(torch.tensor([0.6, 0.4]), torch.tensor([0.4, 0.1]))
     assert seen["accuracy/real"].item() == 0.5
     assert seen["accuracy/fake"].item() == 1.0

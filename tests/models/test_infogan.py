@@ -20,13 +20,13 @@ def test_what_it_recognises_is_what_the_bound_is_made_of(deviation: str) -> None
         z = model.prior.sample(20)
         samples = model.generate(z)
         bounds = model.bounds(model.discriminator.features(samples), z)
-        said = model.recognise(samples)
-    assert set(said) == {"category", "codes"}
+        posterior = model.recognise(samples)
+    assert set(posterior) == {"category", "codes"}
     for name, bound in (("category", "categorical"), ("codes", "continuous")):
         code = model.prior.split(z)[name]
-        gained = said[name].log_prob(code) - model.prior.parts[name].log_prob(code)
-        assert gained.shape == (20,)
-        torch.testing.assert_close(gained.mean(), bounds[bound], rtol=1e-4, atol=1e-5)
+        gain = posterior[name].log_prob(code) - model.prior.parts[name].log_prob(code)
+        assert gain.shape == (20,)
+        torch.testing.assert_close(gain.mean(), bounds[bound], rtol=1e-4, atol=1e-5)
 
 
 def test_other_games_recognise_nothing() -> None:

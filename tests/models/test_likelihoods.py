@@ -17,25 +17,25 @@ def test_bernoulli_is_that_of_twice_the_raw_output() -> None:
     torch.manual_seed(0)
     raw = 3 * torch.randn(5, 7, 1, 3, 4).double()  # also of several latents for each image
     x = torch.where(torch.rand(5, 1, 1, 3, 4) < 0.5, 1.0, -1.0).double()
-    said = observation(IMAGES, "auto")
+    observed = observation(IMAGES, "auto")
     expected = Bernoulli(logits=2 * raw).log_prob(((x + 1) / 2).expand_as(raw)).sum((2, 3, 4))
-    torch.testing.assert_close(said.log_prob(x, raw), expected)
-    torch.testing.assert_close(said.mean(raw), 2 * Bernoulli(logits=2 * raw).mean - 1)
+    torch.testing.assert_close(observed.log_prob(x, raw), expected)
+    torch.testing.assert_close(observed.mean(raw), 2 * Bernoulli(logits=2 * raw).mean - 1)
 
 
 @pytest.mark.parametrize(("data", "bounded"), [(IMAGES, True), (POINTS, False)])
 def test_gaussian_has_one_deviation(data: DataSpec, bounded: bool) -> None:
     torch.manual_seed(0)
     raw, x = torch.randn(2, 6, *data.shape)
-    said = observation(data, "gaussian", 0.3)
+    observed = observation(data, "gaussian", 0.3)
     mean = raw.tanh() if bounded else raw
-    assert torch.equal(said.mean(raw), mean)
+    assert torch.equal(observed.mean(raw), mean)
     expected = Normal(mean, 0.3).log_prob(x).flatten(1).sum(1)
-    torch.testing.assert_close(said.log_prob(x, raw), expected)
+    torch.testing.assert_close(observed.log_prob(x, raw), expected)
     assert [name for name, _ in observation(data, "gaussian").named_parameters()] == [
         "log_deviation"
     ]
-    assert not list(said.parameters())
+    assert not list(observed.parameters())
 
 
 @pytest.mark.parametrize("how", ["dynamic", "fixed"])

@@ -69,7 +69,7 @@ def test_every_class_can_be_chosen() -> None:
         assert set(named) == {f"{room}.{kind.__name__}" for kind in kinds}
 
 
-def said(loss: type, penalty: Penalty, network: NetworkFamily) -> list[str]:
+def warnings_of(loss: type, penalty: Penalty, network: NetworkFamily) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         GAN(DataSpec("images", (1, 8, 8), 1), Gaussian(2), network, loss(), penalty)
@@ -79,12 +79,12 @@ def said(loss: type, penalty: Penalty, network: NetworkFamily) -> list[str]:
 @pytest.mark.parametrize("make", PENALTIES)
 def test_contradictions_go_by_the_penaltys_own_flags(make: type[Penalty]) -> None:
     mlp, mixing = MLP(4, 1), DCGAN(4, "batch")
-    assert said(Hinge, make(), mlp) == []
-    slope = said(Wasserstein, make(), mlp)
+    assert warnings_of(Hinge, make(), mlp) == []
+    slope = warnings_of(Wasserstein, make(), mlp)
     assert [text.startswith("loss = wasserstein with nothing") for text in slope] == (
         [] if make.lipschitz else [True]
     )
-    mixed = said(Hinge, make(), mixing)
+    mixed = warnings_of(Hinge, make(), mixing)
     assert [text.startswith(f"penalty = {make.name} looks at") for text in mixed] == (
         [True] if make.per_sample else []
     )

@@ -19,7 +19,7 @@ from gan_cli.models.gan import GAN
 from gan_cli.models.infogan import InfoGAN, gaussian_log_likelihood
 from gan_cli.penalties import GradientPenalty, WeightClip
 
-# What costs time and tells nothing about resuming.
+# Settings that save time and do not matter for resuming.
 CHEAPER = {
     "energy": ("model.langevin_steps=5",),
     "projection_gan": ("model.d_steps=1",),
@@ -255,8 +255,8 @@ class TestInfoGAN:
         z = model.prior.sample(50)
         parts = model.prior.split(z)
         model.recognition = torch.nn.Identity()  # type: ignore[assignment]
-        said = torch.cat([1000 * parts["category"], parts["codes"]], dim=1)
-        bounds = model.bounds(said, z)
+        outputs = torch.cat([1000 * parts["category"], parts["codes"]], dim=1)
+        bounds = model.bounds(outputs, z)
         assert bounds["categorical"].item() == pytest.approx(math.log(10), abs=1e-5)
         # A Gaussian of deviation s around the truth: log 2 - log(s sqrt(2 pi)) for each code.
         code = math.log(2) - math.log(0.001 * math.sqrt(2 * math.pi))
@@ -275,9 +275,9 @@ class TestInfoGAN:
         z = model.prior.sample(50)
         codes = model.prior.split(z)["codes"]
         model.recognition = torch.nn.Identity()  # type: ignore[assignment]
-        said = torch.cat([torch.zeros(50, 10), codes, torch.full((50, 2), math.log(0.1))], dim=1)
+        outputs = torch.cat([torch.zeros(50, 10), codes, torch.full((50, 2), math.log(0.1))], dim=1)
         code = math.log(2) - math.log(0.1 * math.sqrt(2 * math.pi))
-        assert model.bounds(said, z)["continuous"].item() == pytest.approx(2 * code, rel=1e-5)
+        assert model.bounds(outputs, z)["continuous"].item() == pytest.approx(2 * code, rel=1e-5)
 
     def test_gaussian_likelihood(self) -> None:
         x, mean = torch.randn(2, 20).double()

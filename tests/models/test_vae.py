@@ -121,15 +121,15 @@ def test_the_loss_is_minus_the_elbo_with_the_kl_in_closed_form() -> None:
     q = model.posterior(x)
     torch.manual_seed(4)
     z = q.sample(1)[:, 0]
-    said = Normal(z @ WEIGHT.T + BIAS, DEVIATION).log_prob(x).sum(1)
+    likelihood = Normal(z @ WEIGHT.T + BIAS, DEVIATION).log_prob(x).sum(1)
     kl = kl_divergence(
         Independent(Normal(q.mean, q.log_deviation.exp()), 1),
         Independent(Normal(torch.zeros(2).double(), 1.0), 1),
     )
     torch.testing.assert_close(q.kl(), kl)
-    torch.testing.assert_close(loss.total, (kl - said).mean())
+    torch.testing.assert_close(loss.total, (kl - likelihood).mean())
     assert loss.logs["elbo"].item() == pytest.approx(-loss.total.item())
-    assert loss.logs["reconstruction"].item() == pytest.approx(said.mean().item())
+    assert loss.logs["reconstruction"].item() == pytest.approx(likelihood.mean().item())
 
 
 def test_the_loss_with_importance_samples() -> None:
@@ -141,8 +141,8 @@ def test_the_loss_with_importance_samples() -> None:
     z = q.sample(5)  # [n, 5, 2]
     joint = Normal(z @ WEIGHT.T + BIAS, DEVIATION).log_prob(x[:, None]).sum(2)
     joint = joint + Normal(0.0, 1.0).log_prob(z).sum(2)
-    said = Normal(q.mean[:, None], q.log_deviation.exp()[:, None]).log_prob(z).sum(2)
-    expected = -(joint - said).exp().mean(1).log().mean()
+    posterior = Normal(q.mean[:, None], q.log_deviation.exp()[:, None]).log_prob(z).sum(2)
+    expected = -(joint - posterior).exp().mean(1).log().mean()
     torch.testing.assert_close(loss.total, expected)
     assert loss.logs["importance_bound"].item() == pytest.approx(-expected.item())
 
@@ -253,7 +253,7 @@ def test_in_the_plane_densities_stand_side_by_side() -> None:
 
 
 def test_the_code_is_used_where_the_deviation_is_learned() -> None:
-    """One Gaussian of deviation .707 gives the ring -2.14 nats: a code that says nothing."""
+    """One Gaussian of deviation .707 gives the ring -2.14 nats: an unused code."""
     session = session_of(
         "model=vae", "data=ring", "network.width=32", "prior.dim=2", "batch_size=128",
         "optimizer.lr=5e-3", "network.depth=2",
