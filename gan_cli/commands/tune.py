@@ -74,14 +74,14 @@ def tune(arguments: list[str]) -> int:
     from gan_cli.exits import DONE, FAILED, INTERRUPTED
     from gan_cli.jobs.processes import Supervisor
     from gan_cli.signals import interrupt_program
-    from gan_cli.tuning.plan import plan_of, settle
+    from gan_cli.tuning.plan import plan_of, prepare_folder
     from gan_cli.tuning.search import search
     from gan_cli.tuning.study import need_optuna, open_study
 
     interrupt_program()
     setup_logging(None)
     need_optuna()
-    plan = settle(plan_of(arguments))
+    plan = prepare_folder(plan_of(arguments))
     study = open_study(plan)
     space = "; ".join(f"{d.key}: {d}" for d in plan.dimensions)
     log.info(f"{plan.folder}: {plan.direction} {plan.tune.metric} over {space}")

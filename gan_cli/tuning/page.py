@@ -1,4 +1,4 @@
-"""A study as one page that needs nothing else: history, curves, importance, settings, trials."""
+"""A study as a self-contained HTML page: history, curves, importance, settings, trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_cli.formatting import counted, shell_command
 from gan_cli.plots.axis import Axis, spanning
 from gan_cli.plots.charts import Chart, Series
 from gan_cli.tuning.plan import MINIMIZE, StudyPlan
-from gan_cli.tuning.results import TrialRow, number, ranked, short
+from gan_cli.tuning.results import TrialRow, cells, number, ranked, short
 from gan_cli.tuning.trial import COMPLETE, PRUNED
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def write(study: Study, plan: StudyPlan, found: Sequence[TrialRow]) -> Path:
 
 
 def importance(study: Study, found: Sequence[TrialRow]) -> dict[str, float]:
-    """The share of each setting in how good trials differ from others; empty where unknown.
+    """The importance of each setting for the metric, by PED-ANOVA (Watanabe et al. 2023).
 
-    PED-ANOVA (Watanabe et al. 2023), over the complete trials.
+    Over the complete trials; empty if they are too few.
     """
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
@@ -63,7 +63,7 @@ def text(plan: StudyPlan, found: Sequence[TrialRow], shares: Mapping[str, float]
         summary=f"{plan.tune.metric}, {plan.direction}d, {plan.tune.value} point of each run"
         f"{over}. {counted(len(found), 'trial')}, {len(best)} of them complete. Every trial:",
         every_trial=shell_command(*plan.fixed, *plan.added),
-        best=best_said(best[0]) if best else None,
+        best=best_trial(best[0]) if best else None,
         charts=drawn,
         shares=[(key, f"{share:.0%}", f"{100 * share:.1f}") for key, share in shares.items()],
         settings=[slices(plan, found, one) for one in plan.dimensions] if best else [],
@@ -72,15 +72,15 @@ def text(plan: StudyPlan, found: Sequence[TrialRow], shares: Mapping[str, float]
     )
 
 
-def best_said(row: TrialRow) -> tuple[str, str]:
+def best_trial(row: TrialRow) -> tuple[str, str]:
     """The best trial in words, and its settings."""
     params = " ".join(f"{key}={short(value)}" for key, value in row.params.items())
     return f"Best: trial {row.number} with {number(row.value)}:", params
 
 
 def history(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
-    """Values in the order of the trials, with the best so far."""
-    valued = judged(found)
+    """The values in the order of the trials, and the best so far."""
+    valued = drawable(found)
     x = spanning([row.number for row, _ in valued], margin=0.04)
     y = value_axis([value for _, value in valued])
     chart = Chart("Each trial, and the best so far; grey: pruned", replace(x, title="trial"), y)
@@ -90,13 +90,13 @@ def history(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
     line = chart.path(zip((number for number, _ in complete), so_far, strict=True))
     chart.series.append(Series("best", "best so far", line=line))
     for row, value in valued:
-        said = f"trial {row.number}: {number(value)}"
-        chart.series.append(Series(row.state, said, dots=[chart.place(row.number, value)]))
+        label = f"trial {row.number}: {number(value)}"
+        chart.series.append(Series(row.state, label, dots=[chart.place(row.number, value)]))
     return chart
 
 
-def judged(found: Sequence[TrialRow]) -> list[tuple[TrialRow, float]]:
-    """Trials that can be drawn: the complete ones, and the pruned ones where they were given up."""
+def drawable(found: Sequence[TrialRow]) -> list[tuple[TrialRow, float]]:
+    """The trials that have a value: the complete ones, and the pruned ones with their last."""
     return [
         (row, row.value)
         for row in found
@@ -105,7 +105,7 @@ def judged(found: Sequence[TrialRow]) -> list[tuple[TrialRow, float]]:
 
 
 def curves(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
-    """The metric over steps, of every trial's first seed."""
+    """The metric of every trial's first seed over steps."""
     shown = [row for row in found if row.curve]
     x = spanning([step for row in shown for step in row.curve])
     y = value_axis([value for row in shown for value in row.curve.values()])
@@ -119,13 +119,13 @@ def curves(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
 
 
 def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> Chart:
-    """Values over one setting."""
+    """The values over one setting."""
     choice = dimension.kind == "choice"
     if choice:
         x = Axis(-0.5, len(dimension.choices) - 0.5, names=dimension.choices)
     else:
         x = spanning([dimension.low, dimension.high], log=dimension.log)
-    valued = judged(found)
+    valued = drawable(found)
     y = value_axis([value for _, value in valued])
     chart = Chart("", replace(x, title=dimension.key), y)
     first = [row.number for row in ranked(found, plan)[:1]]
@@ -138,30 +138,28 @@ def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> 
 
 
 def value_axis(values: Sequence[float]) -> Axis:
-    """An axis of the metric; logarithmic where it spans more than a factor of twenty."""
+    """An axis of the metric, logarithmic if it spans more than a factor of twenty."""
     finite = [value for value in values if math.isfinite(value)]
     wide = bool(finite) and min(finite) > 0 and max(finite) > 20 * min(finite)
     return spanning(finite, log=wide, margin=0.04)
 
 
-class Trial(NamedTuple):
-    """A line of the table."""
+class TrialLine(NamedTuple):
+    """A line of the table of trials."""
 
     style: str
     number: int
     state: str
-    cells: list[str]  # the metric and the settings
+    cells: list[str]
     seconds: str
     why: str
 
 
-def trials(plan: StudyPlan, found: Sequence[TrialRow], best: Sequence[TrialRow]) -> list[Trial]:
+def trials(plan: StudyPlan, found: Sequence[TrialRow], best: Sequence[TrialRow]) -> list[TrialLine]:
     """All trials, best first."""
     lines = []
     for row in [*best, *(row for row in found if row not in best)]:
-        spread = "" if row.spread is None else f" ± {number(row.spread)}"
-        settings = [short(row.params.get(dimension.key, "")) for dimension in plan.dimensions]
-        cells = [f"{number(row.value)}{spread}", *settings]
         style = "first" if row in best[:1] else row.state
-        lines.append(Trial(style, row.number, row.state, cells, number(row.seconds), row.why))
+        seconds = number(row.seconds)
+        lines.append(TrialLine(style, row.number, row.state, cells(row, plan), seconds, row.why))
     return lines

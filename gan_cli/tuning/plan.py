@@ -1,4 +1,4 @@
-"""What a study is: its command line, taken apart and checked, and its folder."""
+"""The plan of a study: its command line, parsed and checked, and its folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gan_cli.config.validation import validate
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import show, unquoted
 
-EVALUATED = "metrics/"  # what evaluations find; the rest are curves of the training
+EVALUATED = "metrics/"  # curves of evaluations; others are of the training
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
 HIGHER = re.compile(
     r"metrics/((precision|recall|density|coverage|score)_\w+|gan_test|gan_train\w*|information\w*"
@@ -33,17 +33,17 @@ HIGHER = re.compile(
 
 
 def direction_of(metric: str, asked: str) -> str:
-    """`asked`, or for "auto" what is known of figures; a run later tells whether that is right.
+    """`asked`, or for "auto" the direction assumed of a metric; a run later confirms it.
 
     Raises:
-        ConfigError: of a curve of the training nothing is known.
+        ConfigError: `metric` is a curve of the training, whose direction is unknown.
     """
     if asked != "auto":
         return asked
     if not metric.startswith(EVALUATED):
         raise ConfigError(
-            f"tune.direction: must be minimize or maximize for tune.metric = {metric}, which is no "
-            f"figure of an evaluation, such as {EVALUATED}fid_classifier"
+            f"tune.direction: must be minimize or maximize for tune.metric = {metric}, which is "
+            f"not a metric of an evaluation, such as {EVALUATED}fid_classifier"
         )
     return MAXIMIZE if HIGHER.fullmatch(metric) else MINIMIZE
 
@@ -75,11 +75,11 @@ def _seeds(value: object) -> object:
 
 
 class Tune(Strict):
-    """What is searched, how far, and where it is kept."""
+    """The settings of a study."""
 
     metric: Text  # as in metrics.jsonl
     direction: Literal["auto", "minimize", "maximize"] = "auto"
-    value: Literal["best", "last"] = "best"  # which point of the curve a trial is judged by
+    value: Literal["best", "last"] = "best"  # the point of the curve that is a trial's value
     trials: Count = 50  # of the whole study, over all commands and machines
     max_time: Seconds = None  # of this command
     space: dict[str, Any] = Field({})  # beside what the command line gives as ranges
@@ -94,7 +94,7 @@ class Tune(Strict):
 
 
 def read(argv: Sequence[str]) -> tuple[Tune, list[str]]:
-    """The study's settings, and the words that are gan-train's.
+    """The study's settings, and the words for gan-train.
 
     Raises:
         ConfigError: lists every fault.
@@ -121,7 +121,7 @@ def read(argv: Sequence[str]) -> tuple[Tune, list[str]]:
 
 
 def _text(text: str) -> str | None:
-    """A setting that is text, also where it looks like a number or a date."""
+    """A setting that is text, even if it looks like a number or a date."""
     return None if text.strip() == "null" else unquoted(text)
 
 
@@ -129,17 +129,17 @@ def _parsed(text: str) -> Any:
     if SCIENTIFIC.fullmatch(text.strip()):  # text to YAML, unlike 1.0e+4
         return float(text)
     try:
-        return yaml.safe_load(text) if text.strip() else text  # which is no way to say null
+        return yaml.safe_load(text) if text.strip() else text  # which does not mean null
     except (yaml.YAMLError, ValueError):  # such as a date that does not exist
         return text
 
 
-POINTS = 10  # evaluations of a run where nobody says how often
+POINTS = 10  # evaluations of a run by default
 NOT_HERE = {
     "run.dir": "each trial has its own folder below tune.dir",
     "run.name": "each trial has its own folder below tune.dir",
     "resume": "the same command, or the same tune.dir, resumes a study",
-    "force": "a study keeps the settings it was begun with",
+    "force": "a study keeps the settings it was started with",
     "dry_run": "try the settings with gan-train first",
     "seed": "use tune.seeds, over which a trial's value is averaged",
 }
@@ -147,16 +147,16 @@ NOT_HERE = {
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study as it was asked for.
+    """A study.
 
     Attributes:
         options: of gan-train: --config-dir and --trust.
         fixed: overrides of every trial, as typed.
         added: overrides of every trial that the study needs.
-        steps: of a trial's run; None where epochs or images say how long it is.
+        steps: of a trial's run; None if its length is given in epochs or images.
         every: steps between two points of the metric's curve.
         folder: of the study.
-        place: its name, the same for all who share the folder.
+        folder_id: the same for all processes that share the folder.
     """
 
     tune: Tune
@@ -168,19 +168,19 @@ class StudyPlan:
     steps: int | None
     every: int
     folder: Path
-    place: str = ""
+    folder_id: str = ""
 
     def run_folder(self, number: int, seed: int) -> Path:
-        """Where the run of a trial and a seed is."""
+        """The run folder of a trial and a seed."""
         return self.folder / f"trial-{number:04d}-seed-{seed}"
 
     @property
     def work(self) -> Path:
-        """Where locks are, and what processes said."""
+        """The folder of locks and of the output of processes."""
         return self.folder / "work"
 
-    def said(self) -> dict[str, Any]:
-        """What makes its trials comparable; a study goes on with the same alone."""
+    def identity(self) -> dict[str, Any]:
+        """The settings that make its trials comparable; only with the same can it be resumed."""
         return {
             "metric": self.tune.metric,
             "direction": self.direction,
@@ -193,10 +193,10 @@ class StudyPlan:
 
 
 def plan_of(argv: Sequence[str]) -> StudyPlan:
-    """The study that a command line asks for; nothing is written.
+    """The study of a command line; nothing is written.
 
     Raises:
-        ConfigError: lists what is wrong.
+        ConfigError: lists every fault.
     """
     tune, rest = read(argv)
     line = prepare([*rest, *_space(tune)])
@@ -225,9 +225,9 @@ def plan_of(argv: Sequence[str]) -> StudyPlan:
 
 
 def _folder(plan: StudyPlan, settings: Settings) -> Path:
-    """The same for the same command, so that it goes on."""
-    told = json.dumps([plan.said(), plan.options], sort_keys=True)
-    short = hashlib.sha256(told.encode()).hexdigest()[:8]
+    """The default folder, which depends on the command alone, so that the same one resumes."""
+    identity = json.dumps([plan.identity(), plan.options], sort_keys=True)
+    short = hashlib.sha256(identity.encode()).hexdigest()[:8]
     model, data = (settings.choices.get(group, group) for group in ("model", "data"))
     return Path(settings.run.root) / f"tune-{model}-{data}-{short}"
 
@@ -247,7 +247,7 @@ def _space(tune: Tune) -> Iterator[str]:
 
 
 def refuse(line: Command) -> None:
-    """Raise ConfigError for what a study decides itself."""
+    """Raise ConfigError for settings that the study makes itself."""
     faults = [f"{key}: {NOT_HERE[key]}" for key, _ in map(split, line.overrides) if key in NOT_HERE]
     if line.multirun:
         faults.append("-m: a study tries values of ranges by itself")
@@ -261,7 +261,7 @@ def _foreign(word: str) -> bool:
 
 
 def check(options: Sequence[str], fixed: Sequence[str], found: Sequence[Dimension]) -> Settings:
-    """Compose the ends of every range and every choice; the settings of the first ones.
+    """Compose both ends of every range and every choice; the settings of the first ones.
 
     Raises:
         ConfigError: there is no range, or a value that gan-train would refuse.
@@ -287,26 +287,23 @@ def check(options: Sequence[str], fixed: Sequence[str], found: Sequence[Dimensio
 
 
 def _added(tune: Tune, line: Command, settings: Settings) -> Iterator[str]:
-    """Evaluations, where the metric is one of theirs."""
+    """The overrides that evaluate runs, if the metric is one of evaluations."""
     if not tune.metric.startswith(EVALUATED):
         return
     if settings.evaluation.every is None:
         if settings.steps is None:
-            raise ConfigError(
-                "evaluation.every: must be given, in steps, where epochs or images say how long a "
-                "run is"
-            )
+            raise ConfigError("evaluation.every: must be given, in steps, if a run's length is not")
         yield f"evaluation.every={max(1, settings.steps // POINTS)}"
     if tune.direction == "auto" and "evaluation.best" not in line.keys:
         yield f"evaluation.best={tune.metric.removeprefix(EVALUATED)}"
 
 
-def settle(plan: StudyPlan) -> StudyPlan:
-    """Make the study's folder, or find in it the same study.
+def prepare_folder(plan: StudyPlan) -> StudyPlan:
+    """Create the study's folder, or check that it holds the same study.
 
     Raises:
-        ConfigError: another study lives there.
-        CheckpointError: it is no study, or writing would lead out of the folder.
+        ConfigError: it holds another study.
+        CheckpointError: it is not a study's, or a link leads out of it.
         UserError: the folder cannot be written.
     """
     from filelock import FileLock
@@ -325,16 +322,16 @@ def settle(plan: StudyPlan) -> StudyPlan:
     except OSError as cause:
         raise files.cannot_write(plan.folder, cause) from cause
     with FileLock(plan.work / "study"):
-        # Others who take part in the study write there, too.
+        # Other processes of the study write there, too.
         files.remove_leftovers(plan.folder, older_than=files.WRITING)
         if not file.exists():
-            place = f"{plan.folder.name}-{uuid.uuid4().hex[:8]}"
-            text = json.dumps({"place": place, **plan.said()}, indent=2)
+            folder_id = f"{plan.folder.name}-{uuid.uuid4().hex[:8]}"
+            text = json.dumps({"place": folder_id, **plan.identity()}, indent=2)
             files.write(file, text + "\n")
         saved = foreign.read_json(file)
     if not isinstance(saved, dict) or not isinstance(saved.get("place"), str):
-        raise CheckpointError(f"{file}: is no study; choose another tune.dir")
-    now = plan.said()
+        raise CheckpointError(f"{file}: is not a study; choose another tune.dir")
+    now = plan.identity()
     faults = [
         f"{key}: {show(saved.get(key))} there, {show(now[key])} now"
         for key in now
@@ -345,4 +342,4 @@ def settle(plan: StudyPlan) -> StudyPlan:
             f"tune.dir = {plan.folder}: holds another study; choose another folder, or ask for the "
             "same:\n  " + "\n  ".join(faults)
         )
-    return replace(plan, place=saved["place"])
+    return replace(plan, folder_id=saved["place"])

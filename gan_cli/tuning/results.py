@@ -1,12 +1,12 @@
-"""What came of a study: a table, the best settings as a preset, and a page."""
+"""The results of a study: its trials, a table of the best, and their settings as a preset."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 NAME = "best"
-AROUND = ("run", "resume", "force", "dry_run", "choices")  # of a run, and no choice of settings
+NOT_IN_PRESET = ("run", "resume", "force", "dry_run", "choices")
 NO_GROUP = ("experiment",)
 
 
@@ -36,16 +36,16 @@ def write(plan: StudyPlan, run: RunFolder, headline: str) -> Path:
     """Write the settings of `run` as a preset into the study's folder; its file.
 
     Args:
-        plan: the study.
+        plan: of the study.
         run: of the best trial.
-        headline: what it is, for the preset's first line.
+        headline: the preset's first line.
 
     Raises:
-        UserError: the run's configuration cannot be read, or the preset not be written.
+        UserError: the run's settings cannot be read, or the preset cannot be written.
     """
     text = run.read_config()
     if text is None:
-        raise CheckpointError(f"{run.config}: is missing, so there is no {NAME}.yaml")
+        raise CheckpointError(f"{run.config}: is missing, so {NAME}.yaml cannot be made")
     settings = from_yaml(text)
     preset = preset_of(settings, plan)
     lines = [
@@ -67,14 +67,14 @@ def write(plan: StudyPlan, run: RunFolder, headline: str) -> Path:
 
 
 def command(plan: StudyPlan) -> str:
-    """How to use the preset."""
+    """The command that trains with the preset."""
     file = plan.folder / "experiment" / f"{NAME}.yaml"
     trust = [option for option in plan.options if option.startswith("--trust=")]
     dirs = [o.partition("=")[2] for o in plan.options if o.startswith("--config-dir=")]
     rest = ["experiment=" + NAME, *trust]
     if not dirs:
         return shell_command("gan-train", "--config-dir", plan.folder, *rest)
-    # There is one such folder at a time, and the groups are in this one.
+    # gan-train takes one such folder, and this one has the groups.
     place = Path(dirs[0], "experiment")
     steps = (
         ["mkdir", "-p", place],
@@ -85,7 +85,7 @@ def command(plan: StudyPlan) -> str:
 
 
 def preset_of(settings: Settings, plan: StudyPlan) -> dict[str, Any]:
-    """The options of all groups, and what differs from them."""
+    """The preset: the options of all groups, and the settings that differ from theirs."""
     groups = {k: v for k, v in settings.choices.items() if k not in NO_GROUP}
     preset: dict[str, Any] = {
         "defaults": [{f"override /{group}": option} for group, option in groups.items()]
@@ -96,7 +96,7 @@ def preset_of(settings: Settings, plan: StudyPlan) -> dict[str, Any]:
     plain, wanted = settings_completed(saved, *plan.options, *chosen)
     typed = {override.partition("=")[0] for override in plan.fixed}
     for found in differences(completed(plain.model_dump()), completed(saved)):
-        if found.key.partition(".")[0] in AROUND:
+        if found.key.partition(".")[0] in NOT_IN_PRESET:
             continue
         if found.key != "runtime.threads" or found.key in typed:
             wanted[found.key] = found.new
@@ -116,11 +116,11 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial, for tables and pictures."""
+    """One trial, for tables and charts."""
 
     number: int
     state: str
-    value: float | None  # of a pruned one the last that was seen
+    value: float | None  # of a pruned trial the last one reported
     spread: float | None  # standard deviation over seeds
     params: Mapping[str, Any]
     curve: Mapping[int, float]
@@ -136,7 +136,7 @@ def rows(study: Study) -> list[TrialRow]:
             trial.number,
             names.get(trial.state.name, RUNNING),
             trial.value,
-            _spread(trial.user_attrs.get("values", [])),
+            stdev(values) if len(values := trial.user_attrs.get("values", [])) > 1 else None,
             trial.params,
             trial.intermediate_values,
             trial.user_attrs.get("seconds"),
@@ -147,7 +147,7 @@ def rows(study: Study) -> list[TrialRow]:
 
 
 def ranked(found: Sequence[TrialRow], plan: StudyPlan) -> list[TrialRow]:
-    """The complete trials, best first; of equals the earlier one."""
+    """The complete trials, best first; of equal ones the earlier first."""
     sign = 1 if plan.direction == MINIMIZE else -1
     complete = [row for row in found if row.state == COMPLETE and row.value is not None]
     return sorted(complete, key=lambda row: (sign * (row.value or 0.0), row.number))
@@ -162,12 +162,17 @@ def table(best: Sequence[TrialRow], plan: StudyPlan) -> Table:
         made.add_column(Text(dimension.key), justify="right")
     made.add_column("seconds", justify="right")
     for row in best[:SHOWN]:
-        spread = "" if row.spread is None else f" ± {number(row.spread)}"
-        cells = [short(row.params.get(dimension.key)) for dimension in plan.dimensions]
         seconds = "" if row.seconds is None else f"{row.seconds:,.0f}"
-        values = [str(row.number), f"{number(row.value)}{spread}", *cells, seconds]
-        made.add_row(*map(Text, values), style="bold" if row is best[0] else None)
+        words = [str(row.number), *cells(row, plan), seconds]
+        made.add_row(*map(Text, words), style="bold" if row is best[0] else None)
     return made
+
+
+def cells(row: TrialRow, plan: StudyPlan) -> list[str]:
+    """The value of a trial, and its settings."""
+    spread = "" if row.spread is None else f" ± {number(row.spread)}"
+    settings = [short(row.params.get(dimension.key, "")) for dimension in plan.dimensions]
+    return [f"{number(row.value)}{spread}", *settings]
 
 
 def short(value: object) -> str:
@@ -176,12 +181,5 @@ def short(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """A figure in four digits."""
+    """A metric in four digits."""
     return "" if value is None else f"{value:.4g}"
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    if len(values) < 2:
-        return None
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))

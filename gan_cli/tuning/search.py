@@ -14,22 +14,22 @@ from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import StoppedError, Supervisor
 from gan_cli.tuning.plan import StudyPlan
 from gan_cli.tuning.results import number
-from gan_cli.tuning.study import ClaimedTrial, open_study, take
+from gan_cli.tuning.study import ClaimedTrial, claim, open_study
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED, DiskFullError, TrialResult, TrialRunner
 
 if TYPE_CHECKING:
     from optuna import Study
 
 log = logging.getLogger(__name__)
-HOPELESS = 3  # trials that fail alike before any other, after which it is the settings
+HOPELESS = 3  # first trials that all fail alike, after which the settings are to blame
 
 
 def search(plan: StudyPlan, supervisor: Supervisor) -> None:
-    """Let the workers play trials until there are enough, the time is over, or one breaks.
+    """Let workers run trials until there are enough, the time is over, or one fails badly.
 
     Raises:
-        KeyboardInterrupt: a signal; all processes have ended, their state saved if they were
-            left the time.
+        KeyboardInterrupt: a signal; all processes have ended, with their state saved unless the
+            user did not wait.
         MetricError: no trial can ever have a value.
     """
     count = plan.tune.workers
@@ -52,51 +52,50 @@ def search(plan: StudyPlan, supervisor: Supervisor) -> None:
 
 
 def work(plan: StudyPlan, supervisor: Supervisor, index: int) -> None:
-    """Play one trial after the other; ends without a word where the `supervisor` has stopped."""
+    """Run one trial after the other, until there are enough or the supervisor stops."""
     study = open_study(plan)
-    player = TrialRunner(plan, supervisor, *surroundings(plan, index))
-    while not supervisor.stopped and (turn := take(study, plan)) is not None:
+    runner = TrialRunner(plan, supervisor, *worker_settings(plan, index))
+    while not supervisor.stopped and (claimed := claim(study, plan)) is not None:
         try:
-            one(study, plan, player, turn)
+            run_trial(study, plan, runner, claimed)
         except StoppedError:
             return
         finally:
-            turn.end()
+            claimed.release()
 
 
-def one(study: Study, plan: StudyPlan, player: TrialRunner, turn: ClaimedTrial) -> None:
-    """Play a trial and tell the study of it."""
+def run_trial(study: Study, plan: StudyPlan, runner: TrialRunner, claimed: ClaimedTrial) -> None:
+    """Run a trial and report its result to the study."""
     from optuna.trial import TrialState
 
-    trial = turn.trial
-    said = " ".join(f"{key}={text}" for key, text in turn.params.items())
-    log.info(f"trial {trial.number}: {said}")
+    trial, params = claimed.trial, claimed.params
+    log.info(f"trial {trial.number}: {' '.join(f'{key}={text}' for key, text in params.items())}")
     begun = time.monotonic() - trial.user_attrs.get("seconds", 0.0)
     try:
-        played = player.play(trial, turn.params)
+        result = runner.run(trial, params)
     except StoppedError:
         trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
         raise
     except DiskFullError:
-        raise  # nothing can be written now; the trial counts as broken off
-    except BaseException as error:  # of the whole study; the trial is no longer on its way
+        raise  # nothing can be written now; the trial stays unfinished
+    except BaseException as error:  # of the whole study; the trial is over
         trial.set_user_attr("why", str(error))
         study.tell(trial, state=TrialState.FAIL)
         raise
     trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
-    trial.set_user_attr("values", played.values)
-    trial.set_user_attr("why", played.why)
-    if played.state == COMPLETE:
-        study.tell(trial, played.value)
+    trial.set_user_attr("values", result.values)
+    trial.set_user_attr("why", result.why)
+    if result.state == COMPLETE:
+        study.tell(trial, result.value)
     else:
         states = {PRUNED: TrialState.PRUNED, BROKEN: TrialState.FAIL}
-        study.tell(trial, state=states[played.state])
-    log.info(f"trial {trial.number}: {outcome(study, plan, played)}")
+        study.tell(trial, state=states[result.state])
+    log.info(f"trial {trial.number}: {describe(study, plan, result)}")
     give_up(study)
 
 
 def give_up(study: Study) -> None:
-    """Raise ConfigError when nothing but the same failure came of the first trials."""
+    """Raise ConfigError if all of the first trials have failed for the same reason."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     reasons = {trial.user_attrs.get("why") for trial in trials if trial.state.name == "FAIL"}
     failed = sum(trial.state.name == "FAIL" for trial in trials)
@@ -104,21 +103,21 @@ def give_up(study: Study) -> None:
         raise ConfigError(f"all of the first {failed} trials failed alike: {reasons.pop()}")
 
 
-def outcome(study: Study, plan: StudyPlan, played: TrialResult) -> str:
-    """What became of a trial, in words."""
-    if played.state == PRUNED:
-        return played.why
-    if played.state == BROKEN:
-        return f"failed: {played.why}"
+def describe(study: Study, plan: StudyPlan, result: TrialResult) -> str:
+    """The result of a trial in words."""
+    if result.state == PRUNED:
+        return result.why
+    if result.state == BROKEN:
+        return f"failed: {result.why}"
     best = study.best_trial
     return (
-        f"{plan.tune.metric} {number(played.value)}; the best is {number(best.value)} of "
+        f"{plan.tune.metric} {number(result.value)}; the best is {number(best.value)} of "
         f"trial {best.number}"
     )
 
 
-def surroundings(plan: StudyPlan, index: int) -> tuple[dict[str, str], list[str]]:
-    """Environment and overrides of a worker's runs: its share of GPUs and of CPU threads."""
+def worker_settings(plan: StudyPlan, index: int) -> tuple[dict[str, str], list[str]]:
+    """The environment and overrides of a worker's runs: its share of GPUs and CPU threads."""
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     if plan.tune.gpus is not None:

@@ -1,5 +1,5 @@
-"""The study in its storage: whose turn it is, and what is known. The only room that knows Optuna's
-storages, samplers and pruners.
+"""The study in its storage, and its next trial. Only this file knows Optuna's storages, samplers
+and pruners.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
-REDUCTION = 3  # of this many trials, pruning lets one go on
+REDUCTION = 3  # pruning keeps one of this many trials
 STARTUP = 10  # random trials before the search learns, or a tenth of all
-PLACE = "place"  # attribute of a trial: the folder that its runs are in
+PLACE = "place"  # attribute of a trial: the `folder_id` of its runs
 
 
 def need_optuna() -> None:
-    """Raise ConfigError where Optuna is not installed; else quieten it."""
+    """Raise ConfigError if Optuna is not installed; else silence its messages."""
     try:
         import optuna
     except ImportError as cause:
@@ -41,7 +41,7 @@ def need_optuna() -> None:
 
 
 def open_study(plan: StudyPlan) -> Study:
-    """The study in its storage, begun where it is new.
+    """Open the study in its storage, or create it.
 
     Raises:
         ConfigError: the storage cannot be used.
@@ -76,7 +76,7 @@ def _storage(plan: StudyPlan) -> BaseStorage | str:
     from optuna.storages.journal import JournalFileBackend
 
     class Journal(JournalFileBackend):
-        """Optuna's journal, in which a record that a full disk cut off is no lasting damage."""
+        """Optuna's journal, repaired if a full disk cut off its last record."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             try:
@@ -94,7 +94,7 @@ def _journal(plan: StudyPlan) -> Path:
 
 
 def cut_torn_record(journal: Path) -> None:
-    """Cut what follows the last newline of a file of lines; only for whoever may write to it."""
+    """Remove what follows the last newline of a file; needs its lock."""
     with journal.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         if not end:
@@ -120,7 +120,7 @@ def _pruner(plan: StudyPlan) -> BasePruner:
 
 
 def _sampler(plan: StudyPlan, known: int) -> BaseSampler:
-    """A sampler whose draws depend on the study's seed and on how many trials there are alone."""
+    """A sampler whose draws depend only on the study's seed and its number of trials, `known`."""
     import numpy as np
     from optuna import samplers
 
@@ -132,21 +132,21 @@ def _sampler(plan: StudyPlan, known: int) -> BaseSampler:
 
 
 class ClaimedTrial:
-    """A trial that is ours: nobody else takes it up before `end`, or our end."""
+    """A trial that no other process claims before `release`, or the end of this process."""
 
     def __init__(self, trial: Trial, params: dict[str, str], lock: FileLock) -> None:
         self.trial, self.params, self._lock = trial, params, lock
 
-    def end(self) -> None:
-        """Let go of it."""
+    def release(self) -> None:
+        """Release it."""
         self._lock.release()
 
 
-def take(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
-    """The next trial: one that was broken off, else a new one; None when there are enough.
+def claim(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
+    """Claim the next trial: an unfinished one, else a new one; None when there are enough.
 
-    A trial that was broken off by kill -9 or a signal is still said to run, and nobody holds its
-    lock. Those in other machines' own folders are left to them.
+    A trial whose process was killed or interrupted is still marked as running, but its lock is
+    free. Trials whose runs are in another machine's folder are left to that machine.
     """
     from optuna import Trial
     from optuna.trial import TrialState
@@ -155,14 +155,14 @@ def take(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
         trials = study.get_trials(deepcopy=False)
         for known in trials:
             place = known.user_attrs.get(PLACE)
-            ours = place == plan.place or (place is None and plan.tune.storage is None)
+            ours = place == plan.folder_id or (place is None and plan.tune.storage is None)
             if known.state == TrialState.RUNNING and ours:
                 lock = _lock(plan, known.number)
                 try:
                     lock.acquire(timeout=0)
                 except Timeout:
                     continue
-                return _turn(Trial(study, known._trial_id), plan, lock)
+                return _claimed(Trial(study, known._trial_id), plan, lock)
         begun = sum(known.state != TrialState.WAITING for known in trials)
         if begun >= plan.tune.trials:
             return None
@@ -170,16 +170,16 @@ def take(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
         trial = study.ask()
         lock = _lock(plan, trial.number)
         lock.acquire(timeout=0)
-        trial.set_user_attr(PLACE, plan.place)
-        return _turn(trial, plan, lock)
+        trial.set_user_attr(PLACE, plan.folder_id)
+        return _claimed(trial, plan, lock)
 
 
 def _lock(plan: StudyPlan, number: int) -> FileLock:
-    # Not bound to a thread: whoever holds the object may let go.
+    # Not bound to a thread: whoever has the object may release it.
     return FileLock(plan.work / f"trial-{number:04d}", thread_local=False)
 
 
-def _turn(trial: Trial, plan: StudyPlan, lock: FileLock) -> ClaimedTrial:
+def _claimed(trial: Trial, plan: StudyPlan, lock: FileLock) -> ClaimedTrial:
     with ExitStack() as on_error:
         on_error.callback(lock.release)
         params = {d.key: suggest(trial, d) for d in plan.dimensions}
@@ -189,7 +189,7 @@ def _turn(trial: Trial, plan: StudyPlan, lock: FileLock) -> ClaimedTrial:
 
 
 def suggest(trial: Trial, dimension: Dimension) -> str:
-    """The trial's value of a dimension, as one would type it."""
+    """The trial's value of a dimension, as typed by a user."""
     key, low, high = dimension.key, dimension.low, dimension.high
     if dimension.kind == "choice":
         return str(trial.suggest_categorical(key, dimension.choices))

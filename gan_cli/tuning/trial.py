@@ -1,4 +1,4 @@
-"""One trial: its runs, one per seed, followed while they train, and pruned."""
+"""One trial: its runs, one per seed, watched while they train, and pruned."""
 
 from __future__ import annotations
 
@@ -25,37 +25,53 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 
+log = logging.getLogger(__name__)
+COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
+DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+LEAST_ROOM = 2**20  # free bytes below which a failure is put down to the full disk
+
+
 class MetricError(ConfigError):
     """No trial can ever have a value, so the whole study ends."""
 
 
 class TrialFailedError(Exception):
-    """One trial has no value; the study goes on."""
+    """One trial has no value; the study continues."""
 
 
 class DiskFullError(UserError):
-    """A trial's run had no room on the disk: the study ends, and the trial is tried again."""
+    """The disk is full: the study ends, and the trial is run again later."""
 
 
-class Curve:
-    """The metric of one run, as its metrics.jsonl grows.
+class MetricCurve:
+    """The metric of a run while it trains, reported to its trial.
 
     Args:
-        plan: says which metric, and how a trial is judged.
+        plan: of the study.
         run: the folder.
+        trial: None for runs that are never pruned.
+
+    Attributes:
+        points: the values, by step.
+        pruned: why the run is to end, "" if it is not.
     """
 
-    def __init__(self, plan: StudyPlan, run: RunFolder) -> None:
-        self.metric, self.lower = plan.tune.metric, plan.direction == MINIMIZE
-        self.last = plan.tune.value == "last"
+    def __init__(self, plan: StudyPlan, run: RunFolder, trial: Trial | None) -> None:
+        self.metric, self.trial = plan.tune.metric, trial
+        self.lower, self.last = plan.direction == MINIMIZE, plan.tune.value == "last"
         self.points: dict[int, float] = {}
+        self.pruned = ""
         self._curves, self._names = Curves(run.metrics), set[str]()
+        self._reported = set[int]()
+        if trial is not None:  # by an earlier command
+            stored = trial.storage.get_trial(trial._trial_id)
+            self._reported = set(stored.intermediate_values)
 
     def read(self) -> list[int]:
-        """The steps of the new points.
+        """Read the new points; their steps.
 
         Raises:
-            MetricError: an evaluation was made and has no such figure.
+            MetricError: an evaluation has no such metric.
         """
         found = []
         for point in self._curves.new():
@@ -63,17 +79,16 @@ class Curve:
             self._names |= names
             evaluated = any(name.startswith(EVALUATED) for name in names)
             if self.metric in point:
-                # As it came into being, a model is no candidate.
-                if (step := int(point["step"])) > 0:
+                if (step := int(point["step"])) > 0:  # the untrained model cannot be the best
                     self.points[step] = point[self.metric]
                     found.append(step)
-            elif evaluated and self.metric not in self._names:
-                self.require(self.metric.startswith(EVALUATED))
+            elif evaluated and self.metric.startswith(EVALUATED):
+                self.require()
         return found
 
-    def require(self, needed: bool = True) -> None:
-        """Raise MetricError where the metric was not seen, and it had to be."""
-        if not needed or self.metric in self._names:
+    def require(self) -> None:
+        """Raise MetricError if the run has not reported the metric."""
+        if self.metric in self._names:
             return
         names = sorted(self._names)
         raise MetricError(
@@ -81,68 +96,45 @@ class Curve:
             f"report {', '.join(names) or 'nothing'}"
         )
 
+    def watch(self) -> bool:
+        """Read and report the new points; whether the run is to end."""
+        for step in self.read():
+            if not self.pruned and self._falls_behind(step):
+                value = self.points[step]
+                self.pruned = f"pruned at step {step:,} with {self.metric} {value:.4g}"
+        return bool(self.pruned)
+
+    def report_rest(self) -> None:
+        """Report the points of a run that has finished, for comparison with others."""
+        for step in sorted(self.points):
+            self._falls_behind(step)
+
+    def _falls_behind(self, step: int) -> bool:
+        """Report a point, once; whether the trial should be pruned there."""
+        value = self.points[step]
+        if self.trial is None or step in self._reported or not math.isfinite(value):
+            return False
+        self._reported.add(step)
+        self.trial.report(value, step)
+        return self.trial.should_prune()  # which also records how far this trial has come
+
     def value(self) -> float:
         """The run's value.
 
         Raises:
             TrialFailedError: it has none that is finite.
         """
-        points = self.points
-        if self.last and points:
-            points = {step: points[step] for step in [max(points)]}
-        finite = [value for value in points.values() if math.isfinite(value)]
+        values = [self.points[step] for step in sorted(self.points)]
+        values = values[-1:] if self.last else values
+        finite = [value for value in values if math.isfinite(value)]
         if not finite:
             raise TrialFailedError(f"{self.metric} was never a finite number")
         return min(finite) if self.lower else max(finite)
 
 
-class Pruning:
-    """Tells a trial of its curve, and says when it is to be given up.
-
-    Args:
-        trial: None for runs that are never pruned.
-        curve: of the run.
-    """
-
-    def __init__(self, trial: Trial | None, curve: Curve) -> None:
-        self.trial, self.curve, self.why = trial, curve, ""
-        self._told = set[int]()
-        if trial is not None:  # what an earlier command told
-            stored = trial.storage.get_trial(trial._trial_id)
-            self._told = set(stored.intermediate_values)
-
-    def __call__(self) -> bool:
-        """Read what is new; whether the run is to end."""
-        for step in self.curve.read():
-            if not self.why and self._falls_behind(step):
-                value = self.curve.points[step]
-                self.why = f"pruned at step {step:,} with {self.curve.metric} {value:.4g}"
-        return bool(self.why)
-
-    def catch_up(self) -> None:
-        """Tell of the points of a run that finished first: others are compared with it at each."""
-        for step in sorted(self.curve.points):
-            self._falls_behind(step)
-
-    def _falls_behind(self, step: int) -> bool:
-        """Pass a point on, once; whether others are so much better there."""
-        value = self.curve.points[step]
-        if self.trial is None or step in self._told or not math.isfinite(value):
-            return False
-        self._told.add(step)
-        self.trial.report(value, step)
-        return self.trial.should_prune()  # which also notes how far this trial has come
-
-
-log = logging.getLogger(__name__)
-COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
-DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-LEAST_ROOM = 2**20  # bytes on the disk, below which a failure is put down to the lack of them
-
-
 @dataclass
 class TrialResult:
-    """What became of a trial."""
+    """The result of a trial."""
 
     state: str  # COMPLETE, PRUNED or BROKEN
     value: float | None = None  # mean over seeds
@@ -151,13 +143,13 @@ class TrialResult:
 
 
 class TrialRunner:
-    """Plays trials of a plan, with processes of its own.
+    """Runs trials of a study.
 
     Args:
-        plan: the study.
+        plan: of the study.
         supervisor: starts the processes.
         environment: of the processes.
-        more: overrides that change nothing of what is learned.
+        more: overrides that do not change what a run learns.
     """
 
     def __init__(
@@ -170,111 +162,114 @@ class TrialRunner:
         self.plan, self.supervisor = plan, supervisor
         self.environment, self.more = environment, more
 
-    def play(self, trial: Trial, params: Mapping[str, str]) -> TrialResult:
-        """Train the trial's runs, as far as that is not done; the first one may be pruned.
+    def run(self, trial: Trial, params: Mapping[str, str]) -> TrialResult:
+        """Train the trial's runs, unless done before; the first one may be pruned.
 
         Raises:
-            StoppedError: the whole command ends; the trial goes on another time.
+            StoppedError: the whole command stops; the trial can be resumed.
             MetricError: no run of this study has such a metric.
-            DiskFullError: there is no room; the trial can be tried again.
+            DiskFullError: there is no room; the trial can be run again.
         """
-        values: list[float] = []
+        result = TrialResult(COMPLETE)
         try:
             for seed in self.plan.tune.seeds:
-                run = RunFolder(self.plan.run_folder(trial.number, seed))
-                watched = None if values else trial
-                value = self._run(run, seed, trial.number, params, watched)
+                watched = None if result.values else trial
+                value = self._train(seed, trial.number, params, watched)
                 if isinstance(value, str):
-                    return self._marked(trial, params, TrialResult(PRUNED, why=value))
-                values.append(value)
+                    result = TrialResult(PRUNED, why=value)
+                    break
+                result.values.append(value)
+            else:
+                result.value = sum(result.values) / len(result.values)
         except TrialFailedError as error:
-            return self._marked(trial, params, TrialResult(BROKEN, None, values, str(error)))
-        return self._marked(trial, params, TrialResult(COMPLETE, sum(values) / len(values), values))
+            result = TrialResult(BROKEN, values=result.values, why=str(error))
+        self._record(trial, params, result)
+        return result
 
-    def _run(
-        self,
-        run: RunFolder,
-        seed: int,
-        number: int,
-        params: Mapping[str, str],
-        trial: Trial | None,
+    def _train(
+        self, seed: int, number: int, params: Mapping[str, str], trial: Trial | None
     ) -> float | str:
-        """The run's value, or why it was pruned; `trial` is told of each point, if there is one."""
-        while run.in_use():  # by what an ended command left behind
+        """The value of one run, or why it was pruned; `trial` is None for later seeds."""
+        run = RunFolder(self.plan.run_folder(number, seed))
+        while run.in_use():  # by a process that an ended command left behind
             if self.supervisor.stopped:
                 raise StoppedError
             time.sleep(POLL)
-        curve = Curve(self.plan, run)
-        pruning = Pruning(trial, curve)
-        record = run.read_status()
-        if record["status"] == FAILED and not disk_full(str(record.get("error"))):
-            raise TrialFailedError(str(record.get("error")))
-        if record["status"] != FINISHED:
-            said = self.plan.work / f"{run.path.name}.log"
-            if not pruning():
+        curve = MetricCurve(self.plan, run, trial)
+        status = run.read_status()
+        if status["status"] == FAILED and not disk_full(str(status.get("error"))):
+            raise TrialFailedError(str(status.get("error")))
+        if status["status"] != FINISHED:
+            if not curve.watch():
                 words = [*self.plan.options, *self.plan.fixed, *self.plan.added, *self.more]
                 words += [f"{key}={text}" for key, text in params.items()]
                 words += [f"seed={seed}", assignment("run.dir", run.path)]
-                status = self.supervisor.run([TRAIN, *words], said, self.environment, pruning)
-                if not pruning.why and status != DONE:
-                    raise self._broken(run, status, last_line(said))
-            record = run.read_status()
-        if pruning.why and record["status"] != FINISHED:
-            return pruning.why
+                output = self.plan.work / f"{run.path.name}.log"
+                exit_status = self.supervisor.run(
+                    [TRAIN, *words], output, self.environment, curve.watch
+                )
+                if not curve.pruned and exit_status != DONE:
+                    raise self._failure(run, exit_status, last_line(output))
+            status = run.read_status()
+        if curve.pruned and status["status"] != FINISHED:
+            return curve.pruned
         curve.read()
         curve.require()
-        self._check_direction(record)
-        pruning.catch_up()
+        self._check_direction(status)
+        curve.report_rest()
         return curve.value()
 
-    def _broken(self, run: RunFolder, status: int, said: str) -> Exception:
-        """Why a run has no value: what it says, its signal, or the reason for the whole study."""
-        record = run.read_status()
-        error = str(record.get("error") or "") if record["status"] == FAILED else ""
-        if disk_full(error or said) or shutil.disk_usage(self.plan.folder).free < LEAST_ROOM:
+    def _failure(self, run: RunFolder, exit_status: int, last: str) -> Exception:
+        """The reason why a run has no value; `last` is the last line of its output."""
+        status = run.read_status()
+        error = str(status.get("error") or "") if status["status"] == FAILED else ""
+        if disk_full(error or last) or shutil.disk_usage(self.plan.folder).free < LEAST_ROOM:
             return DiskFullError(
                 f"{run.path}: {DISK_FULL[0]}; make room, and the same command tries the trial again"
             )
         if error:
             return TrialFailedError(error)
-        if status < 0:
-            return TrialFailedError(killed_by(-status))
-        if status == WRONG_INPUT and "evaluation.best = " in said:
-            reason = said.partition("evaluation.best = ")[2]
+        if exit_status < 0:
+            return TrialFailedError(killed_by(-exit_status))
+        if exit_status == WRONG_INPUT and "evaluation.best = " in last:
+            reason = last.partition("evaluation.best = ")[2]
             return MetricError(f"tune.metric = {EVALUATED}{reason}")
-        return TrialFailedError(said.removeprefix("error: "))
+        return TrialFailedError(last.removeprefix("error: "))
 
-    def _check_direction(self, record: Mapping[str, Any]) -> None:
-        """The figure itself knows better which way it is better."""
-        best = record.get("best") or {}
+    def _check_direction(self, status: Mapping[str, Any]) -> None:
+        """Check an assumed direction against that of the metric's class, which a run records.
+
+        Raises:
+            MetricError: they differ.
+        """
+        best = status.get("best") or {}
         better = best.get("better")
         if self.plan.tune.direction != "auto" or better is None:
             return
         if f"{EVALUATED}{best['figure']}" != self.plan.tune.metric:
             return
         if (better == "lower") != (self.plan.direction == MINIMIZE):
-            way = "minimize" if better == "lower" else "maximize"
-            raise MetricError(f"tune.metric = {self.plan.tune.metric}: set tune.direction={way}")
+            right = "minimize" if better == "lower" else "maximize"
+            raise MetricError(f"tune.metric = {self.plan.tune.metric}: set tune.direction={right}")
 
-    def _marked(self, trial: Trial, params: Mapping[str, str], played: TrialResult) -> TrialResult:
-        """Say in the status of each of the trial's runs what became of the trial."""
-        told = {
+    def _record(self, trial: Trial, params: Mapping[str, str], result: TrialResult) -> None:
+        """Write the trial's result into the status of each of its runs."""
+        record = {
             "study": self.plan.folder.name,
             "number": trial.number,
             "params": dict(params),
-            "state": played.state,
+            "state": result.state,
             "metric": self.plan.tune.metric,
-            "value": played.value,
-            "why": played.why or None,
+            "value": result.value,
+            "why": result.why or None,
         }
         for seed in self.plan.tune.seeds:
             run = RunFolder(self.plan.run_folder(trial.number, seed))
             try:
                 if run.status.exists():
-                    mark(run, told)
-            except UserError as error:  # the study itself knows it all
+                    write_record(run, record)
+            except UserError as error:  # the study has the result
                 log.warning(str(error))
-        return played
 
 
 def disk_full(error: str) -> bool:
@@ -282,12 +277,12 @@ def disk_full(error: str) -> bool:
     return any(reason in error for reason in DISK_FULL)
 
 
-def mark(run: RunFolder, told: Mapping[str, Any]) -> None:
-    """Put a trial's record into the status of a run that has ended, and a line into its log."""
+def write_record(run: RunFolder, record: Mapping[str, Any]) -> None:
+    """Add a trial's record to the status of a run that has ended, and its reason to the log."""
     with run.lock():
-        record = run.read_status()
-        kept = {key: record.get(key) for key in ("error", "updated", "pid", "hostname")}
-        run.write_status(record["status"], record["step"], **kept, trial=told)
-        if told["why"]:
+        status = run.read_status()
+        kept = {key: status.get(key) for key in ("error", "updated", "pid", "hostname")}
+        run.write_status(status["status"], status["step"], **kept, trial=record)
+        if record["why"]:
             with open(files.appending(run.log), "a", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(f"trial {told['number']} of {told['study']}: {told['why']}\n")
+                file.write(f"trial {record['number']} of {record['study']}: {record['why']}\n")

@@ -10,7 +10,7 @@ import pytest
 from studying import LINE, Study
 
 from gan_cli.tuning import trial
-from gan_cli.tuning.plan import StudyPlan, plan_of, settle
+from gan_cli.tuning.plan import StudyPlan, plan_of, prepare_folder
 from gan_cli.tuning.study import need_optuna, open_study
 
 
@@ -30,7 +30,7 @@ def study(base: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
     def make(*values: tuple[float, int], **tune: Any) -> StudyPlan:
         changed = base.tune.model_copy(update={"trials": len(values), **tune})
-        plan = settle(replace(base, tune=changed, folder=tmp_path / "study"))
+        plan = prepare_folder(replace(base, tune=changed, folder=tmp_path / "study"))
         opened = open_study(plan)
         for rate, steps in values:
             opened.enqueue_trial({"optimizer.lr": rate, "model.d_steps": steps})

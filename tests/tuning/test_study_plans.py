@@ -11,8 +11,8 @@ import pytest
 from studying import LINE
 
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.tuning.plan import StudyPlan, direction_of, plan_of, read, settle
-from gan_cli.tuning.search import surroundings
+from gan_cli.tuning.plan import StudyPlan, direction_of, plan_of, prepare_folder, read
+from gan_cli.tuning.search import worker_settings
 from gan_cli.tuning.study import need_optuna
 
 METRIC = "tune.metric=metrics/wasserstein_1"
@@ -103,22 +103,22 @@ def test_the_direction_of_figures_is_known(metric: str, direction: str) -> None:
 
 def test_another_study_in_the_same_folder_is_refused(base: StudyPlan, tmp_path: Path) -> None:
     plan = replace(base, folder=tmp_path / "study")
-    place = settle(plan).place
+    folder_id = prepare_folder(plan).folder_id
     more = replace(plan, tune=base.tune.model_copy(update={"trials": 99, "workers": 3}))
-    assert settle(more).place == place
+    assert prepare_folder(more).folder_id == folder_id
     other = replace(plan, tune=base.tune.model_copy(update={"seeds": [1, 2]}))
     with pytest.raises(ConfigError, match=r"holds another study; .*\n  seeds: \[0\] there"):
-        settle(other)
+        prepare_folder(other)
 
 
 def test_what_a_killed_study_left_half_written_is_removed(base: StudyPlan, tmp_path: Path) -> None:
     plan = replace(base, folder=tmp_path / "study")
-    settle(plan)
+    prepare_folder(plan)
     old, new = plan.folder / ".best.yaml.ab.tmp", plan.folder / ".best.yaml.cd.tmp"
     for path in (old, new):
         path.touch()
     os.utime(old, (1, 1))
-    settle(plan)
+    prepare_folder(plan)
     assert [old.exists(), new.exists()] == [False, True]
 
 
@@ -127,10 +127,10 @@ def test_a_study_of_somebody_else_is_refused_in_one_line(
     text: str, base: StudyPlan, tmp_path: Path
 ) -> None:
     plan = replace(base, folder=tmp_path / "study")
-    settle(plan)
+    prepare_folder(plan)
     (plan.folder / "study.json").write_text(text)
     with pytest.raises(CheckpointError) as error:
-        settle(plan)
+        prepare_folder(plan)
     assert str(error.value).startswith(f"{plan.folder / 'study.json'}: ")
     assert "\n" not in str(error.value)
 
@@ -147,7 +147,7 @@ def test_a_study_s_files_do_not_lead_out_of_its_folder(
     (tmp_path / "study" / name).parent.mkdir(parents=True)
     (tmp_path / "study" / name).symlink_to(tmp_path / "outside")
     with pytest.raises(CheckpointError, match=f"{name}: is a link, which would lead out of"):
-        settle(replace(base, folder=tmp_path / "study"))
+        prepare_folder(replace(base, folder=tmp_path / "study"))
     assert not list((tmp_path / "outside").iterdir())
 
 
@@ -161,11 +161,11 @@ def test_workers_share_gpus_and_threads(base: StudyPlan, monkeypatch: pytest.Mon
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     monkeypatch.setattr("gan_cli.tuning.search.cores", lambda: 8)
     plan = replace(base, tune=base.tune.model_copy(update={"workers": 3, "gpus": 2}))
-    seen = [surroundings(plan, index) for index in range(3)]
+    seen = [worker_settings(plan, index) for index in range(3)]
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment, _ in seen] == ["4", "6", "4"]
     assert [more for _, more in seen] == [["runtime.threads=2"]] * 3
     given = replace(plan, fixed=("runtime.threads=1",))
-    assert surroundings(given, 0)[1] == []
+    assert worker_settings(given, 0)[1] == []
 
 
 @pytest.mark.parametrize("typed", ["7", "1e3", "2024-01-01", "true", "'a b'"])
