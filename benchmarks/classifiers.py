@@ -1,4 +1,4 @@
-"""How well the classifiers that judge samples know real images, and what it takes to train them.
+"""Test accuracy of the classifiers that evaluate samples, and the time to train them.
 
     python benchmarks/classifiers.py {mnist,fashion_mnist,kmnist,cifar10} ... [--root DIR] [--anew]
     python benchmarks/classifiers.py mnist --ship
@@ -39,13 +39,13 @@ def part(name: str, split: str, root: str | None) -> Dataset:
 
 
 def ship(train: Dataset, test: Dataset, device: torch.device) -> Classifier:
-    """Train a classifier and keep it beside the program, in half the bytes."""
+    """Train a classifier and ship it with the program, in half precision."""
     network, recipe = trained(train, Recipe(), device), Recipe()
     weights = {
         name: (x.half() if x.is_floating_point() else x).cpu().contiguous()
         for name, x in network.state_dict().items()
     }
-    network.load_state_dict(weights)  # as whoever reads it will have it
+    network.load_state_dict(weights)  # as loaded
     share = accuracy(network, test)
     path = classifier.SHIPPED / place(train, recipe).name
     path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What CUDA graphs gain: a step made eagerly, by one graph for each update, by one for the step.
+"""The speedup of CUDA graphs: a step run eagerly, by one graph per update, and by one per step.
 
     python benchmarks/graphs.py [--models gan,dcgan,wgan,wgan_gp] [--batch 128] [--rounds 7]
 
@@ -20,11 +20,11 @@ from gan_cli.training.cuda_graphs import CudaRecorder, Graphs
 from gan_cli.training.setup import Session, assemble
 
 WAYS = ["eager", "graph per phase", "graph per step"]
-WARM = 30  # steps, in which all is recorded
+WARM = 30  # steps, in which graphs are recorded
 
 
 def session_of(model: str, batch: int, way: str) -> Session:
-    """A run that makes its steps in one of the ways."""
+    """A run that makes its steps in one of these ways."""
     graphs = "false" if way == "eager" else "true"
     overrides = [f"model={model}", "data=mnist", f"batch_size={batch}", "runtime.device=cuda"]
     session = assemble(settings_of(*overrides, f"runtime.graphs={graphs}"), Trust())

@@ -1,4 +1,4 @@
-"""That memory stays constant on an image folder of any size, by simulation.
+"""Memory stays constant on an image folder of any size: a simulation.
 
     python benchmarks/large_data.py [--images 10000 1000000] [--steps 200] [--folder /tmp]
 
@@ -64,7 +64,7 @@ def pretend(images: int, place: Path) -> Path:
 
 
 def train(images: int, steps: int, place: Path) -> None:
-    """Train on so many images, and print what it took."""
+    """Train on a number of images, and print the memory and time."""
     begun = time.monotonic()
     root = pretend(images, place)
     print(f"{images:,} images: simulated in {time.monotonic() - begun:.0f} s", flush=True)
@@ -150,7 +150,7 @@ def interleaved(
     first: Callable[[int], float],
     second: Callable[[int], float],
 ) -> list[float]:
-    """How many times as long the first takes, round by round."""
+    """The ratio of times in each round, first to second."""
     ratios = []
     for number in range(rounds + 1):
         pair = []
@@ -164,7 +164,7 @@ def interleaved(
 
 
 def seconds(table: Table) -> Callable[[int], float]:
-    """Gathers batches and does nothing else."""
+    """Only gathers batches."""
 
     def work(number: int) -> float:
         generator = torch.Generator().manual_seed(number)
@@ -177,7 +177,7 @@ def seconds(table: Table) -> Callable[[int], float]:
 
 
 def steps_of(stream: Stream) -> Callable[[int], float]:
-    """Gathers batches and computes for a while with each."""
+    """Gathers batches and computes with each."""
     layer = torch.nn.Conv2d(3, 32, 4, 2, 1)
 
     def work(number: int) -> float:

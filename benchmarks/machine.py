@@ -1,4 +1,4 @@
-"""What the machine could do at best, and what a step asks of it."""
+"""The peak of the machine, and the demand of a step."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-# Channels, side and batch of 3x3 convolutions that machines do well: the best of them is the peak.
+# Channels, side and batch of 3x3 convolutions that run fast: the best of them is the peak.
 SHAPES = [(64, 32, 32), (128, 16, 32), (256, 16, 16), (256, 8, 64)]
 COUNTED = ("convolution", "mm", "addmm", "bmm", "baddbmm")
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done all that was asked of it."""
+    """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def seconds(work: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """What one of `times` calls takes."""
+    """The mean seconds of `times` calls."""
     wait(device)
     begun = time.perf_counter()
     for _ in range(times):
@@ -36,7 +36,7 @@ def seconds(work: Callable[[], object], device: torch.device, times: int = 1) ->
 
 
 class Peak:
-    """The fp32 (or `dtype`) convolution peak, measured anew each round beside what it judges."""
+    """The fp32 (or `dtype`) convolution peak, to be measured in every round."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self.device = device
@@ -50,7 +50,7 @@ class Peak:
 
     @torch.no_grad()
     def measure(self) -> float:
-        """FLOP/s of the best of the shapes."""
+        """FLOP/s of the fastest shape."""
         rates = []
         for x, w, flops in self.cases:
             conv2d(x, w, padding=1)
@@ -89,7 +89,7 @@ class _Bytes(TorchDispatchMode):
 
 
 def demand(step: Callable[[], object], parameters: int) -> tuple[int, int]:
-    """FLOPs and bytes that a step needs at least.
+    """The FLOPs and bytes that a step needs at least.
 
     The FLOPs are those of convolutions and matrix products, forward and backward. The bytes are
     what these read and write, all else taken as fused into them, and seven words for each of

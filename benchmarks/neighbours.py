@@ -1,9 +1,9 @@
-"""What a busy neighbour costs, and what our count of spins (gan_cli/__init__.py) saves then.
+"""The cost of a busy neighbour, and what our count of spins (gan_cli/__init__.py) saves then.
 
     python benchmarks/neighbours.py [--rounds 3] [overrides of gan-train ...]
 
 Trains with all cores, by libgomp's own count (GOMP_SPINCOUNT=300000) and by ours in turns, first
-alone and then beside a process that keeps one core busy, and tells the median seconds of a step.
+alone and then beside a process that keeps one core busy, and prints the median time of a step.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def main() -> None:
                 for name, more in SPINS.items():
                     found[name].append(seconds_per_step(overrides or DEFAULT, more))
         medians = {name: statistics.median(values) for name, values in found.items()}
-        told = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in medians.items())
+        listed = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in medians.items())
         ratio = medians["libgomp's"] / medians["ours"]
-        print(f"{'beside a busy one' if busy else 'alone'}: {told}; {ratio:.2f} times as fast")
+        print(f"{'beside a busy one' if busy else 'alone'}: {listed}; {ratio:.2f} times as fast")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether bf16 costs quality: each model trained in fp32 and in bf16, over several seeds.
+"""The quality of bf16: each model trained in fp32 and in bf16, over several seeds.
 
     python -m benchmarks.precision [--form toy|short|full] [--models dcgan,wgan] [--seeds 0,1,2,3,4]
         [--steps N] [--device cpu] [--out FILE.json]
@@ -7,7 +7,7 @@ toy    a ring of 2-D Gaussians and multilayer perceptrons: modes and sliced Wass
 short  MNIST, narrow networks, a CPU that need not have bf16 units: the classifier's FID.
 full   MNIST, the models as they are, 10,000 steps: the classifier's FID. For a GPU.
 
-The results lie in FILE as soon as they are there; the same command goes on where it stopped. With
+Results are saved in FILE one by one; the same command resumes where it stopped. With
 equal quality the difference of the two means is of the order of its own standard error, which the
 seeds' deviations give; "within" says whether the means differ by less than the seeds' deviation.
 """
@@ -44,7 +44,7 @@ PRECISIONS = ["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Form:
-    """How much is trained, and what is compared."""
+    """The length of training, and the metrics compared."""
 
     overrides: tuple[str, ...]
     steps: int
@@ -95,11 +95,11 @@ def trained(model: str, seed: int, precision: str, options: argparse.Namespace) 
     return session
 
 
-def figures(session: Session, form: Form) -> dict[str, float]:
-    """What is compared, of the averaged weights.
+def metrics_of(session: Session, form: Form) -> dict[str, float]:
+    """The metrics of the averaged weights.
 
     Raises:
-        UserError: it could not be measured.
+        UserError: one could not be computed.
     """
     real = Real(session.settings.data, "train", Trust(), session.dataset)
     networks = extractors(real, session.device, None)
@@ -109,14 +109,14 @@ def figures(session: Session, form: Form) -> dict[str, float]:
         report = evaluate(subject, choose(form.measures, subject))
     found = {figure.name: figure.value for figure in report.figures}
     if missing := [name for name in form.figures if name not in found]:
-        raise UserError(f"{', '.join(missing)} not measured: {report.failed or report.unfit}")
+        raise UserError(f"{', '.join(missing)} not computed: {report.failed or report.unfit}")
     return {name: found[name] for name in form.figures}
 
 
 def table(results: Mapping[str, Any]) -> str:
     """Means and deviations over the seeds, as Markdown."""
     lines = [
-        "| model | figure | seeds | fp32 | bf16 | difference | its standard error | within |",
+        "| model | metric | seeds | fp32 | bf16 | difference | its standard error | within |",
         "|---|---|---|---|---|---|---|---|",
     ]
     models = {key.split("/")[0] for key in results}
@@ -142,7 +142,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Train and measure what is not there yet, then print the table."""
+    """Train and evaluate what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--form", choices=list(FORMS), default="toy")
     parser.add_argument("--models", default=",".join(MODELS))
@@ -155,9 +155,9 @@ def main() -> None:
     form = FORMS[options.form]
     steps = options.steps or form.steps
     out = options.out or Path(f"benchmarks/results/precision-{options.form}-{options.device}.json")
-    said = {"form": options.form, "steps": steps, "overrides": list(form.overrides)}
-    content = json.loads(out.read_text()) if out.exists() else said | {"results": {}}
-    if {key: content[key] for key in said} != said:
+    header = {"form": options.form, "steps": steps, "overrides": list(form.overrides)}
+    content = json.loads(out.read_text()) if out.exists() else header | {"results": {}}
+    if {key: content[key] for key in header} != header:
         raise SystemExit(f"{out} holds results of other settings; name another file with --out")
     for seed in map(int, options.seeds.split(",")):
         for model in options.models.split(","):
@@ -167,7 +167,7 @@ def main() -> None:
                     continue
                 begun = time.process_time()
                 session = trained(model, seed, precision, options)
-                found = figures(session, form)
+                found = metrics_of(session, form)
                 spent = time.process_time() - begun
                 content["results"][key] = {"figures": found, "cpu_seconds": round(spent, 1)}
                 where = options.hardware or describe(session.device)

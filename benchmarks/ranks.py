@@ -1,4 +1,4 @@
-"""What several ranks gain over one, and what it costs to average their gradients.
+"""The speedup of several ranks over one, and the cost of averaging their gradients.
 
     python -m benchmarks.ranks [--ranks 2] [--model dcgan] [--batch 64] [--rounds 20] [--device cpu]
 
@@ -6,8 +6,8 @@ Starts the ranks itself. All of these take turns within one run, each for some s
 
     one           the first rank by itself with the whole batch, the others waiting
     coalesced     all ranks, the gradients of a phase averaged in one call after backward: ours
-    overlapped    the same in pieces of --bucket-mb that travel while backward goes on
-    unconnected   all ranks without any exchange, which is the floor of the two above
+    overlapped    the same in pieces of --bucket-mb that travel during backward
+    unconnected   all ranks without any exchange, the lower bound of the two above
     agreement     all ranks agreeing whether to stop, which a run does after each step: its time
 
 Printed are medians over rounds: of a step's time, of its ratios to `one` and to `unconnected` in
@@ -84,7 +84,7 @@ class Overlapped:
 
 
 def measured(options: argparse.Namespace, ranks: Ranks) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of a step in each round, and of the CPU, by what took its turn."""
+    """Seconds of a step in each round, and of the CPU, by variant."""
     settings = settings_of(
         *(f"model={options.model}", f"batch_size={options.batch}", "runtime.threads=1"),
         f"runtime.device={options.device}",
@@ -134,7 +134,7 @@ def be(rank: int, port: int, options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace, seconds: dict[str, list[tuple[float, float]]]) -> None:
-    """Print the table, and write it where --out says."""
+    """Print the table, and write it to --out."""
 
     def ratio(name: str, to: str) -> float:
         pairs = zip(seconds[name], seconds[to], strict=True)

@@ -1,4 +1,4 @@
-"""What seeds trained together take beside one seed alone.
+"""The time of seeds trained together, relative to one seed alone.
 
     python -m benchmarks.seeds [--members 4 16] [--rounds 7] [--device cpu] [overrides ...]
 
@@ -31,7 +31,7 @@ WARM = 3  # steps
 
 
 def sessions_of(count: int, overrides: list[str]) -> list[Session]:
-    """Runs that differ in their seeds alone; the data is there once."""
+    """Runs that differ in their seeds alone; they share the data."""
     found: list[Session] = []
     for seed in range(count):
         settings = settings_of(*overrides, f"seed={seed}")
@@ -64,7 +64,7 @@ def measured(options: argparse.Namespace) -> dict[int, dict[str, float]]:
 
 
 def main() -> None:
-    """Measure, print, and write where --out says."""
+    """Measure, print, and write to --out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("overrides", nargs="*", help="of gan-train")
     parser.add_argument("--members", type=int, nargs="+", default=[4, 16])

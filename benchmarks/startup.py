@@ -1,4 +1,4 @@
-"""What it costs to come to the first step, in seconds of CPU time, part by part.
+"""The cost of the start up to the first step, part by part, in seconds of CPU time.
 
     python benchmarks/startup.py [--rounds 5] [overrides of gan-train ...]
 
@@ -53,7 +53,7 @@ def first_step(arguments: list[str]) -> None:
 
     build, advance = setup.build, Trainer.advance
 
-    def told_apart(node: Any, path: str, *given: Any, **more: Any) -> Any:
+    def by_name(node: Any, path: str, *given: Any, **more: Any) -> Any:
         name = path if path in ("data", "model") else "optimizers"
         return counted(name, build)(node, path, *given, **more)
 
@@ -65,7 +65,7 @@ def first_step(arguments: list[str]) -> None:
         os._exit(0)
 
     settings.composed = counted("compose", settings.composed)
-    setup.build = told_apart
+    setup.build = by_name
     Trainer.advance = last
     train.compose(arguments)
 

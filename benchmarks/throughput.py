@@ -1,12 +1,12 @@
-"""Our trainer against the same game by hand, in the published way and in a tuned way.
+"""The speed of our trainer against the same model by hand, as published and tuned.
 
     python -m benchmarks.throughput [--cases dcgan64,wgan] [--device cpu] [--rounds 7] [--out FILE]
 
-Per case: copies of one model train in turns, in one process, so that the machine's moods meet all
-of them alike; ratios are taken within a round, and their median is shown. The convolution peak is
-measured in the same rounds. `benchmarks/bare.py` says what the two ways are. With a GPU also: the
-step's time over its floor, the larger of FLOPs over the measured rate and bytes over the measured
-bandwidth.
+Per case: copies of one model train in turns, in one process, so that the load of the machine
+affects all of them alike; ratios are taken within a round, and their median is shown. The
+convolution peak is measured in the same rounds. `benchmarks/bare.py` defines the two ways. With a
+GPU also: the step's time over its lower bound, the larger of FLOPs over the measured rate and bytes
+over the measured bandwidth.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Case:
     title: str
     shape: tuple[int, int, int]
     network: Callable[[], NetworkFamily]
-    published: Callable[[], NetworkFamily] | None = None  # the same, computed as the script does
+    published: Callable[[], NetworkFamily] | None = None  # the same, computed as in the script
     batch: int = 64
     critic: bool = False
     conditional: bool = False
 
     def model(self, family: NetworkFamily, data: Dataset) -> GAN:
-        """The game; weights are those of seed 0."""
+        """The model, with the weights of seed 0."""
         torch.manual_seed(0)
         prior = Gaussian(100)
         if self.critic:
@@ -94,7 +94,7 @@ WARM = 5  # steps, in which CUDA graphs are recorded
 
 
 class Noise(Dataset):
-    """Random images with random labels; speed does not look at them."""
+    """Random images with random labels, as speed does not depend on them."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         values = torch.randint(256, (2048, *shape), dtype=torch.uint8)
@@ -123,7 +123,7 @@ def trainer_step(model: GAN, data: Dataset, batch: int, kind: Any, autocast: boo
 
 
 def measure(case: Case, device: torch.device, rounds: int, least: float) -> dict[str, Any]:
-    """The case's figures: medians over `rounds`, each of at least `least` seconds a loop."""
+    """The results of a case: medians over `rounds`, each of at least `least` seconds a loop."""
     data = Noise(case.shape)
     data.to(device)
     kind = RMSPROP if case.critic else ADAM

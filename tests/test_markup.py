@@ -16,7 +16,7 @@ from gan_cli import console as console_module
 from gan_cli.evaluation.metric import LOWER, MetricValue
 from gan_cli.evaluation.report import Report, show
 from gan_cli.sweeps.board import failures
-from gan_cli.sweeps.index import Entry
+from gan_cli.sweeps.index import JobEntry
 
 PACKAGE = Path(gan_cli.__file__).parent
 NAME = "[red]a[/red] :dog: [/] [bold"
@@ -52,7 +52,7 @@ def test_consoles_show_text_as_it_is(screen: Console) -> None:
 
 
 def test_failed_jobs_keep_their_names(screen: Console) -> None:
-    entry = Entry(NAME, [], "run", state="failed", error=NAME)
+    entry = JobEntry(NAME, [], "run", state="failed", error=NAME)
     screen.print(failures([entry], Path(NAME)))
     assert shown(screen).count(NAME) == 3
 

@@ -1,13 +1,13 @@
-"""Runs published tables again: every row with every seed, and writes what came of it.
+"""Reproduce published tables: run every row with every seed, and write the results.
 
     python -m benchmarks.published                          # all tables, shortened
     python -m benchmarks.published ring_grid --form full --jobs 8
     python -m benchmarks.published ring_grid --only grid_gan --seeds 0,1
-    python -m benchmarks.published --list                   # what would be run
-    python -m benchmarks.published --page                   # only write the page again
+    python -m benchmarks.published --list                   # the commands, without running them
+    python -m benchmarks.published --page                   # only rewrite the page
 
-From the folder of the project. Runs lie in --root and are gone on with where they stopped;
-finished ones are not run again. Ctrl-C saves them and leaves no process. Results:
+From the folder of the project. Runs are in --root and are resumed where they stopped; finished
+ones are not run again. Ctrl-C saves them and leaves no process. Results:
 benchmarks/results/published/ and docs/published.md.
 """
 
@@ -27,9 +27,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.published import results
-from benchmarks.published.jobs import Job, jobs
+from benchmarks.published.jobs import TableJob, jobs
 from benchmarks.published.page import page
-from benchmarks.published.running import Machine, Outcome, do_all
+from benchmarks.published.running import Machine, Outcome, run_all
 from benchmarks.published.tables import ORDER, FormName, Table, load
 from gan_cli import files
 from gan_cli.device import choose_device, cores, describe
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--only", action="append", metavar="ROW", help="this row alone; may be given again")
     add("--seeds", type=_seeds, metavar="N,N", help="these of the form's seeds alone")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time; they share the cores")
-    add("--within", type=parse_duration, metavar="TIME", help="stop after 30m, 8h ...; go on later")
+    add("--within", type=parse_duration, metavar="TIME", help="stop after 30m, 8h ...; resumable")
     add("--root", type=Path, default=Path("runs/published"), help="default: runs/published")
     add("--out", type=Path, default=PROJECT, help="where benchmarks/results and docs are written")
     add(
@@ -76,8 +76,8 @@ def _seeds(text: str) -> list[int]:
 
 def chosen(
     table: Table, form: FormName, only: Sequence[str] | None, seeds: Sequence[int] | None
-) -> list[Job]:
-    """The runs that were asked for."""
+) -> list[TableJob]:
+    """The requested runs."""
     return [
         job
         for job in jobs(table, form)
@@ -86,7 +86,7 @@ def chosen(
 
 
 def processor() -> str:
-    """What the CPU calls itself."""
+    """The name of the CPU."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:  # elsewhere than on Linux
@@ -96,7 +96,7 @@ def processor() -> str:
 
 
 def machine(options: argparse.Namespace) -> Machine:
-    """The machine we are on; each of several runs at a time gets its share of the cores.
+    """The machine of this process; concurrent runs share its cores.
 
     Raises:
         ConfigError: --data is not of the form NAME=DIR.
@@ -136,10 +136,10 @@ def write_page(out: Path) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for; the exit status.
+    """Run the command; the exit status.
 
     Raises:
-        UserError: nothing was run, and the message says why.
+        UserError: nothing was run.
     """
     tables = {name: load(name) for name in options.tables or ORDER}
     todo = [
@@ -157,20 +157,20 @@ def run(options: argparse.Namespace) -> int:
         for job in todo:
             print(f"{job.table} {job.key}: {shlex.join(['gan-train', *job.train])}")
         return DONE
-    return _do(tables, todo, options)
+    return _run_jobs(tables, todo, options)
 
 
-def _do(tables: dict[str, Table], todo: list[Job], options: argparse.Namespace) -> int:
+def _run_jobs(tables: dict[str, Table], todo: list[TableJob], options: argparse.Namespace) -> int:
     folder = options.out / "benchmarks" / "results" / "published"
     status, done, begun = DONE, 0, time.monotonic()
     try:
-        for outcome in do_all(todo, machine(options), options.jobs, options.within):
+        for outcome in run_all(todo, machine(options), options.jobs, options.within):
             done += 1
             _tell(outcome, done, len(todo), time.monotonic() - begun)
             results.add(folder, tables[outcome.job.table], options.form, [outcome])
             status = FAILED if outcome.record is None else status
     except TimeoutError:
-        print(f"the time is over after {done} of {len(todo)} runs; the same command goes on")
+        print(f"the time is over after {done} of {len(todo)} runs; the same command resumes")
         status = INTERRUPTED
     finally:
         write_page(options.out)

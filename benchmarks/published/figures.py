@@ -1,4 +1,4 @@
-"""From what runs leave behind to numbers in a table."""
+"""The values of a table, from the files of its runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from scipy.stats import rankdata
 from benchmarks.published.tables import Column, Correlation
 
 
-class NoFigureError(Exception):
-    """A run left no number where one was to be; the message says which and why."""
+class NoValueError(Exception):
+    """A run has no value of a metric; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """Of one figure over the runs of a row, as shown."""
+    """One metric over the runs of a row, as shown."""
 
     n: int
     value: float  # the mean, or how many pass
@@ -31,7 +31,7 @@ class Statistic:
 
 
 def figures_of(report: Mapping[str, Any], point: str) -> dict[str, tuple[float, float | None]]:
-    """Value and floor of each figure of a report of gan-eval, by the name that columns use."""
+    """The value and real-vs-real baseline of each metric of a report of gan-eval, by name."""
     behind = "" if point == "last" else f"@{point}"
     return {
         f"{figure['name']}{behind}": (float(figure["value"]), _floor(figure.get("floor")))
@@ -46,20 +46,20 @@ def _floor(value: Any) -> float | None:
 def require(
     found: Mapping[str, tuple[float, float | None]], wanted: Iterable[str], reasons: str
 ) -> None:
-    """Check that every wanted figure is there and is a number.
+    """Check that every wanted metric is there and finite.
 
     Raises:
-        NoFigureError: one is not.
+        NoValueError: one is not.
     """
     for name in wanted:
         if name not in found:
-            raise NoFigureError(f"gan-eval gave no {name}{reasons and f' ({reasons})'}")
+            raise NoValueError(f"gan-eval gave no {name}{reasons and f' ({reasons})'}")
         if not math.isfinite(found[name][0]):
-            raise NoFigureError(f"{name} is {found[name][0]}")
+            raise NoValueError(f"{name} is {found[name][0]}")
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:
-    """Those that are numbers; JSON knows no others."""
+    """The finite values; JSON has no others."""
     return {k: value for k, value in values.items() if value is not None and math.isfinite(value)}
 
 
@@ -67,7 +67,7 @@ def rank_correlation(lines: Iterable[str], asked: Correlation) -> float:
     """Spearman's rank correlation of two curves of a metrics.jsonl.
 
     Raises:
-        NoFigureError: they have fewer than three points together.
+        NoValueError: they have fewer than three points together.
     """
     pending: list[float] = []
     pairs: list[tuple[float, float]] = []
@@ -78,7 +78,7 @@ def rank_correlation(lines: Iterable[str], asked: Correlation) -> float:
             pairs.append((statistics.fmean(pending), float(point[asked.against])))
             pending = []
     if len(pairs) < 3:
-        raise NoFigureError(
+        raise NoValueError(
             f"{asked.of} and {asked.against} have {len(pairs)} points together; three are needed"
         )
     ranks = [rankdata(curve) for curve in zip(*pairs, strict=True)]
@@ -86,13 +86,13 @@ def rank_correlation(lines: Iterable[str], asked: Correlation) -> float:
 
 
 def statistic(values: Sequence[float], column: Column) -> Statistic:
-    """What a column shows of the runs' values; there must be at least one.
+    """The statistic that a column shows of the runs' values.
 
     Raises:
-        NoFigureError: there is none.
+        NoValueError: there is none.
     """
     if not values:
-        raise NoFigureError(f"{column.figure}: no run has it")
+        raise NoValueError(f"{column.figure}: no run has it")
     if column.statistic == "passing":
         assert column.above is not None
         return Statistic(len(values), sum(value > column.above for value in values))

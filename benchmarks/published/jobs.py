@@ -1,4 +1,4 @@
-"""The runs that a table takes."""
+"""The runs of a table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from benchmarks.published.tables import Correlation, Evaluate, FormName, Row, Ta
 
 
 @dataclass(frozen=True)
-class Job:
+class TableJob:
     """One training and its evaluations.
 
     Attributes:
         train: overrides of gan-train, without the run's folder.
         evaluations: arguments of gan-eval, without the run, one list for each checkpoint.
-        figures: what must come of it.
+        figures: the metrics that it must have.
     """
 
     table: str
@@ -37,7 +37,7 @@ class Job:
 
 
 def merged(*parts: Iterable[str]) -> tuple[str, ...]:
-    """Overrides in order; a later one of the same key takes the place of an earlier one."""
+    """Overrides in order; a later one replaces an earlier one of the same key."""
     found: dict[str, str] = {}
     for override in (override for part in parts for override in part):
         key = override.partition("=")[0]
@@ -68,13 +68,13 @@ def evaluations(asked: Evaluate) -> tuple[tuple[str, ...], ...]:
     return tuple((*common, "--checkpoint", str(point)) for point in asked.checkpoints)
 
 
-def jobs(table: Table, form_name: FormName) -> list[Job]:
-    """All trainings that a form of the table takes; rows that need what is missing have none."""
+def jobs(table: Table, form_name: FormName) -> list[TableJob]:
+    """All runs of a form of the table; rows that need a missing feature have none."""
     shown = table.rows_of(table.forms[form_name])
     return [job for row in shown for job in _jobs(table, row, form_name)]
 
 
-def _jobs(table: Table, row: Row, form_name: FormName) -> Iterator[Job]:
+def _jobs(table: Table, row: Row, form_name: FormName) -> Iterator[TableJob]:
     if row.needs:
         return
     form = table.forms[form_name]
@@ -90,4 +90,4 @@ def _jobs(table: Table, row: Row, form_name: FormName) -> Iterator[Job]:
         for seed in form.seeds:
             train = merged(table.train, row.train, settings, form.train, own, [f"seed={seed}"])
             place = (table.name, form_name, row.name, seed, number)
-            yield Job(*place, train, asked, figures, row.correlation)
+            yield TableJob(*place, train, asked, figures, row.correlation)

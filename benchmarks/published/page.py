@@ -1,4 +1,4 @@
-"""docs/published.md: our figures beside those that were published."""
+"""docs/published.md: our values beside the published ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.published.figures import Statistic, met
-from benchmarks.published.jobs import Job, jobs
+from benchmarks.published.jobs import TableJob, jobs
 from benchmarks.published.results import keys_of, row_statistics
 from benchmarks.published.tables import Column, Form, FormName, Published, Row, Table
 
@@ -83,12 +83,12 @@ def _row(table: Table, name: FormName, form: Form, row: Row, content: Json) -> s
     keys = keys_of(table, row, name)
     done = sum(key in content["runs"] for key in keys)
     complete = done == len(keys)
-    said = f"needs {row.needs}" if row.needs else verdict(form, row, found, complete)
+    said = f"needs {row.needs}" if row.needs else expectation(form, row, found, complete)
     return _line([*cells, f"{done} of {len(keys)}" if keys else "–", said])
 
 
 def ours(found: Statistic | None, column: Column) -> str:
-    """Our figure, as a cell shows it."""
+    """Our value, for a cell."""
     if found is None:
         return "–"
     if column.statistic == "passing":
@@ -100,7 +100,7 @@ def ours(found: Statistic | None, column: Column) -> str:
 
 
 def theirs(row: Row, column: Column) -> str:
-    """The published figure, as a cell shows it."""
+    """The published value, for a cell."""
     known: Published | None = row.published.get(column.figure)
     if known is None:
         return "–"
@@ -112,8 +112,8 @@ def theirs(row: Row, column: Column) -> str:
     return f"{text}; {known.of}" if known.of else text
 
 
-def verdict(form: Form, row: Row, found: Mapping[str, Statistic], complete: bool) -> str:
-    """Whether a row's figures are what the form expects, with what that is."""
+def expectation(form: Form, row: Row, found: Mapping[str, Statistic], complete: bool) -> str:
+    """Whether a row has the values that the form expects, and which those are."""
     said = []
     for figure, bounds in form.expect.get(row.name, {}).items():
         wanted = f"{figure} {_bounds(*bounds)}"
@@ -147,7 +147,7 @@ def _made(content: Json) -> Iterator[str]:
 
 
 def _commands(table: Table, name: FormName, form: Form) -> Iterator[str]:
-    first: dict[str, Job] = {}
+    first: dict[str, TableJob] = {}
     for job in jobs(table, name):
         first.setdefault(job.row, job)
     if not first:

@@ -1,4 +1,4 @@
-"""What came of a table so far: one JSON file for each form, to which runs are added."""
+"""The results of a table: one JSON file for each form, to which runs are added."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.published.figures import Statistic, statistic
-from benchmarks.published.jobs import Job, jobs
+from benchmarks.published.jobs import TableJob, jobs
 from benchmarks.published.running import Outcome
 from benchmarks.published.tables import Form, FormName, Row, Table
 from gan_cli import files
@@ -20,12 +20,12 @@ Json = dict[str, Any]
 
 
 def path_of(folder: Path, table: str, form: str) -> Path:
-    """Where the results of a form lie."""
+    """The file of the results of a form."""
     return folder / f"{table}-{form}.json"
 
 
 def read(folder: Path, table: Table, form: FormName) -> Json:
-    """Results of the runs that the table still asks for; others are left out.
+    """The results of the runs that the table still has; others are dropped.
 
     Raises:
         DataError: the file is damaged.
@@ -45,16 +45,16 @@ def read(folder: Path, table: Table, form: FormName) -> Json:
     }
 
 
-def _of(run: Mapping[str, Any], job: Job) -> bool:
+def _of(run: Mapping[str, Any], job: TableJob) -> bool:
     same = [list(arguments) for arguments in job.evaluations]
     return run["train"] == list(job.train) and run["evaluations"] == same
 
 
 def add(folder: Path, table: Table, form: FormName, outcomes: Iterable[Outcome]) -> Json:
-    """Put outcomes into the file of their form; a run that was stopped is neither done nor failed.
+    """Add outcomes to the file of their form; stopped runs are skipped.
 
     Returns:
-        All that the file holds now.
+        The new content of the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", f"writes into {folder}"):
@@ -87,16 +87,16 @@ def _rows(table: Table, form: FormName, content: Json) -> Json:
 
 
 def keys_of(table: Table, row: Row, form: FormName) -> list[str]:
-    """The runs that a row takes."""
+    """The runs of a row."""
     return [job.key for job in jobs(table, form) if job.row == row.name]
 
 
 def row_statistics(
     table: Table, form: Form, row: Row, content: Json, name: FormName
 ) -> dict[str, Statistic]:
-    """What the row's columns show, by figure, over the runs that there are.
+    """The statistics of a row's columns, by metric, over its finished runs.
 
-    Where runs that pass a mark are counted, one that diverged has not passed it.
+    Among runs counted by a threshold, a diverged one has not passed it.
     """
     found: dict[str, Statistic] = {}
     keys = keys_of(table, row, name)

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.published.figures import (
-    NoFigureError,
+    NoValueError,
     curves,
     figures_of,
     finite,
     rank_correlation,
     require,
 )
-from benchmarks.published.jobs import Job
+from benchmarks.published.jobs import TableJob
 from gan_cli import files
 from gan_cli.errors import UserError
 from gan_cli.jobs.processes import TRAIN, StoppedError, Supervisor, last_line
@@ -50,39 +50,39 @@ class Machine:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a record of its figures, or a reason."""
+    """The result of a job: a record of its metrics, or why there is none."""
 
-    job: Job
+    job: TableJob
     record: Json | None
     reason: str = ""
     stopped: bool = False
 
 
-class Run:
+class JobFiles:
     """The files of a job: the run's folder, and beside it a record and a log."""
 
-    def __init__(self, job: Job, machine: Machine) -> None:
+    def __init__(self, job: TableJob, machine: Machine) -> None:
         self.job, self.machine = job, machine
         self.home = machine.root / f"{job.table}-{job.form}"
         self.folder = RunFolder(self.home / job.key)
         self.record, self.log = self.home / f"{job.key}.json", self.home / f"{job.key}.log"
 
     def known(self) -> Json:
-        """What the record says, if it is of this very command."""
+        """The content of the record, if the same command made it."""
         try:
             content = json.loads(self.record.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             content = {}
         same = isinstance(content, dict) and content.get("train") == list(self.job.train)
         if not same and self.folder.path.exists():
-            raise NoFigureError(f"{self.folder.path} was made by another command; remove it")
+            raise NoValueError(f"{self.folder.path} was made by another command; remove it")
         return content if same else {"train": list(self.job.train)}
 
     def train(self, supervisor: Supervisor) -> None:
-        """Train, or go on.
+        """Train, or resume.
 
         Raises:
-            NoFigureError: the training failed.
+            NoValueError: the training failed.
         """
         named = [o.removeprefix("data=") for o in self.job.train if o.startswith("data=")]
         more = [o for data in named for o in self.machine.train.get(data, ())]
@@ -90,25 +90,25 @@ class Run:
         self._call(supervisor, TRAIN, [*self.job.train, *more, place])
         status = self.folder.read_status()["status"]
         if status != FINISHED:
-            raise NoFigureError(f"the training is {status}")
+            raise NoValueError(f"the training is {status}")
 
     def evaluate(self, supervisor: Supervisor) -> dict[str, tuple[float, float | None]]:
-        """Value and floor of every figure.
+        """The value and real-vs-real baseline of every metric.
 
         Raises:
-            NoFigureError: an evaluation failed or gave not what it must.
+            NoValueError: an evaluation failed, or lacks a metric.
         """
         found: dict[str, tuple[float, float | None]] = {}
         reasons = ""
         for arguments in self.job.evaluations:
             point = arguments[arguments.index("--checkpoint") + 1]
-            told = self.home / f"{self.job.key}.{point}.eval.json"
-            told.unlink(missing_ok=True)
-            rest = [*arguments, *self.machine.evaluate, "--json", str(told)]
+            output = self.home / f"{self.job.key}.{point}.eval.json"
+            output.unlink(missing_ok=True)
+            rest = [*arguments, *self.machine.evaluate, "--json", str(output)]
             self._call(supervisor, "gan_cli.commands.evaluate", [str(self.folder.path), *rest])
-            report = json.loads(told.read_text(encoding="utf-8"))
+            report = json.loads(output.read_text(encoding="utf-8"))
             found |= figures_of(report, point)
-            told.unlink()
+            output.unlink()
             missing = report["unfit"] | report["failed"]
             reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         if self.job.correlation is not None:
@@ -119,12 +119,12 @@ class Run:
 
     def _call(self, supervisor: Supervisor, module: str, arguments: Sequence[str]) -> None:
         if supervisor.run([module, *arguments], self.log, self.machine.environment):
-            raise NoFigureError(last_line(self.log))
+            raise NoValueError(last_line(self.log))
 
 
-def do(job: Job, machine: Machine, supervisor: Supervisor) -> Outcome:
-    """Train and evaluate one run, as far as that is not done already."""
-    run = Run(job, machine)
+def run_job(job: TableJob, machine: Machine, supervisor: Supervisor) -> Outcome:
+    """Train and evaluate one run, unless done before."""
+    run = JobFiles(job, machine)
     try:
         run.home.mkdir(parents=True, exist_ok=True)
         record = run.known()
@@ -148,15 +148,15 @@ def do(job: Job, machine: Machine, supervisor: Supervisor) -> Outcome:
         files.write(run.record, json.dumps(record, indent=2) + "\n")
     except StoppedError:
         return Outcome(job, None, "stopped", stopped=True)
-    except (NoFigureError, UserError, OSError) as error:
+    except (NoValueError, UserError, OSError) as error:
         return Outcome(job, None, str(error))
     return Outcome(job, record)
 
 
-def _train(run: Run, record: Json, supervisor: Supervisor) -> None:
-    """Train, and add the seconds that this took to those of earlier tries, as "trained".
+def _train(run: JobFiles, record: Json, supervisor: Supervisor) -> None:
+    """Train, and add the seconds to those of earlier attempts, as "trained".
 
-    Where an earlier try finished and noted no time, there is none.
+    The time is unknown if an earlier attempt finished and recorded none.
     """
     if run.folder.read_status()["status"] == FINISHED:
         return
@@ -168,17 +168,19 @@ def _train(run: Run, record: Json, supervisor: Supervisor) -> None:
         files.write(run.record, json.dumps(record, indent=2) + "\n")
 
 
-def do_all(
-    jobs: Sequence[Job], machine: Machine, at_once: int, seconds: float | None = None
+def run_all(
+    jobs: Sequence[TableJob], machine: Machine, at_once: int, seconds: float | None = None
 ) -> Iterator[Outcome]:
-    """Outcomes as they come; after `seconds`, or when the caller is interrupted, all is stopped.
+    """Yield outcomes as they come; after `seconds`, or if the caller is interrupted, stop all.
 
     Raises:
-        TimeoutError: the time is over; whatever ran has saved its state.
+        TimeoutError: the time is over; running trainings have saved their state.
     """
     supervisor = Supervisor()
     pool = ThreadPoolExecutor(at_once)
-    futures: list[Future[Outcome]] = [pool.submit(do, job, machine, supervisor) for job in jobs]
+    futures: list[Future[Outcome]] = [
+        pool.submit(run_job, job, machine, supervisor) for job in jobs
+    ]
     try:
         for future in as_completed(futures, seconds):
             yield future.result()

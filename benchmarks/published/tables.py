@@ -1,4 +1,4 @@
-"""A published table, as its YAML file says it."""
+"""A published table, as in its YAML file."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Published(Strict):
     value: float
     deviation: float | None = None
     error: float | None = None  # standard error of the mean
-    of: str = ""  # where it stands, if not where the table's others do
+    of: str = ""  # its source, if not that of the table's others
 
 
 class Column(Strict):
-    """What is shown of the runs of a row.
+    """A column of a table.
 
     Attributes:
-        figure: a name that gan-eval reports, with @STEP behind it for a checkpoint other than the
+        figure: a metric of gan-eval, with @STEP appended for a checkpoint other than the
             last, or "rank_correlation".
         statistic: the mean over runs, or how many runs pass `above`.
-        scale: shown numbers are this many times the figure; 100 for per cent.
+        scale: the shown value is this times the metric; 100 for per cent.
     """
 
     figure: str
@@ -51,7 +51,7 @@ class Column(Strict):
 
 
 class Evaluate(Strict):
-    """What `gan-eval` is asked for."""
+    """Arguments of `gan-eval`."""
 
     metrics: str
     samples: int | None = None
@@ -80,7 +80,7 @@ class Correlation(Strict):
 
 
 class Row(Strict):
-    """One method on one data set: overrides of gan-train, and what was published of it."""
+    """One method on one data set: overrides of gan-train, and the published values."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     title: str
@@ -88,9 +88,9 @@ class Row(Strict):
     published: dict[str, Published] = {}
     figures: list[str] | None = None  # of the columns; all where null
     varied: bool = True  # one run in each variant, where the table has variants
-    instead: dict[str, str] = {}  # settings of variants that this row takes others for
+    instead: dict[str, str] = {}  # replaces settings of variants in this row
     correlation: Correlation | None = None
-    needs: str = ""  # what the program cannot do yet; such a row is not run
+    needs: str = ""  # a missing feature; such a row is not run
 
 
 class Form(Strict):
@@ -99,9 +99,9 @@ class Form(Strict):
     Attributes:
         words: what is as in the paper, or what is shortened.
         rows: those that are run, each with overrides of its own; all where null.
-        expect: what the form's own figures should be, [least, most] by row and figure, as shown.
+        expect: the form's expected values, [least, most] by row and metric, as shown.
         minutes: how long it takes, in words.
-        notes: why figures differ from those published, as far as it was found.
+        notes: known reasons why values differ from the published ones.
     """
 
     words: str
@@ -136,7 +136,7 @@ class Table(Strict):
         return [row for row in self.rows if form.rows is None or row.name in form.rows]
 
     def columns_of(self, form: Form, row: Row | None = None) -> list[Column]:
-        """The columns that `form` shows, or those of them that say something of `row`."""
+        """The columns that `form` shows, or those of them that apply to `row`."""
         columns = self.columns if form.columns is None else form.columns
         if row is None or row.figures is None:
             return columns
@@ -147,12 +147,12 @@ def load(name: str, folder: Path = FOLDER) -> Table:
     """The table `name`.
 
     Raises:
-        ConfigError: there is none, or its file is not as it must be.
+        ConfigError: there is none, or its file is invalid.
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
         have = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise ConfigError(f"{name}: no such table; there are {have}")
+        raise ConfigError(f"{name}: no such table; available: {have}")
     try:
         table = Table.model_validate({"name": name, **_plain(path)})
     except ValidationError as error:

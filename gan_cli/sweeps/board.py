@@ -15,7 +15,7 @@ from gan_cli.console import console, on_terminal
 from gan_cli.errors import CheckpointError
 from gan_cli.runs.curves import Curves
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING, RunFolder
-from gan_cli.sweeps.index import WAITING, Entry
+from gan_cli.sweeps.index import WAITING, JobEntry
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -31,7 +31,7 @@ ORDER = (FAILED, KILLED, RUNNING, INTERRUPTED, WAITING, FINISHED)
 BESIDE = 8  # lines of a terminal that the table leaves to messages and its own frame
 
 
-class Progress:
+class JobProgress:
     """The progress of a run, as of the last `update`.
 
     Attributes:
@@ -53,10 +53,9 @@ class Progress:
             self.status = self.run.recorded() or {}
         except CheckpointError:
             self.status = {}
-        self.step = self.status.get("step") or 0
         for point in self._curves.new():
-            self.step = max(self.step, int(point["step"]))
             self.values |= point
+        self.step = max(self.status.get("step") or 0, int(self.values.get("step", 0)))
 
     @property
     def steps(self) -> int | None:
@@ -104,8 +103,11 @@ class Board:
         runs: the folders of this sweep's jobs, by name; of those done before, too.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> None:
-        self.entries, self.progress = entries, {name: Progress(run) for name, run in runs.items()}
+    def __init__(self, entries: Mapping[str, JobEntry], runs: Mapping[str, Path]) -> None:
+        self.entries, self.progress = (
+            entries,
+            {name: JobProgress(run) for name, run in runs.items()},
+        )
         for one in self.progress.values():
             one.update()
         self._logged = time.monotonic()
@@ -121,11 +123,11 @@ class Board:
         states = Counter(self.entries[name].state for name in self.progress)
         return ", ".join(f"{states[state]} {state}" for state in ORDER if states[state])
 
-    def started(self, entry: Entry) -> None:
+    def started(self, entry: JobEntry) -> None:
         """Show that a job has started."""
         log.info(f"{entry.name}: started")
 
-    def ended(self, entry: Entry, path: Path) -> None:
+    def ended(self, entry: JobEntry, path: Path) -> None:
         """Show that a job has ended; a failure with its reason and its log, `path`."""
         if entry.state in (FAILED, KILLED):
             log.error(f"{entry.name}: {entry.state}: {entry.error} (see {path})")
@@ -170,13 +172,13 @@ class Board:
         table = Table(title=self.count(), title_justify="left")
         for name in ("job", "state"):
             table.add_column(name, overflow="ellipsis", no_wrap=True)
-        for name in ("step", "images/s", metric or "metric", "left"):
+        for name in ("step", "images/s", *([metric] if metric else []), "left"):
             table.add_column(Text(name), justify="right", no_wrap=True)
         ranked = sorted(self.progress, key=rank)
         for name in ranked[: max(1, lines)]:
             state = self.entries[name].state
-            *cells, left = self.progress[name].cells(metric)
-            cells.append(left if state == RUNNING else "")
+            step, speed, value, left = self.progress[name].cells(metric)
+            cells = [step, speed, *([value] if metric else []), left if state == RUNNING else ""]
             table.add_row(Text(name), state, *map(Text, cells), style=STYLES[state])
         if len(ranked) > lines:
             table.caption = f"and {len(ranked) - max(1, lines)} more"
@@ -186,7 +188,7 @@ class Board:
 class LiveBoard(Board):
     """A table that is redrawn; messages appear above it."""
 
-    def __init__(self, entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> None:
+    def __init__(self, entries: Mapping[str, JobEntry], runs: Mapping[str, Path]) -> None:
         super().__init__(entries, runs)
         self._live: Live | None = None
 
@@ -201,10 +203,10 @@ class LiveBoard(Board):
         if self._live is not None:
             self._live.stop()
 
-    def started(self, entry: Entry) -> None:
+    def started(self, entry: JobEntry) -> None:
         self._draw()
 
-    def ended(self, entry: Entry, path: Path) -> None:
+    def ended(self, entry: JobEntry, path: Path) -> None:
         if entry.state in (FAILED, KILLED):
             super().ended(entry, path)
         self.progress[entry.name].update()
@@ -218,12 +220,12 @@ class LiveBoard(Board):
             self._live.update(self.table(console().size.height - BESIDE), refresh=True)
 
 
-def board_for(entries: Mapping[str, Entry], runs: Mapping[str, Path]) -> Board:
+def board_for(entries: Mapping[str, JobEntry], runs: Mapping[str, Path]) -> Board:
     """The board that stderr can show."""
     return (LiveBoard if on_terminal() else Board)(entries, runs)
 
 
-def failures(entries: Sequence[Entry], logs: Path) -> Table:
+def failures(entries: Sequence[JobEntry], logs: Path) -> Table:
     """A table of the failed jobs with their reasons; their logs are in `logs`."""
     from rich.table import Table
     from rich.text import Text

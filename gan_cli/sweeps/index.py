@@ -27,7 +27,7 @@ def now() -> str:
 
 
 @dataclass
-class Entry:
+class JobEntry:
     """A job in the index."""
 
     name: str
@@ -49,14 +49,14 @@ class Entry:
         self.state, self.exit_status, self.error, self.ended = state, exit_status, error, now()
 
 
-def _entry(job: Any) -> Entry:
+def _entry(job: Any) -> JobEntry:
     """A job of the file.
 
     Raises:
         TypeError: a key is missing, or not ours.
         ValueError: a value is of the wrong type.
     """
-    entry = Entry(**job)
+    entry = JobEntry(**job)
     texts = (entry.name, entry.run, entry.state, *entry.overrides)
     texts += tuple(text for text in (entry.started, entry.ended, entry.error) if text is not None)
     if not isinstance(entry.overrides, list) or not all(isinstance(text, str) for text in texts):
@@ -80,7 +80,7 @@ class Index:
         self.folder, self.path = folder, folder / "sweep.json"
         self.logs = folder / "logs"
         self.about: dict[str, Any] = {"version": VERSION, "started": now()}
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, JobEntry] = {}
         try:
             found = foreign.read_json(self.path)
             version = found["version"]

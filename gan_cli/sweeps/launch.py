@@ -21,7 +21,7 @@ from gan_cli.jobs.fork_server import ForkStarter, possible
 from gan_cli.jobs.processes import GRACE, SpawnStarter, Starter, training
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
 from gan_cli.sweeps.board import Board, board_for, failures
-from gan_cli.sweeps.index import Entry, Index, locked
+from gan_cli.sweeps.index import Index, JobEntry, locked
 from gan_cli.sweeps.plan import (
     SweepJob,
     enter,
@@ -188,7 +188,9 @@ def tensorboard(folder: Path) -> str:
     return shell_command("tensorboard", "--logdir", folder)
 
 
-def report(entries: Sequence[Entry], failed: Sequence[Entry], index: Index, due: set[str]) -> None:
+def report(
+    entries: Sequence[JobEntry], failed: Sequence[JobEntry], index: Index, due: set[str]
+) -> None:
     """Print how many jobs finished, and which failed."""
     finished = sum(entry.state == FINISHED for entry in entries)
     total = counted(len(entries), "job")
@@ -210,7 +212,7 @@ def list_jobs(jobs: Sequence[SweepJob], index: Index) -> None:
     for name in ("job", "state", "overrides"):
         table.add_column(name)
     for job in jobs:
-        entry = index.entries.get(job.name) or Entry(job.name, job.overrides, "")
+        entry = index.entries.get(job.name) or JobEntry(job.name, job.overrides, "")
         overrides = shell_command(*identity(job.overrides))
         table.add_row(job.name, job_state(job, entry), Text(overrides))
     out.print(table)

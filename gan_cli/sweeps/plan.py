@@ -15,7 +15,7 @@ from gan_cli.config.schema import Settings
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import assignment, counted
 from gan_cli.runs.folder import FAILED, FINISHED, UNKNOWN, RunFolder, branches, is_run
-from gan_cli.sweeps.index import WAITING, Entry, Index
+from gan_cli.sweeps.index import WAITING, Index, JobEntry
 
 log = logging.getLogger(__name__)
 LONGEST = 60  # characters of a name before its hash
@@ -208,7 +208,7 @@ def enter(jobs: Sequence[SweepJob], index: Index, retry_failed: bool) -> list[Sw
     """Enter the jobs into the index, with their states; returns those that are to be run."""
     due = []
     for job in jobs:
-        new = Entry(job.name, job.overrides, index.called(job.run))
+        new = JobEntry(job.name, job.overrides, index.called(job.run))
         entry = index.entries.setdefault(job.name, new)
         state = job_state(job, entry)
         if state == FINISHED or (state == FAILED and not retry_failed):
@@ -219,7 +219,7 @@ def enter(jobs: Sequence[SweepJob], index: Index, retry_failed: bool) -> list[Sw
     return due
 
 
-def job_state(job: SweepJob, entry: Entry) -> str:
+def job_state(job: SweepJob, entry: JobEntry) -> str:
     """The state of a job: its run folder's if that has one, else the index's."""
     if resumes(job.settings):  # the folder's state may be from before the sweep
         return entry.state

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from benchmarks.published.figures import (
-    NoFigureError,
+    NoValueError,
     figures_of,
     finite,
     met,
@@ -29,9 +29,9 @@ def test_figures_have_the_checkpoint_in_their_name_unless_it_is_the_last() -> No
 def test_a_missing_figure_and_one_that_is_no_number_are_no_results() -> None:
     found = figures_of(REPORT, "last")
     require(found, ["fid"], "")
-    with pytest.raises(NoFigureError, match=r"no score \(why\)"):
+    with pytest.raises(NoValueError, match=r"no score \(why\)"):
         require(found, ["score"], "why")
-    with pytest.raises(NoFigureError, match="kl is nan"):
+    with pytest.raises(NoValueError, match="kl is nan"):
         require(found, ["kl"], "")
 
 
@@ -58,7 +58,7 @@ def test_runs_that_pass_are_counted() -> None:
 
 
 def test_no_run_is_no_statistic() -> None:
-    with pytest.raises(NoFigureError):
+    with pytest.raises(NoValueError):
         statistic([], Column(figure="a", title="A"))
 
 
@@ -86,5 +86,5 @@ def test_rank_correlation_averages_between_the_points_it_is_compared_at() -> Non
     # Losses turned over 6, 5, 1 against 60, 40, 50: ranks 3, 2, 1 and 3, 1, 2.
     assert rank_correlation(lines, asked) == pytest.approx(0.5)
     assert rank_correlation(lines, Correlation(of="loss", against="fid")) == pytest.approx(-0.5)
-    with pytest.raises(NoFigureError, match="have 2 points"):
+    with pytest.raises(NoValueError, match="have 2 points"):
         rank_correlation(lines[:5], asked)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from test_tables import TABLE, made
 
-from benchmarks.published.jobs import Job, jobs
-from benchmarks.published.running import Machine, Outcome, do, do_all
+from benchmarks.published.jobs import TableJob, jobs
+from benchmarks.published.running import Machine, Outcome, run_all, run_job
 from benchmarks.published.tables import load
 from gan_cli.jobs.processes import StoppedError, Supervisor
 from gan_cli.runs.folder import RunFolder
 
 
-class Pretended(Supervisor):
+class FakeSupervisor(Supervisor):
     """Does what gan-train and gan-eval would leave behind.
 
     Args:
@@ -53,7 +53,7 @@ class Pretended(Supervisor):
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def job(tmp_path: Path) -> TableJob:
     return jobs(load("t", made(tmp_path)), "cpu")[0]
 
 
@@ -62,9 +62,9 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "runs", "CPU", {"ring": ["data.root=there"]}, ["--inception", "w"])
 
 
-def test_a_run_is_trained_evaluated_and_recorded(job: Job, machine: Machine) -> None:
-    supervisor = Pretended()
-    outcome = do(job, machine, supervisor)
+def test_a_run_is_trained_evaluated_and_recorded(job: TableJob, machine: Machine) -> None:
+    supervisor = FakeSupervisor()
+    outcome = run_job(job, machine, supervisor)
     assert outcome.record is not None
     assert outcome.record["values"] == {"a": 1.0, "b": 1.0}
     train, evaluate = supervisor.calls
@@ -73,63 +73,65 @@ def test_a_run_is_trained_evaluated_and_recorded(job: Job, machine: Machine) -> 
     assert evaluate[2:-2] == [*job.evaluations[0], "--inception", "w"]
 
 
-def test_a_finished_run_is_not_run_again(job: Job, machine: Machine) -> None:
-    first = do(job, machine, Pretended())
-    supervisor = Pretended(9.0)
-    assert do(job, machine, supervisor).record == first.record
+def test_a_finished_run_is_not_run_again(job: TableJob, machine: Machine) -> None:
+    first = run_job(job, machine, FakeSupervisor())
+    supervisor = FakeSupervisor(9.0)
+    assert run_job(job, machine, supervisor).record == first.record
     assert supervisor.calls == []
 
 
-def test_a_trained_run_is_only_evaluated(job: Job, machine: Machine) -> None:
-    failed = do(job, machine, Pretended(None))
+def test_a_trained_run_is_only_evaluated(job: TableJob, machine: Machine) -> None:
+    failed = run_job(job, machine, FakeSupervisor(None))
     assert failed.record is None
     assert failed.reason.startswith("error: no such thing (see ")
-    supervisor = Pretended()
-    assert do(job, machine, supervisor).record is not None
+    supervisor = FakeSupervisor()
+    assert run_job(job, machine, supervisor).record is not None
     assert [call[0] for call in supervisor.calls] == ["gan_cli.commands.evaluate"]
 
 
 def test_the_time_of_training_is_that_of_all_tries(
-    job: Job, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    job: TableJob, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where an evaluation failed after it; none is 0, and one that is lost is none."""
     clock = iter(float(second) for second in range(0, 1000, 10))
     monkeypatch.setattr("benchmarks.published.running.time.monotonic", lambda: next(clock))
-    assert do(job, machine, Pretended(status="interrupted")).record is None
-    assert do(job, machine, Pretended(None)).record is None
-    record = do(job, machine, Pretended()).record
+    assert run_job(job, machine, FakeSupervisor(status="interrupted")).record is None
+    assert run_job(job, machine, FakeSupervisor(None)).record is None
+    record = run_job(job, machine, FakeSupervisor()).record
     assert record is not None
     assert record["seconds"]["train"] == 20.0
     kept = machine.root / f"{job.table}-{job.form}" / f"{job.key}.json"
     lost = {"train": json.loads(kept.read_text(encoding="utf-8"))["train"]}
     kept.write_text(json.dumps(lost), encoding="utf-8")
-    record = do(job, machine, Pretended()).record
+    record = run_job(job, machine, FakeSupervisor()).record
     assert record is not None
     assert record["seconds"]["train"] is None
 
 
-def test_a_training_that_did_not_finish_is_no_result(job: Job, machine: Machine) -> None:
-    outcome = do(job, machine, Pretended(status="failed"))
+def test_a_training_that_did_not_finish_is_no_result(job: TableJob, machine: Machine) -> None:
+    outcome = run_job(job, machine, FakeSupervisor(status="failed"))
     assert (outcome.record, outcome.reason) == (None, "the training is failed")
 
 
-def test_a_figure_that_is_no_number_is_no_result(job: Job, machine: Machine) -> None:
-    assert do(job, machine, Pretended(float("nan"))).record is None
+def test_a_figure_that_is_no_number_is_no_result(job: TableJob, machine: Machine) -> None:
+    assert run_job(job, machine, FakeSupervisor(float("nan"))).record is None
 
 
-def test_a_run_of_another_command_is_refused(job: Job, machine: Machine, tmp_path: Path) -> None:
-    do(job, machine, Pretended())
+def test_a_run_of_another_command_is_refused(
+    job: TableJob, machine: Machine, tmp_path: Path
+) -> None:
+    run_job(job, machine, FakeSupervisor())
     text = TABLE.replace("two: [steps=3]", "two: [steps=4]")
     other = jobs(load("t", made(tmp_path, text)), "cpu")[0]
-    outcome = do(other, machine, Pretended())
+    outcome = run_job(other, machine, FakeSupervisor())
     assert outcome.record is None
     assert "was made by another command; remove it" in outcome.reason
 
 
 def test_data_lies_where_the_machine_says(tmp_path: Path, machine: Machine) -> None:
     job = jobs(load("t", made(tmp_path)), "full")[0]
-    supervisor = Pretended()
-    do(job, machine, supervisor)
+    supervisor = FakeSupervisor()
+    run_job(job, machine, supervisor)
     assert "data.root=there" in supervisor.calls[0]
 
 
@@ -138,12 +140,12 @@ def test_one_failure_leaves_the_other_runs(tmp_path: Path, machine: Machine) -> 
     (machine.root / "t-full" / first.key).mkdir(parents=True)  # what somebody left there
     outcomes: list[Outcome] = []
     for job in (first, *others):
-        outcomes.append(do(job, machine, Pretended()))
+        outcomes.append(run_job(job, machine, FakeSupervisor()))
     assert [outcome.record is None for outcome in outcomes] == [True] + [False] * len(others)
 
 
 def test_the_time_limit_ends_all(
-    job: Job, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    job: TableJob, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = threading.Event()
 
@@ -154,5 +156,5 @@ def test_the_time_limit_ends_all(
     monkeypatch.setattr(Supervisor, "run", train)
     monkeypatch.setattr(Supervisor, "stop", lambda self: waiting.set())
     with pytest.raises(TimeoutError):
-        list(do_all([job], machine, 1, 0.01))
+        list(run_all([job], machine, 1, 0.01))
     assert waiting.is_set()

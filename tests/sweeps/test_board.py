@@ -1,4 +1,4 @@
-"""The table of a sweep's jobs: what it shows of jobs done before, and which figure."""
+"""The table of a sweep's jobs: jobs done before, steps, and the metric shown."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import pytest
 from rich.console import Console
 
 from gan_cli.runs.folder import FAILED, FINISHED, RUNNING, RunFolder
-from gan_cli.sweeps.board import LiveBoard
-from gan_cli.sweeps.index import WAITING, Entry
+from gan_cli.sweeps.board import JobProgress, LiveBoard
+from gan_cli.sweeps.index import WAITING, JobEntry
 
 if TYPE_CHECKING:
     from conftest import Sweep  # type: ignore[attr-defined]
 
 
-def job(folder: Path, state: str, better: str = "lower", **figures: float) -> Path:
-    """A run that keeps its best checkpoint by the first of the figures."""
+def job(folder: Path, state: str, better: str = "lower", **metrics: float) -> Path:
+    """A run that keeps its best checkpoint by the first of the metrics."""
     run = RunFolder(folder)
     run.path.mkdir()
     best = None
-    if figures:
-        name, value = next(iter(figures.items()))
+    if metrics:
+        name, value = next(iter(metrics.items()))
         best = {"figure": name, "better": better, "value": value, "step": 40}
     run.write_status(state, 40, steps=50, best=best)
     point = {"step": 40, "speed/images_per_second": 640, "speed/seconds_per_step": 1.0}
-    point |= {f"metrics/{name}": value for name, value in figures.items()}
+    point |= {f"metrics/{name}": value for name, value in metrics.items()}
     run.metrics.write_text(json.dumps(point) + "\n")
     return run.path
 
 
 def lines(states: dict[str, str], runs: dict[str, Path]) -> list[list[str]]:
     """The cells of a board's table, heads first."""
-    entries = {name: Entry(name, [], name, state=state) for name, state in states.items()}
+    entries = {name: JobEntry(name, [], name, state=state) for name, state in states.items()}
     screen = Console(width=140)
     with screen.capture() as shown:
         screen.print(LiveBoard(entries, runs).table(20))
@@ -57,7 +57,7 @@ def test_jobs_done_before_show_how_they_ended(tmp_path: Path) -> None:
     ]
 
 
-def test_the_column_of_the_metric_holds_one_figure_best_first(tmp_path: Path) -> None:
+def test_the_column_of_the_metric_holds_one_metric_best_first(tmp_path: Path) -> None:
     runs = {
         "a": job(tmp_path / "a", FINISHED, better="higher", modes=3.0, kid=1.0),
         "b": job(tmp_path / "b", FINISHED, kid=2.0, modes=7.0),
@@ -73,9 +73,17 @@ def test_the_column_of_the_metric_holds_one_figure_best_first(tmp_path: Path) ->
         ("b", "7"),
         ("d", "5"),
         ("a", "3"),
-        ("e", ""),  # whose figure is another
+        ("e", ""),  # whose metric is another
     ]
     assert rows[0][5] == "10 s"
+
+
+def test_a_step_stays_until_there_is_a_new_point(tmp_path: Path) -> None:
+    progress = JobProgress(job(tmp_path / "a", RUNNING))
+    progress.run.write_status(RUNNING, 0, steps=50)
+    progress.update()
+    progress.update()
+    assert progress.cells(None) == ["40 of 50", "640", "", "10 s"]
 
 
 def test_at_the_end_a_table_of_the_results_stays(

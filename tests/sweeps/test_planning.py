@@ -10,7 +10,7 @@ from gan_cli.config.schema import Settings
 from gan_cli.config.settings import settings_of
 from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
-from gan_cli.sweeps.index import Entry
+from gan_cli.sweeps.index import JobEntry
 from gan_cli.sweeps.plan import SweepJob, job_state, plan
 
 RATES = ("optimizer.lr=0.001", "optimizer.lr=0.002")
@@ -54,7 +54,7 @@ def test_each_job_branches_off_a_checkpoint_into_its_own_folder(
 
 def test_a_branch_that_was_interrupted_is_resumed_by_the_same_sweep() -> None:
     job = jobs(STEP, "run.root=all")[0]
-    entry = Entry(job.name, job.overrides, str(job.run))
+    entry = JobEntry(job.name, job.overrides, str(job.run))
     assert job_state(job, entry) == "waiting"
     run = RunFolder(job.run)
     run.path.mkdir(parents=True)

@@ -1,11 +1,11 @@
-"""What a small classifier of real images makes of the samples of trained runs.
+"""The predictions of a small classifier of real images on the samples of trained runs.
 
-    python benchmarks/judge.py RUN [RUN ...] [--root DIR] [--samples 2000]
+    python -m benchmarks.sample_classes RUN [RUN ...] [--root DIR] [--samples 2000]
 
-For each run of MNIST-like data: how sure the classifier is of the samples (mean highest
+For each run of MNIST-like data: the classifier's confidence in the samples (mean highest
 probability, beside that on real test images), how evenly they spread over the classes (entropy of
-the class histogram, at most ln 10 = 2.303), and for conditional models how often it sees the class
-that was asked for. A look, not a metric to publish: the classifier is trained anew each time.
+the class histogram, at most ln 10 = 2.303), and for conditional models how often it predicts
+the requested class. Not a metric to publish: the classifier is trained anew each time.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def classifier(data: Dataset) -> nn.Module:
 
 @torch.no_grad()
 def probabilities(network: nn.Module, images: Tensor) -> Tensor:
-    """The classifier's opinion of images, [n, classes]."""
+    """The classifier's probabilities of images, [n, classes]."""
     return torch.cat([network(piece).softmax(1) for piece in images.split(500)])
 
 
-def verdict(network: nn.Module, run: Loaded, samples: int) -> str:
-    """The figures of one run, in words."""
+def summary(network: nn.Module, run: Loaded, samples: int) -> str:
+    """The values of one run, as text."""
     images = torch.cat(list(draw(run.model, samples)))
     sure, seen = probabilities(network, images).max(1)
     histogram = torch.bincount(seen, minlength=run.model.data.classes) / len(seen)
@@ -72,31 +72,31 @@ def verdict(network: nn.Module, run: Loaded, samples: int) -> str:
 
 
 def main() -> None:
-    """Judge runs one after the other."""
+    """Evaluate runs one after the other."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--root", help="data.root, where the data needs one")
     parser.add_argument("--samples", type=int, default=2000)
     options = parser.parse_args()
-    judges: dict[str, nn.Module] = {}
+    classifiers: dict[str, nn.Module] = {}
     for path in options.runs:
         run = load_model(find(path), device="cpu")
         target = run.settings.data["_target_"]
-        if target not in judges:
+        if target not in classifiers:
             root = {"root": options.root} if options.root and "root" in run.settings.data else {}
             real = {
                 s: build({"_target_": target, "split": s, **root}, "data", Trust())
                 for s in ("train", "test")
             }
-            judges[target] = classifier(real["train"])
+            classifiers[target] = classifier(real["train"])
             places = torch.arange(real["test"].spec.size)
-            opinion = probabilities(judges[target], real["test"].real(places))
-            right = (opinion.argmax(1) == real["test"].labels(places)).float().mean()
+            predicted = probabilities(classifiers[target], real["test"].real(places))
+            right = (predicted.argmax(1) == real["test"].labels(places)).float().mean()
             print(
                 f"{real['test'].spec.name}: test accuracy {right:.4f}, "
-                f"confidence on real test images {opinion.max(1).values.mean():.3f}"
+                f"confidence on real test images {predicted.max(1).values.mean():.3f}"
             )
-        print(f"{path}: {verdict(judges[target], run, options.samples)}")
+        print(f"{path}: {summary(classifiers[target], run, options.samples)}")
 
 
 if __name__ == "__main__":
