@@ -1,4 +1,4 @@
-"""A program that behaves like a training, without any: for tests of what runs trainings.
+"""A stand-in for a training, for tests of sweeps and processes.
 
     python -m standin run.dir=RUN act=finish|fail|hang|die|report
 
@@ -17,7 +17,7 @@ from gan_cli.runs.folder import RunFolder
 
 
 def main() -> None:
-    """Do what `act` says, in the run folder."""
+    """Act as `act` names, in the run folder."""
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # until they are waited for
     values = dict(argument.split("=", 1) for argument in sys.argv[1:])

@@ -28,7 +28,7 @@ Ranges, for any setting or group of gan-train:
 
 Settings of the study:
   tune.metric      what is judged, as metrics.jsonl names it: metrics/fid_classifier, metrics/kid
-  tune.direction   auto, minimize or maximize; auto knows what evaluations report
+  tune.direction   auto, minimize or maximize; auto is right for metrics of evaluations
   tune.value       best (default) or last point of a run's curve
   tune.trials      50: of the whole study, over all commands and machines
   tune.max_time    90s, 10m, 2h: of this command

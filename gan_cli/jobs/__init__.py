@@ -1,1 +1,1 @@
-"""Commands of ours as processes: started, watched, and never left behind."""
+"""Processes of our commands, and the fork server that starts them fast."""

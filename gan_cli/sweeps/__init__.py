@@ -1,1 +1,1 @@
-"""Sweeps: many runs of one command line, their folder, their index, their course."""
+"""Sweeps: many runs of one command line, on this machine or a cluster."""

@@ -82,7 +82,7 @@ class Tune(Strict):
     value: Literal["best", "last"] = "best"  # the point of the curve that is a trial's value
     trials: Count = 50  # of the whole study, over all commands and machines
     max_time: Seconds = None  # of this command
-    space: dict[str, Any] = Field({})  # beside what the command line gives as ranges
+    space: dict[str, Any] = Field({})  # besides the ranges of the command line
     seeds: Annotated[list[int], BeforeValidator(_seeds)] = Field([0])
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0  # of the search
     sampler: Literal["tpe", "random"] = "tpe"
@@ -233,7 +233,7 @@ def _folder(plan: StudyPlan, settings: Settings) -> Path:
 
 
 def _space(tune: Tune) -> Iterator[str]:
-    """The overrides that tune.space stands for."""
+    """The overrides that tune.space means."""
     for key, value in tune.space.items():
         if isinstance(value, list) and value:
             yield f"{key}=choice({','.join(map(show, value))})"

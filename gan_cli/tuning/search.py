@@ -70,11 +70,11 @@ def run_trial(study: Study, plan: StudyPlan, runner: TrialRunner, claimed: Claim
 
     trial, params = claimed.trial, claimed.params
     log.info(f"trial {trial.number}: {' '.join(f'{key}={text}' for key, text in params.items())}")
-    begun = time.monotonic() - trial.user_attrs.get("seconds", 0.0)
+    started = time.monotonic() - trial.user_attrs.get("seconds", 0.0)
     try:
         result = runner.run(trial, params)
     except StoppedError:
-        trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
+        trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
         raise
     except DiskFullError:
         raise  # nothing can be written now; the trial stays unfinished
@@ -82,7 +82,7 @@ def run_trial(study: Study, plan: StudyPlan, runner: TrialRunner, claimed: Claim
         trial.set_user_attr("why", str(error))
         study.tell(trial, state=TrialState.FAIL)
         raise
-    trial.set_user_attr("seconds", round(time.monotonic() - begun, 1))
+    trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
     trial.set_user_attr("values", result.values)
     trial.set_user_attr("why", result.why)
     if result.state == COMPLETE:

@@ -163,10 +163,10 @@ def claim(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
                 except Timeout:
                     continue
                 return _claimed(Trial(study, known._trial_id), plan, lock)
-        begun = sum(known.state != TrialState.WAITING for known in trials)
-        if begun >= plan.tune.trials:
+        started = sum(known.state != TrialState.WAITING for known in trials)
+        if started >= plan.tune.trials:
             return None
-        study.sampler = _sampler(plan, begun)
+        study.sampler = _sampler(plan, started)
         trial = study.ask()
         lock = _lock(plan, trial.number)
         lock.acquire(timeout=0)

@@ -79,20 +79,20 @@ def test_a_log_that_cannot_be_written_is_named(starter: Starter, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_cluster_s_warning_to_all_does_not_end_who_forks(
+def test_a_cluster_s_warning_does_not_end_the_fork_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
-    forker, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
-    process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
+    starter, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
+    process = starter.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
     wait_for(lambda: run.read_status()["status"] == "running")
-    assert forker.server is not None
-    os.kill(forker.server.pid, number)
-    process.send(signal.SIGTERM)  # from who started it, who has heard the warning too
+    assert starter.server is not None
+    os.kill(starter.server.pid, number)
+    process.send(signal.SIGTERM)  # from the launcher, which gets the warning too
     assert ended(process) == 130
-    process = forker.start([f"run.dir={tmp_path / 'second'}"], tmp_path / "log", os.environ)
+    process = starter.start([f"run.dir={tmp_path / 'second'}"], tmp_path / "log", os.environ)
     assert ended(process) == 0
-    forker.close()
+    starter.close()
 
 
 LAUNCHER = """
@@ -118,17 +118,17 @@ def test_nothing_is_left_when_the_starter_is_killed(tmp_path: Path, way: str) ->
     wait_for(lambda: run.read_status()["status"] == "interrupted")
 
 
-def test_when_the_forking_process_is_killed_its_jobs_are_lost_and_others_start(
+def test_when_the_fork_server_is_killed_its_jobs_are_lost_and_others_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}")
-    forker, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
-    process = forker.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
+    starter, run = ForkStarter("standin:main", ()), RunFolder(tmp_path / "run")
+    process = starter.start([f"run.dir={run.path}", "act=hang"], tmp_path / "log", os.environ)
     wait_for(lambda: run.read_status()["status"] == "running")
-    assert forker.server is not None
-    forker.server.kill()
+    assert starter.server is not None
+    starter.server.kill()
     assert ended(process) == -9
     wait_for(lambda: run.read_status()["status"] == "interrupted")
-    again = forker.start([f"run.dir={run.path}"], tmp_path / "log", os.environ)
+    again = starter.start([f"run.dir={run.path}"], tmp_path / "log", os.environ)
     assert ended(again) == 0
-    forker.close()
+    starter.close()

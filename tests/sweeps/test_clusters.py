@@ -1,4 +1,4 @@
-"""Jobs on other machines, as far as one machine shows it."""
+"""Jobs on a cluster, as far as one machine can test them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def standin(run: Path, act: str) -> ClusterJob:
     return ClusterJob(["standin", f"run.dir={run}", f"act={act}"], run.parent / "log", PATHS)
 
 
-def test_an_errand_runs_a_training_here_or_by_torchrun(
+def test_a_cluster_job_is_a_training_or_torchrun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAME", "x")
@@ -45,12 +45,14 @@ def test_an_errand_runs_a_training_here_or_by_torchrun(
 
 
 @pytest.mark.parametrize(("act", "status"), [("finish", 0), ("fail", 1), ("die", -9)])
-def test_an_errand_has_the_process_s_status(tmp_path: Path, act: str, status: int) -> None:
+def test_a_cluster_job_has_the_exit_status_of_its_process(
+    tmp_path: Path, act: str, status: int
+) -> None:
     assert standin(tmp_path / "run", act)() == status
     assert ("this never works" in (tmp_path / "log").read_text()) == (act == "fail")
 
 
-def test_an_errand_that_is_interrupted_saves_and_can_go_on(tmp_path: Path) -> None:
+def test_an_interrupted_cluster_job_saves(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     work = standin(run.path, "hang")
 
@@ -67,7 +69,7 @@ def test_an_errand_that_is_interrupted_saves_and_can_go_on(tmp_path: Path) -> No
     assert run.read_status()["status"] == "interrupted"
 
 
-def test_a_save_leaves_the_status_to_whoever_waits(tmp_path: Path) -> None:
+def test_saving_leaves_the_exit_status_to_be_read(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     work, statuses = standin(run.path, "hang"), list[int]()
     thread = threading.Thread(target=lambda: statuses.append(work()))
@@ -79,7 +81,7 @@ def test_a_save_leaves_the_status_to_whoever_waits(tmp_path: Path) -> None:
     assert statuses == [130]
 
 
-def test_what_is_asked_of_a_queue() -> None:
+def test_parameters_of_slurm() -> None:
     given = slurm_parameters(60, 4, 1, None, "slurm", {"partition": "gpu", "signal_delay_s": 120})
     assert given["timeout_min"] == 60
     assert given["slurm_partition"] == "gpu"
@@ -90,14 +92,14 @@ def test_what_is_asked_of_a_queue() -> None:
 
 
 def test_places_cluster_slots() -> None:
-    places = cluster_slots(5, None, 4)
-    assert (places.count, places.threads) == (5, 4)
+    slots = cluster_slots(5, None, 4)
+    assert (slots.count, slots.threads) == (5, 4)
     assert cluster_slots(5, 2, 0).threads == 1
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs = 0: must be 1 or more"):
         cluster_slots(5, 0, 4)
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[slurm\]'"):

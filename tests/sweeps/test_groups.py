@@ -35,7 +35,7 @@ def names(found: list[list[SweepJob]]) -> list[list[str]]:
     return [[job.name for job in group] for group in found]
 
 
-def test_seeds_of_points_are_shared_out_over_the_places(points: Settings, tmp_path: Path) -> None:
+def test_seeds_of_points_are_divided_among_the_slots(points: Settings, tmp_path: Path) -> None:
     four = jobs(tmp_path, points, range(4))
     assert names(groups(four, 1)) == [["0", "1", "2", "3"]]
     assert names(groups(four, 2)) == [["0", "2"], ["1", "3"]]
@@ -44,7 +44,7 @@ def test_seeds_of_points_are_shared_out_over_the_places(points: Settings, tmp_pa
     assert [len(group) for group in many] == [33, 32]
 
 
-def test_what_differs_otherwise_is_apart(points: Settings, tmp_path: Path) -> None:
+def test_jobs_that_differ_in_more_than_the_seed_are_apart(points: Settings, tmp_path: Path) -> None:
     other = points.model_copy(update={"batch_size": 16})
     mixed = [*jobs(tmp_path, points, [1, 2, 2]), *jobs(tmp_path, other, [1, 2], "other")]
     assert names(groups(mixed, 2)) == [["1", "2"], ["2"], ["other1", "other2"]]
@@ -70,7 +70,7 @@ def test_a_limit_of_time_is_each_one_s_own(points: Settings, tmp_path: Path) -> 
     assert len(groups(jobs(tmp_path, limited, [1, 2]), 1)) == 2
 
 
-def test_what_has_begun_goes_on_by_itself(points: Settings, tmp_path: Path) -> None:
+def test_a_started_job_resumes_by_itself(points: Settings, tmp_path: Path) -> None:
     three = jobs(tmp_path, points, [1, 2, 3])
     three[1].run.mkdir()
     (three[1].run / "status.json").write_text("{}")

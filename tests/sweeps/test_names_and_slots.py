@@ -1,4 +1,4 @@
-"""Names of sweeps and jobs; places with GPUs and threads."""
+"""Names of sweeps and jobs; slots with GPUs and threads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_job_s_name_is_short_and_a_single_folder(overrides: list[str], starts:
     assert not set(name) & set("/\\' ,[]")
 
 
-def test_job_s_names_tell_their_overrides_apart() -> None:
+def test_names_of_jobs_differ_with_their_overrides() -> None:
     names = {
         job_name(["seed=1", f"data.root={'x/' * 300}{end}"], ["data.root"]) for end in ("a", "b")
     }

@@ -1,4 +1,4 @@
-"""A sweep of stand-ins: what is run, what is kept, what is told, how it ends."""
+"""A sweep of stand-ins: its jobs, index, messages and end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_all_jobs_are_run_and_indexed(sweep: Sweep) -> None:
         assert job["started"] <= job["ended"]
 
 
-def test_a_failure_and_a_kill_are_told_at_once_and_the_rest_goes_on(
+def test_failures_are_reported_at_once_and_the_rest_continues(
     sweep: Sweep, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RunFailedError, match="2 jobs failed"):
@@ -96,7 +96,7 @@ def test_again_finished_ones_are_skipped_failed_ones_left_and_new_ones_added(
     assert runs(sweep)[1].read_status()["step"] == 20  # it went on from 10
 
 
-def test_a_signal_stops_all_and_the_same_sweep_goes_on(sweep: Sweep) -> None:
+def test_a_signal_stops_all_and_the_same_sweep_resumes(sweep: Sweep) -> None:
     def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -170,7 +170,7 @@ def test_a_sweep_of_nothing_is_refused(sweep: Sweep) -> None:
     assert not sweep.place.exists()
 
 
-def test_that_seeds_trained_together_resume_apart_is_said(
+def test_a_warning_that_seeds_trained_together_resume_apart(
     sweep: Sweep, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RunFailedError):
@@ -195,7 +195,7 @@ def test_a_dry_run_lists_the_jobs(sweep: Sweep, capsys: pytest.CaptureFixture[st
     assert len(sweep.states) == 1
 
 
-def test_without_its_index_a_sweep_knows_its_runs_by_their_folders(sweep: Sweep) -> None:
+def test_without_its_index_a_sweep_finds_its_runs_by_their_folders(sweep: Sweep) -> None:
     sweep.run("finish")
     (sweep.place / "sweep.json").unlink()
     (path,) = sweep.place.glob("finish*")
@@ -234,7 +234,7 @@ def test_a_run_folder_of_one_s_own_must_be_each_job_s_own(sweep: Sweep, tmp_path
         ("interrupted", 1, False, False, "interrupted"),
     ],
 )
-def test_what_a_process_left(
+def test_the_state_of_a_job_whose_process_has_ended(
     sweep: Sweep, tmp_path: Path, said: str, status: int, alone: bool, asked: bool, state: str
 ) -> None:
     run = RunFolder(tmp_path / "job")
@@ -250,7 +250,7 @@ def test_what_a_process_left(
     ("asked", "reason"),
     [(True, "killed before its state was saved"), (False, "as the operating system does")],
 )
-def test_what_was_killed_for_want_of_patience_is_not_put_down_to_memory(
+def test_a_job_killed_by_the_user_is_not_put_down_to_memory(
     sweep: Sweep, tmp_path: Path, asked: bool, reason: str
 ) -> None:
     job = SweepJob("job", [], tmp_path / "job", [], sweep.settings)

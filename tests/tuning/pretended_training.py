@@ -1,6 +1,6 @@
-"""Stands in for `gan_cli.commands.train`: leaves what a run would leave, in no time.
+"""A stand-in for `gan_cli.commands.train`: writes the files of a run, in no time.
 
-The metric is |log10(optimizer.lr) + 3| + seed/10 + 1/step. `model.d_steps` says what happens:
+The metric is |log10(optimizer.lr) + 3| + seed/10 + 1/step. `model.d_steps` chooses what happens:
 2 fails, 3 diverges after the first point, 4 waits at step 3 for a file `open` in the working
 directory, which `waiting` asks for; 5 is killed; 6 finds the disk full until there is a file `room`
 in the working directory. Only the standard library is imported.
@@ -22,7 +22,7 @@ ENOUGH = 200.0  # seconds after which it gives up
 
 
 def main() -> None:
-    """Run the steps that an earlier start did not come to."""
+    """Run the steps that an earlier start did not reach."""
     given = {key: text for key, _, text in (word.partition("=") for word in sys.argv[1:])}
     run = Path(given["run.dir"])
     every, steps = int(given["evaluation.every"]), int(given["steps"])
@@ -39,10 +39,10 @@ def main() -> None:
     miss = abs(math.log10(float(given["optimizer.lr"])) + 3) + int(given["seed"]) / 10
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
         if done == 0:
-            tell(file, 0, 99.0)
+            write_point(file, 0, 99.0)
         for step in range(done + 1, steps + 1):
             if step % every == 0:
-                tell(file, step, math.nan if way == "3" else miss + 1 / step)
+                write_point(file, step, math.nan if way == "3" else miss + 1 / step)
             if way == "3":
                 status(run, "failed", step, error=f"step {step}: the run has diverged")
                 sys.exit(1)
@@ -72,7 +72,7 @@ def wait(stopped: list[int]) -> None:
         time.sleep(0.01)
 
 
-def tell(file, step: int, value: float) -> None:
+def write_point(file, step: int, value: float) -> None:
     """Write a point."""
     shown = value if math.isfinite(value) else str(value)
     print(json.dumps({"step": step, "time": 0, "metrics/wasserstein_1": shown}), file=file)
@@ -80,7 +80,7 @@ def tell(file, step: int, value: float) -> None:
 
 
 def status(run: Path, state: str, step: int, **more: object) -> None:
-    """Write how the run stands."""
+    """Write the status of the run."""
     (run / "status.json").write_text(
         json.dumps({"status": state, "step": step, "error": None, **more}), encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""What tests of studies share."""
+"""The study of the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies from begin to end: complete, pruned, failed, interrupted, gone on with."""
+"""Studies from start to end: complete, pruned, failed, interrupted, resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD, FAILS, DIVERGES, WAITS, KILLED, DISK_FULL = 1, 2, 3, 4, 5, 6  # what model
 ENOUGH = 150.0  # seconds after which a test gives up
 
 
-def played(plan: StudyPlan) -> list[TrialRow]:
+def searched(plan: StudyPlan) -> list[TrialRow]:
     """Search to the end; the trials."""
     search(plan, Supervisor())
     return rows(open_study(plan))
@@ -48,9 +48,9 @@ def status(plan: StudyPlan, number: int, seed: int = 0) -> dict:
     return RunFolder(plan.run_folder(number, seed)).read_status()
 
 
-def test_a_trial_is_an_ordinary_run_and_judged_by_its_best_point(study: Study) -> None:
+def test_a_trial_is_an_ordinary_run_with_its_best_point_as_value(study: Study) -> None:
     plan = study((1e-2, GOOD), (1e-3, GOOD))
-    found = played(plan)
+    found = searched(plan)
     assert [row.state for row in found] == ["complete", "complete"]
     assert [row.value for row in found] == pytest.approx([1 + 1 / 8, 1 / 8])
     assert found[0].curve == pytest.approx({2: 1.5, 4: 1.25, 6: 1 + 1 / 6, 8: 1.125})
@@ -63,14 +63,14 @@ def test_a_trial_is_an_ordinary_run_and_judged_by_its_best_point(study: Study) -
 
 
 def test_a_trial_is_the_mean_over_seeds(study: Study) -> None:
-    (row,) = played(study((1e-3, GOOD), seeds=[1, 4]))
+    (row,) = searched(study((1e-3, GOOD), seeds=[1, 4]))
     assert row.value == pytest.approx(0.25 + 1 / 8)
     assert row.spread == pytest.approx(0.3 / 2**0.5)
 
 
 def test_what_falls_behind_is_pruned_with_its_state_saved(study: Study) -> None:
     plan = study((1e-3, GOOD), (1e-6, WAITS), pruner="asha")
-    _, row = played(plan)
+    _, row = searched(plan)
     assert row.state == "pruned"
     assert row.why == "pruned at step 2 with metrics/wasserstein_1 3.5"
     record = status(plan, 1)
@@ -81,7 +81,7 @@ def test_what_falls_behind_is_pruned_with_its_state_saved(study: Study) -> None:
 
 def test_failures_are_failed_trials(study: Study) -> None:
     plan = study((1e-3, GOOD), (1e-3, FAILS), (1e-3, DIVERGES), (1e-3, KILLED), (1e-2, GOOD))
-    found = played(plan)
+    found = searched(plan)
     assert [row.state for row in found] == ["complete", *["failed"] * 3, "complete"]
     assert found[1].why.startswith("data.root = nowhere: no such folder (see ")
     assert found[2].why == "step 1: the run has diverged"
@@ -102,7 +102,7 @@ def test_a_trial_without_room_on_the_disk_is_tried_again(study: Study) -> None:
         search(plan, Supervisor())
     assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]
     Path("room").touch()
-    assert [row.state for row in played(plan)] == ["complete", "complete"]
+    assert [row.state for row in searched(plan)] == ["complete", "complete"]
 
 
 def test_a_record_that_a_full_disk_cut_off_does_not_damage_the_study(study: Study) -> None:
@@ -114,7 +114,7 @@ def test_a_record_that_a_full_disk_cut_off_does_not_damage_the_study(study: Stud
     opened.set_user_attr("after", "the cut")  # by a worker that has the study open already
     assert journal.read_bytes().startswith(whole + b'{"op_code":')
     assert open_study(plan).user_attrs == {"after": "the cut"}
-    assert [row.state for row in played(plan)] == ["complete", "complete"]
+    assert [row.state for row in searched(plan)] == ["complete", "complete"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_metric_that_is_never_reported_ends_the_study(study: Study) -> None:
     )
 
 
-def test_the_figure_knows_which_way_it_is_better(study: Study) -> None:
+def test_the_direction_of_the_metric_s_class_is_right(study: Study) -> None:
     plan = replace(study((1e-3, GOOD)), direction="maximize")
     with pytest.raises(MetricError, match=r"set tune\.direction=minimize"):
         search(plan, Supervisor())
@@ -146,12 +146,12 @@ def test_the_figure_knows_which_way_it_is_better(study: Study) -> None:
 
 def test_two_workers_share_a_study(study: Study) -> None:
     plan = study(*[(1e-3 * 2**n, GOOD) for n in range(5)], workers=2)
-    found = played(plan)
+    found = searched(plan)
     assert [row.state for row in found] == ["complete"] * 5
     assert len(list(plan.folder.glob("trial-*-seed-0"))) == 5
 
 
-def test_an_interrupted_study_saves_its_runs_and_goes_on(
+def test_an_interrupted_study_saves_its_runs_and_resumes(
     study: Study, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -170,7 +170,7 @@ def test_an_interrupted_study_saves_its_runs_and_goes_on(
     assert [row.state for row in rows(open_study(plan))] == ["complete", "running"]
     assert (plan.run_folder(1, 0) / "state").read_text() == "3"
     Path("open").touch()
-    found = played(plan)
+    found = searched(plan)
     assert [row.state for row in found] == ["complete", "complete"]
     lines = RunFolder(plan.run_folder(1, 0)).metrics.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 2, 4, 6, 8]  # none twice
@@ -186,7 +186,7 @@ tune.main()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
-def test_after_kill_9_the_same_command_goes_on(study: Study, tmp_path: Path) -> None:
+def test_after_kill_9_the_same_command_resumes(study: Study, tmp_path: Path) -> None:
     plan = study((1e-3, WAITS), (1e-3, GOOD))
     line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=2"]
     path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
@@ -196,15 +196,15 @@ def test_after_kill_9_the_same_command_goes_on(study: Study, tmp_path: Path) -> 
             appears(Path("waiting"))
         finally:
             begun.kill()
-    appears(plan.run_folder(0, 0) / "state")  # its child was told, and saved
+    appears(plan.run_folder(0, 0) / "state")  # its child got SIGTERM, and saved
     assert rows(open_study(plan))[0].state == "running"
     Path("open").touch()
-    found = played(plan)
+    found = searched(plan)
     assert [row.state for row in found] == ["complete", "complete"]
     assert [row.number for row in found] == [0, 1]
 
 
-def test_a_finished_study_only_tells(
+def test_a_finished_study_only_reports(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "write", lambda *_: None)  # the pretended runs have no settings

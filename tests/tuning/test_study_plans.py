@@ -1,4 +1,4 @@
-"""What a command line asks for is checked before anything starts."""
+"""The command line is checked before anything starts."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_curve_of_the_training_needs_a_direction() -> None:
         ("gan_test", "maximize"),
     ],
 )
-def test_the_direction_of_figures_is_known(metric: str, direction: str) -> None:
+def test_the_direction_of_metrics_is_known(metric: str, direction: str) -> None:
     assert direction_of(f"metrics/{metric}", "auto") == direction
 
 
@@ -151,7 +151,7 @@ def test_a_study_s_files_do_not_lead_out_of_its_folder(
     assert not list((tmp_path / "outside").iterdir())
 
 
-def test_without_optuna_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match=r"gan-tune needs Optuna 5: pip install"):
         need_optuna()

@@ -1,4 +1,4 @@
-"""What a study leaves: a table, a preset that gives the best trial again, and a page."""
+"""The results of a study: a table, a preset that reproduces the best trial, and a page."""
 
 from __future__ import annotations
 
