@@ -140,7 +140,7 @@ class Supervisor:
     def __init__(self, starter: Starter | None = None, grace: float = GRACE) -> None:
         self.starter, self.grace = starter or SpawnStarter(), grace
         self.asked, self.stopped, self.all_saved = 0, False, True
-        self._running: list[Process] = []
+        self._processes: list[Process] = []
         self._lock = Lock()
 
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Process:
@@ -154,7 +154,7 @@ class Supervisor:
             if self.stopped:
                 raise StoppedError
             process = self.starter.start(arguments, log, environment)
-            self._running = [one for one in self._running if one.poll() is None] + [process]
+            self._processes.append(process)
         return process
 
     def run(
@@ -197,7 +197,8 @@ class Supervisor:
         with self._lock:
             self.stopped = True
         self.asked = max(1, self.asked)
-        self.all_saved = self._end(self._running, step)
+        self.all_saved = self._end(self._processes, step)
+        self._processes = []
 
     def _end(
         self,
