@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from gan_cli.options import Parser, check_output, write_output
 
 if TYPE_CHECKING:
-    from gan_cli.reporting.configurations import Gatherer
     from gan_cli.reporting.findings import Findings
+    from gan_cli.runs.record import Gatherer
 
 log = logging.getLogger(__name__)
 PAGE = "report.html"
@@ -97,8 +97,8 @@ def report(options: argparse.Namespace) -> int:
     from gan_cli.console import setup_logging
     from gan_cli.exits import DONE, say
     from gan_cli.reporting import terminal
-    from gan_cli.reporting.configurations import Gatherer
     from gan_cli.reporting.tables import to_csv, to_json, to_latex
+    from gan_cli.runs.record import Gatherer
 
     setup_logging(None)
     writers = {"csv": to_csv, "json": to_json, "latex": to_latex}
@@ -120,7 +120,7 @@ def report(options: argparse.Namespace) -> int:
         for line in found.warnings:
             log.warning(line)
     else:
-        terminal.show(terminal.screen(), found)
+        terminal.screen().print(terminal.rendered(found))
     if page:
         say(f"page: {page}")
     return DONE
@@ -130,7 +130,7 @@ def live(options: argparse.Namespace) -> int:
     """Redraw the table from the folders alone until all runs have ended; the exit status."""
     from gan_cli.console import setup_logging
     from gan_cli.reporting import terminal
-    from gan_cli.reporting.configurations import Gatherer
+    from gan_cli.runs.record import Gatherer
 
     setup_logging(None)
     gatherer = Gatherer(options.runs)

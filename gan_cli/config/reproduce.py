@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Origin:
 
     overrides: tuple[str, ...]  # for `gan-train`, as typed but without a shell's quotes
     fault: str = ""  # why they compose to something else; empty where they do not
+    config: Config = field(default_factory=dict)  # what they compose to, where there is no fault
 
     @property
     def keys(self) -> list[str]:
@@ -58,12 +59,15 @@ def _origin(saved: Config) -> Origin:
         composed = _compose(overrides)[0]
         found = list(_missing(saved, composed))
         if not found:
-            return Origin(overrides)
+            return Origin(overrides, config=composed)
         keys = {line.partition("=")[0] for line in found}
         kept = [line for line in overrides if line.partition("=")[0] not in keys]
         overrides = (*kept, *found)
-    left = list(_missing(saved, _compose(overrides)[0]))
-    return Origin(overrides, f"{left[0]} is not what it composes to" if left else "")
+    composed = _compose(overrides)[0]
+    left = list(_missing(saved, composed))
+    if left:
+        return Origin(overrides, f"{left[0]} is not what it composes to")
+    return Origin(overrides, config=composed)
 
 
 def _chosen(saved: Config) -> dict[str, str]:

@@ -16,11 +16,10 @@ from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import hint, leaves, number, show_duration
 from gan_cli.managing.query import Value, parse
-from gan_cli.reporting.configurations import Gatherer
 from gan_cli.reporting.metric import completed
 from gan_cli.reporting.terminal import COLOURS
 from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED, RunFolder
-from gan_cli.runs.record import JUDGED, Record
+from gan_cli.runs.record import JUDGED, Gatherer, Record
 
 TAGS = "tags.json"
 UNITS = ("B", "kB", "MB", "GB", "TB")

@@ -25,10 +25,9 @@ from gan_cli.files import cannot_write
 from gan_cli.formatting import counted
 from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, require
 from gan_cli.managing.query import parse
-from gan_cli.reporting.configurations import MAGIC, matches
 from gan_cli.runs import folder as folder_module
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.record import read
+from gan_cli.runs.record import MAGIC, matches, read
 
 log = logging.getLogger(__name__)
 NEEDED = ("seed", "batch_size", "model", "data", "run")  # keys of every config.yaml

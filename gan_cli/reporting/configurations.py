@@ -1,74 +1,179 @@
-"""Runs that differ by their seed alone are one configuration; which settings tell others apart."""
+"""Configurations: runs whose settings differ by the seed alone, with their values of the metric."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
-from gan_cli.config.reproduce import Origin, origin
+from gan_cli.config.reproduce import ASIDE, Origin, origin
 from gan_cli.config.resume import SAFE, SAFE_GROUPS, SAFE_KEYS
-from gan_cli.errors import CheckpointError
-from gan_cli.formatting import leaves, show
-from gan_cli.runs.folder import DEFAULT_ROOT, RunFolder, below, is_run, locate
-from gan_cli.runs.record import Record, read
+from gan_cli.formatting import Interval, leaves, show
+from gan_cli.reporting.metric import ReportedMetric
+from gan_cli.reporting.statistics import interval
+from gan_cli.runs.folder import FINISHED
+from gan_cli.runs.record import Record
 
+FINAL, BEST = "final", "best"
 HERE = tuple(key for key in SAFE if key != "max_time")  # a time limit does change what is learned
 NOT_SET = "-"
 GROUPS = ("model", "data", "experiment", "network", "loss", "penalty", "prior", "optimizer")
-MOST_COLUMNS = 6  # that are added to tell two configurations apart
+MOST_COLUMNS = 6  # that are added to distinguish two configurations
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A run's values of the metric."""
+
+    record: Record
+    final: float | None  # at its last point
+    best: float | None  # of the points after step 0
+    best_step: int | None
+    value: float | None  # the one of them that means and tests take
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes part in means and tests."""
+        return self.record.state == FINISHED and self.final is not None
+
+
+def outcome(record: Record, metric: ReportedMetric, at: str) -> RunOutcome:
+    """A run's final and best value of the metric; what is not finite is no value."""
+    curve = record.curve(metric.name)
+    last = next(reversed(curve.values()), math.nan)
+    final = last if math.isfinite(last) else None
+    after = {step: v for step, v in curve.items() if step > 0 and math.isfinite(v)}
+    best = metric.best([*after.values()]) if after else None
+    step = next((step for step, v in after.items() if v == best), None)
+    return RunOutcome(record, final, best, step, final if at == FINAL else best)
 
 
 @dataclass
 class Configuration:
-    """Runs of the same settings, and what sets them apart from the others."""
+    """Runs of the same settings.
 
-    records: list[Record]
+    Attributes:
+        outcomes: of its runs.
+        config: all settings, {} where none could be read.
+        origin: the command that leads to them.
+        settings: those that differ between configurations.
+        label: short, and its own.
+    """
+
+    outcomes: list[RunOutcome]
+    config: dict[str, Any]
     origin: Origin
-    settings: dict[str, str]  # the settings that differ between configurations
+    settings: dict[str, str] = field(default_factory=dict)
     label: str = ""
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds that were run, each once."""
-        return sorted({r.seed for r in self.records if r.seed is not None})
 
     @property
     def command(self) -> str:
         """The line that trains all its seeds again."""
-        return self.origin.command(self.seeds)
+        return self.origin.command(
+            sorted({o.record.seed for o in self.outcomes if o.record.seed is not None})
+        )
+
+    @property
+    def counted(self) -> list[RunOutcome]:
+        """The outcomes that take part in means and tests."""
+        return [one for one in self.outcomes if one.counts]
+
+    @property
+    def values(self) -> list[float]:
+        """The metric of the seeds that count."""
+        return [one.value for one in self.counted if one.value is not None]
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """Of each seed the last run's value."""
+        return {
+            one.record.seed: one.value
+            for one in self.counted
+            if one.record.seed is not None and one.value is not None
+        }
+
+    @property
+    def metric(self) -> Interval | None:
+        """The mean of the values and its interval."""
+        return interval(self.values) if self.values else None
+
+    @property
+    def best(self) -> Interval | None:
+        """The mean of the best values, and its interval."""
+        values = [one.best for one in self.counted if one.best is not None]
+        return interval(values) if values else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of training, the median of the runs that count, or of all where none does."""
+        return _median(one.record.seconds for one in self.counted or self.outcomes)
+
+    @property
+    def speed(self) -> float | None:
+        """Images a second, likewise."""
+        return _median(one.record.speed for one in self.counted or self.outcomes)
+
+    @property
+    def step(self) -> int:
+        """Of the run that came furthest."""
+        return max(one.record.step for one in self.outcomes)
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many runs are in which state."""
+        return Counter(one.record.state for one in self.outcomes)
 
 
-def group(records: Sequence[Record]) -> list[Configuration]:
-    """The configurations, in the order of their first runs."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(_identity(record), []).append(record)
-    made = [Configuration(some, origin(some[0].config), {}) for some in found.values()]
-    columns = _columns(made)
-    for one in made:
-        config = one.records[0].config
-        one.settings = {column: value_of(config, column) for column in columns}
-    _name(made)
-    return made
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
-def _identity(record: Record) -> str:
-    if not record.config:
+def group(outcomes: Sequence[RunOutcome]) -> list[Configuration]:
+    """The configurations, in the order of their first runs.
+
+    Settings that an older run lacks, as they were added later, count as their defaults.
+    """
+    same: dict[str, list[RunOutcome]] = {}
+    for one in outcomes:
+        same.setdefault(_identity(one.record, one.record.config), []).append(one)
+    found: dict[str, Configuration] = {}
+    for some in same.values():
+        record = some[0].record
+        made = origin(record.config)
+        config = {**record.config}
+        if config and not made.fault:  # the same settings, and those that the run lacks
+            config |= {key: value for key, value in made.config.items() if key not in ASIDE}
+        one = Configuration([], config, made)
+        found.setdefault(_identity(record, config), one).outcomes.extend(some)
+    configurations = [*found.values()]
+    columns = _columns([one for one in configurations if one.config])
+    for one in configurations:
+        one.settings = {column: value_of(one.config, column) for column in columns}
+    _name(configurations)
+    return configurations
+
+
+def _identity(record: Record, config: Mapping[str, Any]) -> str:
+    if not config:
         return str(record.folder.path)
-    return json.dumps(dict(_learned(record.config)), sort_keys=True, default=str)
+    return json.dumps(dict(_learned(config)), sort_keys=True, default=str)
 
 
 def _learned(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The settings on which it depends what is learned, the seed aside."""
     for key, value in leaves(config):
-        root = key.partition(".")[0]
-        if key in ("seed", *HERE, *SAFE_KEYS) or root in (*SAFE_GROUPS, "choices"):
-            continue
-        if value is not None:
+        if _matters(key, "choices") and value is not None:
             yield key, value
+
+
+def _matters(key: str, *aside: str) -> bool:
+    root = key.partition(".")[0]
+    return key not in ("seed", *HERE, *SAFE_KEYS) and root not in (*SAFE_GROUPS, *aside)
 
 
 def value_of(config: Mapping[str, Any], key: str) -> str:
@@ -84,18 +189,16 @@ def value_of(config: Mapping[str, Any], key: str) -> str:
     return show(node)
 
 
-def _columns(made: Sequence[Configuration]) -> list[str]:
-    """The settings that were chosen for some and differ, then what else tells twins apart."""
-    configs = [one.records[0].config for one in made]
-    chosen: dict[str, None] = {}
-    for one in made:
-        chosen |= dict.fromkeys(key for key in one.origin.keys if _tells(key))
-    keys = sorted(chosen, key=lambda key: GROUPS.index(key) if key in GROUPS else len(GROUPS))
-    columns = [key for key in keys if len({value_of(config, key) for config in configs}) > 1]
+def _columns(found: Sequence[Configuration]) -> list[str]:
+    """The settings that were chosen for some and differ, then what else distinguishes twins."""
+    chosen = dict.fromkeys(key for one in found for key in one.origin.keys)
+    keys = [key for key in chosen if key == "experiment" or _matters(key)]
+    keys.sort(key=lambda key: GROUPS.index(key) if key in GROUPS else len(GROUPS))
+    columns = [key for key in keys if len({value_of(one.config, key) for one in found}) > 1]
     twins: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for config in configs:
-        same = tuple(value_of(config, column) for column in columns)
-        twins.setdefault(same, []).append(dict(_learned(config)))
+    for one in found:
+        same = tuple(value_of(one.config, column) for column in columns)
+        twins.setdefault(same, []).append(dict(_learned(one.config)))
     for some in twins.values():
         keys = dict.fromkeys(key for config in some for key in config)
         differ = [k for k in keys if len({str(config.get(k)) for config in some}) > 1]
@@ -103,87 +206,16 @@ def _columns(made: Sequence[Configuration]) -> list[str]:
     return columns
 
 
-def _tells(key: str) -> bool:
-    root = key.partition(".")[0]
-    aside = set(SAFE_GROUPS) - {"experiment"}
-    return key not in ("seed", *HERE, *SAFE_KEYS) and root not in aside
-
-
-def _name(made: Sequence[Configuration]) -> None:
+def _name(found: Sequence[Configuration]) -> None:
     """Give each configuration a short label of its own."""
-    for one in made:
+    seen: Counter[str] = Counter()
+    for one in found:
+        folder = one.outcomes[0].record.folder.path.name
         words = [
             value if column in GROUPS else f"{column.removeprefix('model.')}={value}"
             for column, value in one.settings.items()
-        ]
-        config = one.records[0].config
-        alone = " ".join(value_of(config, key) for key in ("model", "data"))
-        one.label = " ".join(words) or alone
-    seen: dict[str, int] = {}
-    for one in made:
-        seen[one.label] = seen.get(one.label, 0) + 1
+        ] or [value_of(one.config, key) for key in ("model", "data")]
+        one.label = " ".join(words) if one.config else folder
+        seen[one.label] += 1
         if seen[one.label] > 1:
-            one.label = f"{one.label} ({one.records[0].folder.path.name})"
-
-
-MAGIC = "*?["
-
-
-class Gatherer:
-    """Finds runs and reads them; a run whose files are as they were is not read again."""
-
-    def __init__(self, places: Sequence[str]) -> None:
-        self.places = places or [str(DEFAULT_ROOT)]
-        self._read: dict[Path, tuple[object, Record]] = {}
-
-    def __call__(self) -> list[Record]:
-        """All runs at the places, in the order of their starts within each.
-
-        Raises:
-            CheckpointError: a place holds none.
-        """
-        folders = dict.fromkeys(path for place in self.places for path in runs_at(place))
-        return [self._record(path) for path in folders]
-
-    def _record(self, path: Path) -> Record:
-        folder = RunFolder(path)
-        stamp = _stamp(folder)
-        if path not in self._read or self._read[path][0] != stamp:
-            self._read[path] = stamp, read(folder)
-        return self._read[path][1]
-
-
-def _stamp(folder: RunFolder) -> object:
-    stamps = []
-    for path in (folder.config, folder.status, folder.metrics, folder.evaluations):
-        try:
-            found = path.stat()
-            stamps.append((found.st_mtime_ns, found.st_size))
-        except OSError:
-            stamps.append(None)
-    return (*stamps, folder.in_use())
-
-
-def runs_at(place: str) -> list[Path]:
-    """The runs that a run folder, a folder of runs or a glob means.
-
-    Raises:
-        CheckpointError: there are none; the message names the nearest.
-    """
-    path = Path(place).expanduser()
-    if not path.exists() and any(sign in place for sign in MAGIC):
-        found = [run for match in sorted(matches(path)) for run in _inside(Path(match))]
-        if not found:
-            raise CheckpointError(f"{place}: matches no run folder")
-        return found
-    return _inside(path) or [locate(path)]
-
-
-def _inside(path: Path) -> list[Path]:
-    return [path] if is_run(path) else below(path)
-
-
-def matches(pattern: Path) -> Iterable[Path]:
-    """What a glob finds."""
-    root = Path(pattern.anchor)
-    return root.glob(str(pattern.relative_to(root)))
+            one.label = f"{one.label} ({folder})"

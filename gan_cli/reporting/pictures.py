@@ -7,13 +7,13 @@ import io
 import re
 import stat
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.reporting.findings import ConfigurationRow
+from gan_cli.reporting.configurations import Configuration
 from gan_cli.runs.record import Record
 
 NAME = re.compile(r"(?P<name>.+)-(?P<step>\d{8})\.png")
@@ -30,37 +30,43 @@ class Gallery:
     seed: int | None
     steps: list[int]
     rows: list[tuple[str, list[Path | None]]]  # label, one picture a step
-    left_out: int = 0  # configurations beyond MOST_ROWS
+    left_out: int  # configurations beyond MOST_ROWS
 
 
-def gallery(rows: Sequence[ConfigurationRow]) -> Gallery | None:
+def gallery(found: Sequence[Configuration]) -> Gallery | None:
     """The pictures of the seed that most configurations share; None where there are none.
 
     Latents are a function of the seed, so pictures of one seed and prior are of the same noise.
     """
-    kept = [(row, _by_seed(row)) for row in rows]
-    seeds = Counter(seed for _, records in kept for seed in records)
-    ended = Counter(o.record.seed for row in rows for o in row.counted)
+    by_seed = {one.label: _by_seed(one) for one in found}
+    seeds = Counter(seed for some in by_seed.values() for seed in some)
+    counted = Counter(run.record.seed for one in found for run in one.counted)
     if not seeds:
         return None
-    seed = max(sorted(seeds, key=str), key=lambda one: (seeds[one], ended[one]))
-    found = [(row.label, pictures(some[seed])) for row, some in kept if seed in some]
-    name = _name([some for _, some in found])
+    seed = max(sorted(seeds, key=str), key=lambda one: (seeds[one], counted[one]))
+    have = {label: some[seed] for label, some in by_seed.items() if seed in some}
+    names = [name for some in have.values() for name in some if name != "real"]
+    ranked = [*(name for name in PREFERRED if name in names), *sorted(set(names))]
+    name = max(ranked, key=names.count, default=None)
     if name is None:
         return None
-    with_it = [(label, some[name]) for label, some in found if name in some]
+    with_it = [(label, some[name]) for label, some in have.items() if name in some]
     shown = with_it[:MOST_ROWS]
     steps = _steps([set(some) for _, some in shown])
-    lines: list[tuple[str, list[Path | None]]] = []
-    for label, some in shown:
-        lines.append((label, [some.get(step) for step in steps]))
-    return _fitted(Gallery(name, seed, steps, lines, len(with_it) - len(shown)))
+    while (
+        len(steps) > 1
+        and sum(_size(some[step]) or 0 for _, some in shown for step in steps if step in some)
+        > MOST_BYTES
+    ):
+        steps = steps[1:]
+    rows = [(label, [some.get(step) for step in steps]) for label, some in shown]
+    return Gallery(name, seed, steps, rows, len(with_it) - len(shown))
 
 
-def _by_seed(row: ConfigurationRow) -> dict[int | None, Record]:
-    """The run of each seed that has pictures; those that count go before the others."""
-    ordered = sorted(row.outcomes, key=lambda outcome: outcome.counts)
-    return {o.record.seed: o.record for o in ordered if pictures(o.record)}
+def _by_seed(one: Configuration) -> dict[int | None, dict[str, dict[int, Path]]]:
+    """The pictures of each seed, of a run that counts where there is one."""
+    ordered = sorted(one.outcomes, key=lambda outcome: outcome.counts)
+    return {outcome.record.seed: some for outcome in ordered if (some := pictures(outcome.record))}
 
 
 def pictures(record: Record) -> dict[str, dict[int, Path]]:
@@ -76,13 +82,6 @@ def pictures(record: Record) -> dict[str, dict[int, Path]]:
     return found
 
 
-def _name(found: Sequence[Mapping[str, object]]) -> str | None:
-    """The kind of picture that most have."""
-    names = [name for some in found for name in some if name != "real"]
-    ranked = [*(name for name in PREFERRED if name in names), *sorted(set(names))]
-    return max(ranked, key=names.count, default=None)
-
-
 def _steps(have: Sequence[set[int]]) -> list[int]:
     """Steps that all have, spread out evenly in number, the last among them."""
     common = sorted(set.intersection(*have)) or sorted(set.union(*have))
@@ -91,18 +90,6 @@ def _steps(have: Sequence[set[int]]) -> list[int]:
         return after
     last = len(after) - 1
     return [after[round((i + 1) * last / MOST_STEPS)] for i in range(MOST_STEPS)]
-
-
-def _fitted(made: Gallery) -> Gallery:
-    """The gallery with as many of its last steps as fit into a page."""
-    first = 0
-    while first < len(made.steps) - 1:
-        paths = [path for _, some in made.rows for path in some[first:] if path]
-        if sum(_size(path) or 0 for path in paths) <= MOST_BYTES:
-            break
-        first += 1
-    lines = [(label, some[first:]) for label, some in made.rows]
-    return Gallery(made.name, made.seed, made.steps[first:], lines, made.left_out)
 
 
 def _size(path: Path) -> int | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from gan_cli.formatting import Interval, number
 from gan_cli.reporting.comparison import power
-from gan_cli.reporting.findings import ConfigurationRow, Findings, RunOutcome
+from gan_cli.reporting.configurations import Configuration, RunOutcome
+from gan_cli.reporting.findings import Findings
 from gan_cli.reporting.metric import LOWER
 
 ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -18,7 +19,7 @@ ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
 def to_json(found: Findings) -> str:
-    """All figures, sentences and commands."""
+    """All values, sentences and commands."""
     content = {
         "metric": found.metric.name,
         "better": found.metric.better,
@@ -28,7 +29,7 @@ def to_json(found: Findings) -> str:
             "comparisons": "exact Mann-Whitney, Holm's correction",
             "effects": "exact signed-rank, Holm's correction",
         },
-        "configurations": [_row(row) for row in found.rows],
+        "configurations": [_row(one) for one in found.configurations],
         "comparisons": [
             {**asdict(one), "clear": one.clear, "text": str(one)} for one in found.comparisons
         ],
@@ -48,18 +49,18 @@ def to_json(found: Findings) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def _row(row: ConfigurationRow) -> dict[str, Any]:
+def _row(one: Configuration) -> dict[str, Any]:
     return {
-        "label": row.label,
-        "settings": row.configuration.settings,
-        "command": row.configuration.command,
-        "exact": not row.configuration.origin.fault,
-        "metric": _interval(row.metric),
-        "best": _interval(row.best),
-        "training_seconds": row.seconds,
-        "images_per_second": row.speed,
-        "steps": row.steps,
-        "runs": [_run(outcome) for outcome in row.outcomes],
+        "label": one.label,
+        "settings": one.settings,
+        "command": one.command,
+        "exact": not one.origin.fault,
+        "metric": _interval(one.metric),
+        "best": _interval(one.best),
+        "training_seconds": one.seconds,
+        "images_per_second": one.speed,
+        "steps": one.step,
+        "runs": [_run(outcome) for outcome in one.outcomes],
     }
 
 
@@ -88,16 +89,15 @@ def _interval(value: Interval | None) -> dict[str, float | None] | None:
 def to_csv(found: Findings) -> str:
     """One line a run."""
     file = io.StringIO()
-    columns = found.columns
     writer = csv.writer(file, lineterminator="\n")
     keys = ["run", "seed", "state", "step", "final", "best", "best_step", "counts"]
     keys += ["training_seconds", "images_per_second", "error", "log"]
-    writer.writerow(["configuration", *columns, "metric", *keys])
-    for row in found.rows:
-        settings = [row.configuration.settings[column] for column in columns]
-        for outcome in row.outcomes:
+    writer.writerow(["configuration", *found.columns, "metric", *keys])
+    for one in found.configurations:
+        for outcome in one.outcomes:
             run = _run(outcome)
-            writer.writerow([row.label, *settings, found.metric.name, *(run[key] for key in keys)])
+            values = (run[key] for key in keys)
+            writer.writerow([one.label, *one.settings.values(), found.metric.name, *values])
     return file.getvalue()
 
 
@@ -113,10 +113,10 @@ def to_latex(found: Findings) -> str:
         f"{' & '.join(heads)} \\\\",
         r"\midrule",
     ]
-    for place, row in enumerate(found.rows):
-        settings = row.configuration.settings.values() if found.columns else [row.label]
-        cells = [*map(_escaped, settings), str(len(row.counted))]
-        cells += [_spread(row.metric, place == 0), _spread(row.best)]
+    for place, one in enumerate(found.configurations):
+        settings = one.settings.values() if found.columns else [one.label]
+        cells = [*map(_escaped, settings), str(len(one.counted))]
+        cells += [_spread(one.metric, place == 0), _spread(one.best)]
         lines.append(f"{' & '.join(cells)} \\\\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

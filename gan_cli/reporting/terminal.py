@@ -1,4 +1,4 @@
-"""The report as tables on the screen."""
+"""The report on the terminal, once or redrawn while runs and sweeps are running."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gan_cli import foreign, formatting
+from gan_cli import foreign
 from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
-from gan_cli.formatting import Interval, counted, number
+from gan_cli.formatting import Interval, counted, number, show_duration
 from gan_cli.reporting.comparison import power
-from gan_cli.reporting.findings import ConfigurationRow, Findings
-from gan_cli.reporting.metric import LOWER
+from gan_cli.reporting.configurations import BEST, RunOutcome
+from gan_cli.reporting.findings import Findings
 from gan_cli.runs.folder import (
     FAILED,
     FINISHED,
@@ -39,17 +39,12 @@ ENDS = "mean ± half of the 95 % t-interval over seeds"
 
 
 def screen() -> Console:
-    """Where tables go."""
+    """The console that tables are printed on."""
     return clean_console(PIPED_WIDTH)
 
 
-def show(console: Console, found: Findings, live: bool = False) -> None:
-    """Print a report."""
-    console.print(rendered(found, live))
-
-
 def rendered(found: Findings, live: bool = False) -> RenderableType:
-    """The report; a live one leaves out what only finished runs can tell."""
+    """The report; a live one leaves out what only finished runs can show."""
     parts: list[RenderableType] = [table(found)]
     if not live:
         parts += _lines("Comparisons", [str(one) for one in found.comparisons])
@@ -58,52 +53,50 @@ def rendered(found: Findings, live: bool = False) -> RenderableType:
         parts += _lines("Effects", [f"{one.question} {one}" for one in found.effects])
     if found.troubled:
         parts.append(troubles(found.troubled))
-    parts += [Text(f"warning: {line}", style="yellow") for line in dict.fromkeys(found.warnings)]
-    return Group(*parts)
+    return Group(*parts, *(Text(f"warning: {line}", style="yellow") for line in found.warnings))
+
+
+def titled(title: Text) -> Table:
+    """A table with its title on the left."""
+    return Table(title=title, title_justify="left", title_style="")
 
 
 def table(found: Findings) -> Table:
     """One line for each configuration."""
-    better = "lower is better" if found.metric.better == LOWER else "higher is better"
-    title = Text.assemble((found.metric.name, "bold"), f", {better}; {found.at} values: {ENDS}")
-    made = Table(title=title, title_justify="left", title_style="")
+    title = f", {found.metric.better} is better; {found.at} values: {ENDS}"
+    made = titled(Text.assemble((found.metric.name, "bold"), title))
     for column in found.columns or ["configuration"]:
         made.add_column(column)
-    made.add_column("runs", no_wrap=True)
-    made.add_column("step", justify="right", no_wrap=True)
-    made.add_column(found.at, justify="right", no_wrap=True)
-    if found.at != "best":
-        made.add_column("best", justify="right", no_wrap=True)
-    made.add_column("time", justify="right", no_wrap=True)
-    made.add_column("images/s", justify="right", no_wrap=True)
-    for row in found.rows:
-        settings = row.configuration.settings.values() if found.columns else [row.label]
-        figures = [_figure(row, row.metric, found)]
-        figures += [] if found.at == "best" else [_figure(row, row.best, found, best=True)]
+    both = [] if found.at == BEST else [BEST]
+    for head in ("runs", "step", found.at, *both, "time", "images/s"):
+        made.add_column(head, justify="left" if head == "runs" else "right", no_wrap=True)
+    for one in found.configurations:
+        values = [_value(one.metric, one.outcomes, lambda run: run.value, "bold")]
+        if both:
+            values.append(_value(one.best, one.outcomes, lambda run: run.best))
         made.add_row(
-            *settings,
-            states(row),
-            f"{row.steps:,}",
-            *figures,
-            "" if row.seconds is None else formatting.show_duration(row.seconds),
-            "" if row.speed is None else number(round(row.speed)),
+            *(one.settings.values() if found.columns else [one.label]),
+            Text(", ").join(
+                Text(f"{n} {state}", COLOURS.get(state, "dim")) for state, n in one.states.items()
+            ),
+            f"{one.step:,}",
+            *values,
+            "" if one.seconds is None else show_duration(one.seconds),
+            "" if one.speed is None else number(round(one.speed)),
         )
     return made
 
 
-def states(row: ConfigurationRow) -> Text:
-    """How the runs of a configuration stand, in colours."""
-    parts = [Text(f"{n} {state}", COLOURS.get(state, "dim")) for state, n in row.states.items()]
-    return Text(", ").join(parts)
-
-
-def _figure(
-    row: ConfigurationRow, value: Interval | None, found: Findings, best: bool = False
+def _value(
+    value: Interval | None,
+    outcomes: Sequence[RunOutcome],
+    of: Callable[[RunOutcome], float | None],
+    style: str = "",
 ) -> Text:
+    """The mean over runs that count; where there are none, that of all in brackets."""
     if value is not None:
-        return Text(spread(value), "" if best else "bold")
-    so_far = [o.best if best else o.value(found.at) for o in row.outcomes]
-    known = [v for v in so_far if v is not None]
+        return Text(spread(value), style)
+    known = [v for v in map(of, outcomes) if v is not None]
     return Text(f"({number(sum(known) / len(known))})" if known else "", "dim")
 
 
@@ -113,17 +106,16 @@ def spread(value: Interval) -> str:
 
 
 def troubles(records: Sequence[Record]) -> Table:
-    """Runs that neither finished nor go on, why, and where to read more."""
-    made = Table(title=Text("Not finished", "bold"), title_justify="left", title_style="")
+    """Runs that are neither finished nor running, the reason, and their logs."""
+    made = titled(Text("Not finished", "bold"))
     made.add_column("run", overflow="fold")
     made.add_column("state", no_wrap=True)
     made.add_column("step", justify="right", no_wrap=True)
-    made.add_column("why", overflow="fold")
+    made.add_column("reason", overflow="fold")
     for record in records:
-        colour = COLOURS.get(record.state, "dim")
         made.add_row(
             str(record.folder.path),
-            Text(record.state, colour),
+            Text(record.state, COLOURS.get(record.state, "dim")),
             f"{record.step:,}",
             f"{why(record)} ({record.folder.log})",
         )
@@ -131,14 +123,14 @@ def troubles(records: Sequence[Record]) -> Table:
 
 
 def why(record: Record) -> str:
-    """What ended a run that is not finished."""
+    """The reason why a run is not finished."""
     if error := record.status.get("error"):
         return str(error)
     if record.state == KILLED:
         return f"the process ended without saving (killed, or the terminal closed?); {record.rest}"
     if record.state == INTERRUPTED:
         return f"stopped by a signal; {record.rest}"
-    return "no reason was kept"
+    return "no reason was recorded"
 
 
 def _lines(title: str, lines: Sequence[str]) -> list[RenderableType]:
@@ -158,26 +150,26 @@ DEPTH = 2  # folders between a place and the sweeps in it: runs/sweeps/NAME
 
 @dataclass(frozen=True)
 class Sweep:
-    """How a sweep stands, as its sweep.json says.
+    """The state of a sweep according to its sweep.json.
 
     Attributes:
         folder: the sweep's.
         states: how many jobs are in which state.
-        going: its process still runs, so jobs that wait will be started.
+        running: whether its process is alive, so that waiting jobs will be started.
     """
 
     folder: Path
     states: Counter[str]
-    going: bool
+    running: bool
 
     def __str__(self) -> str:
-        told = ", ".join(f"{n} {state}" for state, n in self.states.items())
-        over = "" if self.going else "; it has ended"
-        return f"{self.folder}: {counted(self.states.total(), 'job')}: {told}{over}"
+        states = ", ".join(f"{n} {state}" for state, n in self.states.items())
+        ended = "" if self.running else "; it has ended"
+        return f"{self.folder}: {counted(self.states.total(), 'job')}: {states}{ended}"
 
 
 def sweeps(places: Sequence[str]) -> list[Sweep]:
-    """The sweeps at some places; of an index that cannot be read nothing is known."""
+    """The sweeps at some places whose index can be read."""
     folders = dict.fromkeys(
         path.parent
         for place in places
@@ -195,11 +187,11 @@ def _sweep(folder: Path) -> Sweep | None:
     jobs = found.get("jobs") if isinstance(found, dict) else None
     if not isinstance(jobs, list):
         return None
-    said = [job.get("state") for job in jobs if isinstance(job, dict)]
-    states = Counter(state if state in KNOWN else UNKNOWN for state in said)
-    # A sweep that was killed still says that it runs; the lock of its folder tells.
-    going = found.get("state") == RUNNING and RunFolder(folder).in_use()
-    return Sweep(folder, states, going)
+    found_states = [job.get("state") for job in jobs if isinstance(job, dict)]
+    states = Counter(state if state in KNOWN else UNKNOWN for state in found_states)
+    # The index of a sweep that was killed still has the state running; its lock is free.
+    running = found.get("state") == RUNNING and RunFolder(folder).in_use()
+    return Sweep(folder, states, running)
 
 
 def watch(
@@ -209,7 +201,7 @@ def watch(
     wait: Callable[[float], None] = time.sleep,
     standing: Callable[[], Sequence[Sweep]] = tuple,
 ) -> int:
-    """Redraw what `look` finds until no run and no sweep goes on; the exit status.
+    """Redraw what `look` finds until no run and no sweep is running; the exit status.
 
     Where the screen cannot be redrawn, only the last table is printed.
 
@@ -221,29 +213,27 @@ def watch(
         standing: reads the sweeps.
 
     Raises:
-        KeyboardInterrupt: the user has seen enough.
+        KeyboardInterrupt: the user stopped it.
         UserError: there are no such runs.
     """
     with Live(console=console, auto_refresh=False, transient=False) as shown:
         while True:
-            going, view = _look(look, standing())
+            running, view = _look(look, standing())
             shown.update(view, refresh=True)
-            if not going:
+            if not running:
                 return DONE
             wait(every)
 
 
 def _look(look: Callable[[], Findings], found: Sequence[Sweep]) -> tuple[bool, RenderableType]:
-    """Whether runs go on or jobs wait, and the table."""
-    going = any(sweep.going for sweep in found)
+    """Whether runs are running or jobs waiting, and the table."""
+    running = any(sweep.running for sweep in found)
     lines = [Text(str(sweep), style="dim") for sweep in found]
     try:
         findings = look()
-    except ConfigError as error:  # no curves yet
-        return True, Group(Text(f"waiting: {error}", style="dim"), *lines)
-    except CheckpointError as error:
-        if not going:
+    except (CheckpointError, ConfigError) as error:
+        if not running and isinstance(error, CheckpointError):  # else there are no curves yet
             raise
         return True, Group(Text(f"waiting: {error}", style="dim"), *lines)
-    going = going or any(record.state == RUNNING for record in findings.records)
-    return going, Group(rendered(findings, live=going), *lines)
+    running = running or any(record.state == RUNNING for record in findings.records)
+    return running, Group(rendered(findings, live=running), *lines)

@@ -1,9 +1,9 @@
-"""What a run folder tells of its run, read as a whole. Imports no torch."""
+"""Runs read from their folders: settings, status, curves and metrics. Imports no torch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +11,18 @@ from typing import Any
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.runs.folder import UNKNOWN, RunFolder
+from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run, locate
 
 Curve = dict[int, float]  # step -> value; NaN and infinity are kept
 LONGEST = 1 << 30  # bytes of curves
 SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
 JUDGED = "metrics/"  # the curves that evaluations draw
-PROTOCOL = ("samples", "seed", "split")  # of an evaluation; figures of others are others
+PROTOCOL = ("samples", "seed", "split")  # of an evaluation; others give other values
 
 
 @dataclass(frozen=True)
 class MetricRecord:
-    """A figure of one step, from evaluations/."""
+    """A metric at one step, from evaluations/."""
 
     step: int
     value: float
@@ -34,15 +34,15 @@ class MetricRecord:
 
 @dataclass
 class Record:
-    """A run's settings, status, curves and figures.
+    """A run's settings, status, curves and metrics.
 
     Args:
         folder: the run's.
         config: config.yaml as plain values, {} where there is none.
         status: as `RunFolder.read_status` returns it.
         curves: by name, as in metrics.jsonl.
-        figures: by name, from evaluations/.
-        faults: files that could not be read, in words.
+        figures: metrics by name, from evaluations/.
+        faults: a message for each file that could not be read.
     """
 
     folder: RunFolder
@@ -65,7 +65,7 @@ class Record:
 
     @property
     def saved(self) -> int | None:
-        """The step of the newest state that is saved, where it is known; None where none is."""
+        """The step of the newest saved state, 0 where it is unknown; None where none is saved."""
         if not any(self.folder.checkpoints.glob("*.pt")):
             return None
         step = self.status.get("saved", self.status["step"])
@@ -73,7 +73,7 @@ class Record:
 
     @property
     def rest(self) -> str:
-        """What resuming the run starts from, in words."""
+        """A hint where resuming the run starts."""
         if self.saved is None:
             return "no state was saved, so gan-train resume=RUN starts from step 0"
         if "saved" not in self.status:  # written by an earlier version
@@ -88,19 +88,19 @@ class Record:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The option that was taken of each group."""
+        """The option chosen for each group."""
         chosen = self.config.get("choices")
         return {str(g): str(o) for g, o in chosen.items()} if isinstance(chosen, Mapping) else {}
 
     def curve(self, name: str) -> Curve:
-        """The curve `name`, or the figure of that name over the steps: from both sources."""
+        """The curve or metric `name` by step, from metrics.jsonl and from evaluations/."""
         drawn = dict(self.curves.get(name) or self.curves.get(JUDGED + name, {}))
         for step, found in self.judgements(name).items():
             drawn.setdefault(step, found.value)
         return dict(sorted(drawn.items()))
 
     def judgements(self, name: str) -> dict[int, MetricRecord]:
-        """One figure of that name a step: of averaged weights and by the run's protocol, if any."""
+        """A metric by step: with averaged weights and by the run's own protocol, if possible."""
         asked = self.config.get("evaluation")
         asked = asked if isinstance(asked, Mapping) else {}
         chosen: dict[int, tuple[tuple[int, int], MetricRecord]] = {}
@@ -113,7 +113,7 @@ class Record:
 
     @cached_property
     def seconds(self) -> float | None:
-        """Time spent on training alone; None where the curves do not tell."""
+        """Time spent on training alone; None where there is no such curve."""
         total, before = 0.0, 0
         for step, pace in sorted(self.curves.get(PACE, {}).items()):
             total, before = total + pace * (step - before), step
@@ -126,14 +126,14 @@ class Record:
         return values[len(values) // 2] if values else None
 
     def names(self) -> list[str]:
-        """All that can be compared: figures, then curves."""
+        """All that can be compared: metrics, then curves."""
         judged = [name.removeprefix(JUDGED) for name in self.curves if name.startswith(JUDGED)]
         others = [name for name in self.curves if not name.startswith(JUDGED)]
         return list(dict.fromkeys([*judged, *self.figures, *others]))
 
 
 def read(folder: RunFolder) -> Record:
-    """Read a run's folder; what is missing or damaged is told in `faults`, never raised."""
+    """Read a run's folder; a missing or damaged file adds to `faults` and raises nothing."""
     faults: list[str] = []
     try:
         status = folder.read_status()
@@ -151,12 +151,11 @@ def read(folder: RunFolder) -> Record:
 def _config(folder: RunFolder, faults: list[str]) -> dict[str, Any]:
     try:
         root = foreign.parse_yaml(folder.read_config() or "", folder.config)
+        if isinstance(root, dict):
+            return {str(key): value for key, value in root.items()}
+        faults.append(f"{folder.config}: holds no settings")
     except CheckpointError as error:
         faults.append(str(error))
-        return {}
-    if isinstance(root, dict):
-        return {str(key): value for key, value in root.items()}
-    faults.append(f"{folder.config}: holds no settings")
     return {}
 
 
@@ -169,10 +168,7 @@ def _curves(path: Path, faults: list[str]) -> dict[str, Curve]:
     except CheckpointError as error:
         faults.append(str(error))
         return curves
-    for line in lines:
-        if (point := foreign.point(line)) is None:
-            continue  # being written just now, or cut off by a crash
-        step, values = point
+    for step, values in filter(None, map(foreign.point, lines)):  # but for what a crash cut off
         for name, value in values.items():
             if name != "time":
                 curves.setdefault(name, {})[step] = value
@@ -203,3 +199,65 @@ def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricReco
             better = figure.get("better")
             better = better if better in ("lower", "higher") else ""
             yield name, MetricRecord(step, value, better, floor, protocol, weights)
+
+
+MAGIC = "*?["
+
+
+class Gatherer:
+    """Finds runs and reads them; a run whose files are as they were is not read again."""
+
+    def __init__(self, places: Sequence[str]) -> None:
+        self.places = places or [str(DEFAULT_ROOT)]
+        self._read: dict[Path, tuple[object, Record]] = {}
+
+    def __call__(self) -> list[Record]:
+        """All runs at the places, in the order of their starts within each place.
+
+        Raises:
+            CheckpointError: a place holds none.
+        """
+        folders = dict.fromkeys(path for place in self.places for path in runs_at(place))
+        return [self._record(path) for path in folders]
+
+    def _record(self, path: Path) -> Record:
+        folder = RunFolder(path)
+        stamp = _stamp(folder)
+        if path not in self._read or self._read[path][0] != stamp:
+            self._read[path] = stamp, read(folder)
+        return self._read[path][1]
+
+
+def _stamp(folder: RunFolder) -> object:
+    stamps = []
+    for path in (folder.config, folder.status, folder.metrics, folder.evaluations):
+        try:
+            found = path.stat()
+            stamps.append((found.st_mtime_ns, found.st_size))
+        except OSError:
+            stamps.append(None)
+    return (*stamps, folder.in_use())
+
+
+def runs_at(place: str) -> list[Path]:
+    """The runs at a run folder, a folder of runs or a glob.
+
+    Raises:
+        CheckpointError: there are none; the message names the nearest.
+    """
+    path = Path(place).expanduser()
+    if not path.exists() and any(sign in place for sign in MAGIC):
+        found = [run for match in sorted(matches(path)) for run in _inside(Path(match))]
+        if not found:
+            raise CheckpointError(f"{place}: matches no run folder")
+        return found
+    return _inside(path) or [locate(path)]
+
+
+def _inside(path: Path) -> list[Path]:
+    return [path] if is_run(path) else below(path)
+
+
+def matches(pattern: Path) -> Iterable[Path]:
+    """The paths that a glob matches."""
+    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from run_folders import sweep, write_run
 
 from gan_cli.commands import report
@@ -73,6 +74,29 @@ def test_pairs_and_effects_in_words(capsys) -> None:
     assert prior["p"] == pytest.approx(2 / 64)
     assert prior["corrected"] == pytest.approx(4 / 64)
     assert set(prior["within"]) == {"gan", "wgan"}
+
+
+def test_a_run_without_readable_settings_adds_no_columns(capsys) -> None:
+    sweep(Path("runs"))
+    write_run(Path("runs/broken"), values={40: 9.0}).config.write_text("model: [")
+    told = found(capsys)
+    assert [one["label"] for one in told["configurations"]][-2:] == ["wgan gaussian", "broken"]
+    assert told["configurations"][0]["settings"].keys() == {"model", "prior"}
+    assert told["configurations"][-1]["settings"] == {"model": "-", "prior": "-"}
+    assert any("config.yaml: cannot be read" in line for line in told["warnings"])
+
+
+def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None:
+    for seed in range(2):
+        run = write_run(Path(f"runs/{seed}"), "model=gan", seed=seed)
+        if seed:
+            config = yaml.safe_load(run.read_config() or "")
+            del config["model"]["fake_labels"], config["evaluation"], config["network"]["width"]
+            run.write_config(yaml.safe_dump(config))
+    write_run(Path("runs/wide"), "model=gan", "network.width=7")
+    told = found(capsys)
+    labels = {one["label"]: len(one["runs"]) for one in told["configurations"]}
+    assert labels == {"network.width=512": 2, "network.width=7": 1}
 
 
 def test_enough_seeds_make_a_difference_clear(capsys) -> None:
@@ -237,7 +261,7 @@ def test_watching_goes_on_until_no_run_does(capsys) -> None:
     from rich.console import Console
 
     from gan_cli.commands.report import findings
-    from gan_cli.reporting.configurations import Gatherer
+    from gan_cli.runs.record import Gatherer
 
     gatherer = Gatherer(["runs"])
 

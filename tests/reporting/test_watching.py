@@ -13,8 +13,8 @@ from run_folders import write_run
 from gan_cli.commands import report
 from gan_cli.commands.report import findings
 from gan_cli.errors import CheckpointError
-from gan_cli.reporting.configurations import Gatherer
 from gan_cli.reporting.terminal import sweeps, watch
+from gan_cli.runs.record import Gatherer
 
 
 @pytest.fixture(autouse=True)
