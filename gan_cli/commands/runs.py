@@ -6,12 +6,8 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from gan_cli.options import Parser
-
-if TYPE_CHECKING:
-    from gan_cli.runs.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +91,7 @@ def list_runs(options: argparse.Namespace) -> int:
     from gan_cli.managing.listing import bytes_shown, matching, ordered, table
     from gan_cli.reporting.terminal import screen
 
-    found = matching(options.root, options.where)
+    found = matching([options.root] if options.root else [], options.where)
     if options.sort:
         found = ordered(found, options.sort)
     if options.paths:
@@ -149,7 +145,7 @@ def compare(options: argparse.Namespace) -> int:
 
     from gan_cli.config.resume import differences
     from gan_cli.exits import DONE
-    from gan_cli.formatting import show
+    from gan_cli.formatting import number, show
     from gan_cli.reporting.terminal import screen
     from gan_cli.runs import folder
     from gan_cli.runs.record import read
@@ -165,16 +161,10 @@ def compare(options: argparse.Namespace) -> int:
     table.add_row("state", first.state, second.state)
     table.add_row("step", f"{first.step:,}", f"{second.step:,}")
     for name in dict.fromkeys([*first.names(), *second.names()]):
-        table.add_row(name, _last(first, name), _last(second, name))
+        values = (first.last(name), second.last(name))
+        table.add_row(name, *("" if value is None else number(value) for value in values))
     screen().print(table)
     return DONE
-
-
-def _last(record: Record, name: str) -> str:
-    from gan_cli.formatting import number
-
-    curve = record.curve(name)
-    return number(list(curve.values())[-1]) if curve else ""
 
 
 if __name__ == "__main__":

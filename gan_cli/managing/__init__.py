@@ -1,1 +1,1 @@
-"""Listing, finding, tagging, comparing and removing run folders."""
+"""Listing, querying, tagging and removing run folders."""

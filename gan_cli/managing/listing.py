@@ -1,4 +1,4 @@
-"""A run as it stands in the list: what can be asked of it, its tags, its size."""
+"""The list of runs: their keys and values, tags and sizes; selected, sorted and as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import hint, leaves, number, show_duration
-from gan_cli.managing.query import Value, parse
+from gan_cli.managing.query import Condition, Value, parse
 from gan_cli.reporting.metric import completed
 from gan_cli.reporting.terminal import COLOURS
 from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED, RunFolder
@@ -29,10 +29,10 @@ OWN += ("error", "best")
 
 @dataclass
 class ListedRun:
-    """A run, and what is not in its record.
+    """A run with its size, age and tags.
 
     Args:
-        record: all that the run tells.
+        record: its settings, status and curves.
         now: for its age.
     """
 
@@ -62,7 +62,7 @@ class ListedRun:
 
     @cached_property
     def tags(self) -> list[str]:
-        """The names that the user gave it; none where the file cannot be read, which is a fault."""
+        """The names that the user gave it; none where the file cannot be read (a fault)."""
         try:
             return read_tags(self.record.folder)
         except CheckpointError as error:
@@ -70,7 +70,7 @@ class ListedRun:
             return []
 
     def values(self, key: str) -> list[Value]:
-        """What the run has under `key`; of tags all, of what it has not nothing."""
+        """The values of `key`: all tags, one of another key, none where the run has no such key."""
         record = self.record
         own: dict[str, list[Value]] = {
             "name": [record.folder.path.name],
@@ -91,7 +91,7 @@ class ListedRun:
             best = record.status.get("best")
             return _plain(best.get("value") if isinstance(best, Mapping) else None)
         if key.startswith("metrics."):
-            return self._figure(key.removeprefix("metrics."))
+            return self._metric(key.removeprefix("metrics."))
         if key in record.choices:
             return [record.choices[key]]
         node: object = record.config
@@ -99,14 +99,14 @@ class ListedRun:
             node = node.get(part) if isinstance(node, Mapping) else None
         return _plain(node)
 
-    def _figure(self, name: str) -> list[Value]:
-        """The last value of a figure or curve; a first part of its name will do."""
+    def _metric(self, name: str) -> list[Value]:
+        """The last value of a metric or curve, which may be named by its first part."""
         whole = completed(name, self.record.names(), f"metrics.{name}")
-        curve = self.record.curve(whole) if whole else {}
-        return [list(curve.values())[-1]] if curve else []
+        value = self.record.last(whole) if whole else None
+        return [] if value is None else [value]
 
     def known(self) -> list[str]:
-        """All that can be asked of the run."""
+        """All keys of the run."""
         names = [f"metrics.{name.removeprefix(JUDGED)}" for name in self.record.names()]
         settings = leaves(self.record.config, inner=True)
         keys = [key for key, value in settings if not (value and isinstance(value, Mapping))]
@@ -140,7 +140,7 @@ def read_tags(folder: RunFolder) -> list[str]:
 
 
 def write_tags(folder: RunFolder, tags: list[str]) -> None:
-    """Keep a run's tags."""
+    """Write a run's tags."""
     folder.refuse_links()
     files.write(folder.path / TAGS, json.dumps(sorted(set(tags))) + "\n")
 
@@ -154,10 +154,10 @@ def bytes_shown(size: float) -> str:
 
 
 def require(key: str, found: Sequence[ListedRun], where: str) -> None:
-    """Refuse a key of which no run knows anything.
+    """Check that some run has `key`.
 
     Raises:
-        ConfigError: naming the nearest.
+        ConfigError: none has; the message names the nearest.
     """
     if any(one.values(key) for one in found):
         return
@@ -166,44 +166,44 @@ def require(key: str, found: Sequence[ListedRun], where: str) -> None:
         raise ConfigError(f"{where}: no run has {key}{hint(key, known)}")
 
 
-def matching(root: str | None, where: str | None) -> list[ListedRun]:
-    """The runs below `root` that match.
+def matching(places: Sequence[str], where: str | None) -> list[ListedRun]:
+    """The runs at some places (see `Gatherer`) that match a condition.
 
     Raises:
-        ConfigError: the condition cannot be read, or names what no run has.
+        ConfigError: the condition cannot be read, or names a key that no run has.
         CheckpointError: there are no runs.
     """
     condition = parse(where) if where else None
-    found = [ListedRun(record) for record in Gatherer([root] if root else [])()]
-    if condition is None:
-        return found
-    for key in condition.keys:
+    return selected([ListedRun(record) for record in Gatherer(places)()], condition)
+
+
+def selected(found: Sequence[ListedRun], condition: Condition | None) -> list[ListedRun]:
+    """The runs that match.
+
+    Raises:
+        ConfigError: the condition names a key that no run has.
+    """
+    for key in condition.keys if condition else ():
         require(key, found, "--where")
-    return [one for one in found if condition.test(one)]
+    return [one for one in found if condition is None or condition.test(one)]
 
 
 def ordered(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
-    """By the values of `key`, falling where it begins with a minus; runs without it last.
+    """Sorted by `key`, descending where it begins with a minus; runs without it last.
 
     Raises:
         ConfigError: no run has it.
     """
     name = key.removeprefix("-")
     require(name, found, "--sort")
-    values = {id(one): next(iter(one.values(name)), None) for one in found}
-    have = [one for one in found if not _missing(values[id(one)])]
-    numeric = all(isinstance(values[id(one)], int | float) for one in have)
-
-    def rank(one: ListedRun) -> tuple[float, str]:
-        value = values[id(one)]
-        return (float(value or 0), "") if numeric else (0.0, str(value))
-
-    have.sort(key=rank, reverse=key.startswith("-"))
-    return [*have, *(one for one in found if _missing(values[id(one)]))]
-
-
-def _missing(value: Value) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    values = [(next(iter(one.values(name)), None), one) for one in found]
+    have = [(v, one) for v, one in values if v is not None and v == v]  # not NaN
+    numeric = all(isinstance(value, int | float) for value, _ in have)
+    have.sort(
+        key=lambda pair: (float(pair[0]) if numeric else 0.0, str(pair[0])),
+        reverse=key.startswith("-"),
+    )
+    return [*(one for _, one in have), *(one for v, one in values if v is None or v != v)]
 
 
 HEADS = ("run", "state", "step", "best", "size", "age", "tags")
@@ -243,7 +243,7 @@ def _cells(one: ListedRun) -> list[str | Text]:
 
 
 def _saved(record: Record) -> str:
-    """Of a run that broke off: up to which step its work is saved."""
+    """How much of an unfinished run is saved."""
     if record.state not in (INTERRUPTED, KILLED, FAILED):
         return ""
     if record.saved is None:

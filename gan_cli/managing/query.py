@@ -34,10 +34,10 @@ Value = str | float | None
 
 
 class Run(Protocol):
-    """What is asked of a run."""
+    """A run with values by key."""
 
     def values(self, key: str) -> list[Value]:
-        """What the run has under the key, of tags all.
+        """The values of `key`: all tags, one of another key, none where the run lacks it.
 
         Raises:
             ConfigError: there is no such key.
@@ -50,7 +50,7 @@ Test = Callable[[Run], bool]
 
 @dataclass(frozen=True)
 class Condition:
-    """Whether a run matches, and the keys on which that depends."""
+    """A test of runs, and the keys that it reads."""
 
     test: Test
     keys: tuple[str, ...]
@@ -60,14 +60,14 @@ def parse(text: str) -> Condition:
     """The condition that `text` states.
 
     Raises:
-        ConfigError: it states none; the message points at the place.
+        ConfigError: it cannot be read; the message points at the place.
     """
     if len(text) > LONGEST:
         raise ConfigError(f"--where: {len(text)} characters, at most {LONGEST} can be read")
     text = text.strip()
     tests: list[Test] = []
     keys: list[str] = []
-    joined: list[str] = []  # what Python's parser is given
+    joined: list[str] = []  # for Python's parser
     begins, depth = True, 0  # whether a comparison must begin here, and how many brackets are open
     for piece in PIECE.finditer(text):
         word = (piece["join"] or "").lower()
@@ -155,7 +155,7 @@ def _text(value: Value) -> str:
 
 
 def quantity(key: str, text: str) -> float | None:
-    """A number; of an age also 2d, of a size also 10MB; None for what is none."""
+    """The number in `text`, an age also as 2d, a size also as 10MB; None where it is none."""
     try:
         return float(text)
     except ValueError:

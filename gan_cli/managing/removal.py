@@ -1,8 +1,8 @@
-"""Removing runs: which folders are surely runs, what goes with them, and nothing else.
+"""Removal of runs, and of nothing else.
 
 Reading is generous: a file in a run means the run, and damaged runs are shown. Deleting is strict:
 a run is named by its own folder, is not reached through a link, and holds a config.yaml and a
-status.json that are ours. A folder of runs means them only together with a condition.
+status.json that are ours. A folder of runs means its runs only together with a condition.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
 from gan_cli.files import cannot_write
 from gan_cli.formatting import counted
-from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, require
+from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, selected
 from gan_cli.managing.query import parse
 from gan_cli.runs import folder as folder_module
 from gan_cli.runs.folder import RunFolder
@@ -37,24 +37,19 @@ MOST_NAMES = 3  # of files that are not ours
 
 
 def remove(options: argparse.Namespace) -> int:
-    """Delete runs, after asking; those in use stay.
+    """Delete runs, after asking; the exit status.
 
     Raises:
-        ConfigError: nothing says which, what is named is surely no run, or nobody can be asked.
-        CheckpointError: somebody is in one of them; nothing is deleted.
+        ConfigError: no run is named, a folder may be no run, or nobody can be asked.
+        CheckpointError: one of them is in use; nothing is deleted.
     """
     if not options.runs and not options.where:
         raise ConfigError("remove: name runs, or say which with --where")
     condition = parse(options.where) if options.where else None
     root = folder_module.DEFAULT_ROOT  # which may be a link, since nobody typed it
     places = options.runs or [str(root.resolve() if root.is_symlink() else root)]
-    found_at = [path for place in places for path in runs_at(place, searched=bool(condition))]
-    paths = dict.fromkeys(found_at)
-    found = [ListedRun(read(RunFolder(path))) for path in paths]
-    if condition is not None:
-        for key in condition.keys:
-            require(key, found, "--where")
-        found = [one for one in found if condition.test(one)]
+    paths = dict.fromkeys(path for place in places for path in runs_at(place, bool(condition)))
+    found = selected([ListedRun(read(RunFolder(path))) for path in paths], condition)
     if not found:
         print("no run matches")
         return DONE
@@ -74,16 +69,16 @@ def remove(options: argparse.Namespace) -> int:
 
 
 def runs_at(place: str, searched: bool = False) -> list[Path]:
-    """The real paths of the runs to delete that a run folder or a glob of run folders means.
+    """The real paths of the runs to delete at a run folder or a glob of run folders.
 
-    What a glob matches beside runs is left alone, and told.
+    Other matches of a glob are left alone, with a warning.
 
     Args:
         place: as it was typed.
-        searched: whether a folder of runs means the runs below it, since a condition chooses.
+        searched: whether a folder of runs means the runs below it, as there is a condition.
 
     Raises:
-        ConfigError: a run that is named cannot be deleted for certain, or more than runs is named.
+        ConfigError: a named folder may be no run, or may hold more than one.
         CheckpointError: there are none.
     """
     path = Path(place).expanduser()
@@ -113,7 +108,7 @@ def runs_at(place: str, searched: bool = False) -> list[Path]:
 
 
 def _below(start: Path, found: Iterable[Path]) -> Iterator[Path]:
-    """The real paths of the runs among `found`, below `start`, that are surely meant."""
+    """The real paths of the runs among `found`, below `start`, that can be deleted."""
     for run in found:
         below = [] if folder_module.is_run(run) else folder_module.below(run)
         if not below and not folder_module.is_run(run):
@@ -156,7 +151,7 @@ def _home() -> Path:
 
 
 def _require_narrow(place: str, start: Path) -> None:
-    """Refuse to search for runs to delete where everything of the user's might lie.
+    """Refuse to search for runs to delete in folders that hold everything of the user's.
 
     Raises:
         ConfigError: below `start` is the home folder, or the current folder is in a folder there.
@@ -182,7 +177,7 @@ def _fixed(pattern: Path) -> Path:
 
 
 def _doubt(path: Path) -> str:
-    """Why a folder might be more than a run of ours; empty where it is one for certain."""
+    """Why a folder may be no run, or more than one; "" where it certainly is a run."""
     run = RunFolder(path)
     elsewhere = "; if it is to go, delete it yourself"
     try:
@@ -201,7 +196,7 @@ def _doubt(path: Path) -> str:
 
 
 def inner(path: Path) -> list[RunFolder]:
-    """Runs, and whatever else can be locked, inside a run: they would go with it."""
+    """Runs, and other folders with a lock, inside a run: they would be deleted with it."""
     found = []
     for folder, _, files in os.walk(path):
         if Path(folder) != path and {".lock", "status.json"} & set(files):
@@ -210,18 +205,18 @@ def inner(path: Path) -> list[RunFolder]:
 
 
 def _line(one: ListedRun) -> str:
-    """A run that is to be deleted, and all that goes with it."""
+    """A run to be deleted, with other things inside it."""
     record, path = one.record, one.record.folder.path
-    told = f"{path}  {record.state} at step {record.step:,}  {bytes_shown(one.size)}"
+    text = f"{path}  {record.state} at step {record.step:,}  {bytes_shown(one.size)}"
     others = [str(run.path.relative_to(path)) for run in inner(path) if run.status.exists()]
     if others:
-        told += f"\n  with the runs inside it: {', '.join(others)}"
+        text += f"\n  with the runs inside it: {', '.join(others)}"
     more = [p.name for p in sorted(path.iterdir()) if not _ours(p.name)]
     more = [name for name in more if not any(Path(run).parts[0] == name for run in others)]
     if more:
         rest = f" and {len(more) - MOST_NAMES} more" if len(more) > MOST_NAMES else ""
-        told += f"\n  with what no run wrote: {', '.join(more[:MOST_NAMES])}{rest}"
-    return told
+        text += f"\n  with files of no run: {', '.join(more[:MOST_NAMES])}{rest}"
+    return text
 
 
 def _ours(name: str) -> bool:
@@ -235,10 +230,10 @@ def _agreed(many: int) -> bool:
 
 
 def _delete(run: RunFolder) -> None:
-    """Delete a run's folder while nobody else can enter it, nor a run inside it.
+    """Delete a run's folder while its lock, and those of runs inside it, are held.
 
     Raises:
-        CheckpointError: somebody is in it.
+        CheckpointError: it is in use.
         UserError: the operating system refuses.
     """
     with ExitStack() as held:

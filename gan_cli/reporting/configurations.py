@@ -44,8 +44,8 @@ class RunOutcome:
 def outcome(record: Record, metric: ReportedMetric, at: str) -> RunOutcome:
     """A run's final and best value of the metric; what is not finite is no value."""
     curve = record.curve(metric.name)
-    last = next(reversed(curve.values()), math.nan)
-    final = last if math.isfinite(last) else None
+    last = record.last(metric.name)
+    final = None if last is None or not math.isfinite(last) else last
     after = {step: v for step, v in curve.items() if step > 0 and math.isfinite(v)}
     best = metric.best([*after.values()]) if after else None
     step = next((step for step, v in after.items() if v == best), None)

@@ -1,1 +1,1 @@
-"""What a run leaves: its folder, its checkpoints, and going on with it."""
+"""Run folders: status, checkpoints, curves and metrics, and the model rebuilt from them."""

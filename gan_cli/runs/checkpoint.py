@@ -1,4 +1,4 @@
-"""Checkpoints: one file holds a run's whole state, and is there whole or not at all.
+"""Checkpoints: one file with a run's whole state, written atomically.
 
 A checkpoint is a dict of plain values and tensors, written by `torch.save`:
 
@@ -7,16 +7,16 @@ A checkpoint is a dict of plain values and tensors, written by `torch.save`:
     config      str, the run's resolved configuration as YAML
     data        dict, what the networks were built for: the fields of DataSpec
     model       the model's state_dict
-    averages    averaged weights by entry, see averaging.py
+    averages    averaged weights by entry, see ema.py
     optimizers  each player's optimizer's state_dict
-    window      the curves' half-filled next point
-    evaluation  the best figure so far, and what the last evaluation found
-    versions    of gan-cli, torch and Python that wrote it
+    window      the running means of the curves' next point
+    evaluation  the best value so far, and the last evaluation's values
+    versions    those of gan-cli, torch and Python that wrote it
 
 Files lie in `<run>/checkpoints/`: `last.pt`, `best.pt` where the run is evaluated, and
 `step_00010000.pt` for those that are kept (links to the same bytes where the file system can).
-Nothing but `torch.load(weights_only=True)` ever reads them, so a file from somebody else can fail
-to load but runs no code.
+Only `torch.load(weights_only=True)` reads them, so a file from somebody else can fail to load but
+runs no code.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from gan_cli.runs.folder import LAST, RunFolder, is_run
 from gan_cli.runs.folder import find as locate
 
 FORMAT = 1
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a format to the next
-
 State = dict[str, Any]
+MIGRATIONS: dict[int, Callable[[State], State]] = {}  # from a format to the next
+MOST_STEPS = 10**9  # of a checkpoint; resuming counts the batches of each
 REQUIRED = {"step": int, "config": str, "model": dict}
 OPTIONAL = dict.fromkeys(("data", "averages", "optimizers", "window", "evaluation"), dict)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
@@ -51,7 +51,7 @@ STEP = re.compile(r"step_(\d{8,})\.pt")
 
 
 class DamagedError(CheckpointError):
-    """The file is no whole checkpoint; an older one may be."""
+    """The file is not a whole checkpoint; an older one may be."""
 
 
 def save(
@@ -59,22 +59,22 @@ def save(
 ) -> Path:
     """Write `state` to `last.pt`; with `keep_step` also as this step's, and drop the older ones.
 
-    The caller holds the run's lock: what killed writers left here is removed.
+    The caller holds the run's lock; temporary files of killed writers are removed.
 
     Args:
         folder: the run's checkpoints folder; made where missing.
         state: see above; `format`, `step` and `versions` are filled in here.
         step: completed steps.
-        keep_step: whether this step's checkpoint is one to keep.
+        keep_step: whether to keep this step's checkpoint.
         keep: how many kept checkpoints stay, this one included; None: all.
-        best: whether it also takes the place of `best.pt`.
+        best: whether it also replaces `best.pt`.
 
     Returns:
         The path of `last.pt`.
 
     Raises:
-        CheckpointError: the disk is full or read-only, or the state holds what cannot be loaded
-            safely; the old `last.pt` is untouched.
+        CheckpointError: the disk is full or read-only, or the state holds values that cannot be
+            loaded safely; the old `last.pt` is untouched.
     """
     versions = {"gan_cli": gan_cli.__version__, "torch": str(torch.__version__)}
     versions["python"] = platform.python_version()
@@ -96,30 +96,30 @@ def save(
 
 
 def _keep(folder: Path, step: int, keep: int | None) -> None:
-    """Link `last.pt` as that of a step to keep, and drop the older ones."""
+    """Keep `last.pt` under its step's name, and drop the older ones."""
     files.link(folder / LAST, of_step(folder, step), CheckpointError)
-    # Later steps are another future of this run, from before it was set back: not counted.
+    # Later steps come from before the run was set back: not counted.
     old = [path for path in _kept(folder) if _step(path) <= step]
     for path in [] if keep is None else old[: max(0, len(old) - keep)]:
         path.unlink(missing_ok=True)
 
 
-def mend_links(
+def restore_links(
     folder: Path, step: int, every: int | None, keep: int | None, best: int | None
 ) -> bool:
-    """Make the links what a run's state says, where a kill or a full disk came before one of them.
+    """Restore the links of a run that was killed, or met a full disk, before it had made them.
 
     The caller holds the run's lock.
 
     Args:
         folder: the run's checkpoints folder.
-        step: that the run goes on from.
-        every: steps between those that are kept; None: none is.
+        step: from which the run resumes.
+        every: steps between kept checkpoints; None: none is kept.
         keep: how many kept checkpoints stay; None: all.
-        best: the step whose checkpoint is the best one; None where none is yet.
+        best: the best step; None where none is yet.
 
     Returns:
-        Whether there is a checkpoint of the best step.
+        Whether the best step's checkpoint exists.
 
     Raises:
         CheckpointError: the disk is full or read-only.
@@ -143,29 +143,28 @@ def mend_links(
 
 
 def of_step(folder: Path, step: int) -> Path:
+    """The path of a step's checkpoint."""
     return folder / f"step_{step:08d}.pt"
 
 
 def is_of(path: Path, step: int) -> bool:
-    """Whether this is a whole checkpoint of that step."""
-    try:
-        return _load(path)["step"] == step
-    except CheckpointError:
-        return False
+    """Whether `path` is a whole checkpoint of that step."""
+    state = _whole(path)
+    return state is not None and state["step"] == step
 
 
 def _write(state: State, file: Any) -> None:
     try:
         torch.save(state, file)
     except RuntimeError as error:
-        # Torch's zip writer hides the operating system's reason behind an own one.
+        # Torch's zip writer hides the operating system's error behind its own.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
 
 
 def _check(value: Any, place: str) -> None:
-    """Find at saving what could not be loaded: weights_only knows tensors and plain values."""
+    """Check at saving that all can be loaded: weights_only admits tensors and plain values."""
     if isinstance(value, torch.Tensor) or type(value) in PLAIN:
         return
     if type(value) in (dict, OrderedDict):
@@ -183,17 +182,17 @@ def _check(value: Any, place: str) -> None:
 
 
 def load(path: Path) -> State:
-    """Read one checkpoint, on the CPU, in today's format.
+    """Read one checkpoint, on the CPU, in the current format.
 
     Raises:
         CheckpointError: it is missing, damaged, foreign, unsafe, or newer than this program; the
-            message names another one of the folder that is whole.
+            message names another one beside it that is whole.
     """
     try:
         return _load(path)
     except DamagedError as error:
         for other in _newest_first(path.parent):
-            if other.name != path.name and _is_whole(other):
+            if other.name != path.name and _whole(other):
                 raise CheckpointError(f"{error}; {other.name} beside it is whole") from error
         raise
 
@@ -207,7 +206,7 @@ def _load(path: Path) -> State:
                     raise DamagedError(f"{path}: damaged (wrong sum of {bad})")
             file.seek(0)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about what is refused below anyway
+                warnings.simplefilter("ignore")  # about files that are refused below
                 state = torch.load(file, map_location="cpu", weights_only=True)
     except DamagedError:
         raise
@@ -241,23 +240,22 @@ def _current(state: Any, path: Path) -> State:
             raise CheckpointError(f"{path}: its format {number} is no longer read")
         state = MIGRATIONS[number](state)
         number += 1
-    for key, kind in REQUIRED.items():
-        if not isinstance(state.get(key), kind):
-            raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is missing)")
-    for key, kind in OPTIONAL.items():
-        if not isinstance(state.get(key), kind | None):
-            raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is no {kind.__name__})")
-    if isinstance(state["step"], bool) or state["step"] < 0:
+    for key, kind in {**REQUIRED, **OPTIONAL}.items():
+        if (value := state.get(key)) is None and key in OPTIONAL:
+            continue
+        if not isinstance(value, kind):
+            fault = "missing" if value is None else f"no {kind.__name__}"
+            raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is {fault})")
+    if isinstance(state["step"], bool) or not 0 <= state["step"] <= MOST_STEPS:
         raise DamagedError(f"{path}: no checkpoint of gan-train (step is {state['step']})")
     return {**state, "format": FORMAT}
 
 
-def _is_whole(path: Path) -> bool:
+def _whole(path: Path) -> State | None:
     try:
-        _load(path)
+        return _load(path)
     except CheckpointError:
-        return False
-    return True
+        return None
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -265,9 +263,7 @@ def _kept(folder: Path) -> list[Path]:
 
 
 def _step(path: Path) -> int:
-    found = STEP.fullmatch(path.name)
-    assert found
-    return int(found[1])
+    return int(path.stem.removeprefix("step_"))
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -276,7 +272,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def named(path: Path | str) -> tuple[RunFolder, Path | None]:
-    """The run at `path`, and the checkpoint that `path` itself is, if it is one.
+    """The run at `path`; and `path` itself where it is a checkpoint, else None.
 
     Raises:
         CheckpointError: there is no such run, or the run has no such checkpoint.
@@ -291,10 +287,10 @@ def named(path: Path | str) -> tuple[RunFolder, Path | None]:
 
 
 def find(run: RunFolder, which: str | int | Path = "last") -> Path:
-    """The checkpoint "last", "best", or of a step, as a path; a path is given back.
+    """The path of the checkpoint "last", "best" or of a step; a path is returned as it is.
 
     Raises:
-        CheckpointError: there is none; the message lists what there is.
+        CheckpointError: there is none; the message lists those available.
     """
     if isinstance(which, Path):
         return which
@@ -337,10 +333,7 @@ def newest_whole(run: RunFolder) -> tuple[State, str]:
 
 
 def compact(state: Any) -> Any:
-    """`state` with a copy in place of each tensor that is a part of a larger one.
-
-    `torch.save` would write the larger one.
-    """
+    """Copy tensors that are views of larger ones, which `torch.save` would write whole."""
     if isinstance(state, Tensor):
         return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
     if isinstance(state, Mapping):

@@ -1,4 +1,4 @@
-"""The curves of a run that goes on: what came after its checkpoint is drawn anew."""
+"""metrics.jsonl: truncated on resume, read while it grows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gan_cli.foreign import ForeignError
 
 
 def trim(path: Path, step: int) -> int:
-    """Drop from a metrics.jsonl the points after `step`, and lines that a crash cut off.
+    """Drop from a metrics.jsonl the points after `step`, and lines cut off by a crash.
 
     Returns:
-        How many lines were dropped.
+        The number of lines dropped.
 
     Raises:
         CheckpointError: the file cannot be read or written; it is as it was.
@@ -36,13 +36,11 @@ def trim(path: Path, step: int) -> int:
 
 
 def _belongs(line: bytes, step: int) -> bool:
-    if not line.endswith(b"\n"):
-        return False
     try:
         point = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(point, dict):
+    if not isinstance(point, dict) or not line.endswith(b"\n"):
         return False
     at = point.get("step")
     return not isinstance(at, int | float) or at <= step
@@ -52,7 +50,7 @@ MOST = 64 << 20  # bytes that are read at once
 
 
 class Curves:
-    """Reads what is new in a metrics.jsonl; starts over when the file was replaced or cut.
+    """Reader of new points in a metrics.jsonl; starts over when the file was replaced or cut.
 
     Args:
         path: the file, which need not exist yet.
@@ -75,9 +73,5 @@ class Curves:
             return []
         whole = content[: content.rfind(b"\n") + 1]
         self._read += len(whole)
-        return [point for line in whole.splitlines() if (point := _point(line)) is not None]
-
-
-def _point(line: bytes) -> dict[str, float] | None:
-    found = foreign.point(line)
-    return None if found is None else {"step": found[0], **found[1]}
+        points = filter(None, map(foreign.point, whole.splitlines()))
+        return [{"step": step, **values} for step, values in points]

@@ -1,4 +1,4 @@
-"""The run folder: where everything that came of a run lies."""
+"""The run folder: making, finding, its status and its lock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_run(path: Path) -> bool:
 
 
 def branches(resume: object) -> bool:
-    """Whether a `resume` names another checkpoint than the last, where a new run begins."""
+    """Whether `resume` names another checkpoint than the last, so that a new run begins there."""
     if not isinstance(resume, str) or not resume.endswith(".pt"):
         return False
     return Path(resume).name != LAST and not Path(resume).is_dir()
@@ -89,7 +89,7 @@ def _folders(folder: Path) -> list[Path]:
             if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
         ]
     except OSError:
-        return []  # not a folder, or not ours to read: no runs of the user's
+        return []  # not a folder, or not readable: no runs of the user's
 
 
 def _started(path: Path) -> str:
@@ -101,10 +101,10 @@ def _started(path: Path) -> str:
 
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
-KILLED = "killed"  # read where a run says that it runs and nobody is in its folder
+KILLED = "killed"  # read where the file has "running" and the lock is free
 UNKNOWN = "unknown"  # read where there is no status.json
 STATES = (RUNNING, FINISHED, INTERRUPTED, FAILED, KILLED, UNKNOWN)
-STATUS: dict[str, tuple[type, ...]] = {  # what status.json may hold under the keys that are read
+STATUS: dict[str, tuple[type, ...]] = {  # types in status.json of the keys that are read
     "status": (str,),
     "step": (int, type(None)),
     "steps": (int, type(None)),
@@ -123,7 +123,7 @@ BEST: dict[str, tuple[type, ...]] = {
 
 
 class RunFolder:
-    """Paths, status and lock of one run; making and finding are `create` and `find`."""
+    """Paths, status and lock of one run; see also `create` and `find`."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -140,7 +140,7 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
     def write_config(self, text: str) -> None:
-        """Keep the resolved configuration.
+        """Write the resolved configuration.
 
         Raises:
             UserError: the folder cannot be written.
@@ -155,9 +155,9 @@ class RunFolder:
             return None
 
     def write_status(self, status: str, step: int, **more: Any) -> None:
-        """Say how the run stands: `status` at `step`, and `steps`, `error`, `best` ... in `more`.
+        """Write status.json: `status` at `step`, and `steps`, `error`, `best` ... in `more`.
 
-        What is not given stays as it was, the error aside.
+        Other keys keep their values, except for the error.
 
         Raises:
             UserError: the folder cannot be written.
@@ -177,10 +177,10 @@ class RunFolder:
         files_module.write(self.status, json.dumps(record, indent=2) + "\n")
 
     def read_status(self) -> dict[str, Any]:
-        """How the run stands: at least `status` and `step`.
+        """The run's status: at least `status` and `step`.
 
-        The status is "killed" where the file says "running" and nobody holds the lock, "unknown"
-        where there is no such file.
+        It is "killed" where the file has "running" and the lock is free, "unknown" where there is
+        no such file.
 
         Raises:
             CheckpointError: status.json is damaged.
@@ -193,7 +193,7 @@ class RunFolder:
         return record
 
     def recorded(self) -> dict[str, Any] | None:
-        """What status.json says, be the run alive or not; None where there is no such file.
+        """The content of status.json, be the run alive or not; None where there is no such file.
 
         Raises:
             CheckpointError: status.json is damaged.
@@ -213,7 +213,7 @@ class RunFolder:
         return record
 
     def in_use(self) -> bool:
-        """Whether somebody is in the folder; who may not even read the lock cannot know: yes."""
+        """Whether a process holds the lock; also true where the lock cannot be read."""
         if os.name != "posix":
             from filelock import FileLock, Timeout
 
@@ -244,15 +244,15 @@ class RunFolder:
 
     @contextmanager
     def lock(self, writing: bool = True) -> Iterator[None]:
-        """Be the only one in the folder; the operating system frees it even after kill -9.
+        """Hold the folder's lock; the operating system frees it even after kill -9.
 
-        What killed writers left there is removed.
+        Temporary files of killed writers are removed.
 
         Args:
             writing: whether more than deleting follows, so that no link may be there.
 
         Raises:
-            CheckpointError: somebody else is in it, or writing would lead out of it.
+            CheckpointError: another process holds it, or writing would lead out of the folder.
             UserError: the folder cannot be written.
         """
         from filelock import FileLock, Timeout
@@ -260,7 +260,7 @@ class RunFolder:
         if writing or self._lock.is_symlink():
             self.refuse_links()
         try:
-            # Not 0: someone who only looks (`in_use`) holds the lock for some microseconds.
+            # Not 0: `in_use` holds the lock for some microseconds.
             held = FileLock(self._lock).acquire(timeout=0.3, poll_interval=0.02)
         except Timeout as cause:
             raise CheckpointError(
@@ -274,11 +274,11 @@ class RunFolder:
             yield
 
     def _remove_leftovers(self) -> None:
-        """Delete the half-written files of killed writers."""
+        """Delete the temporary files of killed writers."""
         try:
             for folder in (self.path, self.checkpoints):
                 files_module.remove_leftovers(folder)
-            # Commands that draw and evaluate write here without the lock.
+            # gan-sample and gan-eval write here without the lock.
             for folder in (self.samples, self.evaluations):
                 files_module.remove_leftovers(folder, older_than=files_module.WRITING)
         except OSError as cause:
@@ -295,7 +295,7 @@ class RunFolder:
 
 
 def _wrong(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], at: str = "") -> str:
-    """What is not of the right type in a status; empty where all is."""
+    """The first fault in a status; "" where there is none."""
     for key, kind in kinds.items():
         value = record.get(key)
         if type(value) not in kind and key in record:
@@ -397,7 +397,7 @@ def _fill(run: RunFolder, config: str) -> None:
 
 
 def _plain(name: str) -> str:
-    """`name` as a part of a folder name: no separators, not too long."""
+    """`name` as part of a folder's name: no separators, not too long."""
     return re.sub(r"[^\w.=+-]+", "-", name).strip("-.")[:60] or "unnamed"
 
 
@@ -411,6 +411,6 @@ def find(path: Path | str) -> RunFolder:
 
 
 def latest(root: Path | str = DEFAULT_ROOT) -> RunFolder | None:
-    """The run below `root` that was started last."""
+    """The newest run below `root`."""
     runs = below(Path(root))
     return RunFolder(runs[-1]) if runs else None

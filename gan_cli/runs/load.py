@@ -1,4 +1,4 @@
-"""A trained model back from its run folder, without its data set."""
+"""A trained model, rebuilt from its run folder without its data set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LARGEST = 1 << 16  # length of a side of an image, or of a point
 
 
 def wanted(place: str | None, which: str | None) -> tuple[RunFolder, str | Path]:
-    """The run and the checkpoint that RUN and --checkpoint of a command mean.
+    """The run and the checkpoint of a command's RUN and --checkpoint.
 
     Raises:
         CheckpointError: there is no such run or checkpoint.
@@ -52,12 +52,12 @@ class Loaded:
     settings: Settings
     step: int  # completed steps
     weights: str  # "ema" or "raw"
-    fingerprint: str = ""  # of the data that it was trained on; empty where that was not kept
-    trust: Trust = field(default_factory=Trust)  # whose classes its nodes may name
+    fingerprint: str = ""  # of the training data; empty where it was not recorded
+    trust: Trust = field(default_factory=Trust)  # the modules whose classes may be built
 
 
 def load_for(options: argparse.Namespace, run: RunFolder, which: str | Path) -> Loaded:
-    """The model that `options.add_model_options` describe; warns where it is not quite that.
+    """The model chosen by `options.add_model_options`; warns where averaged weights are missing.
 
     Raises:
         UserError: as `load_model`.
@@ -92,8 +92,8 @@ def load_model(
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or does not fit its own config.
-        ConfigError: the config names what is not trusted or does not exist, or there is no such
-            device.
+        ConfigError: the config names a class that is not trusted or does not exist, or there is no
+            such device.
     """
     target = choose_device(device)
     path = checkpoint.find(run, which)
@@ -101,7 +101,7 @@ def load_model(
     settings = from_yaml(state["config"])
     spec = data_spec(state.get("data"), str(path))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # they were said when training began
+        warnings.simplefilter("ignore", UserWarning)  # they were shown when training began
         model: Model = build(settings.model, "model", trust, shared=settings.nodes, data=spec)
     averages = state.get("averages") if weights == "ema" else None
     try:
@@ -120,7 +120,7 @@ def load_model(
 
 
 def describe_data(spec: DataSpec, fingerprint: str = "") -> dict[str, Any]:
-    """What a checkpoint keeps of the data, as plain values; the fingerprint is the samples' own."""
+    """The description of the data in a checkpoint, as plain values."""
     described = {field.name: getattr(spec, field.name) for field in fields(spec)}
     return {**described, "fingerprint": fingerprint}
 
@@ -129,20 +129,22 @@ def data_spec(kept: Any, path: str) -> DataSpec:
     """The inverse of `describe_data`; `path` is named where it fails.
 
     Raises:
-        CheckpointError: nothing usable was kept.
+        CheckpointError: the description is missing or damaged.
     """
     try:
         if not isinstance(kept, Mapping):
-            raise TypeError("no description")
+            raise TypeError
         classes = int(kept.get("classes", 0))
         counts = tuple(int(count) for count in kept.get("class_counts", ()))
-        if counts and (len(counts) != classes or min(counts) < 0 or not 0 < sum(counts) < 1 << 53):
-            raise ValueError("no such classes")
         shape, size = tuple(int(length) for length in kept["shape"]), int(kept["size"])
-        if len(shape) not in (1, 3) or not all(0 < length <= LARGEST for length in shape):
-            raise ValueError("no such shape")
-        if size < 0 or not 0 <= classes <= max(size, LARGEST):
-            raise ValueError("no such size")
+        if (
+            (counts and (len(counts) != classes or min(counts) < 0))
+            or (counts and not 0 < sum(counts) < 1 << 53)
+            or len(shape) not in (1, 3)
+            or not all(0 < length <= LARGEST for length in shape)
+            or not (size >= 0 and 0 <= classes <= max(size, LARGEST))
+        ):
+            raise ValueError
         return DataSpec(
             name=str(kept["name"]),
             shape=shape,
@@ -152,13 +154,13 @@ def data_spec(kept: Any, path: str) -> DataSpec:
             class_counts=counts,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path}: says nothing of the data it was trained on") from error
+        raise CheckpointError(f"{path}: holds no description of its training data") from error
 
 
 def of_older_folder(data: Any) -> bool:
-    """Whether settings of data are an older version's, and of a folder.
+    """Whether settings of data are those of a folder in an older version.
 
-    It took the fingerprint of names and dates of files, so the same images have another one now.
+    Its fingerprint was that of the files' names and dates, so the same images have another one now.
     """
     folder = isinstance(data, Mapping) and str(data.get("_target_")).endswith(".folder.Folder")
     return folder and "background" not in data

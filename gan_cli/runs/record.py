@@ -125,6 +125,10 @@ class Record:
         values = sorted(v for v in self.curves.get(SPEED, {}).values() if math.isfinite(v))
         return values[len(values) // 2] if values else None
 
+    def last(self, name: str) -> float | None:
+        """The last value of a curve or metric."""
+        return next(reversed(self.curve(name).values()), None)
+
     def names(self) -> list[str]:
         """All that can be compared: metrics, then curves."""
         judged = [name.removeprefix(JUDGED) for name in self.curves if name.startswith(JUDGED)]
@@ -205,7 +209,7 @@ MAGIC = "*?["
 
 
 class Gatherer:
-    """Finds runs and reads them; a run whose files are as they were is not read again."""
+    """Finds and reads runs; a run whose files have not changed is not read again."""
 
     def __init__(self, places: Sequence[str]) -> None:
         self.places = places or [str(DEFAULT_ROOT)]

@@ -163,7 +163,7 @@ def repair_links(run: RunFolder, session: Session, earlier: EarlierRun, best: Be
     wanted = best_step(earlier.state)
     if best is not None:
         wanted = None if best.value is None else best.step
-    there = checkpoint.mend_links(run.checkpoints, step, chosen.every, chosen.keep, wanted)
+    there = checkpoint.restore_links(run.checkpoints, step, chosen.every, chosen.keep, wanted)
     if not there and best is not None:
         log.warning(f"the checkpoint of the best step, {best}, is gone; the next best is kept")
         best.forget()

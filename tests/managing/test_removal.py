@@ -211,7 +211,7 @@ def test_a_run_inside_a_run_is_told_and_kept_while_it_trains(runs, capsys) -> No
     assert deep.config.exists()
     out, _ = call(capsys, "remove", "runs/a", "--yes")
     assert "with the runs inside it: more/deep\n" in out
-    assert "with what no run wrote: notes.txt\n" in out
+    assert "with files of no run: notes.txt\n" in out
     assert not runs[0].path.exists()
 
 

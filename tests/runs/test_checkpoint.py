@@ -265,6 +265,9 @@ def test_foreign_files_are_one_line(run):
     torch.save({"format": 1, "step": 3, "config": ""}, path)
     with pytest.raises(CheckpointError, match=r"no checkpoint of gan-train \(model is missing\)"):
         checkpoint.load(path)
+    torch.save({"format": 1, "step": 10**15, "config": "", "model": {}}, path)
+    with pytest.raises(CheckpointError, match=r"no checkpoint of gan-train \(step is 10{15}\)"):
+        checkpoint.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("hello.txt", "hello")
     with pytest.raises(CheckpointError, match=r"damaged, or no checkpoint of gan-train$"):
