@@ -37,7 +37,7 @@ def write_run(
     error: str | None = None,
     **protocol: Any,
 ) -> RunFolder:
-    """A run with losses and, at the steps of `values`, figures and pictures."""
+    """A run with losses and, at the steps of `values`, metrics and pictures."""
     run = RunFolder(path)
     for folder in (run.checkpoints, run.samples, run.evaluations):
         folder.mkdir(parents=True)

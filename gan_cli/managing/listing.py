@@ -19,7 +19,7 @@ from gan_cli.managing.query import Condition, Value, parse
 from gan_cli.reporting.metric import completed
 from gan_cli.reporting.terminal import COLOURS
 from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED, RunFolder
-from gan_cli.runs.record import JUDGED, Gatherer, Record
+from gan_cli.runs.record import EVALUATED, Gatherer, Record
 
 TAGS = "tags.json"
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -107,7 +107,7 @@ class ListedRun:
 
     def known(self) -> list[str]:
         """All keys of the run."""
-        names = [f"metrics.{name.removeprefix(JUDGED)}" for name in self.record.names()]
+        names = [f"metrics.{name.removeprefix(EVALUATED)}" for name in self.record.names()]
         settings = leaves(self.record.config, inner=True)
         keys = [key for key, value in settings if not (value and isinstance(value, Mapping))]
         return [*OWN, *self.record.choices, *names, *keys]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import SENSIBLE, hint
-from gan_cli.runs.record import JUDGED, PROTOCOL, Record
+from gan_cli.runs.record import EVALUATED, PROTOCOL, Record
 
 LOWER, HIGHER = "lower", "higher"
 ORDER = (*SENSIBLE, "stacked_modes", "modes_captured")
@@ -53,7 +53,7 @@ def choose(records: Sequence[Record], wanted: str | None, better: str | None) ->
                 "worse. gan-eval RUNS, or evaluation.every=N in training, gives figures to compare"
             )
     else:
-        short = wanted.removeprefix(JUDGED)
+        short = wanted.removeprefix(EVALUATED)
         name = completed(short, names, f"--metric {wanted}")
         if name is None:
             there = ", ".join(names) or "nothing yet"
@@ -89,8 +89,10 @@ def _default(records: Sequence[Record], names: Sequence[str]) -> str | None:
     )
     if kept:
         return kept.most_common(1)[0][0]
-    judged = {name for record in records for name in record.figures}
-    judged |= {n.removeprefix(JUDGED) for r in records for n in r.curves if n.startswith(JUDGED)}
+    judged = {name for record in records for name in record.metrics}
+    judged |= {
+        n.removeprefix(EVALUATED) for r in records for n in r.curves if n.startswith(EVALUATED)
+    }
     losses = [name for name in ("loss/generator", *names) if name in names and "loss/" in name]
     return next((name for name in (*ORDER, *losses, *sorted(judged)) if name in names), None)
 
@@ -107,7 +109,7 @@ def _kept_by(record: Record) -> str | None:
 
 def _direction(records: Sequence[Record], name: str) -> str:
     for record in records:
-        for found in record.figures.get(name, []):
+        for found in record.metrics.get(name, []):
             if found.better:
                 return found.better
     if name.startswith("loss/") or name.startswith(KNOWN_LOWER) or name.endswith(KNOWN_LOWER):
@@ -123,7 +125,7 @@ def _protocols(records: Sequence[Record], name: str) -> list[str]:
     """A warning where runs were evaluated in different ways."""
     seen: dict[tuple[str, ...], None] = {}
     for record in records:
-        found = record.judgements(name)
+        found = record.evaluations(name)
         if found:
             last = found[max(found)].protocol
             seen[tuple(str(last.get(key)) for key in (*PROTOCOL, "extractor_sha256"))] = None

@@ -15,7 +15,7 @@ from gan_cli.reporting.configurations import BEST
 from gan_cli.reporting.findings import Findings
 from gan_cli.reporting.pictures import data_uri, gallery
 from gan_cli.reporting.terminal import spread, why
-from gan_cli.runs.record import JUDGED
+from gan_cli.runs.record import EVALUATED
 
 LOSSES = "loss/"
 MOST_CHARTS = 24
@@ -71,7 +71,7 @@ def curves(found: Findings, colours: dict[str, Colour]) -> tuple[list[Chart], li
     names = dict.fromkeys(name for record in found.records for name in record.curves)
     first = [found.metric.name]
     first += [name for name in names if name.startswith(LOSSES) and name not in first]
-    others = [name.removeprefix(JUDGED) for name in names if name.startswith(JUDGED)]
+    others = [name.removeprefix(EVALUATED) for name in names if name.startswith(EVALUATED)]
     others = [name for name in others if name not in first][: max(0, MOST_CHARTS - len(first))]
     drawn = []
     for some in (first[:MOST_CHARTS], others):

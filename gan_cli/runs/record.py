@@ -16,7 +16,7 @@ from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run,
 Curve = dict[int, float]  # step -> value; NaN and infinity are kept
 LONGEST = 1 << 30  # bytes of curves
 SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
-JUDGED = "metrics/"  # the curves that evaluations draw
+EVALUATED = "metrics/"  # the curves that evaluations draw
 PROTOCOL = ("samples", "seed", "split")  # of an evaluation; others give other values
 
 
@@ -27,7 +27,7 @@ class MetricRecord:
     step: int
     value: float
     better: str  # "lower", "higher" or ""
-    floor: float | None
+    baseline: float | None  # real-vs-real
     protocol: Mapping[str, Any]
     weights: str
 
@@ -41,7 +41,7 @@ class Record:
         config: config.yaml as plain values, {} where there is none.
         status: as `RunFolder.read_status` returns it.
         curves: by name, as in metrics.jsonl.
-        figures: metrics by name, from evaluations/.
+        metrics: by name, from evaluations/.
         faults: a message for each file that could not be read.
     """
 
@@ -49,7 +49,7 @@ class Record:
     config: dict[str, Any]
     status: dict[str, Any]
     curves: dict[str, Curve] = field(default_factory=dict)
-    figures: dict[str, list[MetricRecord]] = field(default_factory=dict)
+    metrics: dict[str, list[MetricRecord]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -94,17 +94,17 @@ class Record:
 
     def curve(self, name: str) -> Curve:
         """The curve or metric `name` by step, from metrics.jsonl and from evaluations/."""
-        drawn = dict(self.curves.get(name) or self.curves.get(JUDGED + name, {}))
-        for step, found in self.judgements(name).items():
+        drawn = dict(self.curves.get(name) or self.curves.get(EVALUATED + name, {}))
+        for step, found in self.evaluations(name).items():
             drawn.setdefault(step, found.value)
         return dict(sorted(drawn.items()))
 
-    def judgements(self, name: str) -> dict[int, MetricRecord]:
+    def evaluations(self, name: str) -> dict[int, MetricRecord]:
         """A metric by step: with averaged weights and by the run's own protocol, if possible."""
         asked = self.config.get("evaluation")
         asked = asked if isinstance(asked, Mapping) else {}
         chosen: dict[int, tuple[tuple[int, int], MetricRecord]] = {}
-        for found in self.figures.get(name, []):
+        for found in self.metrics.get(name, []):
             agrees = sum(found.protocol.get(key) == asked.get(key) for key in PROTOCOL)
             rank = (int(found.weights != "raw"), agrees)
             if found.step not in chosen or rank >= chosen[found.step][0]:
@@ -131,9 +131,10 @@ class Record:
 
     def names(self) -> list[str]:
         """All that can be compared: metrics, then curves."""
-        judged = [name.removeprefix(JUDGED) for name in self.curves if name.startswith(JUDGED)]
-        others = [name for name in self.curves if not name.startswith(JUDGED)]
-        return list(dict.fromkeys([*judged, *self.figures, *others]))
+        evaluated = [name for name in self.curves if name.startswith(EVALUATED)]
+        others = [name for name in self.curves if name not in evaluated]
+        short = [name.removeprefix(EVALUATED) for name in evaluated]
+        return list(dict.fromkeys([*short, *self.metrics, *others]))
 
 
 def read(folder: RunFolder) -> Record:
@@ -147,8 +148,8 @@ def read(folder: RunFolder) -> Record:
     record = Record(folder, _config(folder, faults), status, faults=faults)
     record.curves = _curves(folder.metrics, faults)
     for path in sorted(folder.evaluations.glob("step_*.json")):
-        for name, found in _judgements(path, faults):
-            record.figures.setdefault(name, []).append(found)
+        for name, found in _evaluation(path, faults):
+            record.metrics.setdefault(name, []).append(found)
     return record
 
 
@@ -179,7 +180,7 @@ def _curves(path: Path, faults: list[str]) -> dict[str, Curve]:
     return curves
 
 
-def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricRecord]]:
+def _evaluation(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricRecord]]:
     try:
         content = foreign.read_json(path)
     except FileNotFoundError:
@@ -190,19 +191,19 @@ def _judgements(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricReco
     figures = content.get("figures") if isinstance(content, dict) else None
     step = content.get("step") if isinstance(content, dict) else None
     if type(step) is not int or step < 0 or not isinstance(figures, list):
-        faults.append(f"{path}: cannot be read (is no evaluation: has no step or no figures)")
+        faults.append(f"{path}: cannot be read (is no evaluation: has no step or no metrics)")
         return
     weights = str(content.get("weights", ""))
-    for figure in figures:
-        if not isinstance(figure, dict) or not isinstance(name := figure.get("name"), str):
-            faults.append(f"{path}: cannot be read in part (a figure has no name)")
-        elif (value := foreign.number(figure.get("value"))) is not None:
-            protocol = figure.get("protocol")
+    for metric in figures:
+        if not isinstance(metric, dict) or not isinstance(name := metric.get("name"), str):
+            faults.append(f"{path}: cannot be read in part (a metric has no name)")
+        elif (value := foreign.number(metric.get("value"))) is not None:
+            protocol = metric.get("protocol")
             protocol = protocol if isinstance(protocol, dict) else {}
-            floor = foreign.number(figure.get("floor"))
-            better = figure.get("better")
+            baseline = foreign.number(metric.get("floor"))
+            better = metric.get("better")
             better = better if better in ("lower", "higher") else ""
-            yield name, MetricRecord(step, value, better, floor, protocol, weights)
+            yield name, MetricRecord(step, value, better, baseline, protocol, weights)
 
 
 MAGIC = "*?["

@@ -51,7 +51,7 @@ def paths(capsys, *arguments: object) -> list[str]:
     return [line[-1] for line in call(capsys, *arguments, "--paths")[0].splitlines()]
 
 
-def test_the_list_tells_states_and_shows_the_dead_as_killed(runs, capsys) -> None:
+def test_the_list_shows_states_and_the_dead_as_killed(runs, capsys) -> None:
     with runs[1].lock():
         runs[1].write_status("running", 20)
         out, _ = call(capsys, "--show", "prior")
@@ -72,7 +72,7 @@ def test_finding_and_sorting(runs, capsys) -> None:
     assert paths(capsys, "runs", "--sort", "metrics.energy_distance") == ["a", "b", "c"]
 
 
-def test_what_no_run_has_is_told(runs, capsys) -> None:
+def test_a_key_that_no_run_has_is_an_error(runs, capsys) -> None:
     _, err = call(capsys, "--where", "modle=gan", status=2)
     assert "--where: no run has modle (did you mean model?)" in err
     _, err = call(capsys, "--sort", "metrics.energy_distanc", status=2)
@@ -112,7 +112,7 @@ HOSTILE = {
     ),
     "tags that are no list": ("tags.json", "{}"),
     "a tag that is no text": ("tags.json", "[[1]]"),
-    "a figure without a name": ("evaluations/step_00000020.json", '{"step": 20, "figures": [3]}'),
+    "a metric without a name": ("evaluations/step_00000020.json", '{"step": 20, "figures": [3]}'),
     "a protocol that is a list": (
         "evaluations/step_00000020.json",
         '{"step": 20, "figures": [{"name": "energy_distance", "value": 1, "protocol": [1]}]}',
@@ -122,14 +122,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_one_damaged_run_is_told_and_the_others_are_listed(what, runs, capsys) -> None:
+def test_one_damaged_run_gives_a_warning_and_the_others_are_listed(what, runs, capsys) -> None:
     name, text = HOSTILE[what]
     (runs[0].path / name).write_text(text)
     out, err = call(capsys, "--sort", "age", "--show", "seed")
     assert all(f"runs/{name}" in out for name in "abc")
     assert "3 runs, " in out
-    told = [line for line in err.splitlines() if "warning: runs/a/" in line]
-    assert len(told) == len(err.splitlines()) == (not what.startswith(("a protocol", "choices")))
+    lines = [line for line in err.splitlines() if "warning: runs/a/" in line]
+    assert len(lines) == len(err.splitlines()) == (not what.startswith(("a protocol", "choices")))
     out, err = report(capsys, "--csv")
     assert all(f"runs/{name}" in out for name in "abc")
 
@@ -168,11 +168,11 @@ def test_text_of_a_run_reaches_the_terminal_without_escapes(capsys) -> None:
     assert r"x\x1b]0;owned" in out
     assert r"\udcff\x1b[31m" in out
     compared = ("--metric", f"fid{evil}", "--lower")
-    told = [out, err, *call(capsys, "compare", folder, "runs/b"), *report(capsys, *compared)]
-    told += call(capsys, "remove", folder, status=2)
-    told += call(capsys, "tag", folder, "other")
-    assert all(f"fid{shown}" in text for text in (told[2], told[4]))
-    assert not any(sign in text for text in told for sign in ("\x1b", "\ud800"))
+    lines = [out, err, *call(capsys, "compare", folder, "runs/b"), *report(capsys, *compared)]
+    lines += call(capsys, "remove", folder, status=2)
+    lines += call(capsys, "tag", folder, "other")
+    assert all(f"fid{shown}" in text for text in (lines[2], lines[4]))
+    assert not any(sign in text for text in lines for sign in ("\x1b", "\ud800"))
     assert Path("report.html").exists()
     report(capsys, *compared, "--csv", "-", "--json", "out.json", "--latex", "out.tex")
     assert json.loads(Path("out.json").read_text())["metric"] == f"fid{evil}"

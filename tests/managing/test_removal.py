@@ -202,7 +202,7 @@ def test_a_project_that_only_looks_like_a_run_stays(files, reason, runs, capsys)
     assert all((Path("runs/project") / name).exists() for name in files)
 
 
-def test_a_run_inside_a_run_is_told_and_kept_while_it_trains(runs, capsys) -> None:
+def test_a_run_inside_a_run_is_named_and_kept_while_it_trains(runs, capsys) -> None:
     deep = write_run(Path("runs/a/more/deep"), "model=gan", status="running")
     Path("runs/a/notes.txt").write_text("mine")
     with deep.lock():

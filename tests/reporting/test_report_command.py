@@ -40,14 +40,14 @@ def found(capsys, *arguments: object) -> dict[str, Any]:
 
 def test_runs_that_differ_by_the_seed_alone_are_one_configuration(capsys) -> None:
     sweep(Path("runs"))
-    told = found(capsys)
-    assert [one["label"] for one in told["configurations"]] == [
+    content = found(capsys)
+    assert [one["label"] for one in content["configurations"]] == [
         "gan uniform",
         "gan gaussian",
         "wgan uniform",
         "wgan gaussian",
     ]
-    first = told["configurations"][0]
+    first = content["configurations"][0]
     assert first["settings"] == {"model": "gan", "prior": "uniform"}
     # .83, .86, .89: mean .86, deviation .03, t 4.3027
     assert first["metric"]["mean"] == pytest.approx(0.86)
@@ -58,16 +58,16 @@ def test_runs_that_differ_by_the_seed_alone_are_one_configuration(capsys) -> Non
 
 def test_pairs_and_effects_in_words(capsys) -> None:
     sweep(Path("runs"))
-    told = found(capsys)
-    texts = [one["text"] for one in told["comparisons"]]
+    content = found(capsys)
+    texts = [one["text"] for one in content["comparisons"]]
     assert (
         "no significant difference between gan uniform and wgan uniform on energy_distance, gan "
         "uniform better in 3 of 3 seeds, p = 0.6 after Holm's correction for 6 comparisons" in texts
     )
-    assert "With 3 seeds each, no test can reach p < 0.05" in told["power"]
-    assert "at best p = 0.1, 0.6 after correction for 6 comparisons" in told["power"]
-    assert "use 5 or more of each." in told["power"]
-    prior = next(one for one in told["effects"] if one["setting"] == "prior")
+    assert "With 3 seeds each, no test can reach p < 0.05" in content["power"]
+    assert "at best p = 0.1, 0.6 after correction for 6 comparisons" in content["power"]
+    assert "use 5 or more of each." in content["power"]
+    prior = next(one for one in content["effects"] if one["setting"] == "prior")
     assert prior["difference"]["mean"] == pytest.approx(-0.2)
     assert (prior["levels"], prior["wins"], prior["of"]) == (["uniform", "gaussian"], 6, 6)
     # Six of six: 2 / 2^6, and twice that after Holm's correction for two settings.
@@ -79,11 +79,11 @@ def test_pairs_and_effects_in_words(capsys) -> None:
 def test_a_run_without_readable_settings_adds_no_columns(capsys) -> None:
     sweep(Path("runs"))
     write_run(Path("runs/broken"), values={40: 9.0}).config.write_text("model: [")
-    told = found(capsys)
-    assert [one["label"] for one in told["configurations"]][-2:] == ["wgan gaussian", "broken"]
-    assert told["configurations"][0]["settings"].keys() == {"model", "prior"}
-    assert told["configurations"][-1]["settings"] == {"model": "-", "prior": "-"}
-    assert any("config.yaml: cannot be read" in line for line in told["warnings"])
+    content = found(capsys)
+    assert [one["label"] for one in content["configurations"]][-2:] == ["wgan gaussian", "broken"]
+    assert content["configurations"][0]["settings"].keys() == {"model", "prior"}
+    assert content["configurations"][-1]["settings"] == {"model": "-", "prior": "-"}
+    assert any("config.yaml: cannot be read" in line for line in content["warnings"])
 
 
 def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None:
@@ -94,8 +94,8 @@ def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None
             del config["model"]["fake_labels"], config["evaluation"], config["network"]["width"]
             run.write_config(yaml.safe_dump(config))
     write_run(Path("runs/wide"), "model=gan", "network.width=7")
-    told = found(capsys)
-    labels = {one["label"]: len(one["runs"]) for one in told["configurations"]}
+    content = found(capsys)
+    labels = {one["label"]: len(one["runs"]) for one in content["configurations"]}
     assert labels == {"network.width=512": 2, "network.width=7": 1}
 
 
@@ -103,11 +103,11 @@ def test_enough_seeds_make_a_difference_clear(capsys) -> None:
     for seed in range(4):
         write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values={40: 1 + seed / 100})
         write_run(Path(f"runs/b{seed}"), "model=wgan", seed=seed, values={40: 2 + seed / 100})
-    told = found(capsys)
-    assert [one["text"] for one in told["comparisons"]] == [
+    content = found(capsys)
+    assert [one["text"] for one in content["comparisons"]] == [
         "gan beats wgan on energy_distance, gan better in 4 of 4 seeds, p = 0.029"
     ]
-    assert told["power"] == ""
+    assert content["power"] == ""
 
 
 def test_the_screen_shows_it_all(capsys) -> None:
@@ -121,35 +121,35 @@ def test_the_screen_shows_it_all(capsys) -> None:
     assert "page: page.html" in err
 
 
-def test_runs_that_did_not_finish_do_not_count_and_are_told(capsys) -> None:
+def test_runs_that_did_not_finish_do_not_count_and_are_listed(capsys) -> None:
     for seed, value in enumerate((1.0, 2.0, 3.0)):
         write_run(Path(f"runs/{seed}"), "model=gan", seed=seed, values={40: value})
     write_run(Path("runs/9"), "model=gan", seed=9, values={20: 99.0}, status="interrupted")
     write_run(Path("runs/8"), "model=gan", seed=8, values={20: 5.0, 40: "nan"})
-    told = found(capsys)
-    assert told["configurations"][0]["metric"]["mean"] == 2
-    assert any("2 of 5 runs do not count" in line for line in told["warnings"])
+    content = found(capsys)
+    assert content["configurations"][0]["metric"]["mean"] == 2
+    assert any("2 of 5 runs do not count" in line for line in content["warnings"])
 
 
-def test_higher_is_better_where_the_figure_says_so(capsys) -> None:
+def test_higher_is_better_where_the_metric_says_so(capsys) -> None:
     for seed, (good, bad) in enumerate(((8, 3), (7, 2))):
         more = {"name": "modes_captured", "better": "higher", "seed": seed}
         write_run(Path(f"runs/a{seed}"), "model=gan", values={20: good, 40: 6}, **more)
         write_run(Path(f"runs/b{seed}"), "model=wgan", values={40: bad}, **more)
-    told = found(capsys)
-    assert (told["metric"], told["better"]) == ("modes_captured", "higher")
-    assert [one["label"] for one in told["configurations"]] == ["gan", "wgan"]
-    assert told["configurations"][0]["metric"]["mean"] == 6
+    content = found(capsys)
+    assert (content["metric"], content["better"]) == ("modes_captured", "higher")
+    assert [one["label"] for one in content["configurations"]] == ["gan", "wgan"]
+    assert content["configurations"][0]["metric"]["mean"] == 6
     assert found(capsys, "--at", "best")["configurations"][0]["metric"]["mean"] == 7.5
     assert found(capsys, "--lower")["configurations"][0]["label"] == "wgan"
 
 
-def test_a_figure_can_be_named_by_how_it_begins(capsys) -> None:
+def test_a_metric_can_be_named_by_its_first_part(capsys) -> None:
     write_run(Path("runs/a"), name="fid_classifier", values={40: 2.0})
     for wanted in ("fid", "metrics/fid", "fid_classifier"):
-        told = found(capsys, "--metric", wanted)
-        assert told["metric"] == "fid_classifier"
-        assert told["configurations"][0]["metric"]["mean"] == 2
+        content = found(capsys, "--metric", wanted)
+        assert content["metric"] == "fid_classifier"
+        assert content["configurations"][0]["metric"]["mean"] == 2
     write_run(Path("runs/b"), name="fid_inception", values={40: 3.0}, seed=1)
     _, err = call(capsys, "--metric", "fid", status=2)
     assert err == "error: --metric fid: may be fid_classifier or fid_inception; name one of them\n"
@@ -158,12 +158,12 @@ def test_a_figure_can_be_named_by_how_it_begins(capsys) -> None:
 def test_a_loss_is_compared_only_with_a_warning(capsys) -> None:
     write_run(Path("runs/a"), values={})
     RunFolder("runs/a").metrics.write_text('{"step": 10, "loss/generator": 1.5}\n{"step": 2')
-    told = found(capsys)
-    assert told["metric"] == "loss/generator"
-    assert any("is no measure of quality" in line for line in told["warnings"])
+    content = found(capsys)
+    assert content["metric"] == "loss/generator"
+    assert any("is no measure of quality" in line for line in content["warnings"])
 
 
-def test_figures_of_other_protocols_are_told(capsys) -> None:
+def test_other_protocols_give_a_warning(capsys) -> None:
     write_run(Path("runs/a"), "model=gan", samples=100)
     write_run(Path("runs/b"), "model=wgan", samples=5000)
     assert any("measured in different ways" in line for line in found(capsys)["warnings"])
@@ -203,13 +203,13 @@ def test_a_sweep_is_one_command(capsys) -> None:
     )
 
 
-def test_what_does_not_compose_here_is_told(capsys) -> None:
+def test_what_does_not_compose_here_is_shown(capsys) -> None:
     run = write_run(Path("runs/a"), "model=gan")
     text = (run.read_config() or "").replace("model: gan", "model: mine")
     run.write_config(text)
-    told = found(capsys)
-    assert not told["configurations"][0]["exact"]
-    assert any("do not compose here" in line for line in told["warnings"])
+    content = found(capsys)
+    assert not content["configurations"][0]["exact"]
+    assert any("do not compose here" in line for line in content["warnings"])
 
 
 def test_csv_has_a_line_a_run(capsys) -> None:
@@ -225,8 +225,8 @@ def test_csv_has_a_line_a_run(capsys) -> None:
 
 def test_globs_and_folders(capsys) -> None:
     sweep(Path("runs"), seeds=2)
-    told = found(capsys, "runs/gan-*-1", "runs/wgan-uniform-2/config.yaml")
-    runs = [run["run"] for one in told["configurations"] for run in one["runs"]]
+    content = found(capsys, "runs/gan-*-1", "runs/wgan-uniform-2/config.yaml")
+    runs = [run["run"] for one in content["configurations"] for run in one["runs"]]
     names = ["gan-gaussian-1", "gan-uniform-1", "wgan-uniform-2"]
     assert sorted(runs) == [f"runs/{name}" for name in names]
 
@@ -301,10 +301,10 @@ def test_a_real_run(capsys, monkeypatch) -> None:
         train.main()
     assert exit_.value.code == 0
     capsys.readouterr()
-    told = found(capsys, "--out", "a.html")
-    one = told["configurations"][0]
+    content = found(capsys, "--out", "a.html")
+    one = content["configurations"][0]
     run = one["runs"][0]
-    assert (told["metric"], one["label"]) == ("energy_distance", "gan ring")
+    assert (content["metric"], one["label"]) == ("energy_distance", "gan ring")
     assert (run["state"], run["step"], run["counts"]) == ("finished", 4, True)
     assert run["final"] > 0
     assert run["images_per_second"] > 0

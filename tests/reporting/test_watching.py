@@ -1,4 +1,4 @@
-"""gan-watch: how long it stays, and what it says of a sweep's jobs."""
+"""gan-watch: when it ends, and the states of a sweep's jobs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_watching_goes_on_while_jobs_of_a_sweep_wait(capsys, place: str) -> None
         if looks == 1:  # no job had begun
             write_run(folder / "one", values={40: 1.0})
             write_index(folder, "running", "finished", "waiting")
-        elif looks == 2:  # between two jobs no run goes on
+        elif looks == 2:  # between two jobs no run is running
             write_run(folder / "two", values={40: 2.0}, seed=2)
             write_index(folder, "finished", "finished", "finished")
 
@@ -66,7 +66,7 @@ def test_a_sweep_whose_process_is_gone_is_not_waited_for(capsys) -> None:
     assert "2 jobs: 1 finished, 1 waiting; it has ended" in capsys.readouterr().out
 
 
-def test_where_there_is_neither_run_nor_sweep_it_says_so() -> None:
+def test_neither_run_nor_sweep_is_an_error() -> None:
     Path("runs").mkdir()
     with pytest.raises(CheckpointError, match="is not a run folder"):
         watch(Console(), lambda: findings(report.parser().parse_args([]), Gatherer([])), 0.0)

@@ -345,7 +345,7 @@ def test_find_lists_what_there_is(run):
     assert checkpoint.find(run, "best").name == "best.pt"
 
 
-def test_newer_format_says_update_and_is_not_skipped(run, monkeypatch):
+def test_newer_format_asks_to_update_and_is_not_skipped(run, monkeypatch):
     save(run, 10, keep_step=True)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "FORMAT", 9)

@@ -37,7 +37,7 @@ def make(config: str = "seed: 0\n", **more) -> RunFolder:
     return runs.create(config, **{"model": "dcgan", "data": "mnist", "now": NOON, **more})
 
 
-def test_name_says_model_data_time_and_config():
+def test_name_holds_model_data_time_and_config():
     run = make()
     assert run.path == Path("runs/dcgan-mnist/20250601-120000-6a5a163c")
     assert run.read_config() == "seed: 0\n"
@@ -94,7 +94,7 @@ def test_name_must_stay_below_the_root(name):
 
 
 @pytest.mark.parametrize("where", [{"name": "first"}, {"folder": "runs/first"}])
-def test_taken_folder_is_refused_and_says_how_to_resume(where):
+def test_taken_folder_is_refused_with_a_hint_how_to_resume(where):
     make("old", **where)
     with pytest.raises(ConfigError, match=r"holds a run already; resume=runs/first resumes it"):
         make("new", **where)
@@ -234,7 +234,7 @@ def test_one_of_two_fighting_processes_wins():
             assert process.stdin
             process.stdin.write("g")
             process.stdin.flush()
-        # The winner holds until it is told to go, so however slow the other is, it finds it there.
+        # The winner holds the lock until the other has tried.
         said = sorted(p.stdout.readline().strip() for p in both if p.stdout)
         assert said == ["lost", "won"]
     finally:
