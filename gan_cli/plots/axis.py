@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LEAST = 1e-3  # length of an axis, as a share of its largest value
+LARGEST = 1e300  # drawn; differences of larger values overflow
 
 
 class Tick(NamedTuple):
@@ -88,7 +89,7 @@ class Axis:
 def spanning(
     values: Iterable[float], *, log: bool = False, margin: float = 0.0, unit: float = 1e-6
 ) -> Axis:
-    """The axis of all finite values, from 0 to 1 where there are none.
+    """The axis of all values up to `LARGEST`, from 0 to 1 where there are none.
 
     Args:
         values: what it holds; those not above 0 are left out where it is logarithmic.
@@ -97,13 +98,13 @@ def spanning(
         unit: values smaller than this are drawn as if they were equal.
     """
     array = np.asarray([*values], dtype=float)
-    array = array[np.isfinite(array) & ((array > 0) | (not log))]
+    array = array[(np.abs(array) < LARGEST) & ((array > 0) | (not log))]
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
     least = max(abs(low), abs(high), unit) * LEAST
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
-    found = Axis(low, high, log)
-    return found if log else found.grown(margin)
+    found = Axis(low, high, log and low > 0)
+    return found if found.log else found.grown(margin)
 
 
 def label(value: float) -> str:

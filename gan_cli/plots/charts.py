@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gan_cli.formatting import Interval, number
-from gan_cli.plots.axis import Axis, Tick, spanning
+from gan_cli.plots.axis import LARGEST, Axis, Tick, spanning
 
 WIDTH, HEIGHT = 520, 270
 WIDE = 720  # of a chart of configurations
@@ -118,12 +118,12 @@ class Point(NamedTuple):
 def over_seeds(curves: Sequence[Mapping[int, float]]) -> list[Point]:
     """Mean, lowest and highest at each step that at least half of the curves reach, thinned out.
 
-    What is not finite is left out.
+    Values that are not finite, or larger than `LARGEST`, are left out.
     """
     steps: dict[int, list[float]] = {}
     for curve in curves:
         for step, value in curve.items():
-            if math.isfinite(value):
+            if abs(value) < LARGEST:
                 steps.setdefault(step, []).append(value)
     kept = [(step, some) for step, some in sorted(steps.items()) if 2 * len(some) >= len(curves)]
     points = [Point(s, math.fsum(v) / len(v), min(v), max(v)) for s, v in kept]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from gan_cli.runs.record import Record
 FINAL, BEST = "final", "best"
 HERE = tuple(key for key in SAFE if key != "max_time")  # a time limit does change what is learned
 NOT_SET = "-"
+LARGEST = 1e150  # of a value; squares of larger ones overflow
 GROUPS = ("model", "data", "experiment", "network", "loss", "penalty", "prior", "optimizer")
 MOST_COLUMNS = 6  # that are added to distinguish two configurations
 
@@ -42,11 +42,11 @@ class RunOutcome:
 
 
 def outcome(record: Record, metric: ReportedMetric, at: str) -> RunOutcome:
-    """A run's final and best value of the metric; what is not finite is no value."""
+    """A run's final and best value of the metric; one beyond `LARGEST` has diverged: no value."""
     curve = record.curve(metric.name)
     last = record.last(metric.name)
-    final = None if last is None or not math.isfinite(last) else last
-    after = {step: v for step, v in curve.items() if step > 0 and math.isfinite(v)}
+    final = last if last is not None and abs(last) < LARGEST else None
+    after = {step: v for step, v in curve.items() if step > 0 and abs(v) < LARGEST}
     best = metric.best([*after.values()]) if after else None
     step = next((step for step, v in after.items() if v == best), None)
     return RunOutcome(record, final, best, step, final if at == FINAL else best)

@@ -54,6 +54,8 @@ def test_an_axis_spans_the_finite_values() -> None:
     assert (found.low, found.high) == pytest.approx((0.8, 3.2))
     assert spanning([-1.0, 0.0, 1.0, 100.0], log=True, margin=0.1).low == 1
     assert spanning([]).length == 1
+    assert not spanning([1e-320, 1e-310], log=True).log  # as good as 0
+    assert spanning([1e308, 0.0, 1.0]).high == 1
     for flat in (0.0, 3.0, -1e9):
         assert spanning([flat, flat]).at(flat) == pytest.approx(0.5)
 

@@ -126,9 +126,10 @@ def test_runs_that_did_not_finish_do_not_count_and_are_listed(capsys) -> None:
         write_run(Path(f"runs/{seed}"), "model=gan", seed=seed, values={40: value})
     write_run(Path("runs/9"), "model=gan", seed=9, values={20: 99.0}, status="interrupted")
     write_run(Path("runs/8"), "model=gan", seed=8, values={20: 5.0, 40: "nan"})
-    content = found(capsys)
+    write_run(Path("runs/7"), "model=gan", seed=7, values={20: -1e308, 40: 1e308})
+    content = found(capsys, "--out", "page.html")
     assert content["configurations"][0]["metric"]["mean"] == 2
-    assert any("2 of 5 runs do not count" in line for line in content["warnings"])
+    assert any("3 of 6 runs do not count" in line for line in content["warnings"])
 
 
 def test_higher_is_better_where_the_metric_says_so(capsys) -> None:
