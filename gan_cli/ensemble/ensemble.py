@@ -15,7 +15,16 @@ from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.data.dataset import Dataset
 from gan_cli.ensemble import functorch
-from gan_cli.ensemble.state import Batches, Stack, StackedMeans, Update, elementwise, norms, release
+from gan_cli.ensemble.state import (
+    Batches,
+    Stack,
+    StackedMeans,
+    Update,
+    elementwise,
+    norms,
+    owned,
+    release,
+)
 from gan_cli.ensemble.vmap import (
     Draw,
     DrawRecorder,
@@ -218,7 +227,7 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
             except Exception as error:
                 return f"{phase.name}: {one_line(error)[:LONGEST]}"
             if differing:
-                return f"{phase.name}: {differing[0]} would be another than alone"
+                return f"{phase.name}: {differing[0]} would differ from training alone"
     return ""
 
 
@@ -257,9 +266,8 @@ def compare(
     pairs = {"its loss": (alone.total, together.total[0])}
     for name, value in alone.logs.items():
         pairs[name] = (value, together.logs[name][0])
-    own_tensors = {**dict(single.model.named_parameters()), **dict(single.model.named_buffers())}
-    lead = ensemble.lead.model
-    for name, there in (*lead.named_parameters(), *lead.named_buffers()):
+    own_tensors = owned(single.model)
+    for name, there in owned(ensemble.lead.model).items():
         mine, whole = own_tensors[name], ensemble.of(there)
         pairs[name] = (mine, whole[0])
         if (mine.grad is None) != (whole.grad is None):
@@ -267,11 +275,11 @@ def compare(
         elif mine.grad is not None and whole.grad is not None:
             pairs[f"the gradient of {name}"] = (mine.grad, whole.grad[0])
     for name, (here, there) in pairs.items():
-        if not alike(here.detach(), there.detach(), tolerance):
+        if not equal(here.detach(), there.detach(), tolerance):
             yield name
 
 
-def alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
+def equal(one: Tensor, other: Tensor, tolerance: float) -> bool:
     """Whether two tensors are equal up to rounding."""
     scale = float(one.abs().max()) if one.numel() else 0.0
     return torch.allclose(

@@ -170,12 +170,12 @@ def train_together(group: Sequence[RequestedRun], trust: Trust, lead: Session) -
             f"{len(names)} runs together, {shortened(names)}: {begin_text(lead)} on "
             f"{describe(lead.device)}, {lead.precision}"
         )
-        progress = SharedProgress(progress_of(lead), logs)
+        progress = SharedProgress(progress_of(lead), logs, len(group))
         members = []
         for name, run, session, folder, evaluator in zip(
             names, group, sessions, folders, evaluators, strict=True
         ):
-            parts = run, session, folder, evaluator, seeds, stop, progress.add_run()
+            parts = run, session, folder, evaluator, seeds, stop, progress
             members.append(Member(name, session, partial(train_member, *parts)))
         with stop.installed():
             train_in_lockstep(members)

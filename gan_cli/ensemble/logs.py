@@ -78,55 +78,41 @@ def run_logs(logs: Mapping[str, Path]) -> Iterator[RunLogs]:
         setup_logging(None)
 
 
-class SharedProgress:
-    """One progress display for several runs: the first one advances it, the last one ends it.
+class SharedProgress(Callback):
+    """One progress display as the callback of several runs, which shows each step once.
 
     Args:
         progress: the display.
         logs: of the runs.
+        count: of runs.
     """
 
-    def __init__(self, progress: Callback, logs: RunLogs) -> None:
-        self.progress, self.logs = progress, logs
-        self.training: list[MemberProgress] = []
-        self.started = False
-
-    def add_run(self) -> MemberProgress:
-        """The callback of one more run."""
-        self.training.append(MemberProgress(self))
-        return self.training[-1]
-
-
-class MemberProgress(Callback):
-    """Passes what happens in one run on to the shared display."""
-
-    def __init__(self, shared: SharedProgress) -> None:
-        self._shared = shared
-
-    @property
-    def _leads(self) -> bool:
-        return self._shared.training[0] is self
+    def __init__(self, progress: Callback, logs: RunLogs, count: int) -> None:
+        self._progress, self._logs, self._training = progress, logs, count
+        self._started, self._step, self._logged = False, -1, -1
 
     def start(self, step: int) -> None:
-        if not self._shared.started:
-            self._shared.started = True
-            with self._shared.logs.of_all():
-                self._shared.progress.start(step)
+        if not self._started:
+            self._started = True
+            with self._logs.of_all():
+                self._progress.start(step)
 
     def stepped(self, step: int) -> None:
-        if self._leads:
-            with self._shared.logs.of_all():
-                self._shared.progress.stepped(step)
+        if step > self._step:
+            self._step = step
+            with self._logs.of_all():
+                self._progress.stepped(step)
 
     def logged(
         self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
     ) -> None:
-        if self._leads:
-            with self._shared.logs.of_all():
-                self._shared.progress.logged(step, scalars, outputs)
+        if step > self._logged:
+            self._logged = step
+            with self._logs.of_all():
+                self._progress.logged(step, scalars, outputs)
 
     def end(self, step: int, status: str) -> None:
-        self._shared.training.remove(self)
-        if self._shared.started and not self._shared.training:
-            with self._shared.logs.of_all():
-                self._shared.progress.end(step, status)
+        self._training -= 1
+        if self._started and not self._training:
+            with self._logs.of_all():
+                self._progress.end(step, status)

@@ -29,15 +29,16 @@ class Stack:
     """
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
+        lead, tables = trainers[0], [owned(trainer.model) for trainer in trainers]
         self._of: dict[int, Tensor] = {}  # by the id of the first member's own
         self.tensors = {
-            f"model.{name}": self._join([entries[name] for entries in map(owned, models(trainers))])
-            for name in owned(trainers[0].model)
+            f"model.{name}": self._join([table[name] for table in tables]) for name in tables[0]
         }
-        self.buffers = [self.of(buffer) for buffer in trainers[0].model.buffers()]
-        self._averages = [join([t.average.values[n] for t in trainers]) for n in averaged(trainers)]
-        self._weights = [self.of(trainers[0].average.weights[n]) for n in averaged(trainers)]
-        self._pairs = [(p, self.of(p)) for p in trainers[0].model.parameters()]
+        self.buffers = [self.of(buffer) for buffer in lead.model.buffers()]
+        averaged = list(lead.average.values)
+        self._averages = [join([t.average.values[name] for t in trainers]) for name in averaged]
+        self._weights = [self.of(lead.average.weights[name]) for name in averaged]
+        self._pairs = [(p, self.of(p)) for p in lead.model.parameters()]
 
     def _join(self, own: Sequence[Tensor]) -> Tensor:
         whole = join(own)
@@ -61,19 +62,9 @@ class Stack:
         trainer.average.merge(self._averages, self._weights, trainer.step)
 
 
-def models(trainers: Sequence[Trainer]) -> list[Model]:
-    """Each member's model."""
-    return [trainer.model for trainer in trainers]
-
-
 def owned(model: Model) -> dict[str, Tensor]:
     """A model's parameters and buffers by name."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def averaged(trainers: Sequence[Trainer]) -> list[str]:
-    """The names of the averaged weights."""
-    return list(trainers[0].average.values)
 
 
 def join(own: Sequence[Tensor]) -> Tensor:
@@ -117,7 +108,7 @@ class Update:
     def __init__(self, players: Sequence[PlayerOptimizer], stack: Stack) -> None:
         self.players, lead = players, players[0]
         self.parameters = [stack.of(parameter) for parameter in lead.parameters]
-        self.optimizer = alike(lead.optimizer, self.parameters)
+        self.optimizer = copy_for(lead.optimizer, self.parameters)
         self._linked: set[int] = set()
         for place, whole in enumerate(self.parameters):
             self._adopt(place, whole)
@@ -163,7 +154,7 @@ class Update:
                 }
 
 
-def alike(optimizer: Optimizer, parameters: list[Tensor]) -> Optimizer:
+def copy_for(optimizer: Optimizer, parameters: list[Tensor]) -> Optimizer:
     """An optimizer of the same kind and settings for other parameters."""
     accepted = inspect.signature(type(optimizer)).parameters
     settings = {key: v for key, v in optimizer.defaults.items() if key in accepted}

@@ -102,8 +102,8 @@ class Evaluator:
         by = selection_metric(chosen.best, report.figures)
         if by is None and chosen.patience is not None:
             raise ConfigError(
-                f"evaluation.patience = {chosen.patience}: no figure says which step is best; "
-                "leave it away, or choose other evaluation.metrics"
+                f"evaluation.patience = {chosen.patience}: no metric can select the best step; "
+                "remove it, or choose other evaluation.metrics"
             )
         self.best = None if by is None else Best(by.name, by.better)
         if self.trainer.step == 0:
@@ -197,7 +197,7 @@ class Evaluator:
         for name, reason in report.failed.items():
             if f"{name}: {reason}" not in self._warned:
                 self._warned.add(f"{name}: {reason}")
-                log.warning(f"{name} could not be measured: {reason}")
+                log.warning(f"{name} could not be computed: {reason}")
 
 
 def requested(metrics: str | list[str]) -> str | list[str]:

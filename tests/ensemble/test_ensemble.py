@@ -192,4 +192,4 @@ def test_what_would_come_out_otherwise_is_refused(monkeypatch: pytest.MonkeyPatc
         return found._replace(total=found.total * len(calls))
 
     monkeypatch.setattr(GAN, "generator_loss", loss)
-    assert reason("model=gan", *POINTS) == "generator: its loss would be another than alone"
+    assert reason("model=gan", *POINTS) == "generator: its loss would differ from training alone"

@@ -264,7 +264,7 @@ def test_a_failing_measure_is_said_once(use, caplog) -> None:
     use(Mean(), Failing())
     run, _ = train("run", "steps=4", "evaluation.every=2")
     assert list(curve(run, "mean")) == [0, 2, 4]
-    assert caplog.text.count("failing could not be measured: no weights anywhere") == 1
+    assert caplog.text.count("failing could not be computed: no weights anywhere") == 1
 
 
 @pytest.mark.parametrize(
