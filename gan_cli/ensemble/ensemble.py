@@ -198,7 +198,7 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
 
     Args:
         members: settings that differ in their seed alone.
-        trust: whose classes may be built.
+        trust: the modules whose classes may be built.
         dataset: theirs.
     """
     if functorch.missing:

@@ -142,7 +142,7 @@ def train_together(group: Sequence[RequestedRun], trust: Trust, lead: Session) -
 
     Args:
         group: settings that differ in their seeds, and perhaps their run folders, alone.
-        trust: whose classes may be built.
+        trust: the modules whose classes may be built.
         lead: the first one's session.
 
     Raises:

@@ -23,7 +23,7 @@ from gan_cli.exits import one_line
 from gan_cli.model import Batch, Phase
 from gan_cli.training.freezer import Freezer
 from gan_cli.training.optimizers import PlayerOptimizer
-from gan_cli.training.running_means import RunningMean, RunningMeans
+from gan_cli.training.running_means import RunningMeans, Tally
 
 log = logging.getLogger(__name__)
 WARM_UPS = 3  # eager rounds before a unit is recorded, as torch's documentation has it
@@ -73,7 +73,7 @@ class Unit:
     inputs: list[Tensor]  # places of the samples of each batch, where the recording reads them
     warmed: int = 0
     replay: Callable[[], None] | None = None
-    tally: RunningMean | None = None  # of one round; its tensors are the recording's
+    tally: Tally | None = None  # of one round; its tensors are the recording's
     eager: bool = False
 
 
@@ -150,7 +150,7 @@ class Graphs:
                 unit.warmed += 1
                 return
             try:
-                with window.apart() as tally:
+                with window.separate_tally() as tally:
                     unit.replay, unit.tally = self._recorder.capture(run), tally
             except Exception as error:
                 self._give_up(unit, plan, f"which cannot be recorded: {one_line(error)}")
@@ -160,7 +160,7 @@ class Graphs:
                 return
         unit.replay()
         assert unit.tally is not None, "set with the recording"
-        window.take(unit.tally)
+        window.merge(unit.tally)
         self.replays += 1
 
     def _give_up(self, unit: Unit, plan: GraphPlan, reason: str) -> None:

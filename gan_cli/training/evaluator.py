@@ -33,7 +33,7 @@ class Evaluator:
 
     Args:
         session: as assembled.
-        trust: whose classes may be built.
+        trust: the modules whose classes may be built.
 
     Raises:
         ConfigError: the settings name something unknown.

@@ -18,14 +18,14 @@ def precise(device: torch.device) -> torch.dtype:
 
 
 @dataclass
-class RunningMean:
+class Tally:
     """The part of the running means that is kept in Python: counts, outputs and norms."""
 
     counts: dict[tuple[str, ...], int] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)  # of the last update
     norms: dict[str, Tensor] = field(default_factory=dict)  # of gradients, where measured
 
-    def add(self, other: RunningMean) -> None:
+    def add(self, other: Tally) -> None:
         """Add those of further updates."""
         for names, count in other.counts.items():
             self.counts[names] = self.counts.get(names, 0) + count
@@ -41,7 +41,7 @@ class RunningMeans:
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}
-        self._tally = RunningMean()
+        self._tally = Tally()
 
     @property
     def outputs(self) -> dict[str, Tensor]:
@@ -61,18 +61,18 @@ class RunningMeans:
             self._sums[names] = torch.zeros_like(values, dtype=precise(values.device))
         self._sums[names] += values
         outputs = {name: vector.detach() for name, vector in loss.outputs.items()}
-        self._tally.add(RunningMean({names: 1}, outputs, dict(norms or {})))
+        self._tally.add(Tally({names: 1}, outputs, dict(norms or {})))
 
     @contextmanager
-    def apart(self) -> Iterator[RunningMean]:
+    def separate_tally(self) -> Iterator[Tally]:
         """Within it, counts, outputs and norms go to a separate tally."""
-        before, self._tally = self._tally, RunningMean()
+        before, self._tally = self._tally, Tally()
         try:
             yield self._tally
         finally:
             self._tally = before
 
-    def take(self, tally: RunningMean) -> None:
+    def merge(self, tally: Tally) -> None:
         """Add a separate tally; the sums have their part already."""
         self._tally.add(tally)
 
@@ -102,7 +102,7 @@ class RunningMeans:
         """Start the next window of the curves."""
         for values in self._sums.values():
             values.zero_()
-        self._tally = RunningMean()
+        self._tally = Tally()
 
     def state_dict(self) -> dict[str, dict[str, Tensor | int]]:
         """The state that a resumed run needs for an equal next point."""
@@ -115,7 +115,7 @@ class RunningMeans:
         self, state: Mapping[str, Mapping[str, Tensor | int]], device: torch.device
     ) -> None:
         """Resume from `state_dict`."""
-        self._sums, self._tally = {}, RunningMean()
+        self._sums, self._tally = {}, Tally()
         for text, entry in state.items():
             names = tuple(text.split("\n"))
             total = torch.as_tensor(entry["sum"]).to(precise(device)).to(device, copy=True)

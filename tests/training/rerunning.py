@@ -60,7 +60,7 @@ class Rerun:
 
         @torch.no_grad()
         def replay() -> None:
-            with torch.enable_grad(), self.trainer.window.apart() as again:
+            with torch.enable_grad(), self.trainer.window.separate_tally() as again:
                 self._strictly(run)
             assert again.counts == tally.counts
             for old, new in ((tally.outputs, again.outputs), (tally.norms, again.norms)):
