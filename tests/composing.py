@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gan_cli.config.command_line import CONF
+from gan_cli.config.groups import CONF
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import settings_of

@@ -89,13 +89,11 @@ def check_training(words: list[str]) -> None:
         open_path(line)
         settings.read(composed(line), line)
         return
-    options = [word for word in line.argv if word.startswith("-") and word != "--multirun"]
-    overrides = [word for word in line.argv if not word.startswith("-")]
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    parsed = OverridesParser.create().parse_overrides(line.for_hydra)
     (jobs,) = BasicSweeper.split_arguments(parsed, None)
     assert len(jobs) > 1
     for job in (jobs[0], jobs[-1]):
-        settings_of(*options, *job)
+        settings_of(*line.sources, *job)
 
 
 def check_torchrun(words: list[str]) -> None:

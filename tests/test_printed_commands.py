@@ -108,8 +108,8 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
     line = prepare([*typed, assignment("run.root", NASTY)])
     (again,) = paste(launch.command_text(line))
     found = prepare(again[1:])
-    assert (found.argv, found.overrides, found.config_dirs) == (
-        line.argv,
+    assert (found.for_hydra, found.overrides, found.config_dirs) == (
+        line.for_hydra,
         line.overrides,
         line.config_dirs,
     )

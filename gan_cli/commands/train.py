@@ -67,6 +67,7 @@ def train_several(text: str) -> int:
 def compose(arguments: list[str]) -> int:
     """Have Hydra compose the configuration, and train it, or each of several; the exit status."""
     from gan_cli.config import command_line
+    from gan_cli.config.hydra_errors import explain
     from gan_cli.distributed.join import several
     from gan_cli.errors import ConfigError
     from gan_cli.exits import guarded
@@ -120,7 +121,7 @@ def compose(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        message = command_line.explain(error)
+        message = explain(error)
         if message is None:
             raise
         raise ConfigError(message) from error

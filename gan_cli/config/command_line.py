@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -19,151 +19,19 @@ from gan_cli.config import trust as trust_module
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import assignment, cut, hint, shell_command
+from gan_cli.formatting import cut, hint
 
 # Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
 TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
 TEXTS += ("data.labels", "evaluation.best", "evaluation.inception")
-AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n1\. ", re.DOTALL)
-SWEEP_MESSAGE = re.compile(r"Sweep parameters '(.*)' requires --multirun", re.DOTALL)
-NO_MATCH = re.compile(r"Could not override '([^']*)'")
-NOT_THERE = re.compile(r"Could not delete[^']*'([^']*)'")
-UNFIT = re.compile(r"Error merging override (.*)", re.DOTALL)
-TWICE = re.compile(r"Multiple values for (\S+)\. ")
-WHERE = re.compile(r"In '([^']*)': ")
-OURS = ("train", "hydra/config")  # files that ask for what the user chooses
-WANTED_FILE = re.compile(r"Could not (?:find|load) '([^']*)'")
 
-
-def explain(error: BaseException) -> str | None:
-    """One clear message for an error that composing the config raised; None for any other."""
-    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    if isinstance(error, MissingConfigException):
-        return _missing_file(str(error), error.options or ())
-    if isinstance(error, OverrideParseException):
-        return _unreadable(error.override)
-    if isinstance(error, YAMLError):
-        return _bad_yaml(error)
-    if isinstance(error, OmegaConfBaseException):
-        return interpolation(error)
-    # Hydra also raises bare ValueErrors while it reads defaults lists.
-    if isinstance(error, HydraException) or (isinstance(error, ValueError) and _raised_in(error)):
-        return _composition(error)
-    if isinstance(error, RecursionError):
-        return "a setting is nested too deeply, or refers to itself"
-    if isinstance(error, BrokenPipeError):  # whoever read what Hydra prints has seen enough
-        return None
-    if _raised_in(error):  # it trips over values that its own checks let pass
-        kind, text = type(error).__name__, " ".join(str(error).split())
-        return f"these settings cannot be composed: {cut(f'{kind}: {text}')}"
-    return None
-
-
-def _several_texts(key: str, value: str) -> str:
-    """Of text with commas, of which Hydra made several values."""
-    text = re.sub("'([^']*)'", r"\1", value)  # the quotes may be ours
-    word = assignment(key, text) if set(text) & set('"\\$') else f'{key}="{text}"'
-    return (
-        f"{key} = {text}: several values; add -m to run one job per value; text with commas is "
-        f"written {shell_command(word)}"
-    )
-
-
-def interpolation(error: Exception) -> str:
-    """OmegaConf's first line, which names the fault, with the key that it happened at."""
-    first, *details = str(error).splitlines() or [type(error).__name__]
-    keys = [line.partition(":")[2].strip() for line in details if "full_key:" in line]
-    return f"{keys[0]}: {first}" if keys and keys[0] else first
-
-
-def _missing_file(message: str, options: Sequence[str]) -> str:
-    if match := WANTED_FILE.search(message):
-        group, _, name = match[1].rpartition("/")
-        where = WHERE.match(message)
-        asked = f", which {where[1]}.yaml asks for" if where and where[1] not in OURS else ""
-        if not group:
-            return f"{name}.yaml: no such config file{asked}"
-        have = f"; {group} has {', '.join(options)}{hint(name, options)}" if options else ""
-        return f"{group} = {name}: no such option{asked}{have}"
-    return message.splitlines()[0]
-
-
-def _unreadable(override: str) -> str:
-    key, equals, value = override.lstrip("+").partition("=")
-    if not equals:
-        return f"{cut(key)}: settings are written key=value"
-    return (
-        f"{key} = {cut(value)}: cannot be read; lists are written [a,b], and text with special "
-        f"""characters in two kinds of quotes: {key}='"..."'"""
-    )
-
-
-def _bad_yaml(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    if mark is None:
-        return f"a config file is not valid YAML: {problem}"
-    return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: not YAML: {problem}"
-
-
-def _raised_in(error: BaseException) -> bool:
-    """Whether Hydra or what it stands on raised an error."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return module.startswith(("hydra.", "omegaconf.", "antlr4."))
-
-
-def _composition(error: BaseException) -> str:
-    message = str(error)
-    if not message and error.__cause__ is not None:  # Hydra wraps some errors in an empty one
-        return explain(error.__cause__) or str(error.__cause__)
-    if match := AMBIGUOUS.search(message) or SWEEP_MESSAGE.search(message):
-        key, _, value = match[1].lstrip("+").partition("=")
-        if key in TEXTS:
-            return _several_texts(key, value)
-        alone = SWEEP_MESSAGE.search(message) or key in groups.names()
-        listed = (
-            "" if alone else f"; as one list they are written {shell_command(f'{key}=[{value}]')}"
-        )
-        return f"{key} = {value}: several values; add -m to run one job per value{listed}"
-    if match := NO_MATCH.search(message):
-        key, at, _ = match[1].partition("@")
-        if key.startswith("hydra."):
-            return f"{key}: there is no such setting"
-        other = f", or choose its option with {key}=..." if at else ""
-        return f"{match[1]}: nothing in the config takes this group; add it with a +{other}"
-    if match := UNFIT.search(message):
-        key, _, value = match[1].lstrip("+").partition("=")
-        return f"{key} = {value}: {str(error.__cause__ or message).partition(chr(10))[0]}"
-    if match := NOT_THERE.search(message):
-        return f"~{match[1]}: there is nothing of that name to delete"
-    if match := TWICE.search(message):
-        return f"{match[1]}: chosen twice; leave the + away, or put override in the defaults list"
-    where = WHERE.match(message)
-    return message.strip() if not where else f"{where[1]}.yaml: {message[where.end() :].strip()}"
-
-
-# Long name: short name.
-FLAGS = {
-    "--help": "-h",
-    "--hydra-help": "",
-    "--version": "",
-    "--resolve": "",
-    "--run": "-r",
-    "--multirun": "-m",
-    "--shell-completion": "-sc",
-}
-VALUED = {
-    "--cfg": "-c",
-    "--package": "-p",
-    "--config-dir": "-cd",
-    "--trust": "",
-}
+# Short name: long name.
+SHORT = {"-h": "--help", "-r": "--run", "-m": "--multirun", "-sc": "--shell-completion"}
+SHORT |= {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info"}
+SHORT |= {"-cp": "--config-path", "-cn": "--config-name"}
+FLAGS = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun")
+FLAGS += ("--shell-completion",)
+VALUED = ("--cfg", "--package", "--config-dir", "--trust", "--info")
 # Options of Hydra's that would run code of a file, or take another config than ours for the root.
 REFUSED = {
     "--experimental-rerun": "unpickles a file, which can run any code; use gan-train resume=RUN",
@@ -171,70 +39,52 @@ REFUSED = {
     "--config-name": "gan-train has a root config of its own; put groups into --config-dir",
 }
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-LONG = {short: name for name, short in {**FLAGS, **VALUED, "--info": "-i"}.items() if short}
-LONG |= {"-cp": "--config-path", "-cn": "--config-name"}
+Options = dict[str, list[str]]  # by long name, with each value
 
 
-@dataclass
-class Words:
-    """A command line sorted into options (long names, with values), the rest, and faults."""
-
-    options: list[tuple[str, str | None]] = field(default_factory=list)
-    rest: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    def __contains__(self, name: str) -> bool:
-        return any(name == given for given, _ in self.options)
-
-    def values(self, name: str) -> list[str]:
-        """What was given to an option, each time."""
-        return [value for given, value in self.options if given == name and value]
-
-
-def read(argv: list[str]) -> Words:
-    """Sort `argv`; never raises."""
-    words, queue = Words(), deque(argv)
+def read(argv: list[str]) -> tuple[Options, list[str], list[str]]:
+    """Sort `argv` into options, all other words, and faults; never raises."""
+    options: Options = {}
+    rest: list[str] = []
+    faults: list[str] = []
+    queue = deque(argv)
     while queue:
         word = queue.popleft()
         if not word.startswith("-"):
-            words.rest.append(word)
+            rest.append(word)
             continue
-        name, equals, text = word.partition("=")
-        name, value = LONG.get(name, name), text if equals else None
+        name, equals, value = word.partition("=")
+        name = SHORT.get(name, name)
         if name in FLAGS:
-            words.options.append((name, None))
-        elif name == "--info":
-            if value is None:
-                value = queue.popleft() if queue and queue[0] in INFO else "all"
-            words.options.append((name, value))
+            options[name] = []
         elif name in REFUSED:
-            if value is None and queue:
+            if not equals and queue:
                 queue.popleft()
-            words.faults.append(f"{name}: {REFUSED[name]}")
+            faults.append(f"{name}: {REFUSED[name]}")
         elif name in VALUED:
-            if value is None and queue:
-                value = queue.popleft()
+            if name == "--info" and not equals:
+                value = queue.popleft() if queue and queue[0] in INFO else "all"
+            elif not equals:
+                value = queue.popleft() if queue else ""
             if value:
-                words.options.append((name, value))
+                options.setdefault(name, []).append(value)
             else:
-                words.faults.append(f"{name}: needs a value")
+                faults.append(f"{name}: needs a value")
         else:
-            if value is None and queue and queue[0][:1] != "-" and "=" not in queue[0]:
+            if not equals and queue and queue[0][:1] != "-" and "=" not in queue[0]:
                 value = queue.popleft()
-            words.faults.append(_unknown(name, value))
-    return words
+            faults.append(_unknown(name, value))
+    return options, rest, faults
 
 
-def _unknown(name: str, value: str | None) -> str:
-    near = hint(name, [*FLAGS, *VALUED, "--info"], cutoff=0.75)
+def _unknown(name: str, value: str) -> str:
+    near = hint(name, [*FLAGS, *VALUED], cutoff=0.75)
     key = name.lstrip("-").replace("-", "_")
     if near or not key:
         return f"{name}: no such option{near}"
-    shown = "..." if value is None else value
+    shown = value or "..."
     return f"{name}: no such option; settings are written without dashes: {key}={shown}"
 
-
-__all__ = ["CONF", "Command", "explain", "open_path", "prepare"]
 
 OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|)(?P<key>[^=~+][^=]*)=(?P<value>.*)", re.DOTALL)
 # Values that have a grammar of their own are left alone: quoted text, lists, functions,
@@ -259,17 +109,23 @@ UNSET = "; a variable of the shell that is not set?"
 class Command:
     """A command line, taken apart."""
 
-    argv: list[str]  # for Hydra, without the program's name
+    for_hydra: list[str]  # the overrides as Hydra takes them
     overrides: list[str]  # the user's, as typed
     config_dirs: list[Path]  # from --config-dir, absolute
     trust: list[str]  # modules from --trust
     multirun: bool
-    options: list[tuple[str, str | None]] = field(default_factory=list)  # by their long names
+    options: Options = field(default_factory=dict)
 
     @property
     def keys(self) -> list[str]:
         """The keys and groups that the user named, without signs."""
         return [key for key, _ in map(split, self.overrides) if key]
+
+    @property
+    def sources(self) -> list[str]:
+        """The options that name the user's own config files and modules."""
+        folders = [f"--config-dir={folder}" for folder in self.config_dirs]
+        return folders + [f"--trust={module}" for module in self.trust]
 
 
 def split(override: str) -> tuple[str, str | None]:
@@ -284,45 +140,30 @@ def prepare(argv: list[str]) -> Command:
     Raises:
         ConfigError: options, arguments or choices that do not exist; all of them, one on a line.
     """
-    words = read(argv)
-    faults = words.faults
-    folders = [Path(value).expanduser().absolute() for value in words.values("--config-dir")]
+    options, overrides, faults = read(argv)
+    folders = [Path(value).expanduser().absolute() for value in options.get("--config-dir", ())]
     faults += [f"--config-dir = {path}: no such folder" for path in folders if not path.is_dir()]
     if len(folders) > 1:
         faults.append("--config-dir: can be given once; put the groups into one folder")
 
-    rewritten = list(words.rest)
-    if "--shell-completion" not in words:  # there the rest is a command to Hydra
+    rewritten = overrides
+    if "--shell-completion" not in options:  # there the rest is a command to Hydra
         known = [folder for folder in folders if folder.is_dir()]
         rewritten = []
-        for override in words.rest:
+        for override in overrides:
             kept, wrong = _rewrite(override, known)
             rewritten += kept
             faults += wrong
     if faults:
         raise ConfigError("\n".join(faults))
-
-    # Options first: argparse gives up on `key=value --option key=value`.
-    passed = [
-        name if value is None else f"{name}={value}"
-        for name, value in words.options
-        if name not in ("--trust", "--config-dir")
-    ]
-    passed += [f"--config-dir={folder}" for folder in folders]
-    mode = ("hydra.mode", "MULTIRUN")
-    return Command(
-        argv=[*passed, *rewritten],
-        overrides=words.rest,
-        config_dirs=folders,
-        trust=words.values("--trust"),
-        multirun="--multirun" in words or mode in map(split, words.rest),
-        options=words.options,
-    )
+    multirun = "--multirun" in options or ("hydra.mode", "MULTIRUN") in map(split, overrides)
+    trust = options.get("--trust", [])
+    return Command(rewritten, overrides, folders, trust, multirun, options)
 
 
 def config_dirs(argv: list[str]) -> list[Path]:
     """The folders that `argv` names with --config-dir and that exist; never raises."""
-    paths = [Path(v).expanduser().absolute() for v in read(argv).values("--config-dir")]
+    paths = [Path(v).expanduser().absolute() for v in read(argv)[0].get("--config-dir", ())]
     return [path for path in paths if path.is_dir()]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli import formatting
-from gan_cli.config.command_line import CONF, prepare
+from gan_cli.config.command_line import prepare
+from gan_cli.config.groups import CONF
 from gan_cli.config.resume import HORIZON, differences
 from gan_cli.formatting import assignment, shell_command
 
@@ -103,7 +104,7 @@ def _compose(overrides: tuple[str, ...]) -> tuple[Config, dict[str, str]]:
     from omegaconf import OmegaConf
 
     line = prepare(list(overrides))
-    config = compose("train", line.argv, return_hydra_config=True)
+    config = compose("train", line.for_hydra, return_hydra_config=True)
     chosen = config.hydra.runtime.choices
     choices = {str(g): str(o) for g, o in chosen.items() if o is not None and "/" not in str(g)}
     mine = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

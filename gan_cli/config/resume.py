@@ -247,10 +247,8 @@ def on_top_of(line: Command, text: str) -> Command:
         return line
     if not isinstance(saved, Mapping):
         return line
-    options = [word for word in line.argv if word.startswith("-")]
-    typed = [word for word in line.argv if not word.startswith("-")]
     recorded = [*_choices(line, saved.get("choices")), *_numbers(saved)]
-    return replace(line, argv=[*options, *recorded, *typed])
+    return replace(line, for_hydra=[*recorded, *line.for_hydra])
 
 
 def _choices(line: Command, chosen: Any) -> Iterator[str]:

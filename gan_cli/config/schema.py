@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from gan_cli import formatting
-from gan_cli.config.instantiate import whole
+from gan_cli.config.annotations import whole
 
 NODES = ("loss", "penalty", "network", "prior", "optimizer", "data", "model")
 HORIZONS = ("steps", "epochs", "images")

@@ -53,13 +53,11 @@ def dimensions(command: Command) -> tuple[list[Dimension], list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
-    from gan_cli.config.command_line import explain
+    from gan_cli.config.hydra_errors import explain
 
     found: dict[str, Dimension] = {}
     faults: list[str] = []
-    for text in command.argv:
-        if text.startswith("-"):
-            continue
+    for text in command.for_hydra:
         try:
             override = OverridesParser.create().parse_override(text)
             if override.is_sweep_override():

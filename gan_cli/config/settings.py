@@ -28,7 +28,9 @@ from omegaconf.errors import (
 
 from gan_cli import foreign
 from gan_cli.config import groups
-from gan_cli.config.command_line import CONF, Command, explain, open_path, prepare
+from gan_cli.config.command_line import Command, open_path, prepare
+from gan_cli.config.groups import CONF
+from gan_cli.config.hydra_errors import explain
 from gan_cli.config.hydra_settings import faults_of_composed, faults_of_file
 from gan_cli.config.instantiate import plainly
 from gan_cli.config.schema import HORIZONS, NODES, Settings
@@ -287,7 +289,7 @@ def composed(line: Command) -> DictConfig:
     Of its options, --config-dir counts here.
     """
     with hydra_for(line) as hydra:
-        config = hydra.compose_config("train", _overrides(line), RunMode.RUN, from_shell=True)
+        config = hydra.compose_config("train", line.for_hydra, RunMode.RUN, from_shell=True)
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config["hydra"]
@@ -298,7 +300,7 @@ def sweep(line: Command, task: Callable[[DictConfig], None]) -> None:
     """Run what -m asks for: Hydra's sweeper, with our launchers or its own, which calls `task`."""
     # Hydra leaves a file there; what stays of a sweep is its sweep.json.
     with TemporaryDirectory(prefix="gan-train-") as scratch, hydra_for(line) as hydra:
-        overrides = [*_overrides(line), "hydra.mode=MULTIRUN"]
+        overrides = [*line.for_hydra, "hydra.mode=MULTIRUN"]
         if faults := list(_without_values(overrides, hydra.config_loader)):
             raise ConfigError("\n".join(faults))
         overrides.append(assignment("hydra.sweep.dir", scratch))
@@ -324,13 +326,12 @@ def _without_values(overrides: list[str], loader: ConfigLoader) -> Iterator[str]
 
 def information(line: Command) -> bool:
     """Print what --cfg, --info or -sc ask for; whether the line holds one of them."""
-    options = dict(line.options)
+    options, overrides = line.options, line.for_hydra
     asked = [name for name in SHOWING if name in options]
     if not asked:
         return False
     if len(asked) > 1 or line.multirun:
         raise ConfigError(f"{asked[0]}: can be given alone, without -m or another such option")
-    overrides = _overrides(line)
     if asked == ["--hydra-help"]:
         import sys
 
@@ -341,22 +342,18 @@ def information(line: Command) -> bool:
     with hydra_for(line) as composer:
         match asked[0]:
             case "--cfg":
-                kind, resolve = options["--cfg"] or "job", "--resolve" in options
-                composer.show_cfg("train", overrides, kind, options.get("--package"), resolve)
+                kind, package = options["--cfg"][-1], options.get("--package", [None])[-1]
+                composer.show_cfg("train", overrides, kind, package, "--resolve" in options)
             case "--info":
                 # Hydra logs to stdout here, and its handler complains once nobody reads that.
                 loud, logging.raiseExceptions = logging.raiseExceptions, False
                 try:
-                    composer.show_info(options["--info"] or "all", "train", overrides)
+                    composer.show_info(options["--info"][-1], "train", overrides)
                 finally:
                     logging.raiseExceptions = loud
             case _:
                 composer.shell_completion("train", overrides)
     return True
-
-
-def _overrides(line: Command) -> list[str]:
-    return [word for word in line.argv if not word.startswith("-")]
 
 
 def settings_of(*arguments: str) -> Settings:

@@ -54,9 +54,7 @@ def command_of(overrides: Sequence[str], line: Command) -> str:
         overrides: Hydra's, of this run.
         line: of all of them.
     """
-    options = [f"--config-dir={folder}" for folder in line.config_dirs]
-    options += [f"--trust={module}" for module in line.trust]
-    return shell_command("gan-train", *options, *(o.removeprefix("++") for o in overrides))
+    return shell_command("gan-train", *line.sources, *(o.removeprefix("++") for o in overrides))
 
 
 def train_all(runs: Sequence[RequestedRun], line: Command) -> int:

@@ -169,18 +169,12 @@ def job_options(line: Command) -> list[str]:
         key, _ = split(override)
         if key.startswith("hydra") and not key.startswith(OWN):
             hydra.append(override)
-    return [*code_options(line), *hydra]
-
-
-def code_options(line: Command) -> list[str]:
-    """The options that name the user's own config files and code."""
-    found = [f"--config-dir={folder}" for folder in line.config_dirs]
-    return found + [f"--trust={module}" for module in line.trust]
+    return [*line.sources, *hydra]
 
 
 def command_text(line: Command) -> str:
     """The command of the sweep, for a shell."""
-    return shell_command("gan-train", *code_options(line), "-m", *line.overrides)
+    return shell_command("gan-train", *line.sources, "-m", *line.overrides)
 
 
 def tensorboard(folder: Path) -> str:

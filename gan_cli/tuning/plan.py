@@ -201,8 +201,7 @@ def plan_of(argv: Sequence[str]) -> StudyPlan:
     tune, rest = read(argv)
     line = prepare([*rest, *_space(tune)])
     refuse(line)
-    options = [f"--config-dir={folder}" for folder in line.config_dirs]
-    options += [f"--trust={module}" for module in line.trust]
+    options = line.sources
     found, fixed = dimensions(line)
     settings = check(options, fixed, found)
     direction = direction_of(tune.metric, tune.direction)
@@ -251,13 +250,10 @@ def refuse(line: Command) -> None:
     faults = [f"{key}: {NOT_HERE[key]}" for key, _ in map(split, line.overrides) if key in NOT_HERE]
     if line.multirun:
         faults.append("-m: a study tries values of ranges by itself")
-    faults += [f"{word}: is an option of gan-train alone" for word in line.argv if _foreign(word)]
+    alone = [name for name in line.options if name not in ("--config-dir", "--trust", "--multirun")]
+    faults += [f"{name}: is an option of gan-train alone" for name in alone]
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
-
-
-def _foreign(word: str) -> bool:
-    return word.startswith("-") and not word.startswith(("--config-dir=", "--multirun"))
 
 
 def check(options: Sequence[str], fixed: Sequence[str], found: Sequence[Dimension]) -> Settings:

@@ -80,7 +80,8 @@ class SweepLauncher(Launcher):
     def _settings(self, overrides: Sequence[str]) -> Settings:
         from hydra.core.hydra_config import HydraConfig
 
-        from gan_cli.config.command_line import explain, prepare
+        from gan_cli.config.command_line import prepare
+        from gan_cli.config.hydra_errors import explain
         from gan_cli.config.settings import read
         from gan_cli.errors import ConfigError
         from gan_cli.sweeps.launch import command, job_options

@@ -17,7 +17,8 @@ from gan_cli.config import (
     groups,
     help,  # noqa: A004 - the module's name
 )
-from gan_cli.config.command_line import CONF, prepare
+from gan_cli.config.command_line import prepare
+from gan_cli.config.groups import CONF
 from gan_cli.config.settings import read
 from gan_cli.config.validation import modules_named_in
 from gan_cli.formatting import leaves
@@ -88,7 +89,7 @@ def test_keys_of_groups_exist(key: str, default: str) -> None:
 def test_examples_are_right(command: str) -> None:
     line = prepare(command.split()[1:])
     # Of several values the first will do.
-    first = [word.split(",")[0] for word in line.argv if not word.startswith("--")]
+    first = [word.split(",")[0] for word in line.for_hydra]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         read(compose("train", first), line)
 

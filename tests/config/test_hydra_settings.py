@@ -141,7 +141,7 @@ hydra:
 """
     line = prepare([*study(work, text), "hydra/launcher=slurm", "-m"])
     with settings.hydra_for(line) as hydra:
-        config = hydra.compose_config("train", line.argv[2:], settings.RunMode.MULTIRUN)
+        config = hydra.compose_config("train", line.for_hydra, settings.RunMode.MULTIRUN)
     assert config.hydra.launcher.minutes == 30
     assert config.hydra.launcher.options.partition == "gpu"
     assert config.hydra.sweeper.params.seed == "1,2"

@@ -13,7 +13,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config.command_line import CONF, TEXTS, explain, open_path, prepare
+from gan_cli.config.command_line import TEXTS, open_path, prepare
+from gan_cli.config.groups import CONF
+from gan_cli.config.hydra_errors import explain
 from gan_cli.errors import ConfigError
 
 
@@ -27,7 +29,7 @@ MODELS, LOSSES = options("model"), options("loss")
 
 def composed(*argv: str) -> DictConfig:
     command = prepare(list(argv))
-    given = [word for word in command.argv if not word.startswith("--")]
+    given = command.for_hydra
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", given)
 
@@ -76,7 +78,7 @@ def refusal(*argv: str) -> str:
 )
 def test_values_are_forced_and_groups_are_not(typed: str, for_hydra: str) -> None:
     command = prepare([typed])
-    assert command.argv == [for_hydra]
+    assert command.for_hydra == [for_hydra]
     assert command.overrides == [typed]
 
 
@@ -128,21 +130,27 @@ def test_values_survive_hydra(typed: str, key: str, value: object) -> None:
     ],
 )
 def test_each_of_several_values_takes_what_one_alone_takes(typed: str, values: list[Any]) -> None:
-    overrides = OverridesParser.create().parse_overrides(prepare([f"data.root={typed}"]).argv)
+    overrides = OverridesParser.create().parse_overrides(prepare([f"data.root={typed}"]).for_hydra)
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     assert [composed(*job).data.root for job in jobs] == values
 
 
 def test_nothing_is_chosen_by_experiment_null() -> None:
-    assert prepare(["experiment=null"]).argv == []
+    assert prepare(["experiment=null"]).for_hydra == []
     assert composed("experiment=null").prior.dim == 100
 
 
 def test_options_are_sorted_out(tmp_path: Path) -> None:
     typed = ["seed=1", "-m", "--trust", "a", "--cfg", "job", "steps=2", "--trust=b.c", "--info"]
     command = prepare([*typed, "-cd", str(tmp_path), "-i", "defaults"])
-    options = ["--multirun", "--cfg=job", "--info=all", "--info=defaults"]
-    assert command.argv == [*options, f"--config-dir={tmp_path}", "++seed=1", "++steps=2"]
+    assert command.options == {
+        "--multirun": [],
+        "--trust": ["a", "b.c"],
+        "--cfg": ["job"],
+        "--info": ["all", "defaults"],
+        "--config-dir": [str(tmp_path)],
+    }
+    assert command.for_hydra == ["++seed=1", "++steps=2"]
     assert command.trust == ["a", "b.c"]
     assert command.config_dirs == [tmp_path]
     assert command.multirun
@@ -156,7 +164,8 @@ def test_config_dir_is_relative_to_the_working_directory(
     (tmp_path / "mine" / "model" / "mygan.yaml").write_text("x: 1")
     monkeypatch.chdir(tmp_path)
     command = prepare(["--config-dir=mine", "model=mygan", "-r"])
-    assert command.argv == ["--run", f"--config-dir={tmp_path / 'mine'}", "model=mygan"]
+    assert command.config_dirs == [tmp_path / "mine"]
+    assert command.for_hydra == ["model=mygan"]
     assert not command.multirun
 
 
@@ -168,11 +177,11 @@ def test_own_group_is_no_value(tmp_path: Path) -> None:
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "conv.yaml").write_text("width: 1")
     command = prepare([f"--config-dir={tmp_path}", "+encoder=conv", "encoder.width=3"])
-    assert command.argv[1:] == ["+encoder=conv", "++encoder.width=3"]
+    assert command.for_hydra == ["+encoder=conv", "++encoder.width=3"]
 
 
 def test_words_for_the_shell_completion_stay() -> None:
-    assert prepare(["-sc", "install=bash"]).argv == ["--shell-completion", "install=bash"]
+    assert prepare(["-sc", "install=bash"]).for_hydra == ["install=bash"]
 
 
 def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,8 +372,15 @@ def test_conf_is_the_folder_of_the_config() -> None:
 
 
 def test_every_setting_that_is_text_takes_what_was_typed() -> None:
-    from gan_cli.config.instantiate import fits
+    from gan_cli.config.annotations import fitted
     from gan_cli.config.schema import Evaluation, Run, Settings, Sweep
+
+    def fits(value: object, kind: Any) -> bool:
+        try:
+            fitted(value, kind)
+        except ValueError:
+            return False
+        return True
 
     groups = {"run.": Run, "sweep.": Sweep, "evaluation.": Evaluation, "": Settings}
     texts = {

@@ -117,7 +117,7 @@ def test_an_option_that_cannot_be_read_or_includes_itself_is_left_to_hydra(
     (folder / "self.yaml").write_text(written)
     (folder / "other.yaml").write_text("defaults: [self]\ngamma: ???\n")
     line = prepare([f"--config-dir={tmp_path}", "resume=runs/a", "model.beta=2"])
-    argv = on_top_of(line, "choices: {model: self}\n").argv
+    argv = on_top_of(line, "choices: {model: self}\n").for_hydra
     opened = [word for word in argv if word.startswith("++")]
     assert "model=self" in argv
     assert ("++model.gamma=given" in opened) == (written == "defaults: [other]\n")

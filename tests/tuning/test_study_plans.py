@@ -58,7 +58,7 @@ def test_wrong_settings_of_a_study_are_refused(words: list[str], message: str) -
         (["batch_size=8,16", "seed=1,2"], "seed: use tune.seeds"),
         (["batch_size=8,16", "run.dir=x"], "run.dir: each trial has its own folder"),
         (["batch_size=8,16", "-m"], "-m: a study tries values of ranges by itself"),
-        (["batch_size=8,16", "--cfg=job"], "--cfg=job: is an option of gan-train alone"),
+        (["batch_size=8,16", "--cfg=job"], "--cfg: is an option of gan-train alone"),
         (["tune.space={batch_size: 3}"], "tune.space: batch_size = 3: must be a list, or a range"),
         (["batch_size=8,16", "steps=null", "images=800"], "evaluation.every: must be given"),
     ],
