@@ -87,7 +87,7 @@ def check_output(option: str, place: str, runs: str = "RUN") -> None:
         fix = f"name a file, or put {runs} before {option}"
         raise ConfigError(f"{option} {place}: is a folder; {fix}")
     if not path.parent.is_dir():
-        raise ConfigError(f"{option} {place}: there is no folder {path.parent}; make it first")
+        raise ConfigError(f"{option} {place}: the folder {path.parent} is missing; make it first")
 
 
 def write_output(place: str, text: str) -> None:

@@ -275,11 +275,11 @@ def _quoted_part(value: str, text: bool) -> str:
 
 def _no_assignment(word: str, folders: list[Path]) -> str:
     if word.startswith(("=", "+=", "++=")):
-        return f"{word}: there is no key before the ="
+        return f"{word}: the key before the = is missing"
     holders = [group for group in groups.names(folders) if word in groups.options(group, folders)]
     near = f" (did you mean {holders[0]}={word}?)" if holders else ""
     if groups.is_group(word, folders):
-        near = f"; {word} has {', '.join(groups.options(word, folders))}"
+        near = f"; available: {', '.join(groups.options(word, folders))}"
     return f"{word}: settings are written key=value{near}"
 
 
@@ -290,7 +290,7 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     """
     if not groups.is_group(group, folders):
         near = hint(group, groups.names(folders))
-        yield f"{group}: no such group{near}; there are {', '.join(groups.names(folders))}"
+        yield f"{group}: unknown group{near}; available: {', '.join(groups.names(folders))}"
         return
     have = groups.options(group, folders)
     if value.startswith("{"):
@@ -303,8 +303,8 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     for name in (part.strip().strip("'\"") for part in listed.split(",")):
         if re.fullmatch(r"[\w\-/.]*", name) and _is_file(group, name, folders):
             continue
-        there_are = ", ".join(have) or "none yet"
-        yield f"{key} = {cut(name)}: no such option; {group} has {there_are}{hint(cut(name), have)}"
+        near, available = hint(cut(name), have), ", ".join(have) or "none yet"
+        yield f"{key} = {cut(name)}: unknown option{near}; available: {available}"
 
 
 def _is_file(group: str, name: str, folders: list[Path]) -> bool:

@@ -71,8 +71,8 @@ def _missing_file(message: str, options: Sequence[str]) -> str:
         asked = f", which {where[1]}.yaml asks for" if where and where[1] not in OURS else ""
         if not group:
             return f"{name}.yaml: no such config file{asked}"
-        have = f"; {group} has {', '.join(options)}{hint(name, options)}" if options else ""
-        return f"{group} = {name}: no such option{asked}{have}"
+        have = f"; available: {', '.join(options)}" if options else ""
+        return f"{group} = {name}: unknown option{hint(name, options)}{asked}{have}"
     return message.splitlines()[0]
 
 
@@ -119,14 +119,14 @@ def _composition(error: BaseException) -> str:
     if match := NO_MATCH.search(message):
         key, at, _ = match[1].partition("@")
         if key.startswith("hydra."):
-            return f"{key}: there is no such setting"
+            return f"{key}: unknown setting"
         other = f", or choose its option with {key}=..." if at else ""
         return f"{match[1]}: nothing in the config takes this group; add it with a +{other}"
     if match := UNFIT.search(message):
         key, _, value = match[1].lstrip("+").partition("=")
         return f"{key} = {value}: {str(error.__cause__ or message).partition(chr(10))[0]}"
     if match := NOT_THERE.search(message):
-        return f"~{match[1]}: there is nothing of that name to delete"
+        return f"~{match[1]}: nothing of that name to delete"
     if match := TWICE.search(message):
         return f"{match[1]}: chosen twice; leave the + away, or put override in the defaults list"
     where = WHERE.match(message)

@@ -100,7 +100,7 @@ def _dimension(key: str, sweep: Any, folders: list[Path]) -> Dimension:
 def _choice(key: str, texts: list[str]) -> Dimension:
     texts = list(dict.fromkeys(texts))
     if not texts:
-        raise ConfigError(f"{key}: there is nothing to choose from")
+        raise ConfigError(f"{key}: has no values to choose from")
     return Dimension(key, "choice", tuple(texts))
 
 

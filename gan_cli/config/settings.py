@@ -76,7 +76,8 @@ def read(config: DictConfig, command: Command) -> Settings:
             del root[key]
     absent = dict(absent_groups(root, command.config_dirs))
     # What repeats such a group by interpolation is not at fault.
-    faults = [f for f in faults if not any(f"there is no {name} in" in f for name in absent)]
+    repeats = [re.compile(rf"the config has no {name}( |$)") for name in absent]
+    faults = [f for f in faults if not any(pattern.search(f) for pattern in repeats)]
     faults += absent.values()
     root["choices"] = choices()
     elsewhere = [
@@ -135,7 +136,7 @@ def from_yaml(text: str) -> Settings:
     except CheckpointError as error:
         raise ConfigError(str(error)) from error
     if not isinstance(root, dict):
-        raise ConfigError("the run's config is no mapping of settings")
+        raise ConfigError("the run's config is not a mapping of settings")
     faults = validate(Settings, {str(key): value for key, value in root.items()})
     if isinstance(root.get("optimizer"), Mapping):
         faults += range_faults(root["optimizer"])
@@ -226,7 +227,7 @@ def _unresolved(
     if isinstance(error, InterpolationKeyError) and (match := REFERENCE.search(text)):
         near = closest(match[1], known)
         meant = f" (did you mean ${{{near}}}?)" if near else ""
-        yield f"{path} = {text}: there is no {match[1]} in the config{meant}"
+        yield f"{path} = {text}: the config has no {match[1]}{meant}"
         return
     first = str(error).partition("\n")[0]
     reason = first.rpartition("resolving interpolation: ")[2].strip('"')

@@ -110,7 +110,7 @@ def _find(target: str, key: str) -> object:
                 raise ConfigError(f"{key}: {where} has no {part}{hint(part, classes)}")
             found = inside[part]
         return found
-    raise ConfigError(f"{key}: there is no module {'.'.join(parts[:-1])}")
+    raise ConfigError(f"{key}: no module is named {'.'.join(parts[:-1])}")
 
 
 def _article(found: object) -> str:
@@ -145,7 +145,7 @@ def _require_trust(target: str, trust: Trust, key: str) -> None:
     if named:
         return
     if first is None and trust.folders:
-        raise ConfigError(f"{key}: there is no module {top} here or in --config-dir")
+        raise ConfigError(f"{key}: no module is named {top} here or in --config-dir")
     if first is None or not files or not _lies_in(first, files[-1], trust.folders):
         raise ConfigError(
             f"{key}: not part of gan_cli; if you trust it, add {shell_command('--trust', top)}"

@@ -10,18 +10,22 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gan_cli import foreign
 from gan_cli.config.instantiate import Trust, build
+from gan_cli.config.resume import differences
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml
 from gan_cli.config.trust import open_path
 from gan_cli.device import choose_device, place
 from gan_cli.ema import load_averages
 from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.formatting import show
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder, latest
 
 log = logging.getLogger(__name__)
+SHOWN = 6  # settings of an edited config.yaml
 LARGEST = 1 << 16  # length of a side of an image, or of a point
 
 
@@ -115,8 +119,38 @@ def load_model(
         ) from error
     place(model, target)
     fingerprint = str(state["data"].get("fingerprint", ""))
+    warn_of_edits(run, state["config"], all_settings=False)
     used = "ema" if averages else "raw"
     return Loaded(model.eval(), settings, state["step"], used, fingerprint, trust)
+
+
+def warn_of_edits(run: RunFolder, text: str, all_settings: bool = True) -> None:
+    """Warn where the run's config.yaml is not the config of its checkpoint, which counts.
+
+    Args:
+        run: the run.
+        text: the checkpoint's config.
+        all_settings: also those that no weight depends on, such as how often to log.
+    """
+    try:
+        there = run.read_config()
+        if there is None or there == text:
+            return
+        kept, edited = (foreign.parse_yaml(one, f"{run.config}") for one in (text, there))
+        if not isinstance(edited, dict):
+            raise CheckpointError(f"{run.config}: is not the config of a run")
+        found = [d for d in differences(kept, edited) if all_settings or not d.safe]
+    except CheckpointError as error:
+        log.warning(f"{error}; the settings in the run's checkpoint count")
+        return
+    listed = [f"{d.key} is {show(d.new)} there, {show(d.old)} in the checkpoint" for d in found]
+    more = ["..."] if len(listed) > SHOWN else []
+    if listed:
+        advice = "; set what is to change on the command line" if all_settings else ""
+        log.warning(
+            f"{run.config}: is not what the run's checkpoint holds, and the checkpoint counts: "
+            f"{'; '.join([*listed[:SHOWN], *more])}{advice}"
+        )
 
 
 def describe_data(spec: DataSpec, fingerprint: str = "") -> dict[str, Any]:

@@ -20,11 +20,11 @@ from gan_cli.config.settings import from_yaml, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import one_line
 from gan_cli.files import cannot_write
-from gan_cli.formatting import assignment, show
+from gan_cli.formatting import assignment
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder, branches, is_run
-from gan_cli.runs.load import describe_data, of_older_folder
+from gan_cli.runs.load import describe_data, of_older_folder, warn_of_edits
 from gan_cli.training.setup import Session
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 COMPARED = ("shape", "size", "classes", "class_names", "fingerprint")  # of the data
-SHOWN = 6  # settings of an edited config.yaml
 STEP = re.compile(r"(?<!\d)\d{8,}(?!\d)")  # in the name of a picture or an evaluation
 LONGEST = 200  # characters of torch's words about weights that do not fit
 
@@ -228,25 +227,6 @@ def branch(earlier: EarlierRun, run: RunFolder, text: str) -> None:
                 shutil.copyfile(path, target)
     except OSError as cause:
         raise cannot_write(run.path, cause) from cause
-
-
-def warn_of_edits(run: RunFolder, text: str) -> None:
-    """Warn where the run's config.yaml differs from its checkpoint, which counts."""
-    try:
-        there, kept = run.read_config(), _saved(text, run)
-        if there is None or there == text:
-            return
-        found = resume.differences(kept, _saved(there, run))
-    except CheckpointError as error:
-        log.warning(f"{error}; the settings in the run's checkpoint count")
-        return
-    listed = [f"{d.key} is {show(d.new)} there, {show(d.old)} in the checkpoint" for d in found]
-    more = ["..."] if len(listed) > SHOWN else []
-    if listed:
-        log.warning(
-            f"{run.config}: is not what the run's checkpoint holds, and the checkpoint counts: "
-            f"{'; '.join([*listed[:SHOWN], *more])}; set what is to change on the command line"
-        )
 
 
 def data_changes(then: Any, session: Session) -> str:

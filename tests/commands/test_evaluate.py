@@ -140,7 +140,7 @@ def test_json_needs_a_place_before_any_work(run, capsys) -> None:
     _, err = call(capsys, "--json", run.path, status=2)  # a run taken for a file's name
     assert f"--json {run.path}: is a folder; name a file, or put RUN before --json" in err
     _, err = call(capsys, run.path, "--json", "no/where.json", status=2)
-    assert "--json no/where.json: there is no folder no; make it first" in err
+    assert "--json no/where.json: the folder no is missing; make it first" in err
 
 
 def test_what_does_not_fit_is_told_when_asked_for(run, capsys) -> None:

@@ -128,10 +128,22 @@ def test_averaged_or_raw_weights(run, capsys):
 
 def test_a_run_without_averages_says_so(capsys):
     run = make("model=gan", *NETWORK, averages=False)
+    assert "warning: the run has no averaged weights" in errors(run, capsys)
+
+
+def test_a_config_that_was_edited_is_told(run, capsys):
+    text = run.config.read_text()
+    run.config.write_text(text.replace("log_every: ", "log_every: 1"))
+    assert "config.yaml" not in errors(run, capsys)
+    run.config.write_text(text.replace("batch_size: 64", "batch_size: 65"))
+    assert "batch_size is 65 there, 64 in the checkpoint" in errors(run, capsys)
+
+
+def errors(run: RunFolder, capsys) -> str:
     with pytest.raises(SystemExit) as exit_:
         sample.main([str(run.path)])
     assert exit_.value.code == 0
-    assert "warning: the run has no averaged weights" in capsys.readouterr().err
+    return capsys.readouterr().err
 
 
 def test_checkpoints(run, capsys):
@@ -350,7 +362,7 @@ def test_the_shares_of_classes_come_back_with_the_data(run):
 HOSTILE = {
     "a tag": ({"config": "model: !!python/name:os.system x"}, "has a tag"),
     "two documents": ({"config": "a: 1\n---\nb: 2"}, "found another document"),
-    "a list": ({"config": "[1]"}, "is no mapping of settings"),
+    "a list": ({"config": "[1]"}, "is not a mapping of settings"),
     "a bomb of aliases": ({"config": BOMB}, "has anchors or aliases"),
     "a config of bytes": ({"config": b"a"}, "config is missing"),
     "no model": ({"model": None}, "model is missing"),

@@ -250,7 +250,7 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
         # Interpolations.
         (
             "prior.dim=${sed}",
-            "prior.dim = ${sed}: there is no sed in the config (did you mean ${seed}?)",
+            "prior.dim = ${sed}: the config has no sed (did you mean ${seed}?)",
         ),
         (
             "prior.dim=${oc.env:NO_SUCH_VARIABLE}",
@@ -490,8 +490,8 @@ def edited(**changes: object) -> str:
     [
         ("a: [", "the run's config: cannot be read (is not YAML: "),
         ("!!python/object/apply:os.system ['x']", "the run's config: cannot be read (has a tag, "),
-        ("", "the run's config is no mapping of settings"),
-        ("[1]", "the run's config is no mapping of settings"),
+        ("", "the run's config is not a mapping of settings"),
+        ("[1]", "the run's config is not a mapping of settings"),
         ("a: 1", "the run's config cannot be used:\nseed: missing; give it a value with seed=..."),
     ],
 )

@@ -202,18 +202,18 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         (
             ["model=wgna"],
-            f"model = wgna: no such option; model has {MODELS} (did you mean wgan?)",
+            f"model = wgna: unknown option (did you mean wgan?); available: {MODELS}",
         ),
-        (["model=WGAN"], f"model = WGAN: no such option; model has {MODELS} (did you mean wgan?)"),
+        (["model=WGAN"], f"model = WGAN: unknown option (did you mean wgan?); available: {MODELS}"),
         (
             ["model=wgan,wgna", "-m"],
-            f"model = wgna: no such option; model has {MODELS} (did you mean wgan?)",
+            f"model = wgna: unknown option (did you mean wgan?); available: {MODELS}",
         ),
-        (["prior=null"], "prior = null: no such option; prior has gaussian, uniform"),
-        (["prior="], "prior = : no such option; prior has gaussian, uniform"),
+        (["prior=null"], "prior = null: unknown option; available: gaussian, uniform"),
+        (["prior="], "prior = : unknown option; available: gaussian, uniform"),
         (
             ["loss@model.x=hing"],
-            f"loss@model.x = hing: no such option; loss has {LOSSES} (did you mean hinge?)",
+            f"loss@model.x = hing: unknown option (did you mean hinge?); available: {LOSSES}",
         ),
         (
             ["prior={dim:3}"],
@@ -221,12 +221,12 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         (
             ["prio/x=1"],
-            "prio/x: no such group (did you mean prior?); there are loss, penalty, network, "
+            "prio/x: unknown group (did you mean prior?); available: loss, penalty, network, "
             "prior, optimizer, runtime, data, model, experiment",
         ),
         (["wgan"], "wgan: settings are written key=value (did you mean model=wgan?)"),
-        (["prior"], "prior: settings are written key=value; prior has gaussian, uniform"),
-        (["=3"], "=3: there is no key before the ="),
+        (["prior"], "prior: settings are written key=value; available: gaussian, uniform"),
+        (["=3"], "=3: the key before the = is missing"),
         (["--steps=5"], "--steps: no such option; settings are written without dashes: steps=5"),
         (
             ["--batch-size", "5"],
@@ -282,8 +282,8 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "loss@model.x: nothing in the config takes this group; add it with a +, or choose its "
             "option with loss=...",
         ),
-        (["~stesp"], "~stesp: there is nothing of that name to delete"),
-        (["hydra.launcher.foo=3"], "hydra.launcher.foo: there is no such setting"),
+        (["~stesp"], "~stesp: nothing of that name to delete"),
+        (["hydra.launcher.foo=3"], "hydra.launcher.foo: unknown setting"),
         (
             ["hydra.launcher.n_jobs=x"],
             "hydra.launcher.n_jobs = x: Value 'x' of type 'str' could not be converted to Integer",
@@ -294,10 +294,10 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         (["hydra/launcher=[null]"], "hydra/launcher = [null]: must be local, ray, slurm or basic"),
         (["hydra.mode=x"], "hydra.mode = x: must be RUN or MULTIRUN"),
-        (["model=[[]]"], f"model = []: no such option; model has {MODELS}"),
+        (["model=[[]]"], f"model = []: unknown option; available: {MODELS}"),
         (
             ["prior=${oc.select:seed}"],
-            "prior = ${oc.select:seed}: no such option; prior has gaussian, uniform",
+            "prior = ${oc.select:seed}: unknown option; available: gaussian, uniform",
         ),
         (
             ["prior.dim=" + "[" * 100 + "]" * 100],
@@ -314,14 +314,14 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         (
             ["prior=" + "x" * 300],
-            f"prior = {'x' * 57}...: no such option; prior has gaussian, uniform",
+            f"prior = {'x' * 57}...: unknown option; available: gaussian, uniform",
         ),
         (
             ["--steps=5", "wgan", "model=x", "prior=y"],
             "--steps: no such option; settings are written without dashes: steps=5\n"
             "wgan: settings are written key=value (did you mean model=wgan?)\n"
-            f"model = x: no such option; model has {MODELS}\n"
-            "prior = y: no such option; prior has gaussian, uniform",
+            f"model = x: unknown option; available: {MODELS}\n"
+            "prior = y: unknown option; available: gaussian, uniform",
         ),
     ],
 )
@@ -346,10 +346,10 @@ def failing_config(folder: Path, text: str) -> Exception:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("defaults: [nope]", "model = nope: no such option, which model/a.yaml asks for"),
+        ("defaults: [nope]", "model = nope: unknown option, which model/a.yaml asks for"),
         ("x: [1", "model/a.yaml, line 1, column 6: not YAML: expected ',' or ']', but got"),
         ("x: 1\nx: 2", "found duplicate key x"),
-        ("defaults: [{/data: x}]", "data = x: no such option, which model/a.yaml asks for"),
+        ("defaults: [{/data: x}]", "data = x: unknown option, which model/a.yaml asks for"),
         ("x: ${a", "no viable alternative at input '${a'"),
     ],
 )

@@ -58,8 +58,8 @@ def test_what_is_no_range_stays_as_typed() -> None:
         ("a=tag(lgo,interval(1,9))", "a: tag lgo says nothing here; log is the only one"),
         ("a=range(5,1)", "a = range(5,1,1): is empty"),
         ("a=glob(*)", "a: glob(...) is for groups"),
-        ("loss=glob(zz*)", "loss: there is nothing to choose from"),
-        ("network=dcgan,mpl", "network = mpl: no such option"),
+        ("loss=glob(zz*)", "loss: has no values to choose from"),
+        ("network=dcgan,mpl", "network = mpl: unknown option"),
     ],
 )  # fmt: skip
 def test_a_range_that_cannot_be_searched_is_refused(override: str, message: str) -> None:

@@ -192,7 +192,7 @@ def test_modules_in_a_trusted_folder_are_trusted(work: Path) -> None:
 def test_a_misspelt_module_is_not_called_untrusted(work: Path) -> None:
     said = refusal("my_gna.MyGAN", Trust(folders=(work,)))
     assert said == (
-        "model._target_ = my_gna.MyGAN: there is no module my_gna here or in --config-dir"
+        "model._target_ = my_gna.MyGAN: no module is named my_gna here or in --config-dir"
     )
 
 

@@ -240,7 +240,7 @@ def test_globs_and_folders(capsys) -> None:
         (["--metric", "enrgy_distance"], "no run has it (did you mean energy_distance?)"),
         (["--metric", "speed/seconds_per_step"], "add --lower or --higher"),
         (["--out", "runs"], "--out runs: is a folder"),
-        (["--csv", "no/a.csv"], "there is no folder no; make it first"),
+        (["--csv", "no/a.csv"], "the folder no is missing; make it first"),
         (["--out", "mine.html"], "is a file that no gan-report wrote"),
     ],
     ids=["place", "glob", "metric", "direction", "folder", "nowhere", "foreign"],
