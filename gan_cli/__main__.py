@@ -33,7 +33,7 @@ def answer(word: str) -> int:
     """Print the commands or the version; the exit status.
 
     Raises:
-        ConfigError: there is no such command.
+        ConfigError: the word is no command.
     """
     import gan_cli
 
@@ -41,7 +41,7 @@ def answer(word: str) -> int:
         print("Usage: python -m gan_cli COMMAND ...\n")
         for name, (_, _, text) in COMMANDS.items():
             print(f"  {name:8}{text}")
-        print("\npython -m gan_cli COMMAND --help tells what a command can do.")
+        print("\npython -m gan_cli COMMAND --help shows its options.")
     elif word == "--version":
         print(f"gan_cli {gan_cli.__version__}")
     else:
@@ -49,9 +49,7 @@ def answer(word: str) -> int:
         from gan_cli.formatting import hint
 
         near = hint(word.removeprefix("gan-"), COMMANDS)
-        raise ConfigError(
-            f"{word}: no such command{near}; python -m gan_cli COMMAND takes {', '.join(COMMANDS)}"
-        )
+        raise ConfigError(f"{word}: unknown command{near}; available: {', '.join(COMMANDS)}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the user reads: messages on stderr, and the run's log file."""
+"""Messages on stderr and in the run's log file."""
 
 from __future__ import annotations
 
@@ -209,6 +209,6 @@ def progress_bar(
             bar.advance(task, count)
             if time.monotonic() - drawn >= REDRAW:
                 drawn = time.monotonic()
-                bar.refresh()  # below another bar, which may draw itself only when it is told
+                bar.refresh()  # below another bar, which draws itself only on request
 
         yield advance

@@ -53,7 +53,7 @@ def total_memory() -> int:
 
 
 def resident() -> dict[str, float]:
-    """What of this process lies in memory, as points of curves; nothing where it is not told.
+    """What of this process lies in memory, as points of curves; nothing where it is not known.
 
     Pages of files, such as mapped images, are counted apart: the system takes them back when it
     needs room.

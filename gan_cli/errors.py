@@ -1,8 +1,8 @@
-"""What a user can do wrong. Each is shown as one message, never as a traceback."""
+"""Errors that a user can cause; each is shown as one message, never as a traceback."""
 
 
 class UserError(Exception):
-    """A fault that the user can mend; the message says what is required and what to do."""
+    """An error that the user can repair; the message says what is required and what to do."""
 
 
 class ConfigError(UserError):

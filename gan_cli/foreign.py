@@ -1,4 +1,4 @@
-"""Text that others may have written: read within bounds, every fault told in one line.
+"""Text that others may have written: read within bounds, every fault reported in one line.
 
 Run folders, sweeps and studies are copied between people, so their files may be damaged, made by
 another program, or made to do harm. Only regular files are read, of a bounded size; what they hold
@@ -157,7 +157,7 @@ def parse_yaml(text: str, name: object, finite: bool = True) -> Any:
     Args:
         text: what is read.
         name: what messages call it.
-        finite: refuse infinite numbers, which else are told by whoever checks the values.
+        finite: refuse infinite numbers, which else are reported by whoever checks the values.
 
     Raises:
         ForeignError: it is not YAML, or goes beyond the bounds.

@@ -236,7 +236,7 @@ def leaves(
             yield from leaves(value, f"{prefix}{key}.", inner)
 
 
-# What tells most of a generator, the first of these that there is.
+# The metric to compare generators by: the first of these that was computed.
 SENSIBLE = ("fid_classifier", "fid_inception", "kid_inception", "wasserstein_1", "energy_distance")
 
 

@@ -75,7 +75,7 @@ class StopRequest:
 
     Args:
         echo: seconds within which another Ctrl-C is the first one heard again.
-        answer: called at once, in the handler, with what the user is told.
+        answer: called at once, in the handler, with the message for the user.
     """
 
     def __init__(self, echo: float = 0.0, answer: Callable[[str], None] | None = None) -> None:

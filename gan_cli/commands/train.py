@@ -145,7 +145,7 @@ def going_on(line: Command) -> Command:
     try:
         text = find(path).read_config()
     except CheckpointError:
-        return line  # told in its place, after what is wrong with the line itself
+        return line  # reported later, after the faults of the line itself
     return resume.on_top_of(line, text or "")
 
 

@@ -27,12 +27,12 @@ Ranges, for any setting or group of gan-train:
   group=glob(f_*)                         the options of a group with such names
 
 Settings of the study:
-  tune.metric      what is judged, as metrics.jsonl names it: metrics/fid_classifier, metrics/kid
+  tune.metric      what to optimise, as metrics.jsonl names it: metrics/fid_classifier, metrics/kid
   tune.direction   auto, minimize or maximize; auto is right for metrics of evaluations
   tune.value       best (default) or last point of a run's curve
   tune.trials      50: of the whole study, over all commands and machines
   tune.max_time    90s, 10m, 2h: of this command
-  tune.seeds       0, or 1,2,3 or 1..3: a trial is judged by the mean over these
+  tune.seeds       0, or 1,2,3 or 1..3: a trial's value is the mean over these
   tune.workers     1: trials at once, each its own process; tune.gpus=N shares out N GPUs
   tune.sampler     tpe or random; tune.seed is the search's own
   tune.pruner      hyperband, asha, median or none
@@ -126,7 +126,7 @@ def publish(study: Study, plan: StudyPlan) -> bool:
     log.info(f"{counted(len(found), 'trial')}: {states or 'none'}")
     written = page.write(study, plan, found)
     if not best:
-        log.info("no trial is complete, so there is no best one")
+        log.info("no trial is complete, so none is the best")
         return False
     run = RunFolder(plan.run_folder(best[0].number, plan.tune.seeds[0]))
     headline = f"{plan.tune.metric} {number(best[0].value)}, the best of {len(found)} trials"

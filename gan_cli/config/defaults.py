@@ -1,4 +1,4 @@
-"""Settings that a saved config lacks, since they are newer than the version that wrote it."""
+"""Defaults for settings that are newer than the version that wrote a saved config."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _arguments(target: object) -> dict[str, Any]:
         return {}
     try:
         takes = inspect.signature(resolve(target, Trust(), "")).parameters
-    except ConfigError:  # told where it is built
+    except ConfigError:  # raised again where it is built
         return {}
     return {name: p.default for name, p in takes.items() if isinstance(p.default, PLAIN)}
 
@@ -116,10 +116,10 @@ def comparable(saved: Config, now: Config) -> tuple[dict[str, Any], dict[str, An
     Returns:
         Both, and a line for each setting whose default is another now than when the run began.
     """
-    old, new, told = completed(saved), completed(now), []
+    old, new, lines = completed(saved), completed(now), []
     before, after = saved.get("model"), new.get("model")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-        return old, new, told
+        return old, new, lines
     defaults = _arguments(after.get(TARGET))
     for one in CHANGED:
         key = one.key
@@ -132,12 +132,12 @@ def comparable(saved: Config, now: Config) -> tuple[dict[str, Any], dict[str, An
             was = after[key]
             if one.matters(saved):
                 keep = shell_command(assignment(f"model.{key}", older))
-                told.append(
+                lines.append(
                     f"model.{key}: {show(older)} in the run, {show(was)} now, which is the default "
                     f"of this version ({one.why}); {keep} keeps it"
                 )
         old["model"][key] = was
-    return old, new, [*told, *_lazy(saved)]
+    return old, new, [*lines, *_lazy(saved)]
 
 
 def _lazy(saved: Config) -> list[str]:

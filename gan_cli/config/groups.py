@@ -1,4 +1,4 @@
-"""The folders of config files: which groups there are, and which options each has."""
+"""Config groups: the folders of config files, and their options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `gan-train --help` shows, read from conf/. Imports nothing heavy: it is there at once."""
+"""The text of `gan-train --help`, read from conf/. Imports nothing heavy, so it shows at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be set of Hydra itself: the launcher of -m, its settings, and values to sweep over.
+"""Settings of Hydra itself that may be set: the launcher of -m, its settings, values to sweep over.
 
 Hydra imports and calls what its node names (callbacks, handlers of logs, launchers), before our
 gate could look at it. So a command line and the config files of others may set little of it.

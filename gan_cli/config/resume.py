@@ -1,4 +1,4 @@
-"""Going on with a run: whether the settings still fit, and which settings that are."""
+"""Settings on resume: how they differ from the run's, and the run's with the typed ones on top."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gan_cli.config.command_line import Command, split
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import assignment, leaves, shell_command, show, unquoted
 
-HORIZON = ("steps", "epochs", "images")  # one of them says how long a run is
+HORIZON = ("steps", "epochs", "images")  # one of them is the length of a run
 
 # What no weight depends on. The device is among them so that a run can move to another machine,
-# although it goes on bit for bit only on the kind of device where it began.
+# although it resumes bit for bit only on the kind of device where it began.
 SAFE = ("max_time", "log_every", "sample_every", "film", "resume", "force", "dry_run")
 SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation")
 SAFE_KEYS = (
@@ -37,8 +37,8 @@ class Difference:
     key: str  # dotted
     old: Any  # None where it was not set
     new: Any
-    safe: bool  # the run goes on as if it had always been so
-    why: str = ""  # what stands against it, where that is not plain
+    safe: bool  # no weight depends on it
+    why: str = ""  # the reason that it is not safe, where that is not plain
 
     def __str__(self) -> str:
         text = f"{self.key}: {_show(self.old)} in the run, {_show(self.new)} now"
@@ -60,7 +60,7 @@ def differences(
         saved: the run's.
         new: today's.
         done: the run's completed steps.
-        total: steps of `new`, where epochs or images say how long it is; else its `steps`.
+        total: steps of `new`, where epochs or images are its length; else its `steps`.
     """
     old_leaves, new_leaves = dict(leaves(saved)), dict(leaves(new))
     scheduled = sorted(
@@ -91,7 +91,7 @@ def differences(
 
 
 def _repeats(difference: Difference, found: Sequence[Difference]) -> bool:
-    """Whether another one says the same: `model.prior.dim` where `model.prior` is `${prior}`."""
+    """Whether another one is the same: `model.prior.dim` where `model.prior` is `${prior}`."""
     return any(
         difference.key.endswith(f".{other.key}")
         and _same(difference.old, other.old)
@@ -108,7 +108,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def require_safe(found: Sequence[Difference], run: Path, resumed: bool = True) -> None:
-    """Refuse to go on with `run` where a difference is not safe.
+    """Refuse to resume `run` where a difference is not safe.
 
     Args:
         found: the differences.
@@ -116,7 +116,7 @@ def require_safe(found: Sequence[Difference], run: Path, resumed: bool = True) -
         resumed: by `resume`, which takes what was not typed from the run; else by `run.dir`.
 
     Raises:
-        ConfigError: lists all of those, and says what to do.
+        ConfigError: lists all of those, and what to do.
     """
     unsafe = [str(difference) for difference in found if not difference.safe]
     if unsafe:
@@ -189,7 +189,7 @@ def _untied(node: Any, root: Config) -> Any:
 
 
 def _path(override: str, groups: Collection[str]) -> tuple[tuple[str, ...], bool]:
-    """Which node an override sets, () where none of the run's; and whether it picks an option."""
+    """The node that an override sets, () for none of the run's; and whether it picks an option."""
     key = override.partition("=")[0].strip().lstrip("+~").strip()
     group, _, package = key.partition("@")
     is_group = group in groups
@@ -243,7 +243,7 @@ def on_top_of(line: Command, text: str) -> Command:
     """
     try:
         saved = foreign.parse_yaml(text, "config")
-    except CheckpointError:  # told when the run is picked up
+    except CheckpointError:  # raised again when the run is resumed
         return line
     if not isinstance(saved, Mapping):
         return line
@@ -273,7 +273,7 @@ def _open(option: str, files: Mapping[str, Path]) -> Iterator[str]:
         try:  # by its real path, since a folder of one's own may hold links
             text = foreign.read_text(files[name].resolve())
             written = foreign.parse_yaml(text, files[name], finite=False)
-        except (CheckpointError, OSError):  # told by Hydra, or all the same of use there
+        except (CheckpointError, OSError):  # Hydra reports it
             continue
         if not isinstance(written, Mapping):
             continue

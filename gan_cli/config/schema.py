@@ -1,4 +1,4 @@
-"""What a composed config must be: every root key of conf/train.yaml, its type and its range."""
+"""The schema of a composed config: every root key of conf/train.yaml, its type and its range."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Checkpoint(Strict):
 
 
 class Evaluation(Strict):
-    """When and how the model is judged during training."""
+    """When and how the model is evaluated during training."""
 
     every: Every = None  # steps
     metrics: Annotated[str | list[str], PlainValidator(_names)] = "auto"
@@ -202,7 +202,7 @@ class Schedule(Strict):
 
 
 class Rates(BaseModel):
-    """Ranges of the arguments that torch's optimizers share; others are theirs to judge."""
+    """Ranges of the arguments that torch's optimizers share; others are theirs to check."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 

@@ -129,7 +129,7 @@ def from_yaml(text: str) -> Settings:
     """The settings in a run's config. Trusts nothing: imports and builds nothing it names.
 
     Raises:
-        ConfigError: this is no such text, or lists every fault.
+        ConfigError: the text is no config, or lists every fault.
     """
     try:
         root = foreign.parse_yaml(text, "the run's config", finite=False)
@@ -244,7 +244,7 @@ SHOWING = ("--cfg", "--info", "--shell-completion", "--hydra-help")
 
 
 class _Loader(ConfigLoaderImpl):
-    """Refuses what a config says of Hydra itself and may not."""
+    """Refuses settings of Hydra itself that a config may not hold."""
 
     def _load_single_config(self, default: Any, repo: Any) -> Any:
         result = super()._load_single_config(default, repo)

@@ -1,7 +1,7 @@
-"""Which classes a config may name: ours, torch's optimizers, and what the user trusts.
+"""The classes that a config may name: ours, torch's optimizers, and what the user trusts.
 
-Importing a module runs it, so a name is judged before anything is imported, and the object that
-the import yields is judged again: `gan_cli.networks.torch.save` begins well and ends elsewhere.
+Importing a module runs it, so a name is checked before anything is imported, and the object that
+the import yields is checked again: `gan_cli.networks.torch.save` begins well and ends elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gan_cli.formatting import closest, hint, shell_command, show
 from gan_cli.outputs import output_around
 
 ROOMS = ("data", "losses", "models", "networks", "penalties", "priors")
-NEVER_OWN = sys.stdlib_module_names | {"torch"}  # classes there are for --trust alone
+NEVER_OWN = sys.stdlib_module_names | {"torch"}  # classes in them need --trust
 OWN = tuple(f"gan_cli.{room}" for room in ROOMS)
 
 

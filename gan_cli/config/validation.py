@@ -1,4 +1,4 @@
-"""What must hold beyond the schema: one length of the run, a choice of each group, sound nodes."""
+"""Checks beyond the schema: one length of the run, a choice of each group, sound nodes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from gan_cli.config import groups
 from gan_cli.config.command_line import Command, split
-from gan_cli.config.instantiate import build, check, plainly
+from gan_cli.config.instantiate import TARGET, build, check, plainly
 from gan_cli.config.schema import HORIZONS, NODES, Rates, Schedule, Settings
 from gan_cli.config.trust import NEVER_OWN, Trust
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import any_of, hint, shell_command, show, unquoted
 from gan_cli.outputs import output_around
-
-OPTIMIZER_TARGET = "_target_"
 
 
 def optimizer_settings(node: Mapping[str, Any], phases: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -60,7 +58,7 @@ def range_faults(node: Mapping[str, Any]) -> list[str]:
 
 
 def faults_of(node: Mapping[str, Any], trust: Trust) -> list[str]:
-    """All that is wrong with the config's `optimizer` and can be known before there is a model."""
+    """The faults of the config's `optimizer` that can be found without a model."""
     from torch.optim import Optimizer
 
     common, own = split_phases(node)
@@ -70,10 +68,10 @@ def faults_of(node: Mapping[str, Any], trust: Trust) -> list[str]:
     for name, settings in own.items():
         path = f"optimizer.{name}"
         mine = {k: v for k, v in settings.items() if k not in Schedule.model_fields}
-        target = {OPTIMIZER_TARGET: arguments.get(OPTIMIZER_TARGET)}
+        target = {TARGET: arguments.get(TARGET)}
         found = check({**target, **mine}, path, trust, given=("params",), kind=Optimizer)
-        # A fault of the common target is told once, there.
-        common = () if OPTIMIZER_TARGET in mine else (f"{path}.{OPTIMIZER_TARGET}",)
+        # A fault of the common target is listed once, there.
+        common = () if TARGET in mine else (f"{path}.{TARGET}",)
         faults += [f for f in found if not f.startswith(common)]
     return faults
 
@@ -83,7 +81,7 @@ def plain_settings(node: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
     common, own = split_phases(node)
     settled = _plain_settings(common, trust)
     for name, settings in own.items():
-        mine = _plain_settings({OPTIMIZER_TARGET: common[OPTIMIZER_TARGET], **settings}, trust)
+        mine = _plain_settings({TARGET: common[TARGET], **settings}, trust)
         settled[name] = {key: mine[key] for key in settings}
     return settled
 
@@ -100,7 +98,6 @@ def _ranges(settings: Mapping[str, Any], path: str) -> list[str]:
     return validate(Rates, rates, path) + validate(Schedule, schedule, path)
 
 
-TARGET = "_target_"
 DEFAULT_ROOT = "runs"  # of run folders, in conf/train.yaml
 LIGHT = ("loss", "penalty", "network", "prior")  # nodes that cost nothing to build
 NAMED = re.compile(r"""^\s*(?:-\s+)?_target_:\s*["']?([\w.]+)""", re.MULTILINE)
@@ -176,7 +173,7 @@ def absent_groups(root: Mapping[str, Any], folders: list[Path]) -> Iterator[tupl
 
 
 def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the nodes that are to be built."""
+    """The faults of the nodes that are to be built."""
     from gan_cli.data.dataset import Dataset
     from gan_cli.model import Model
 

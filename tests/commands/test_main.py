@@ -85,6 +85,6 @@ def test_an_unknown_command_is_refused_with_the_nearest(
 ) -> None:
     assert run("gan_cli.__main__", [word], monkeypatch) == 2
     assert capsys.readouterr().err == (
-        f"error: {word}: no such command{near}; python -m gan_cli COMMAND takes "
+        f"error: {word}: unknown command{near}; available: "
         "train, sample, eval, report, watch, runs, tune\n"
     )
