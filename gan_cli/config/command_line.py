@@ -141,7 +141,7 @@ def prepare(argv: list[str]) -> Command:
         ConfigError: options, arguments or choices that do not exist; all of them, one on a line.
     """
     options, overrides, faults = read(argv)
-    folders = [Path(value).expanduser().absolute() for value in options.get("--config-dir", ())]
+    folders = _folders(options)
     faults += [f"--config-dir = {path}: no such folder" for path in folders if not path.is_dir()]
     if len(folders) > 1:
         faults.append("--config-dir: can be given once; put the groups into one folder")
@@ -163,8 +163,11 @@ def prepare(argv: list[str]) -> Command:
 
 def config_dirs(argv: list[str]) -> list[Path]:
     """The folders that `argv` names with --config-dir and that exist; never raises."""
-    paths = [Path(v).expanduser().absolute() for v in read(argv)[0].get("--config-dir", ())]
-    return [path for path in paths if path.is_dir()]
+    return [path for path in _folders(read(argv)[0]) if path.is_dir()]
+
+
+def _folders(options: Options) -> list[Path]:
+    return [Path(value).expanduser().absolute() for value in options.get("--config-dir", ())]
 
 
 def open_path(command: Command) -> None:

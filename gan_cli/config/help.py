@@ -58,7 +58,7 @@ def show(argv: list[str]) -> None:
     """Print the help; groups of --config-dir in `argv` are shown with ours."""
     styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for line in page(config_dirs(argv)):
-        print(_styled(clean(line)) if styled else _bare(clean(line)))
+        print(_styled(clean(line)) if styled else clean(line).removeprefix("#"))
 
 
 def page(folders: list[Path]) -> Iterator[str]:
@@ -146,7 +146,3 @@ def _styled(line: str) -> str:
     if line.startswith("#"):
         return f"\033[1m{line[1:]}\033[0m"
     return re.sub(r"(?<= )\*(\w+)", "\033[1;32m*\\1\033[0m", line)
-
-
-def _bare(line: str) -> str:
-    return line.removeprefix("#")

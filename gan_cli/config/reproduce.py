@@ -13,7 +13,7 @@ from gan_cli import formatting
 from gan_cli.config.command_line import prepare
 from gan_cli.config.groups import CONF
 from gan_cli.config.resume import HORIZON, differences
-from gan_cli.formatting import assignment, shell_command
+from gan_cli.formatting import assignment, leaves, shell_command
 
 ASIDE = ("run", "sweep", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
 LONGEST = 200  # characters of a reason
@@ -116,7 +116,7 @@ def _compose(overrides: tuple[str, ...]) -> tuple[Config, dict[str, str]]:
 
 
 def _settle(root: Config, typed: Sequence[str]) -> None:
-    """Leave one of steps, epochs and images, by the rule of `checking.settle_horizon`."""
+    """Leave one of steps, epochs and images, by the rule of `validation.settle_horizon`."""
     from gan_cli.config.validation import settle_horizon
 
     list(settle_horizon(root, list(typed)))
@@ -128,24 +128,16 @@ def _missing(saved: Config, composed: Config) -> Iterator[str]:
     """The overrides that take `composed` to `saved`."""
     mine = {key: value for key, value in saved.items() if key not in ASIDE}
     theirs = {key: value for key, value in composed.items() if key in mine and key not in ASIDE}
+    known = dict(leaves(mine, inner=True))
     for found in differences(theirs, mine):
         if found.key == "data.root" and _home(found.old) == found.new:
             continue
         if found.new is None and found.key in HORIZON:
             continue  # the one that is given takes their place
-        if found.new is None and not _has(mine, found.key):
+        if found.new is None and found.key not in known:
             continue  # a setting that is younger than the run
         yield assignment(found.key, found.new)
 
 
 def _home(root: Any) -> Any:
     return str(Path(root).expanduser().absolute()) if isinstance(root, str) else root
-
-
-def _has(config: Mapping[str, Any], key: str) -> bool:
-    node: Any = config
-    for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True
