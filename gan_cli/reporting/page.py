@@ -104,7 +104,8 @@ def answer(found: Findings) -> Sequence[str]:
     if mine and len(beaten) == len(valued) - 1:
         return [f"{text}, and beats each of the others."]
     if beaten:
-        return [f"{text}. It beats {', '.join(beaten)}; no significant difference from the others."]
+        return [f"{text}. It beats {', '.join(beaten)}; other differences are not significant."]
     if mine:
-        return [f"{text}, but no significant difference from any other.", power(found.comparisons)]
+        more = power(found.comparisons)
+        return [f"{text}, but no difference is significant.", *([more] if more else [])]
     return [f"{text}; with one seed each, there is no test."]
