@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from gan_cli.config.groups import CONF
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
@@ -19,14 +21,10 @@ def little(model: str) -> tuple[str, ...]:
     return (f"model={model}", *OF_POINTS.get(model, ("data.split=test",)))
 
 
-_composed: dict[tuple[str, ...], Settings] = {}
-
-
+@cache
 def small_settings(*overrides: str) -> Settings:
     """The settings of these overrides with small networks, composed once."""
-    if overrides not in _composed:
-        _composed[overrides] = settings_of(*SMALL, *overrides)
-    return _composed[overrides]
+    return settings_of(*SMALL, *overrides)
 
 
 def session_of(*overrides: str) -> Session:
