@@ -59,10 +59,12 @@ class DroppingDiscriminator(Discriminator):
 class PyTorchGAN(NetworkFamily):
     """Those of `dcgan`; `fused=False` upsamples first and convolves then, as the script does."""
 
-    mixes_samples = True
-
     def __init__(self, fused: bool = True) -> None:
         self.fused = fused
+
+    @property
+    def mixes_samples(self) -> bool:
+        return True
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return UpsamplingGenerator(inputs, data, self.fused)

@@ -91,7 +91,7 @@ def test_parts_of_games_import_torch_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(inside("networks")))
 def test_networks_know_the_contract_and_each_other(module: str) -> None:
-    known = {"model", "errors", "labels", "device", "networks"}
+    known = {"model", "errors", "formatting", "labels", "device", "networks"}
     assert {room(name) for name in ours(imported(MODULES[module]))} <= known
 
 

@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import is_dataclass
 from decimal import Decimal
 from functools import cache
 from os import PathLike
@@ -49,7 +50,8 @@ def whole(value: object) -> object:
 def argument_kinds(target: type) -> dict[str, Any]:
     """The annotations of a constructor's arguments; empty where they cannot be resolved."""
     try:
-        return typing.get_type_hints(target.__init__)
+        # A dataclass may inherit fields, whose types are names of the base's own module.
+        return typing.get_type_hints(target if is_dataclass(target) else target.__init__)
     except (NameError, TypeError, AttributeError):  # names that exist for type checkers alone
         return {}
 

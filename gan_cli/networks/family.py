@@ -1,77 +1,105 @@
-"""What every network family offers."""
+"""The base of network families: their options, and what their generators and discriminators share.
+
+A family is a frozen dataclass of its options, which `conf/network/<name>.yaml` sets; it builds both
+networks for the data's shape and hands itself to them. A new one is one file and one YAML file.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import any_of
 from gan_cli.labels import in_shares
 from gan_cli.model import DataSpec
-from gan_cli.networks.layers import REFERENCES, VirtualBatchNorm
+from gan_cli.networks.layers import REFERENCES, Norm, VirtualBatchNorm
 
 
-class MinibatchDiscrimination(nn.Module):
-    """How close each sample of a batch is to the others (Salimans et al. 2016, section 3.2).
+class NetworkFamily(ABC):
+    """Builds the two players for a data set."""
 
-    With a learned tensor T, M_i = f(x_i) T has one row of `dim` numbers per kernel b, and
-    o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over the whole batch, i itself included, as in the paper.
-    Real and fake samples must come in separate batches.
+    def __post_init__(self) -> None:
+        """Check the options: a `Literal` is one of its choices, a whole number at least 1.
+
+        Raises:
+            ConfigError: an option has another value.
+        """
+        kinds = get_type_hints(type(self))
+        for name in [field.name for field in fields(self)]:  # type: ignore[arg-type]
+            value, kind = getattr(self, name), kinds[name]
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                choices = any_of(list(get_args(kind)))
+                raise ConfigError(f"network.{name} = {value}: must be {choices}")
+            if type(value) is int and value < 1:
+                raise ConfigError(f"network.{name} = {value}: must be at least 1")
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether the discriminator's output on a sample depends on the others of its batch."""
+        return False
+
+    @property
+    def lipschitz(self) -> bool:
+        """Whether the discriminator's slope is bounded whatever its weights."""
+        return False
+
+    @abstractmethod
+    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
+        """A network from latents of size `inputs` to samples of `data`."""
+
+    @abstractmethod
+    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
+        """A network from samples of `data` to one output each."""
+
+    def encoder(self, data: DataSpec, outputs: int, classes: int = 0) -> Encoder:
+        """A network from samples of `data` to `outputs` numbers each: the discriminator's trunk."""
+        return Encoder(self.discriminator(data, classes), outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardFamily(NetworkFamily):
+    """A family with the options that most have.
 
     Args:
-        width: of the features f.
-        kernels: B in the paper.
-        dim: of each kernel's space, C in the paper.
+        discriminator_norm: "batch", "layer" or "none", where biases take its place.
+        spectral_norm: of the discriminator's weights (Miyato et al. 2018); best with
+            `discriminator_norm` "none", as there.
+        conditioning: how the discriminator takes labels: "label_bias" (Mirza and Osindero 2014) or
+            "projection" (Miyato and Koyama 2018).
+        minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); None for none.
+        generator_norm: "batch", "virtual_batch" (Salimans et al. 2016), "layer" or "none", where
+            biases take its place.
     """
 
-    def __init__(self, width: int, kernels: int, dim: int) -> None:
-        super().__init__()
-        self.kernels, self.dim = kernels, dim
-        self.tensor = nn.Linear(width, kernels * dim, bias=False)
+    discriminator_norm: Literal["batch", "layer", "none"] = "batch"
+    spectral_norm: bool = False
+    conditioning: Literal["label_bias", "projection"] = "label_bias"
+    minibatch_discrimination: tuple[int, int] | None = None
+    generator_norm: Norm = "batch"
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [n, width] with o beside them: [n, width + kernels]."""
-        rows = self.tensor(features).float().view(-1, self.kernels, self.dim)
-        distances = (rows[:, None] - rows[None]).abs().sum(3)  # [n, n, kernels]
-        closeness = torch.exp(-distances).sum(1)
-        return torch.cat([features, closeness.to(features.dtype)], dim=1)
-
-
-class Encoder(nn.Module):
-    """Samples [n, *shape] and, where it was built for classes, labels [n] to [n, outputs].
-
-    Args:
-        trunk: whose features are read; its head is taken off.
-        outputs: numbers that one linear layer makes of the features.
-
-    Raises:
-        ConfigError: what the trunk makes of a sample depends on others, or leaves its label out.
-    """
-
-    def __init__(self, trunk: Discriminator, outputs: int) -> None:
-        super().__init__()
-        if trunk.crowd is not None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.minibatch_discrimination and min(self.minibatch_discrimination) < 1:
+            shown = "[{},{}]".format(*self.minibatch_discrimination)
             raise ConfigError(
-                "network.minibatch_discrimination: makes what an encoder says of a sample depend "
-                "on the others of its batch; set network.minibatch_discrimination=null"
+                f"network.minibatch_discrimination = {shown}: kernels and their dimension must "
+                "both be at least 1"
             )
-        if trunk.projection is not None:
-            raise ConfigError(
-                "network.conditioning = projection: puts labels into the output alone, which an "
-                "encoder does not have; set network.conditioning=label_bias"
-            )
-        del trunk.head
-        self.trunk = trunk
-        self.head = nn.Linear(trunk.width, outputs)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The outputs [n, outputs]."""
-        return self.head(self.trunk.features(x, y))
+    @property
+    def mixes_samples(self) -> bool:
+        return self.discriminator_norm == "batch" or self.minibatch_discrimination is not None
+
+    @property
+    def lipschitz(self) -> bool:
+        return self.spectral_norm and self.discriminator_norm == "none" and not self.mixes_samples
 
 
 class Generator(nn.Module, ABC):
@@ -80,8 +108,8 @@ class Generator(nn.Module, ABC):
     Args:
         inputs: size of the latents.
         classes: number of labels; 0 for none.
-        norm: of its layers; with "virtual_batch" it has reference latents.
-        images: whether samples are brought into [-1, 1], by tanh; points have no bounds.
+        norm: of its layers; "virtual_batch" keeps a batch of reference latents.
+        images: squash samples into [-1, 1] by tanh; points have no bounds.
     """
 
     reference: Tensor | None  # [REFERENCES, inputs + classes]
@@ -100,12 +128,12 @@ class Generator(nn.Module, ABC):
 
     @torch.no_grad()
     def set_reference(self, sample: Callable[[int], Tensor], shares: Sequence[int] = ()) -> None:
-        """Choose the latents of virtual batch norm once and for all, and labels in their shares.
+        """Set the reference latents of virtual batch norm, with labels in the classes' shares.
 
         Args:
-            sample: draws that many latents from the prior, [n, inputs]. Standard normals hold the
-                place until this is called.
-            shares: weights of the classes; empty: all alike.
+            sample: draws latents [n, inputs] from the prior, given n. Until this is called, the
+                reference is standard normal.
+            shares: weights of the classes; empty: equal ones.
         """
         if self.reference is not None:
             shares = shares if self.classes and shares else (1,) * max(self.classes, 1)
@@ -113,14 +141,14 @@ class Generator(nn.Module, ABC):
             self.reference.copy_(self.conditioned(sample(REFERENCES), y))
 
     def run(self, layers: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        """`layers` on the conditioned latents `z` [n, ...], beside the reference where one is."""
+        """`layers` on the conditioned latents `z` [n, ...], after the reference if there is one."""
         if self.reference is None:
             return layers(z)
         reference = self.reference.view(-1, *z.shape[1:])
         return layers(torch.cat([reference.to(z.dtype), z]))[REFERENCES:]
 
     def conditioned(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """The latent with the one-hot label beside it (Mirza and Osindero 2014, Eq. 2)."""
+        """The latent and the one-hot label, concatenated (Mirza and Osindero 2014, Eq. 2)."""
         if not self.classes:
             return z
         if y is None:
@@ -129,7 +157,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Decode, but for the last tanh of images.
+        """Decode without the last tanh of images.
 
         Since (tanh(u) + 1) / 2 = sigmoid(2 u), twice this are the logits of pixels in [0, 1].
         """
@@ -139,62 +167,27 @@ class Generator(nn.Module, ABC):
         return self.squash(self.raw(z, y))
 
 
-@dataclass(frozen=True)
-class Traits:
-    """Settings that the discriminators of several families share.
+class Discriminator(nn.Module, ABC):
+    """Samples [n, *shape] and, where it was built for classes, labels [n] to outputs [n].
 
     Args:
-        discriminator_norm: of its layers: "batch", "layer" or "none", where biases take its place.
-        spectral_norm: of its weights (Miyato et al. 2018).
-        conditioning: how it takes labels: "label_bias" (Mirza and Osindero 2014) or "projection"
-            (Miyato and Koyama 2018).
-        minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); None for none.
-
-    Raises:
-        ConfigError: a value that cannot be.
+        options: how it takes labels and discriminates minibatches; None: by a label bias, and not.
     """
-
-    discriminator_norm: str = "batch"
-    spectral_norm: bool = False
-    conditioning: str = "label_bias"
-    minibatch_discrimination: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        one_of("discriminator_norm", self.discriminator_norm, ("batch", "layer", "none"))
-        one_of("conditioning", self.conditioning, ("label_bias", "projection"))
-        if self.minibatch_discrimination and min(self.minibatch_discrimination) < 1:
-            shown = "[{},{}]".format(*self.minibatch_discrimination)
-            raise ConfigError(
-                f"network.minibatch_discrimination = {shown}: kernels and their dimension must "
-                "both be at least 1"
-            )
-
-    @property
-    def mixes_samples(self) -> bool:
-        """Whether the output on a sample depends on the others of the batch."""
-        return self.discriminator_norm == "batch" or self.minibatch_discrimination is not None
-
-    @property
-    def lipschitz(self) -> bool:
-        """Whether the slope is bounded whatever the weights."""
-        return self.spectral_norm and self.discriminator_norm == "none" and not self.mixes_samples
-
-
-class Discriminator(nn.Module, ABC):
-    """Samples [n, *shape] and, where it was built for classes, labels [n] to outputs [n]."""
 
     width: int  # of the features
     head: nn.Linear
+    crowd: MinibatchDiscrimination | None  # the name of its weights in checkpoints
 
-    def __init__(self, traits: Traits | None = None) -> None:
+    def __init__(self, options: StandardFamily | None = None) -> None:
         super().__init__()
-        self.traits = traits or Traits()
+        self.projects = options is not None and options.conditioning == "projection"
+        self.minibatch = None if options is None else options.minibatch_discrimination
         self.projection: nn.Embedding | None = None
-        self.crowd: MinibatchDiscrimination | None = None
+        self.crowd = None
 
     @abstractmethod
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """What the trunk makes of samples: [n, width]."""
+        """The trunk's features of samples: [n, width]."""
 
     def judge(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         """The output [n] on features [n, width]; in fp32, whatever the networks compute in.
@@ -214,32 +207,31 @@ class Discriminator(nn.Module, ABC):
         return self.judge(self.features(x, y), y)
 
     def label_bias(self, classes: int, channels: int) -> LabelBias:
-        """That of a layer with so many channels; empty where labels come in by projection."""
-        return LabelBias(0 if self.traits.conditioning == "projection" else classes, channels)
+        """The label bias of a layer with `channels`; empty where labels come in by projection."""
+        return LabelBias(0 if self.projects else classes, channels)
 
     def build_head(self, trunk: int, classes: int, bias: bool = True) -> None:
-        """Make what follows the trunk, whose output is [n, trunk]: crowd, projection and head."""
+        """Build the layers after the trunk, whose output is [n, trunk]."""
         self.width = trunk
-        if self.traits.minibatch_discrimination is not None:
-            self.crowd = MinibatchDiscrimination(trunk, *self.traits.minibatch_discrimination)
+        if self.minibatch is not None:
+            self.crowd = MinibatchDiscrimination(trunk, *self.minibatch)
             self.width += self.crowd.kernels
-        if classes and self.traits.conditioning == "projection":
+        if classes and self.projects:
             self.projection = nn.Embedding(classes, self.width)
-            bound = self.width**-0.5  # as torch begins the linear layer beside it
+            bound = self.width**-0.5  # as torch initialises the linear head
             nn.init.uniform_(self.projection.weight, -bound, bound)
         self.head = nn.Linear(self.width, 1, bias=bias)
 
-    def crowded(self, features: Tensor) -> Tensor:
-        """The trunk's output [n, trunk] with what minibatch discrimination says, where it is on."""
+    def with_closeness(self, features: Tensor) -> Tensor:
+        """The trunk's output [n, trunk], through minibatch discrimination where it is on."""
         return features if self.crowd is None else self.crowd(features)
 
 
 class LabelBias(nn.Module):
     """A learned vector for each class, added to a layer's output before its activation.
 
-    It is what a one-hot label beside a linear layer's input amounts to, which the layer turns into
-    one row of weights. A convolution turns constant planes into one value per channel too, but at
-    padded borders, where the planes end and their value is another. Without classes it adds
+    It equals a one-hot label concatenated to a linear layer's input. For a convolution, constant
+    label planes give one value per channel too, except at padded borders. Without classes it adds
     nothing.
     """
 
@@ -257,38 +249,62 @@ class LabelBias(nn.Module):
         return x + bias.view(*bias.shape, *[1] * (x.dim() - 2))
 
 
-class NetworkFamily(ABC):
-    """Builds the two players for a data set."""
+class MinibatchDiscrimination(nn.Module):
+    """The closeness of each sample to the others of its batch (Salimans et al. 2016, section 3.2).
 
-    mixes_samples = False  # whether the discriminator's output on a sample depends on the others
-    lipschitz = False  # whether the discriminator's slope is bounded whatever its weights
+    With a learned tensor T, M_i = f(x_i) T has one row of `dim` numbers per kernel b, and
+    o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over the whole batch, i itself included, as in the paper.
+    Real and fake samples must come in separate batches.
 
-    @abstractmethod
-    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
-        """A network from latents of size `inputs` to samples of `data`."""
+    Args:
+        width: of the features f.
+        kernels: B in the paper.
+        dim: of each kernel's space, C in the paper.
+    """
 
-    @abstractmethod
-    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        """A network from samples of `data` to one output each."""
+    def __init__(self, width: int, kernels: int, dim: int) -> None:
+        super().__init__()
+        self.kernels, self.dim = kernels, dim
+        self.tensor = nn.Linear(width, kernels * dim, bias=False)
 
-    def encoder(self, data: DataSpec, outputs: int, classes: int = 0) -> Encoder:
-        """A network from samples of `data` to `outputs` numbers each: the discriminator's trunk."""
-        return Encoder(self.discriminator(data, classes), outputs)
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
-    """`value` where it is one of `choices`."""
-    if value not in choices:
-        words = f"{', '.join(choices[:-1])} or {choices[-1]}"
-        raise ConfigError(f"network.{name} = {value}: must be {words}")
-    return value
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [n, width] with o appended: [n, width + kernels]."""
+        rows = self.tensor(features).float().view(-1, self.kernels, self.dim)
+        distances = (rows[:, None] - rows[None]).abs().sum(3)  # [n, n, kernels]
+        closeness = torch.exp(-distances).sum(1)
+        return torch.cat([features, closeness.to(features.dtype)], dim=1)
 
 
-def positive(name: str, value: int) -> int:
-    """`value` where it is at least 1."""
-    if value < 1:
-        raise ConfigError(f"network.{name} = {value}: must be at least 1")
-    return value
+class Encoder(nn.Module):
+    """Samples [n, *shape] and, where it was built for classes, labels [n] to [n, outputs].
+
+    Args:
+        trunk: the discriminator whose features are encoded; its head is removed.
+        outputs: size of the linear layer on the features.
+
+    Raises:
+        ConfigError: the trunk's features of a sample depend on other samples, or not on its label.
+    """
+
+    def __init__(self, trunk: Discriminator, outputs: int) -> None:
+        super().__init__()
+        if trunk.crowd is not None:
+            raise ConfigError(
+                "network.minibatch_discrimination: makes an encoder's output on a sample depend on "
+                "the others of its batch; set network.minibatch_discrimination=null"
+            )
+        if trunk.projection is not None:
+            raise ConfigError(
+                "network.conditioning = projection: puts labels into the output alone, which an "
+                "encoder does not have; set network.conditioning=label_bias"
+            )
+        del trunk.head
+        self.trunk = trunk
+        self.head = nn.Linear(trunk.width, outputs)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The outputs [n, outputs]."""
+        return self.head(self.trunk.features(x, y))
 
 
 def dcgan_init(module: nn.Module) -> None:

@@ -2,56 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.family import (
-    Discriminator,
-    Generator,
-    NetworkFamily,
-    Traits,
-    dcgan_init,
-    one_of,
-    positive,
-)
-from gan_cli.networks.layers import NORMS, Conv2d, norm, normalise_spectrum, pyramid, upsample
+from gan_cli.networks.family import Discriminator, Generator, StandardFamily, dcgan_init
+from gan_cli.networks.layers import Conv2d, norm, normalise_spectrum, pyramid, upsample, widths
 
 COARSEST = 5  # halving stops at 7x7 for MNIST, as in the table
-DENSE = 16  # the dense layer has this many times `width` units: 1024
-MOST = 8
+DENSE = 16  # units of the dense layer for each channel of `width`: 1024
+
+
+@dataclass(frozen=True)
+class InfoGANNetworks(StandardFamily):
+    """The family of Chen et al. 2016, whose norms are "batch".
+
+    Args:
+        width: channels of the first convolution, 64 in the paper.
+    """
+
+    width: int = 64
+
+    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
+        return InfoGANGenerator(self, inputs, data, classes)
+
+    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
+        return InfoGANDiscriminator(self, data, classes)
 
 
 class InfoGANGenerator(Generator):
     """Two dense layers, then transposed convolutions 4x4 with stride 2; batch norm and ReLU."""
 
-    def __init__(
-        self, inputs: int, data: DataSpec, width: int, classes: int, kind: str = "batch"
-    ) -> None:
-        super().__init__(inputs, classes, kind)
+    def __init__(self, options: InfoGANNetworks, inputs: int, data: DataSpec, classes: int) -> None:
+        super().__init__(inputs, classes, options.generator_norm)
+        name, dense = options.generator_norm, DENSE * options.width
+        bias = name == "none"  # a norm has one of its own
         sizes = pyramid(data, "infogan", COARSEST)[::-1]
-        channels = [width * min(2**i, MOST) for i in range(len(sizes) - 1)][::-1]
-        first = channels[0]
-        cells = first * sizes[0][0] * sizes[0][1]
-        bias = kind == "none"  # a norm has one of its own
+        channels = widths(options.width, sizes)[::-1]
+        cells = channels[0] * sizes[0][0] * sizes[0][1]
         self.dense = nn.Sequential(
-            nn.Linear(inputs + classes, DENSE * width, bias=bias),
-            norm(kind, DENSE * width, flat=True),
+            nn.Linear(inputs + classes, dense, bias=bias),
+            norm(name, dense, flat=True),
             nn.ReLU(inplace=True),
-            nn.Linear(DENSE * width, cells, bias=bias),
-            norm(kind, cells, flat=True),
+            nn.Linear(dense, cells, bias=bias),
+            norm(name, cells, flat=True),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (first, *sizes[0])),
+            nn.Unflatten(1, (channels[0], *sizes[0])),
         )
         layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(pairwise(channels)):
-            layers += [
-                upsample(before, after, sizes[i], sizes[i + 1], bias),
-                norm(kind, after),
-                nn.ReLU(inplace=True),
-            ]
+        for (before, after), (small, big) in zip(pairwise(channels), pairwise(sizes), strict=False):
+            layers.append(upsample(before, after, small, big, bias))
+            layers += [norm(name, after), nn.ReLU(inplace=True)]
         layers.append(upsample(channels[-1], data.shape[0], sizes[-2], sizes[-1], bias))
         self.layers = nn.Sequential(*layers)
         dcgan_init(self)
@@ -61,77 +65,35 @@ class InfoGANGenerator(Generator):
 
 
 class InfoGANDiscriminator(Discriminator):
-    """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU .1, batch norm but at first.
+    """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU .1, no norm on the first.
 
     The slope is the paper's; the authors' code has .01.
     """
 
-    def __init__(self, data: DataSpec, width: int, classes: int, traits: Traits) -> None:
-        super().__init__(traits)
-        kind = traits.discriminator_norm
+    def __init__(self, options: InfoGANNetworks, data: DataSpec, classes: int) -> None:
+        super().__init__(options)
+        name, dense = options.discriminator_norm, DENSE * options.width
+        bias = name == "none"  # a norm has one of its own
         sizes = pyramid(data, "infogan", COARSEST)
-        channels = [width * min(2**i, MOST) for i in range(len(sizes) - 1)]
-        bias = kind == "none"  # a norm has one of its own
+        channels = widths(options.width, sizes)
         self.first = nn.Conv2d(data.shape[0], channels[0], 4, 2, 1)
         self.label = self.label_bias(classes, channels[0])
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
-            layers += [
-                Conv2d(before, after, 4, 2, 1, bias=bias),
-                norm(kind, after),
-                nn.LeakyReLU(0.1, inplace=True),
-            ]
-        dense = DENSE * width
+            layers.append(Conv2d(before, after, 4, 2, 1, bias=bias))
+            layers += [norm(name, after), nn.LeakyReLU(0.1, inplace=True)]
         self.trunk = nn.Sequential(
             *layers,
             nn.Flatten(),
             nn.Linear(channels[-1] * sizes[-1][0] * sizes[-1][1], dense, bias=bias),
-            norm(kind, dense, flat=True),
+            norm(name, dense, flat=True),
             nn.LeakyReLU(0.1, inplace=True),
         )
         self.build_head(dense, classes)
         dcgan_init(self)
-        if traits.spectral_norm:
+        if options.spectral_norm:
             normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first = leaky_relu(self.label(self.first(x), y), 0.1, inplace=True)
-        return self.crowded(self.trunk(first))
-
-
-class InfoGANNetworks(NetworkFamily):
-    """The family of Chen et al. 2016.
-
-    Args:
-        width: channels of the first convolution, 64 in the paper; the dense layer has 16 times as
-            many units.
-        discriminator_norm: "batch" as in the paper, "layer" or "none", where biases take its place.
-        spectral_norm: of the discriminator's weights (Miyato et al. 2018).
-        conditioning: how the discriminator takes labels: "label_bias" (Mirza and Osindero 2014) or
-            "projection" (Miyato and Koyama 2018).
-        minibatch_discrimination: kernels and their dimension (Salimans et al. 2016); null for none.
-        generator_norm: "batch" as in the paper, "virtual_batch" (Salimans et al. 2016), "layer" or
-            "none", where biases take its place.
-    """
-
-    def __init__(
-        self,
-        width: int = 64,
-        discriminator_norm: str = "batch",
-        spectral_norm: bool = False,
-        conditioning: str = "label_bias",
-        minibatch_discrimination: tuple[int, int] | None = None,
-        generator_norm: str = "batch",
-    ) -> None:
-        self.width = positive("width", width)
-        self.traits = Traits(
-            discriminator_norm, spectral_norm, conditioning, minibatch_discrimination
-        )
-        self.mixes_samples, self.lipschitz = self.traits.mixes_samples, self.traits.lipschitz
-        self.generator_norm = one_of("generator_norm", generator_norm, NORMS)
-
-    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
-        return InfoGANGenerator(inputs, data, self.width, classes, self.generator_norm)
-
-    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return InfoGANDiscriminator(data, self.width, classes, self.traits)
+        return self.with_closeness(self.trunk(first))

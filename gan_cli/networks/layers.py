@@ -1,9 +1,9 @@
-"""Layers that normalise: over the batch, within a sample, or the weights themselves."""
+"""The layers of network families: norms, activations, convolutions and the sizes of their maps."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,22 +18,18 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 
 REFERENCES = 64  # samples in the reference batch of virtual batch norm
-NORMS = ("batch", "virtual_batch", "layer", "none")
+Norm = Literal["batch", "virtual_batch", "layer", "none"]
+Activation = Literal["relu", "leaky_relu", "silu", "softplus", "tanh", "linear"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 
-def norm(kind: str, channels: int, flat: bool = False) -> nn.Module:
-    """One of `NORMS` for [n, channels, ...]; "layer" is over all but the batch.
-
-    Args:
-        kind: which.
-        channels: of what is normalised.
-        flat: whether there are channels alone, and no map.
-    """
-    if kind == "batch":
+def norm(name: Norm, channels: int, flat: bool = False) -> nn.Module:
+    """A norm of [n, channels, ...], or of [n, channels] if `flat`; "layer" is over all but n."""
+    if name == "batch":
         return nn.BatchNorm1d(channels) if flat else nn.BatchNorm2d(channels)
-    if kind == "virtual_batch":
+    if name == "virtual_batch":
         return VirtualBatchNorm(channels)
-    return nn.GroupNorm(1, channels) if kind == "layer" else nn.Identity()
+    return nn.GroupNorm(1, channels) if name == "layer" else nn.Identity()
 
 
 class VirtualBatchNorm(nn.Module):
@@ -41,7 +37,7 @@ class VirtualBatchNorm(nn.Module):
 
     The first `REFERENCES` samples of a batch are the reference. They are normalised by their own
     mean and variance in each channel, and each sample after them by those of the reference with
-    that one sample added, so that what comes out depends on no other sample. In fp32.
+    that one sample added, so that its output depends on no other sample. In fp32.
 
     Args:
         channels: of [n, channels, ...].
@@ -56,13 +52,13 @@ class VirtualBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.float().flatten(2) if x.dim() > 2 else x.float()[:, :, None]
-        means = flat.mean(2, keepdim=True)  # [n, channels, 1], as all that follows
+        means = flat.mean(2, keepdim=True)  # [n, channels, 1], as the following tensors
         variances = flat.var(2, keepdim=True, correction=0)
         mean, variance = merged(means[:REFERENCES], variances[:REFERENCES])
         own = 1 / (REFERENCES + 1)  # the weight of a sample beside the reference
         gap = means[REFERENCES:] - mean
         each_mean = mean + own * gap
-        # Of two groups: what is within each, and what is between them.
+        # The variance within the two groups plus that between them.
         each_variance = own * variances[REFERENCES:] + (1 - own) * (variance + own * gap.square())
         every = (REFERENCES, -1, -1)
         centre = torch.cat([mean.expand(every), each_mean])
@@ -81,8 +77,8 @@ def merged(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
 class SpectralNorm(_SpectralNorm):
     """A weight divided by its largest singular value (Miyato et al. 2018, Eq. 8).
 
-    The singular vectors are carried along by one power iteration (Algorithm 1) whenever the layer
-    is run in training mode, and stay as they are in evaluation mode or while the layer is frozen.
+    One power iteration (Algorithm 1) updates the singular vectors whenever the layer runs in
+    training mode; they are constant in evaluation mode or while the layer is frozen.
     A convolution's kernel counts as the matrix [out, in * height * width], as in section 2.1. In
     fp32, whatever the networks compute in.
     """
@@ -93,28 +89,21 @@ class SpectralNorm(_SpectralNorm):
 
     @torch.no_grad()
     def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
-        # Torch's own writes with `out=`, which torch.vmap refuses; the numbers are the same.
+        # Torch's own writes with `out=`, which torch.vmap refuses; the results are the same.
         for _ in range(n_power_iterations):
             self._u.copy_(normalize(torch.mv(weight_mat, self._v), dim=0, eps=self.eps))
             self._v.copy_(normalize(torch.mv(weight_mat.H, self._u), dim=0, eps=self.eps))
 
 
 def normalise_spectrum(module: nn.Module, but: nn.Module | None = None) -> None:
-    """Give every linear layer, convolution and embedding in `module` a weight of spectral norm 1.
+    """Give every linear layer, convolution and embedding outside `but` a weight of spectral norm 1.
 
-    Call it last, on initial weights that are final.
-
-    Args:
-        module: the network.
-        but: a part of it that is left alone.
+    Call it last, after the weights are initialised.
     """
     spared = set() if but is None else set(but.modules())
     for layer in list(module.modules()):
         if layer not in spared and isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
             parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
-
-
-ACTIVATIONS = ("relu", "leaky_relu", "silu", "softplus", "tanh", "linear")
 
 
 class ShiftedSoftplus(nn.Module):
@@ -124,10 +113,10 @@ class ShiftedSoftplus(nn.Module):
         return softplus(2 * x + 2) / 2 - 1
 
 
-def activation(name: str) -> nn.Module:
-    """One of `ACTIVATIONS`; "leaky_relu" has the slope .2 below 0 (Radford et al. 2016).
+def activation(name: Activation) -> nn.Module:
+    """An activation; "leaky_relu" has the slope .2 below 0 (Radford et al. 2016).
 
-    "linear" is none at all: a perceptron is then an affine map, and turns Gaussians into Gaussians.
+    "linear" is the identity: a perceptron is then an affine map, and maps Gaussians to Gaussians.
     """
     return {
         "relu": lambda: nn.ReLU(inplace=True),
@@ -139,21 +128,15 @@ def activation(name: str) -> nn.Module:
     }[name]()
 
 
-CHANNELS = 256  # at least
-CELLS = 64  # of the smaller map, at most
+MOST = 8  # channels grow from `width` to at most this many times as much (Radford et al. 2016)
+CHANNELS = 256  # the fewest for which `ByProduct` pays
+CELLS = 64  # of the smaller map: the most for which it does
 
 
 @cache
 def has_amx() -> bool:
-    """Whether this CPU multiplies bf16 matrices in tiles; asked once, as that is slow."""
+    """Whether this CPU multiplies bf16 matrices in tiles; cached, as the query is slow."""
     return cpu_reports("amx_tile")
-
-
-def in_bf16(x: Tensor) -> bool:
-    """Whether convolutions of `x` run in bf16 on a CPU that has units for it."""
-    if x.device.type != "cpu" or not has_amx() or not torch.is_autocast_enabled("cpu"):
-        return False
-    return torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 class Conv2d(nn.Conv2d):
@@ -161,13 +144,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch names it so
         cells = input.shape[2] * input.shape[3] // self.stride[0] ** 2
-        deep = min(self.weight.shape[:2]) >= CHANNELS and cells <= CELLS
-        if not (deep and in_bf16(input) and self.weight.requires_grad):
-            return super().forward(input)
-        bias = None if self.bias is None else self.bias.bfloat16()
-        x, weight = input.bfloat16(), self.weight.bfloat16()
-        output = ByProduct.apply(x, weight, self.stride[0], int(self.padding[0]), None)
-        return output if bias is None else output + bias[:, None, None]
+        return by_product(self, input, None) if pays(self, input, cells) else super().forward(input)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
@@ -179,14 +156,33 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         output_size: list[int] | None = None,
     ) -> Tensor:
         cells = input.shape[2] * input.shape[3]
-        deep = min(self.weight.shape[:2]) >= CHANNELS and cells <= CELLS
-        if not (deep and in_bf16(input) and self.weight.requires_grad and output_size is None):
+        if output_size is not None or not pays(self, input, cells):
             return super().forward(input, output_size)
-        bias = None if self.bias is None else self.bias.bfloat16()
-        x, weight = input.bfloat16(), self.weight.bfloat16()
-        odd = (int(self.output_padding[0]), int(self.output_padding[1]))
-        output = ByProduct.apply(x, weight, self.stride[0], int(self.padding[0]), odd)
-        return output if bias is None else output + bias[:, None, None]
+        return by_product(self, input, (int(self.output_padding[0]), int(self.output_padding[1])))
+
+
+def pays(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, cells: int) -> bool:
+    """Whether `ByProduct` is faster: bf16 on a CPU with units for it, many channels, a small map.
+
+    Args:
+        layer: the convolution; frozen ones need no gradient of their weights.
+        x: its input.
+        cells: of the smaller map.
+    """
+    if min(layer.weight.shape[:2]) < CHANNELS or cells > CELLS or not layer.weight.requires_grad:
+        return False
+    if x.device.type != "cpu" or not has_amx() or not torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def by_product(
+    layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, odd: tuple[int, int] | None
+) -> Tensor:
+    """The layer's output on `x`, in bf16, by `ByProduct`."""
+    stride, padding = layer.stride[0], int(layer.padding[0])
+    output = ByProduct.apply(x.bfloat16(), layer.weight.bfloat16(), stride, padding, odd)
+    return output if layer.bias is None else output + layer.bias.bfloat16()[:, None, None]
 
 
 class ByProduct(Function):
@@ -218,24 +214,23 @@ class ByProduct(Function):
         x, weight = ctx.saved_tensors
         stride, padding, odd = ctx.shape
         (grad,) = grads
-        towards = None
-        if ctx.needs_input_grad[0]:
-            if odd is None:
-                rest = [x.shape[2 + i] - _back(grad, weight, stride, padding, i) for i in (0, 1)]
-                towards = conv_transpose2d(grad, weight, None, stride, padding, rest)
-            else:
-                towards = conv2d(grad, weight, None, stride, padding)
+        of_x = None
+        if ctx.needs_input_grad[0] and odd is None:
+            rest = [x.shape[2 + i] - _side(grad, weight, stride, padding, i) for i in (0, 1)]
+            of_x = conv_transpose2d(grad, weight, None, stride, padding, rest)
+        elif ctx.needs_input_grad[0]:
+            of_x = conv2d(grad, weight, None, stride, padding)
         if not ctx.needs_input_grad[1]:
-            return towards, None, None, None, None
+            return of_x, None, None, None, None
         small, big = (grad, x) if odd is None else (x, grad)
         patches = unfold(big, weight.shape[2:], padding=padding, stride=stride)
         pixels = small.flatten(2).transpose(0, 1).flatten(1)  # [channels, n * cells]
         product = pixels @ patches.transpose(1, 2).flatten(0, 1)
-        return towards, product.view(weight.shape), None, None, None
+        return of_x, product.view(weight.shape), None, None, None
 
 
-def _back(grad: Tensor, weight: Tensor, stride: int, padding: int, axis: int) -> int:
-    """The side that a transposed convolution gives without output padding."""
+def _side(grad: Tensor, weight: Tensor, stride: int, padding: int, axis: int) -> int:
+    """The side of a transposed convolution's output without output padding."""
     return (grad.shape[2 + axis] - 1) * stride - 2 * padding + weight.shape[2 + axis]
 
 
@@ -251,9 +246,9 @@ def require_images(data: DataSpec, family: str) -> None:
 def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, int]]:
     """Sizes (height, width) from the image down to the coarsest map, each half of the last.
 
-    Halving rounds down and goes on while both sides of the next map are at least `smallest`, so
-    64 gives 64, 32, 16, 8, 4 and 28 gives 28, 14, 7, 3. A transposed convolution with the matching
-    output padding goes the same way back, whatever the parity.
+    Halving rounds down and continues while both sides of the next map are at least `smallest`: 64
+    gives 64, 32, 16, 8, 4 and 28 gives 28, 14, 7, 3. A transposed convolution with the matching
+    output padding inverts each step, whatever the parity.
 
     Raises:
         ConfigError: points instead of images, or a side too small to be halved once.
@@ -271,6 +266,11 @@ def pyramid(data: DataSpec, family: str, smallest: int = 3) -> list[tuple[int, i
     while min(sizes[-1]) // 2 >= smallest:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     return sizes
+
+
+def widths(width: int, sizes: list[tuple[int, int]]) -> list[int]:
+    """Channels of all maps but the image, finest first: `width`, doubled up to `MOST` times it."""
+    return [width * min(2**i, MOST) for i in range(len(sizes) - 1)]
 
 
 def upsample(

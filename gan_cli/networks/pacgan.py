@@ -1,19 +1,82 @@
 """The toy networks of PacGAN (Lin et al. 2018, section 4.1 and its code), for points.
 
-Theirs, and those of VEEGAN, come from the code of ALI (Dumoulin et al. 2017).
+These, and those of VEEGAN, come from the code of ALI (Dumoulin et al. 2017).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
-from gan_cli.networks.family import Discriminator, Generator, NetworkFamily, positive
+from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
 
 EPS, MOMENTUM = 1e-4, 0.05  # of batch norm in the authors' code
+
+
+@dataclass(frozen=True)
+class PacGANNetworks(NetworkFamily):
+    """The family of Lin et al. 2018 for points of any dimension.
+
+    Args:
+        width: units of the generator's layers.
+        depth: the generator's hidden layers.
+        discriminator_width: units of the discriminator's layers.
+        discriminator_depth: its hidden layers.
+        pieces: linear functions for each of its units.
+    """
+
+    width: int = 400
+    depth: int = 4
+    discriminator_width: int = 200
+    discriminator_depth: int = 3
+    pieces: int = 5
+
+    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
+        return PacGANGenerator(self, inputs, data, classes)
+
+    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
+        return PacGANDiscriminator(self, data, classes)
+
+
+class PacGANGenerator(Generator):
+    """Layers without bias, batch norm and ReLU; one linear layer with bias at the end."""
+
+    def __init__(self, options: PacGANNetworks, inputs: int, data: DataSpec, classes: int) -> None:
+        require_points(data)
+        super().__init__(inputs, classes, images=False)
+        layers: list[nn.Module] = []
+        for before, after in pairwise([inputs + classes] + [options.width] * options.depth):
+            norm = nn.BatchNorm1d(after, EPS, MOMENTUM)
+            layers += [nn.Linear(before, after, bias=False), norm, nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Linear(options.width, data.shape[0]))
+        initialise(self)
+
+    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.layers(self.conditioned(z, y))
+
+
+class PacGANDiscriminator(Discriminator):
+    """Maxout layers and a linear output, without any norm."""
+
+    def __init__(self, options: PacGANNetworks, data: DataSpec, classes: int) -> None:
+        require_points(data)
+        super().__init__()
+        width, pieces = options.discriminator_width, options.pieces
+        self.first = nn.Linear(data.shape[0], width * pieces)
+        self.label = self.label_bias(classes, width * pieces)
+        trunk: list[nn.Module] = [Maxout(width, pieces)]
+        for _ in range(options.discriminator_depth - 1):
+            trunk += [nn.Linear(width, width * pieces), Maxout(width, pieces)]
+        self.trunk = nn.Sequential(*trunk)
+        self.build_head(width, classes)
+        initialise(self)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.trunk(self.label(self.first(x), y))
 
 
 class Maxout(nn.Module):
@@ -29,80 +92,12 @@ class Maxout(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Weights from N(0, .02), biases 0; batch norm begins as the identity."""
+    """Weights from N(0, .02), biases 0; batch norm starts as the identity."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Embedding):
             nn.init.normal_(layer.weight, 0.0, 0.02)
         if isinstance(layer, nn.Linear) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
-
-
-class PacGANGenerator(Generator):
-    """Layers without bias, batch norm and ReLU; one linear layer with bias at the end."""
-
-    def __init__(self, inputs: int, data: DataSpec, width: int, depth: int, classes: int) -> None:
-        super().__init__(inputs, classes, images=False)
-        layers: list[nn.Module] = []
-        for before, after in pairwise([inputs + classes] + [width] * depth):
-            norm = nn.BatchNorm1d(after, EPS, MOMENTUM)
-            layers += [nn.Linear(before, after, bias=False), norm, nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Linear(width, data.shape[0]))
-        initialise(self)
-
-    def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.layers(self.conditioned(z, y))
-
-
-class PacGANDiscriminator(Discriminator):
-    """Maxout layers and a linear output, without any norm."""
-
-    def __init__(self, data: DataSpec, width: int, depth: int, pieces: int, classes: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(data.shape[0], width * pieces)
-        self.label = self.label_bias(classes, width * pieces)
-        trunk: list[nn.Module] = [Maxout(width, pieces)]
-        for _ in range(depth - 1):
-            trunk += [nn.Linear(width, width * pieces), Maxout(width, pieces)]
-        self.trunk = nn.Sequential(*trunk)
-        self.build_head(width, classes)
-        initialise(self)
-
-    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.trunk(self.label(self.first(x), y))
-
-
-class PacGANNetworks(NetworkFamily):
-    """The family of Lin et al. 2018 for points of any dimension.
-
-    Args:
-        width: units of the generator's layers.
-        depth: the generator's hidden layers.
-        discriminator_width: units of the discriminator's layers.
-        discriminator_depth: its hidden layers.
-        pieces: linear functions for each of its units.
-    """
-
-    def __init__(
-        self,
-        width: int = 400,
-        depth: int = 4,
-        discriminator_width: int = 200,
-        discriminator_depth: int = 3,
-        pieces: int = 5,
-    ) -> None:
-        self.width, self.depth = positive("width", width), positive("depth", depth)
-        self.discriminator_width = positive("discriminator_width", discriminator_width)
-        self.discriminator_depth = positive("discriminator_depth", discriminator_depth)
-        self.pieces = positive("pieces", pieces)
-
-    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
-        require_points(data)
-        return PacGANGenerator(inputs, data, self.width, self.depth, classes)
-
-    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        require_points(data)
-        shape = (self.discriminator_width, self.discriminator_depth, self.pieces)
-        return PacGANDiscriminator(data, *shape, classes)
 
 
 def require_points(data: DataSpec) -> None:

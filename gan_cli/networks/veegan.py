@@ -6,61 +6,39 @@ code of T. Kim, which both took over, with its 5x5 kernels, its padding and its 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
-from gan_cli.networks.family import Discriminator, Generator, NetworkFamily, positive
+from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
 from gan_cli.networks.layers import require_images
 
 HALVINGS = 4
 Size = tuple[int, int]
 
 
-def halves(data: DataSpec) -> list[Size]:
-    """Sizes (height, width) from the image down, each half of the last and rounded up.
+@dataclass(frozen=True)
+class VEEGAN(NetworkFamily):
+    """The family of Srivastava et al. 2017 for stacked MNIST.
 
-    28 gives 28, 14, 7, 4, 2.
-
-    Raises:
-        ConfigError: points instead of images.
+    Args:
+        width: channels of the discriminator's first layer and of the generator's last but one.
     """
-    require_images(data, "veegan")
-    sizes: list[Size] = [(data.shape[1], data.shape[2])]
-    for _ in range(HALVINGS):
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    return sizes
 
+    width: int = 64
 
-def down(before: int, after: int, size: Size) -> nn.Sequential:
-    """The convolution 5x5 with stride 2 of a map of `size`, padded as TensorFlow's "SAME".
+    @property
+    def mixes_samples(self) -> bool:
+        return True
 
-    An odd side gets two zeros at both ends; an even one gets one before and two behind.
-    """
-    top, left = (1 + side % 2 for side in size)
-    return nn.Sequential(nn.ZeroPad2d((left, 2, top, 2)), nn.Conv2d(before, after, 5, 2))
+    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
+        return VEEGANGenerator(self.width, inputs, data, classes)
 
-
-def up(before: int, after: int, size: Size) -> nn.Sequential:
-    """The transposed convolution to a map of `size`: the adjoint of `down` on such a map."""
-    top, left = (1 + side % 2 for side in size)
-    # Padding cuts as much at both ends, which leaves one too many behind an even side.
-    grow = nn.ConvTranspose2d(before, after, 5, 2, (top, left))
-    return nn.Sequential(grow, nn.ZeroPad2d((0, left - 2, 0, top - 2)))
-
-
-def initialise(network: nn.Module) -> None:
-    """Weights from N(0, .02), those of convolutions without its tails; biases 0."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
-        elif isinstance(layer, nn.ConvTranspose2d | nn.Linear | nn.Embedding):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
+        return VEEGANDiscriminator(self.width, data, classes)
 
 
 class VEEGANGenerator(Generator):
@@ -68,11 +46,11 @@ class VEEGANGenerator(Generator):
 
     In the papers real images lie in [0, 1] and the generator ends in tanh, which reaches down to
     -1. Images lie in [-1, 1] here, which is x -> 2 x - 1 of theirs; so the generator's range
-    becomes [-3, 1], and the discriminator, which takes x -> (x + 1) / 2 first, sees exactly what
-    theirs does. Pictures show all below -1 as black.
+    becomes [-3, 1], and the discriminator's input, (x + 1) / 2, is exactly the papers'. Pictures
+    show all values below -1 as black.
     """
 
-    def __init__(self, inputs: int, data: DataSpec, width: int, classes: int) -> None:
+    def __init__(self, width: int, inputs: int, data: DataSpec, classes: int) -> None:
         super().__init__(inputs, classes)
         sizes = halves(data)[::-1]
         channels = [width * 8, width * 4, width * 2, width, data.shape[0]]
@@ -96,10 +74,10 @@ class VEEGANGenerator(Generator):
 class VEEGANDiscriminator(Discriminator):
     """Four convolutions, LeakyReLU .2, batch norm from the second on; one linear output.
 
-    It sees (x + 1) / 2: see the generator.
+    Its input is (x + 1) / 2: see the generator.
     """
 
-    def __init__(self, data: DataSpec, width: int, classes: int) -> None:
+    def __init__(self, width: int, data: DataSpec, classes: int) -> None:
         super().__init__()
         sizes = halves(data)
         channels = [width, width * 2, width * 4, width * 8]
@@ -118,20 +96,45 @@ class VEEGANDiscriminator(Discriminator):
         return self.trunk(leaky_relu(first, 0.2, inplace=True))
 
 
-class VEEGAN(NetworkFamily):
-    """The family of Srivastava et al. 2017 for stacked MNIST.
+def halves(data: DataSpec) -> list[Size]:
+    """Sizes (height, width) from the image down, each half of the last and rounded up.
 
-    Args:
-        width: channels of the discriminator's first layer and of the generator's last but one.
+    28 gives 28, 14, 7, 4, 2.
+
+    Raises:
+        ConfigError: points instead of images.
     """
+    require_images(data, "veegan")
+    sizes: list[Size] = [(data.shape[1], data.shape[2])]
+    for _ in range(HALVINGS):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
 
-    mixes_samples = True
 
-    def __init__(self, width: int = 64) -> None:
-        self.width = positive("width", width)
+def down(before: int, after: int, size: Size) -> nn.Sequential:
+    """The convolution 5x5 with stride 2 of a map of `size`, padded as TensorFlow's "SAME".
 
-    def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
-        return VEEGANGenerator(inputs, data, self.width, classes)
+    An odd side is padded by two zeros at both ends, an even one by one before and two behind.
+    """
+    top, left = (1 + side % 2 for side in size)
+    return nn.Sequential(nn.ZeroPad2d((left, 2, top, 2)), nn.Conv2d(before, after, 5, 2))
 
-    def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
-        return VEEGANDiscriminator(data, self.width, classes)
+
+def up(before: int, after: int, size: Size) -> nn.Sequential:
+    """The transposed convolution to a map of `size`: the adjoint of `down` on such a map."""
+    top, left = (1 + side % 2 for side in size)
+    # Padding crops both ends alike, which leaves one row too many behind an even side.
+    grow = nn.ConvTranspose2d(before, after, 5, 2, (top, left))
+    return nn.Sequential(grow, nn.ZeroPad2d((0, left - 2, 0, top - 2)))
+
+
+def initialise(network: nn.Module) -> None:
+    """Weights from N(0, .02), those of convolutions without its tails; biases 0."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
+        elif isinstance(layer, nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)

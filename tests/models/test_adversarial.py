@@ -95,7 +95,7 @@ def test_the_gradient_penalty_reaches_the_loss() -> None:
 @pytest.mark.parametrize(
     ("network", "slope"),
     [
-        (DCGAN(4, "none").discriminator(DataSpec("t", (1, 8, 8), 1)), 0.2),
+        (DCGAN(4, discriminator_norm="none").discriminator(DataSpec("t", (1, 8, 8), 1)), 0.2),
         (MLP(4, 1).discriminator(DataSpec("t", (1, 8, 8), 1)), 0.2),
         (InfoGANNetworks(4).discriminator(DataSpec("t", (1, 12, 12), 1)), 0.1),
     ],

@@ -78,7 +78,7 @@ def warnings_of(loss: type, penalty: Penalty, network: NetworkFamily) -> list[st
 
 @pytest.mark.parametrize("make", PENALTIES)
 def test_contradictions_go_by_the_penaltys_own_flags(make: type[Penalty]) -> None:
-    mlp, mixing = MLP(4, 1), DCGAN(4, "batch")
+    mlp, mixing = MLP(4, 1), DCGAN(4)
     assert warnings_of(Hinge, make(), mlp) == []
     slope = warnings_of(Wasserstein, make(), mlp)
     assert [text.startswith("loss = wasserstein with nothing") for text in slope] == (

@@ -1,8 +1,9 @@
-"""The settings of the DCGAN family: what they change, and that by default nothing does."""
+"""The options of network families and their defaults."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -13,19 +14,25 @@ from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
-from gan_cli.networks.layers import ACTIVATIONS, activation
+from gan_cli.networks.layers import ACTIVATIONS, Activation, activation
 from gan_cli.networks.mlp import MLP
 
 IMAGES = DataSpec("test", (1, 16, 16), 10)
 
 
-# Figures taken before the families had any of these settings.
+# Values recorded before the families had any of these settings.
 @pytest.mark.parametrize(
     ("family", "side", "classes", "outputs", "total"),
     [
         (DCGAN(4), 16, 0, [0.0014170981, 0.00203459291, -0.00203837827], 27.8268235),
         (DCGAN(4), 16, 3, [-0.0484509021, -0.0138811059, 0.039361421], 28.327074),
-        (DCGAN(4, "layer"), 16, 0, [0.000217607259, -0.00586238503, -0.0019358818], 27.8268235),
+        (
+            DCGAN(4, discriminator_norm="layer"),
+            16,
+            0,
+            [0.000217607259, -0.00586238503, -0.0019358818],
+            27.8268235,
+        ),
         (InfoGANNetworks(4), 16, 0, [0.000346562185, 0.0263788402, 0.0267413203], 27.2645404),
         (InfoGANNetworks(4), 16, 3, [0.0856722072, -0.117120385, -0.00110028125], 32.3163973),
         (MLP(8, 2), 8, 0, [0.0283530056, 0.0275840163, 0.0256959945], 36.7277394),
@@ -59,18 +66,20 @@ def test_activations_by_hand() -> None:
         "linear": [-1, 0, 2],
     }
     assert set(wanted) == set(ACTIVATIONS)
-    for name, values in wanted.items():
-        assert activation(name)(x.clone()).tolist() == pytest.approx(values, abs=1e-5)
+    for name in ACTIVATIONS:
+        assert activation(name)(x.clone()).tolist() == pytest.approx(wanted[name], abs=1e-5)
 
 
 @pytest.mark.parametrize("active", sorted({*ACTIVATIONS} - {"linear"}))
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
-def test_any_architecture_of_the_table(active: str, norm: str) -> None:
+def test_any_architecture_of_the_table(
+    active: Activation, norm: Literal["batch", "layer", "none"]
+) -> None:
     """Gulrajani et al. 2017, table 1."""
     torch.manual_seed(0)
     family = DCGAN(
         2,
-        norm,
+        discriminator_norm=norm,
         generator_norm=norm,
         generator_activation=active,
         discriminator_activation=active,

@@ -49,7 +49,7 @@ def test_an_encoder_knows_the_class(family: NetworkFamily) -> None:
 
 
 def test_an_encoder_looks_at_a_sample_and_its_label_alone() -> None:
-    with pytest.raises(ConfigError, match="minibatch_discrimination: makes what an encoder says"):
+    with pytest.raises(ConfigError, match="minibatch_discrimination: makes an encoder's output"):
         MLP(8, minibatch_discrimination=(2, 2)).encoder(POINTS, 7)
     with pytest.raises(ConfigError, match="conditioning = projection: puts labels into"):
         MLP(8, conditioning="projection").encoder(POINTS, 7, classes=3)
@@ -68,4 +68,4 @@ def test_activations_of_perceptrons() -> None:
         assert "Tanh" in kinds
         assert not kinds & {"ReLU", "LeakyReLU"}
     with pytest.raises(ConfigError, match="generator_activation = swish: must be relu"):
-        MLP(8, generator_activation="swish")
+        MLP(8, generator_activation="swish")  # type: ignore[arg-type]

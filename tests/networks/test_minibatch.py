@@ -18,8 +18,8 @@ from gan_cli.networks.mlp import MLP
 
 IMAGES = DataSpec("test", (1, 16, 16), 10)
 FAMILIES: dict[str, NetworkFamily] = {
-    "dcgan": DCGAN(4, "none", minibatch_discrimination=(3, 2)),
-    "infogan": InfoGANNetworks(4, "none", minibatch_discrimination=(3, 2)),
+    "dcgan": DCGAN(4, discriminator_norm="none", minibatch_discrimination=(3, 2)),
+    "infogan": InfoGANNetworks(4, discriminator_norm="none", minibatch_discrimination=(3, 2)),
     "mlp": MLP(8, minibatch_discrimination=(3, 2)),
 }
 

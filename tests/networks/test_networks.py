@@ -7,7 +7,7 @@ from torch import nn
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN, DCGANDiscriminator
-from gan_cli.networks.family import NetworkFamily, Traits
+from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.infogan import InfoGANNetworks
 from gan_cli.networks.layers import pyramid
 from gan_cli.networks.mlp import MLP
@@ -51,7 +51,9 @@ def test_batch_norm_is_where_the_paper_has_it() -> None:
     assert [norm.num_features for norm in norms] == [128, 256, 512]
 
 
-@pytest.mark.parametrize("family", [DCGAN(8), DCGAN(8, "layer"), InfoGANNetworks(8), MLP(16)])
+@pytest.mark.parametrize(
+    "family", [DCGAN(8), DCGAN(8, discriminator_norm="layer"), InfoGANNetworks(8), MLP(16)]
+)
 @pytest.mark.parametrize(
     ("channels", "height", "width"),
     [(1, 28, 28), (3, 32, 32), (3, 33, 47), (1, 10, 50), (3, 64, 128), (2, 13, 11)],
@@ -110,7 +112,7 @@ def test_labels_matter_to_both(family: NetworkFamily) -> None:
 def test_the_label_bias_is_a_one_hot_plane_beside_the_image() -> None:
     """Away from the border, where padding cuts the planes."""
     data = images(1, 16, 16, 3)
-    discriminator = DCGANDiscriminator(data, 8, 3, Traits())
+    discriminator = DCGANDiscriminator(DCGAN(8), data, 3)
     first, table = discriminator.first, discriminator.label.table
     assert table is not None
     beside = nn.Conv2d(1 + 3, 8, 4, 2, 1, bias=False)
@@ -129,7 +131,10 @@ def test_the_label_bias_is_a_one_hot_plane_beside_the_image() -> None:
     [
         (lambda: DCGAN(0), "network.width = 0: must be at least 1"),
         (lambda: MLP(8, 0), "network.depth = 0: must be at least 1"),
-        (lambda: DCGAN(8, "bath"), "network.discriminator_norm = bath: must be batch, layer or"),
+        (
+            lambda: DCGAN(8, discriminator_norm="bath"),  # type: ignore[arg-type]
+            "network.discriminator_norm = bath: must be batch, layer or",
+        ),
     ],
 )
 def test_absurd_values(make, message: str) -> None:

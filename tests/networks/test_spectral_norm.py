@@ -20,8 +20,8 @@ from gan_cli.training.setup import Session
 
 IMAGES = DataSpec("test", (1, 16, 16), 10, 3, ("a", "b", "c"))
 FAMILIES: dict[str, NetworkFamily] = {
-    "dcgan": DCGAN(4, "none", spectral_norm=True),
-    "infogan": InfoGANNetworks(4, "none", spectral_norm=True),
+    "dcgan": DCGAN(4, discriminator_norm="none", spectral_norm=True),
+    "infogan": InfoGANNetworks(4, discriminator_norm="none", spectral_norm=True),
     "mlp": MLP(8, spectral_norm=True),
 }
 SPECTRAL = ("network.spectral_norm=true", "data.split=test")
@@ -83,7 +83,7 @@ def test_evaluation_does_not_iterate(name: str) -> None:
 def test_initial_weights_are_the_papers() -> None:
     """Those that are normalised, not the result."""
     torch.manual_seed(0)
-    network = DCGAN(16, "none", spectral_norm=True).discriminator(IMAGES)
+    network = DCGAN(16, discriminator_norm="none", spectral_norm=True).discriminator(IMAGES)
     originals = [p for name, p in network.named_parameters() if name.endswith("original")]
     assert len(originals) == 3
     for weight in originals[:-1]:

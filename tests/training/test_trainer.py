@@ -38,7 +38,7 @@ def gan(**settings) -> GAN:
     torch.manual_seed(0)
     data = DataSpec("test", (1, 8, 8), 40, 3, ("a", "b", "c"))
     penalty = settings.pop("penalty", NoPenalty())
-    network = DCGAN(4, "layer" if penalty.per_sample else "batch")
+    network = DCGAN(4, discriminator_norm="layer" if penalty.per_sample else "batch")
     return GAN(data, Gaussian(5), network, NonSaturating(), penalty, **settings)
 
 
