@@ -1,8 +1,15 @@
-"""From an image file to pixels of one size. Runs in worker processes: no torch here.
+"""From an image file to pixels of one size; safe to call from several threads.
 
-Every image is turned upright (EXIF), laid on a background where it is transparent, cut to the
+Every image is turned upright (EXIF), laid on a background where it is transparent, cropped to the
 centre of the wanted aspect and resampled once, with antialiasing (Lanczos). 16 bits are scaled to
-8, rounded. Animations and files of several pages give their first picture.
+8, rounded. Of animations and files of several pages the first picture is decoded.
+
+A hostile file cannot take much: at most `LARGEST_FILE` bytes are read, only the decoders of
+`FORMATS` are tried, Pillow refuses more than 179 million pixels before it decodes any, and images
+above `LARGE` pixels are decoded one at a time, so that their memory does not add up. Whatever
+exception a decoder raises is the reason why that one file is broken. Threads cannot contain a
+crash in C or the system's out-of-memory killer, as a process for each decoder could: these end the
+program. Pillow lets go of the interpreter's lock while it decodes and resizes.
 """
 
 from __future__ import annotations
@@ -15,21 +22,24 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from gan_cli.data.geometry import centre_crop
-from gan_cli.data.scan import KINDS, OTHERS, TIFFS, read_file
+from gan_cli.data.scan import KINDS, OTHERS, read_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 LARGEST_FILE = 1 << 30  # bytes that are read into memory
+LARGE = 1 << 25  # pixels
+ONE_AT_A_TIME = Lock()  # held while a large image is decoded
 ROWS = 256  # that are scaled from 16 bits at once
 CHANGED = "changed while it was read"
 WHITE = (255, 255, 255)
@@ -41,7 +51,7 @@ OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other
 } | {"LA;16B": "RGBA"}  # grey and alpha, each as its two bytes
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
 
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file comes as an error
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an exception gives the fault of a file
 
 Colour = tuple[int, int, int]
 T = TypeVar("T")
@@ -49,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a look at a file tells without decoding it."""
+    """A file's hash and its number of channels, from its header."""
 
     sha256: str = ""  # of its bytes; empty where they cannot be read
     channels: int = 0  # 1 grey, 3 colour, as the file is stored; 0 where it is broken
@@ -68,12 +78,8 @@ class UnsupportedError(Exception):
     """A sound image of a kind that is not read here."""
 
 
-def inspect(paths: list[Path]) -> list[Inspected]:
-    """Hash files and see whether they are grey or colour, from their headers."""
-    return [_inspect(path) for path in paths]
-
-
-def _inspect(path: Path) -> Inspected:
+def inspect(path: Path) -> Inspected:
+    """Hash a file and find from its header whether it is grey or colour."""
     try:
         data = read_file(path, LARGEST_FILE + 1)
     except OSError as cause:
@@ -89,18 +95,9 @@ def _inspect(path: Path) -> Inspected:
 
 
 def decode(
-    jobs: list[tuple[Path, str]],
-    size: tuple[int, int],
-    channels: int,
-    background: Colour = WHITE,
-) -> list[Decoded]:
-    """Pixels of files, each with the hash it must still have, at `size` = (height, width)."""
-    return [_decode(path, sha256, size, channels, background) for path, sha256 in jobs]
-
-
-def _decode(
-    path: Path, sha256: str, size: tuple[int, int], channels: int, background: Colour
+    path: Path, sha256: str, size: tuple[int, int], channels: int, background: Colour = WHITE
 ) -> Decoded:
+    """The pixels of a file, which must still have this hash, at `size` = (height, width)."""
     try:
         data = read_file(path, LARGEST_FILE + 1)
     except OSError:
@@ -121,9 +118,7 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
     if not data:
         return None, "empty file"
     try:
-        with warnings.catch_warnings(), _without_stderr(data[:4] in TIFFS):
-            warnings.simplefilter("ignore")  # of large images and odd metadata; errors stay
-            return work(), ""
+        return work(), ""
     except UnidentifiedImageError:
         return None, f"not a {KINDS} image"
     except UnsupportedError as cause:
@@ -136,23 +131,38 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
 
 
 @contextmanager
-def _without_stderr(quiet: bool) -> Iterator[None]:
-    """Throw away what a library in C writes to stderr, which nothing else can keep it from."""
-    try:
-        kept = os.dup(2) if quiet else -1
-    except OSError:  # there is no stderr
-        kept = -1
-    if kept < 0:
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
+def silenced(tiffs: bool) -> Iterator[None]:
+    """Drop the warnings of Pillow and, where there are TIFFs, what libtiff writes to stderr.
+
+    Both concern the whole process, so one thread does this for all. Python's own stderr works on.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # large images and odd metadata; errors are raised
+        try:
+            kept = os.dup(2) if tiffs else -1
+        except OSError:  # there is no stderr
+            kept = -1
+        if kept < 0:
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with open(kept, "w", errors="replace", closefd=False) as stream:
+            ours = redirect_stderr(stream) if _is_stderr(sys.stderr) else nullcontext()
+            try:
+                os.dup2(nowhere, 2)
+                with ours:
+                    yield
+            finally:
+                os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _is_stderr(stream: object) -> bool:
+    try:
+        return isinstance(stream, io.TextIOBase) and stream.fileno() == 2
+    except (OSError, ValueError):
+        return False
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -211,11 +221,17 @@ def to_pixels(
         background: what shows where the image is transparent.
         low: the lower bytes of its colours, where these have 16 bits.
     """
-    height, width = size
     # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is several times faster; from three
     # times the wanted size on nothing is lost. EXIF may still exchange the sides: both must do.
     image.draft(None, (3 * max(size), 3 * max(size)))
-    image = _upright(image, low)
+    with ONE_AT_A_TIME if image.width * image.height > LARGE else nullcontext():
+        return _resized(_upright(image, low), size, channels, background)
+
+
+def _resized(
+    image: Image.Image, size: tuple[int, int], channels: int, background: Colour
+) -> np.ndarray:
+    height, width = size
     image = _flattened(image, "L" if channels == 1 else "RGB", background)
     top, left, kept_height, kept_width = centre_crop(image.height, image.width, height, width)
     box = (left, top, left + kept_width, top + kept_height)

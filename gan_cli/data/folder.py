@@ -44,7 +44,7 @@ class Folder(Dataset):
         labels: a file that gives the classes instead, below `root`: see `labels_from`.
         background: the colour behind transparent images, as CSS writes colours.
         skip_broken: go on without the files that cannot be read.
-        workers: processes that decode; None takes one per core.
+        workers: threads that decode; None: one per core.
         outputs: folders that the program writes to, whose images are not taken.
     """
 
@@ -102,7 +102,7 @@ class Folder(Dataset):
         maker = FolderMaker(folder, target, channels, workers, behind, part)
         self.key, index = maker.prepared(entries)
         if index.broken:
-            _report(folder, index, skip_broken, maker, self.key)
+            _report(folder, index, skip_broken)
         self._pixels = index.sha256
         numbers, names = labelled(index.paths)
         super().__init__(
@@ -186,7 +186,7 @@ def _tell_parts(
     log.info("%s: %s; this is %s", folder, ", ".join(counts), part)
 
 
-def _report(folder: Path, index: Index, skip_broken: bool, maker: FolderMaker, key: str) -> None:
+def _report(folder: Path, index: Index, skip_broken: bool) -> None:
     """Warn of the broken files, or refuse to go on."""
     count, kept = len(index.broken), index.shape[0]
     listed = "\n".join(_by_reason(index.broken))
@@ -194,7 +194,6 @@ def _report(folder: Path, index: Index, skip_broken: bool, maker: FolderMaker, k
         of_all = f"{count:,} of {count + kept:,}"
         log.warning("%s: continuing without broken images (%s):\n%s", folder, of_all, listed)
         return
-    maker.forget_passing(key, index)
     advice = (
         "repair or delete them, or skip them with data.skip_broken=true"
         if kept

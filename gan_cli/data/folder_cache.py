@@ -16,22 +16,34 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Rows
-from gan_cli.data.decode import CHANGED, WHITE, Colour, Decoded, Inspected, decode, inspect
-from gan_cli.data.pool import Pool
+from gan_cli.data.decode import (
+    CHANGED,
+    WHITE,
+    Colour,
+    Decoded,
+    Inspected,
+    decode,
+    inspect,
+    silenced,
+)
 from gan_cli.data.published import cache_folder, unwritable
-from gan_cli.data.scan import Entry
+from gan_cli.data.scan import TIFFS, Entry
 from gan_cli.device import cores
 from gan_cli.errors import DataError
 from gan_cli.files import cannot_write, locked, remove_leftovers, replacing, write
+
+log = logging.getLogger(__name__)
 
 VERSION = 2  # of the decoding: raise it when the same file would give other pixels
 
@@ -152,12 +164,25 @@ def _looks(entries: Sequence[Entry]) -> str:
     return digest((entry.path, entry.size, entry.modified) for entry in entries)
 
 
-log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+WAITING = 4  # files under way for each thread
 
-FEW = 200  # files that are decoded sooner than processes have started
-LOOKS_EACH = 64  # files that a worker inspects at a time
-BYTES_EACH = 4 << 20  # pixels that a worker sends at a time
-DIED = "ended the process that decoded it (out of memory?)"
+
+def on_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """The results of `work` in order, with few items under way at once, so that few wait."""
+    pool, waiting = ThreadPoolExecutor(threads, "decode"), deque[Future[Result]]()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= WAITING * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def free_bytes(folder: Path) -> int:
@@ -177,7 +202,8 @@ class FolderMaker:
         background: Colour = WHITE,
         part: str = "all",
     ) -> None:
-        self.root, self.size, self.channels, self.workers = root, size, channels, workers
+        self.root, self.size, self.channels = root, size, channels
+        self.threads = workers or cores()
         self.background, self.part = background, part
         self.cache = FolderCache(cache_folder() / "folders")
 
@@ -196,39 +222,29 @@ class FolderMaker:
         index = None if key is None else self.cache.load(key)
         if key is not None and index is not None:
             return key, index
-        with Pool(self._workers(len(entries))) as pool:
-            looks = self._inspected(entries, pool)
+        with silenced(any(entry.suffix in TIFFS for entry in entries)):
+            looks = self._inspected(entries)
             contents = (
                 (entry.path, look.sha256, look.broken)
                 for entry, look in zip(entries, looks, strict=True)
             )
             key = digest([*choice, *contents])
-            index = self._built(key, entries, looks, pool)
+            index = self._built(key, entries, looks)
         if all(look.sha256 for look in looks):
             # (A file that could not be read may become readable and look the same as before.)
             self.cache.remember(name, entries, key)
         return key, index
 
-    def forget_passing(self, key: str, index: Index) -> None:
-        """Let the next run try again if files failed in a way that may pass."""
-        if any(reason == DIED for _, reason in index.broken):
-            self.cache.forget(key)
-
-    def _workers(self, files: int) -> int:
-        return self.workers or (1 if files < FEW else cores())
-
-    def _inspected(self, entries: Sequence[Entry], pool: Pool) -> list[Inspected]:
-        paths = (self.root / entry.path for entry in entries)
+    def _inspected(self, entries: Sequence[Entry]) -> list[Inspected]:
         looks: list[Inspected] = []
+        paths = (self.root / entry.path for entry in entries)
         with progress_bar(f"reading {self.root.name}", len(entries)) as advance:
-            for piece in pool.map(inspect, paths, LOOKS_EACH, lambda _: Inspected(broken=DIED)):
-                looks += piece
-                advance(len(piece))
+            for look in on_threads(inspect, paths, self.threads):
+                looks.append(look)
+                advance(1)
         return looks
 
-    def _built(
-        self, key: str, entries: Sequence[Entry], looks: Sequence[Inspected], pool: Pool
-    ) -> Index:
+    def _built(self, key: str, entries: Sequence[Entry], looks: Sequence[Inspected]) -> Index:
         channels = self.channels
         if isinstance(channels, str):
             channels = 3 if any(look.channels == 3 for look in looks) else 1
@@ -240,9 +256,7 @@ class FolderMaker:
                     return index
                 self._check_room(sum(not look.broken for look in looks) * math.prod(shape))
                 paths = [entry.path for entry in entries]
-                return self.cache.build(
-                    key, paths, shape, self._outcomes(entries, looks, pool, shape)
-                )
+                return self.cache.build(key, paths, shape, self._outcomes(entries, looks, shape))
         except OSError as cause:
             raise unwritable(self.cache.home, cause) from cause
 
@@ -256,22 +270,14 @@ class FolderMaker:
             )
 
     def _outcomes(
-        self,
-        entries: Sequence[Entry],
-        looks: Sequence[Inspected],
-        pool: Pool,
-        shape: tuple[int, int, int],
+        self, entries: Sequence[Entry], looks: Sequence[Inspected], shape: tuple[int, int, int]
     ) -> Iterator[tuple[bytes, str]]:
-        """Pixels or the reason why there are none, file by file."""
-        jobs = (
-            (self.root / entry.path, look.sha256)
-            for entry, look in zip(entries, looks, strict=True)
-            if not look.broken
+        """The pixels, or the reason why there are none, file by file."""
+        pairs = zip(entries, looks, strict=True)
+        sound = ((self.root / entry.path, look.sha256) for entry, look in pairs if not look.broken)
+        decoded = on_threads(
+            lambda job: decode(*job, self.size, shape[0], self.background), sound, self.threads
         )
-        each = max(1, min(32, BYTES_EACH // (shape[0] * shape[1] * shape[2])))
-        function = partial(decode, size=self.size, channels=shape[0], background=self.background)
-        pieces = pool.map(function, jobs, each, lambda _: Decoded(broken=DIED))
-        decoded = (one for piece in pieces for one in piece)
         count = sum(not look.broken for look in looks)
         if count:
             log.info("decoding %s images of %s", f"{count:,}", self.root)

@@ -30,8 +30,9 @@ OTHERS = frozenset(
     | {".pnm", ".pcx", ".svg", ".exr", ".hdr", ".dds", ".cr2", ".nef", ".arw", ".dng", ".raw"}
 )
 TEXTS = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml"})
+TIFFS = frozenset({".tif", ".tiff"})
 KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
-TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin
 SYSTEM = frozenset(
     {"__MACOSX", "@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "lost+found"}
     | {"$RECYCLE.BIN", "System Volume Information", "__pycache__"}
@@ -197,5 +198,5 @@ def is_readable_format(start: bytes) -> bool:
     webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
     gif = start[:6] in (b"GIF87a", b"GIF89a")
-    tiff = start[:4] in TIFFS
+    tiff = start[:4] in TIFF_STARTS
     return png or jpeg or webp or bmp or gif or tiff

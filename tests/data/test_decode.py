@@ -1,6 +1,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from pictures import BLUE, RED, encoded, halves, noise, png16, tiff
 from PIL import Image
 
-from gan_cli.data.decode import CHANGED, decode, inspect, to_pixels
+from gan_cli.data import decode as module
+from gan_cli.data.decode import CHANGED, decode, inspect, silenced, to_pixels
 
 
 def pixels(image: Image.Image, size: tuple[int, int] | None = None, channels: int = 3):
@@ -17,11 +20,11 @@ def pixels(image: Image.Image, size: tuple[int, int] | None = None, channels: in
 
 
 def through(tmp_path: Path, data: bytes, size=(4, 4), channels=3, name="a.png"):
-    """What inspection says of a file and what decoding gives, [channels, height, width]."""
+    """The inspection of a file and its decoded pixels, [channels, height, width]."""
     path = tmp_path / name
     path.write_bytes(data)
-    [look] = inspect([path])
-    [result] = decode([(path, look.sha256)], size, channels)
+    look = inspect(path)
+    result = decode(path, look.sha256, size, channels)
     assert not result.broken, result.broken
     return look, np.frombuffer(result.pixels, np.uint8).reshape(channels, *size)
 
@@ -133,7 +136,7 @@ def test_16_bits_are_scaled_not_cut(tmp_path: Path) -> None:
 
 
 def scaled(values: np.ndarray, bits: int = 16) -> np.ndarray:
-    """What 8 bits make of each value, [channels, height, width]."""
+    """Each value in 8 bits, [channels, height, width]."""
     return np.round(values / (2**bits - 1) * 255).astype(np.uint8).transpose(2, 0, 1)
 
 
@@ -291,8 +294,8 @@ JPEG = encoded(Image.fromarray(noise(40, 40, 3)), "JPEG")
 def test_broken_files_have_a_reason(tmp_path: Path, data: bytes, name: str, reason: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    [look] = inspect([path])
-    found = look.broken or decode([(path, look.sha256)], (4, 4), 3)[0].broken
+    look = inspect(path)
+    found = look.broken or decode(path, look.sha256, (4, 4), 3).broken
     assert found.startswith(reason)
     assert "\n" not in found
 
@@ -302,32 +305,55 @@ def test_libraries_do_not_complain_of_a_broken_file_themselves(tmp_path: Path, c
     data[200:2000] = bytes(1800)
     many = tiff(samples(3))
     many = many.replace(struct.pack("<HHIH", 277, 3, 1, 3), struct.pack("<HHIH", 277, 3, 1, 65281))
-    for broken in (bytes(data), many):
-        path = tmp_path / "a.tif"
-        path.write_bytes(broken)
-        [look] = inspect([path])
-        assert look.broken or decode([(path, look.sha256)], (4, 4), 3)[0].broken
+    with silenced(tiffs=True):
+        for broken in (bytes(data), many):
+            path = tmp_path / "a.tif"
+            path.write_bytes(broken)
+            look = inspect(path)
+            assert look.broken or decode(path, look.sha256, (4, 4), 3).broken
     os.write(2, b"stderr is back")
     assert capfd.readouterr() == ("", "stderr is back")
 
 
+def test_our_own_messages_are_seen_while_libraries_are_silenced(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from gan_cli.data.decode import silenced
+with silenced(tiffs=True):
+    os.write(2, b"from C")
+    print("ours", file=sys.stderr)
+os.write(2, b"after")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "ours\nafter")
+
+
 def test_unreadable_and_changed_files_have_a_reason(tmp_path: Path) -> None:
     missing = tmp_path / "missing.png"
-    assert inspect([missing])[0].broken == "cannot be read: No such file or directory"
-    assert inspect([missing])[0].sha256 == ""
+    assert inspect(missing).broken == "cannot be read: No such file or directory"
+    assert inspect(missing).sha256 == ""
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    [look] = inspect([path])
+    look = inspect(path)
     path.write_bytes(JPEG)
-    assert decode([(path, look.sha256), (missing, "")], (4, 4), 3)[0].broken == CHANGED
+    assert decode(path, look.sha256, (4, 4), 3).broken == CHANGED
+    assert decode(missing, "", (4, 4), 3).broken == CHANGED
     path.unlink()
-    assert decode([(path, look.sha256)], (4, 4), 3)[0].broken == CHANGED
+    assert decode(path, look.sha256, (4, 4), 3).broken == CHANGED
 
 
-def test_one_broken_file_does_not_disturb_the_next(tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    good.write_bytes(PNG)
-    bad.write_bytes(b"no")
-    looks = inspect([bad, good])
-    results = decode([(p, k.sha256) for p, k in zip([bad, good], looks, strict=True)], (2, 2), 3)
-    assert [bool(result.broken) for result in results] == [True, False]
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JPEGs count as what they are reduced to before decoding."""
+    held: list[bool] = []
+    really = module._resized
+
+    def resized(*given):
+        held.append(module.ONE_AT_A_TIME.locked())
+        return really(*given)
+
+    monkeypatch.setattr(module, "_resized", resized)
+    monkeypatch.setattr(module, "LARGE", 40 * 40 - 1)
+    for data in (PNG, JPEG, encoded(Image.fromarray(noise(39, 40, 3)), "PNG")):
+        pixels(Image.open(io.BytesIO(data)), (2, 2))
+    assert held == [True, False, False]
+    assert not module.ONE_AT_A_TIME.locked()

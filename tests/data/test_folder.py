@@ -6,13 +6,14 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from pictures import RED, noise, save
+from pictures import RED, encoded, noise, save
 from PIL import Image
 
 from gan_cli.data import decode, folder, folder_cache
@@ -39,13 +40,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch) -> list[Path]:
-    """The files that are decoded in this process, in order."""
+    """The files that are decoded."""
     paths: list[Path] = []
     really = decode.decode
 
-    def recording(jobs, **choice):
-        paths.extend(path for path, _ in jobs)
-        return really(jobs, **choice)
+    def recording(path, *choice):
+        paths.append(path)
+        return really(path, *choice)
 
     monkeypatch.setattr(folder_cache_module, "decode", recording)
     return paths
@@ -226,39 +227,62 @@ def test_a_file_that_became_readable_is_taken(root: Path) -> None:
 def test_a_file_that_changes_meanwhile_stops_the_work(root: Path, cache: Path, monkeypatch) -> None:
     really = decode.inspect
 
-    def inspect(paths):
-        looks = really(paths)
-        (root / "dog" / "4.png").write_bytes(b"other")
-        return looks
+    def inspect(path):
+        look = really(path)
+        if path.name == "5.png":
+            (root / "dog" / "4.png").write_bytes(b"other")
+        return look
 
     monkeypatch.setattr(folder_cache_module, "inspect", inspect)
     with pytest.raises(DataError, match=r"dog/4.png: changed while it was read; start again"):
-        Folder(str(root), size=8)
+        Folder(str(root), size=8, workers=1)
     assert not leftovers(cache)
 
 
-def test_processes_give_what_one_process_gives(root: Path, cache: Path) -> None:
+def test_threads_give_what_one_thread_gives(root: Path, cache: Path) -> None:
     alone = Folder(str(root), size=8, workers=1).values.clone()
     shutil.rmtree(cache)
-    assert torch.equal(Folder(str(root), size=8, workers=2).values, alone)
+    assert torch.equal(Folder(str(root), size=8, workers=3).values, alone)
 
 
-def test_a_file_that_kills_its_worker_is_broken_only_until_the_next_run(
-    root: Path, cache: Path, monkeypatch
-) -> None:
-    class DeadlyPool(folder_cache_module.Pool):
-        def map(self, function, items, chunk, died):
-            for piece in super().map(function, items, 1, died):
-                yield [died(None)] if piece and function is not decode.inspect else piece
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order_and_few_wait(threads: int) -> None:
+    taken: list[int] = []
 
-    with monkeypatch.context() as patched:
-        patched.setattr(folder_cache_module, "Pool", DeadlyPool)
-        with pytest.raises(
-            DataError,
-            match=r"6 files: ended the process that decoded it \(out of memory\?\) \(cat/0.png, ",
-        ):
-            Folder(str(root), size=8)
-    assert len(Folder(str(root), size=8)) == 6
+    def numbers():
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    def square(number: int) -> int:
+        time.sleep(0.003 if number % 3 == 0 else 0)
+        return number**2
+
+    results = folder_cache.on_threads(square, numbers(), threads)
+    for number in range(50):
+        assert next(results) == number**2
+        assert len(taken) <= number + folder_cache.WAITING * threads
+    assert list(results) == []
+
+
+def test_a_fault_of_the_program_is_not_hidden() -> None:
+    results = folder_cache.on_threads(lambda number: 1 // number, [1, 0, 1], 2)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_hostile_files_do_not_disturb_the_others(root: Path) -> None:
+    """A decompression bomb, damaged streams and a text among sound images, on threads."""
+    bomb = encoded(Image.new("1", (20000, 20000)), "PNG")
+    (root / "cat" / "bomb.png").write_bytes(bomb)
+    sound = encoded(Image.fromarray(noise(40, 40, 3)), "PNG")
+    (root / "cat" / "cut.png").write_bytes(sound[: len(sound) // 2])
+    (root / "dog" / "garbled.png").write_bytes(sound[:60] + b"XX" + sound[62:])
+    (root / "dog" / "text.jpg").write_bytes(b"<html>")
+    data = Folder(str(root), size=[9, 7], skip_broken=True, workers=3)
+    expected = np.stack([noise(9, 7, 3, seed=n).transpose(2, 0, 1) for n in range(6)])
+    assert np.array_equal(data.values.numpy(), expected)
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(root: Path, cache: Path) -> None:
