@@ -11,9 +11,8 @@ from torch import Tensor
 
 from gan_cli.data.cifar10_pickle import binary_form
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.geometry import Size
 from gan_cli.data.published import Member, Published, Remote, joined, parts
-from gan_cli.data.resize import resized
+from gan_cli.data.resize import Size, resized
 from gan_cli.errors import DataError
 
 CLASSES = (

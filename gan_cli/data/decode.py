@@ -31,7 +31,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from gan_cli.data.geometry import centre_crop
+from gan_cli.data.resize import centre_crop
 from gan_cli.data.scan import KINDS, OTHERS, read_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")

@@ -16,8 +16,8 @@ import torch
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.folder_cache import FolderMaker, Index
 from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of
-from gan_cli.data.geometry import Size, parse_size
 from gan_cli.data.published import check_split
+from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import Entry, scan, shown
 from gan_cli.errors import ConfigError, DataError
 

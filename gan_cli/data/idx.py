@@ -1,51 +1,25 @@
-"""The idx format of MNIST and its kin: unsigned bytes, raw or compressed with gzip."""
+"""The idx format of MNIST, unsigned bytes raw or gzip, and the published sets in MNIST's form."""
 
 from __future__ import annotations
 
 import math
 import struct
-import zlib
+from abc import ABC
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.published import Member, Published, Remote, joined, parts, read_content
+from gan_cli.data.resize import Size, resized
 from gan_cli.errors import DataError
 
-GZIP_MAGIC = b"\x1f\x8b"
 UBYTE = 8  # idx's code for unsigned bytes
-LARGEST_RATIO = 1040  # of deflate, so that a forged length allocates nothing absurd
-
-
-def read_content(path: Path) -> bytearray:
-    """The bytes of a file, decompressed where it is gzip.
-
-    Raises:
-        DataError: the file cannot be read, or its compressed stream is cut short or damaged.
-    """
-    try:
-        stored = path.read_bytes()
-    except OSError as cause:
-        raise DataError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
-    return inflate(stored, path) if stored[:2] == GZIP_MAGIC else bytearray(stored)
-
-
-def inflate(stored: bytes, path: Path) -> bytearray:
-    """Decompress one gzip stream; its checksum and length are checked."""
-    (length,) = struct.unpack("<I", stored[-4:].rjust(4, b"\0"))
-    content, filled = bytearray(min(length, len(stored) * LARGEST_RATIO)), 0
-    stream, source = zlib.decompressobj(wbits=31), memoryview(stored)
-    try:
-        # Piece by piece into place: what has just been unpacked is copied from the CPU's cache.
-        for start in range(0, len(source), 1 << 16):
-            piece = stream.decompress(source[start : start + (1 << 16)])
-            content[filled : filled + len(piece)] = piece
-            filled += len(piece)
-    except zlib.error as cause:
-        raise DataError(f"{path}: damaged gzip file ({cause}); get it again") from cause
-    if not stream.eof or stream.unused_data or filled != len(content):
-        raise DataError(f"{path}: incomplete or damaged gzip file; get it again")
-    return content
+SIDE = 28
+CLASSES = 10
+PREFIX = {"train": "train", "test": "t10k"}  # of the files of each split
 
 
 def parse_idx(content: bytearray, path: Path) -> Tensor:
@@ -74,3 +48,79 @@ def parse_idx(content: bytearray, path: Path) -> Tensor:
 def read_idx(path: Path) -> Tensor:
     """The table in the idx file `path`, raw or gzip."""
     return parse_idx(read_content(path), path)
+
+
+class IdxSet(Dataset, ABC):
+    """A published set in MNIST's form: 60,000 images 28x28 in `train`, 10,000 in `test`.
+
+    Args:
+        split: train, test or all.
+        root: folder with the idx files, raw or .gz; None: the cache, then the official mirrors.
+        size: a number or [height, width]; None leaves 28x28.
+    """
+
+    published: Published
+    names: tuple[str, ...]  # of the classes
+
+    def __init__(self, split: str = "train", root: str | None = None, size: Size = None) -> None:
+        images, labels = load(self.published, split, root)
+        super().__init__(self.published.name, resized(images, size), labels, self.names)
+
+
+def published_idx(
+    name: str, mirrors: tuple[str, ...], home: str, files: Mapping[str, tuple[int, str, str]]
+) -> Published:
+    """A set of idx files that every mirror (a folder's address) holds as `<name>.gz`.
+
+    Args:
+        name: of the set.
+        mirrors: addresses that end in a slash.
+        home: the folder below data.root where torchvision keeps the files.
+        files: by name, images before labels: the size in bytes and the sha256 of the .gz file, and
+            the sha256 of the file in it, empty where unknown.
+    """
+
+    def member(file: str, size: int, packed_sha256: str, sha256: str) -> Member:
+        urls = tuple(f"{mirror}{file}.gz" for mirror in mirrors)
+        return Member(file, Remote(f"{file}.gz", size, packed_sha256, urls), sha256)
+
+    members = {
+        split: tuple(
+            member(file, *known) for file, known in files.items() if file.startswith(start)
+        )
+        for split, start in PREFIX.items()
+    }
+    return Published(name, members, homes=("raw", home))
+
+
+def load(published: Published, split: str, root: str | None) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, 1, 28, 28] and labels int64 [N] of `split`.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: the files are missing or not what they should be.
+    """
+    tables = []
+    for part in parts(split):
+        (images_path, images), (labels_path, labels) = published.contents(part, root)
+        tables.append(paired(images_path, images, labels_path, labels))
+    return joined(tables)
+
+
+def paired(
+    images_path: Path, images_content: bytearray, labels_path: Path, labels_content: bytearray
+) -> tuple[Tensor, Tensor]:
+    """The two tables of a part, uint8 [N, 1, 28, 28] and [N], checked against each other."""
+    images = parse_idx(images_content, images_path)
+    labels = parse_idx(labels_content, labels_path)
+    if images.shape[1:] != (SIDE, SIDE):
+        raise DataError(f"{images_path}: holds {_shape(images)}, not images of {SIDE} x {SIDE}")
+    if labels.shape != images.shape[:1] or int(labels.max()) >= CLASSES:
+        raise DataError(
+            f"{labels_path}: holds {_shape(labels)}, not {len(images):,} labels of 0 to 9"
+        )
+    return images.unsqueeze(1), labels
+
+
+def _shape(table: Tensor) -> str:
+    return " x ".join(map(str, table.shape))

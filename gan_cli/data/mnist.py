@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.geometry import Size
-from gan_cli.data.idx import read_idx
+from gan_cli.data.idx import PREFIX, read_idx
 from gan_cli.data.published import joined, parts
-from gan_cli.data.resize import resized
+from gan_cli.data.resize import Size, resized
 
 FOLDER = Path(__file__).parent / "assets" / "mnist"
-PREFIX = {"train": "train", "test": "t10k"}
 
 
 class MNIST(Dataset):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import struct
 import tarfile
 import time
 import zlib
@@ -23,10 +24,11 @@ from torch import Tensor
 
 from gan_cli import files
 from gan_cli.console import ignore, progress_bar
-from gan_cli.data.idx import parse_idx, read_content
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.files import locked
 
+GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_RATIO = 1040  # of deflate, so that a forged length allocates nothing absurd
 ROUNDS = 3  # how often all mirrors are tried
 PAUSE = 1.0  # seconds before the second round, twice that before the third
 TIMEOUT = 20.0  # seconds without an answer
@@ -266,6 +268,37 @@ class Published:
         return content
 
 
+def read_content(path: Path) -> bytearray:
+    """The bytes of a file, decompressed where it is gzip.
+
+    Raises:
+        DataError: the file cannot be read, or its compressed stream is cut short or damaged.
+    """
+    try:
+        stored = path.read_bytes()
+    except OSError as cause:
+        raise DataError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
+    return inflate(stored, path) if stored[:2] == GZIP_MAGIC else bytearray(stored)
+
+
+def inflate(stored: bytes, path: Path) -> bytearray:
+    """Decompress one gzip stream; its checksum and length are checked."""
+    (length,) = struct.unpack("<I", stored[-4:].rjust(4, b"\0"))
+    content, filled = bytearray(min(length, len(stored) * LARGEST_RATIO)), 0
+    stream, source = zlib.decompressobj(wbits=31), memoryview(stored)
+    try:
+        # Piece by piece into place: what has just been unpacked is copied from the CPU's cache.
+        for start in range(0, len(source), 1 << 16):
+            piece = stream.decompress(source[start : start + (1 << 16)])
+            content[filled : filled + len(piece)] = piece
+            filled += len(piece)
+    except zlib.error as cause:
+        raise DataError(f"{path}: damaged gzip file ({cause}); get it again") from cause
+    if not stream.eof or stream.unused_data or filled != len(content):
+        raise DataError(f"{path}: incomplete or damaged gzip file; get it again")
+    return content
+
+
 def is_official(member: Member, path: Path, content: bytearray) -> bool:
     """Whether `content`, decompressed from `path`, is what was published."""
     if member.sha256:
@@ -357,48 +390,3 @@ def joined(tables: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     if len(tables) == 1:
         return images[0], labels[0].long()
     return torch.cat(images), torch.cat(labels).long()
-
-
-SIDE = 28
-CLASSES = 10
-
-
-def member(
-    name: str, mirrors: tuple[str, ...], size: int, packed_sha256: str, sha256: str = ""
-) -> Member:
-    """One idx file, which every mirror (a folder's address) holds as `<name>.gz`."""
-    urls = tuple(f"{mirror}{name}.gz" for mirror in mirrors)
-    return Member(name, Remote(f"{name}.gz", size, packed_sha256, urls), sha256)
-
-
-def load(published: Published, split: str, root: str | None) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, 1, 28, 28] and labels int64 [N] of `split`.
-
-    Raises:
-        ConfigError: there is no such split.
-        DataError: the files are missing or not what they should be.
-    """
-    tables = []
-    for part in parts(split):
-        (images_path, images), (labels_path, labels) = published.contents(part, root)
-        tables.append(paired(images_path, images, labels_path, labels))
-    return joined(tables)
-
-
-def paired(
-    images_path: Path, images_content: bytearray, labels_path: Path, labels_content: bytearray
-) -> tuple[Tensor, Tensor]:
-    """The two tables of a part, uint8 [N, 1, 28, 28] and [N], checked against each other."""
-    images = parse_idx(images_content, images_path)
-    labels = parse_idx(labels_content, labels_path)
-    if images.shape[1:] != (SIDE, SIDE):
-        raise DataError(f"{images_path}: holds {_shape(images)}, not images of {SIDE} x {SIDE}")
-    if labels.shape != images.shape[:1] or int(labels.max()) >= CLASSES:
-        raise DataError(
-            f"{labels_path}: holds {_shape(labels)}, not {len(images):,} labels of 0 to 9"
-        )
-    return images.unsqueeze(1), labels
-
-
-def _shape(table: Tensor) -> str:
-    return " x ".join(map(str, table.shape))

@@ -1,23 +1,52 @@
-"""Resizing whole sets of images in memory."""
+"""`data.size`: the sizes of images that a user may ask for, and resizing whole sets in memory."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gan_cli.data.geometry import Size, centre_crop, parse_size
-from gan_cli.errors import DataError
+from gan_cli.errors import ConfigError, DataError
 
+Size = int | Sequence[int] | None
 CHUNK_VALUES = 1 << 22  # floats at once: a few megabytes stay in the CPU's cache
+
+
+def parse_size(size: Size) -> tuple[int, int] | None:
+    """`data.size` as (height, width); None where images keep their own size.
+
+    Raises:
+        ConfigError: not a positive number or two of them.
+    """
+    if size is None:
+        return None
+    pair: list[object] = []
+    if isinstance(size, int):
+        pair = [size, size]
+    elif isinstance(size, Sequence) and not isinstance(size, str):
+        pair = list(size)
+    match pair:
+        case [int(height), int(width)] if height > 0 < width and bool not in map(type, pair):
+            return height, width
+    raise ConfigError(f"data.size = {size}: a positive number or [height,width] is needed")
+
+
+def centre_crop(
+    height: int, width: int, target_height: int, target_width: int
+) -> tuple[int, int, int, int]:
+    """The largest centred part with the target's aspect: (top, left, height, width) in pixels."""
+    kept_height = min(height, max(1, round(width * target_height / target_width)))
+    kept_width = min(width, max(1, round(height * target_width / target_height)))
+    return (height - kept_height) // 2, (width - kept_width) // 2, kept_height, kept_width
 
 
 def resized(images: Tensor, size: Size) -> Tensor:
     """Images [N, C, H, W], uint8, at `data.size`; unchanged where it is None or already theirs.
 
-    The centre with the wanted aspect is cut out, then resampled bilinearly with antialiasing.
+    The centre of the wanted aspect is cropped, then resampled bilinearly with antialiasing.
 
     Raises:
         ConfigError: `size` is not a size.
@@ -43,7 +72,7 @@ def resized(images: Tensor, size: Size) -> Tensor:
 
 def _check_memory(size: Size, count: int, each: int) -> None:
     if not hasattr(os, "sysconf"):
-        return  # not POSIX: the system says so itself when memory ends
+        return  # not POSIX
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if count * each > memory * 0.8:
         raise DataError(

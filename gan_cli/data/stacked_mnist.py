@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.geometry import Size
 from gan_cli.data.mnist import MNIST
+from gan_cli.data.resize import Size
 from gan_cli.errors import ConfigError
 
 SEED = 0x57AC

@@ -22,9 +22,10 @@ from gan_cli.data import published as published_module
 from gan_cli.data.cifar10 import CIFAR10
 from gan_cli.data.cifar10_pickle import binary_form
 from gan_cli.data.fashion_mnist import FashionMNIST
+from gan_cli.data.idx import load, paired
 from gan_cli.data.kmnist import KMNIST
 from gan_cli.data.mnist import FOLDER as MNIST_FOLDER
-from gan_cli.data.published import Member, Published, load, paired
+from gan_cli.data.published import Member, Published
 from gan_cli.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

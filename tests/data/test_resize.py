@@ -3,8 +3,7 @@ import re
 import pytest
 import torch
 
-from gan_cli.data.geometry import centre_crop, parse_size
-from gan_cli.data.resize import resized
+from gan_cli.data.resize import centre_crop, parse_size, resized
 from gan_cli.errors import ConfigError, DataError
 
 
