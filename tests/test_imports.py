@@ -26,7 +26,7 @@ MODULES = {
 HOUSE = """
 errors
 formatting foreign outputs signals seeding
-console device files images options pages
+console device files images options pages event_file
 exits
 model
 losses penalties priors augment labels ema networks metrics distributed jobs

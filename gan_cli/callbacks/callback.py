@@ -1,25 +1,61 @@
-"""The hooks that a run offers."""
+"""The hooks of a run, and what a callback may know of the run."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from typing import ClassVar, TypeVar
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
 
 from numpy import ndarray
 from torch import Tensor
 
+from gan_cli.config.instantiate import Trust, build, check
+from gan_cli.config.schema import Settings
+from gan_cli.errors import ConfigError
 from gan_cli.exits import one_line
+from gan_cli.model import Model
+from gan_cli.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a callback may know of its run: given to its constructor as `run`, if it takes that.
+
+    Attributes:
+        folder: of the run, with `path` and the places in it, such as `samples`.
+        settings: validated.
+        config: the settings as YAML.
+        total: the step at which the run ends.
+        device: what it is trained on, in words.
+        hparams: settings by which runs are compared, a few, under flat names such as `prior.dim`.
+        last_point: the step of an earlier start's last point that stays in the curves; None for
+            the step at which this start begins.
+        draw: makes the pictures of a step, by name, each uint8 [height, width, channels].
+        sampling: a context with the model in eval mode with averaged weights, to be looked at and
+            not to be changed: `with run.sampling() as model: model.sample(64)`.
+    """
+
+    folder: RunFolder
+    settings: Settings
+    config: str
+    total: int
+    draw: Callable[[int], Mapping[str, ndarray]]
+    sampling: Callable[[], AbstractContextManager[Model]]
+    device: str = "cpu"
+    hparams: Mapping[str, object] = field(default_factory=dict)
+    last_point: int | None = None
 
 
 class Callback:
     """Told what happens in a run; every hook does nothing unless overridden.
 
     `step` is the number of completed steps everywhere, so the first is 1 and 0 is before training.
+    A constructor that has an argument `run` is given the `RunContext`.
 
     Attributes:
         fatal: errors of its hooks that end the run; any other is a warning, once.
@@ -28,7 +64,7 @@ class Callback:
     fatal: ClassVar[tuple[type[Exception], ...]] = ()
 
     def start(self, step: int) -> None:
-        """Training begins (0) or goes on (the resumed step)."""
+        """Training begins (0) or resumes (the resumed step)."""
 
     def stepped(self, step: int) -> None:
         """One step is done. Must be cheap: no device reads."""
@@ -42,9 +78,9 @@ class Callback:
         """Pictures by name, each uint8 [height, width, channels] with 1 or 3 channels."""
 
     def evaluated(
-        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+        self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
     ) -> None:
-        """What an evaluation found; figures by their curve's name, such as "metrics/kid"."""
+        """The results of an evaluation; values by their curve's name, such as "metrics/kid"."""
 
     def saved(self, step: int) -> None:
         """A checkpoint is on disk."""
@@ -53,11 +89,36 @@ class Callback:
         """The run is over: finished, interrupted or failed. Called once, whatever happened."""
 
 
+def check_callbacks(nodes: Mapping[str, Any], trust: Trust) -> None:
+    """Check before training that the settings' `callbacks` can be built.
+
+    Raises:
+        ConfigError: lists all that cannot.
+    """
+    faults = [
+        fault
+        for name, node in nodes.items()
+        for fault in check(node, f"callbacks.{name}", trust, given=("run",), kind=Callback)
+    ]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def build_callbacks(run: RunContext, trust: Trust) -> list[Callback]:
+    """The callbacks that the settings choose, in their order.
+
+    Raises:
+        ConfigError: one cannot be built.
+    """
+    nodes = run.settings.callbacks
+    return [build(node, f"callbacks.{name}", trust, run=run) for name, node in nodes.items()]
+
+
 class Callbacks(Callback):
     """Several callbacks as one; the failure of one that only watches does not end the run.
 
     Args:
-        callbacks: told in this order, and of the end in the reverse one.
+        callbacks: called in this order, and at the end in the reverse one.
     """
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
@@ -65,38 +126,32 @@ class Callbacks(Callback):
         self._warned: set[str] = set()
 
     def start(self, step: int) -> None:
-        for callback in self.callbacks:
-            self._tell(callback, lambda c=callback: c.start(step))
+        self._each("start", step)
 
     def stepped(self, step: int) -> None:
-        for callback in self.callbacks:
-            self._tell(callback, lambda c=callback: c.stepped(step))
+        self._each("stepped", step)
 
     def logged(
         self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
     ) -> None:
-        for callback in self.callbacks:
-            self._tell(callback, lambda c=callback: c.logged(step, scalars, outputs))
+        self._each("logged", step, scalars, outputs)
 
     def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
-        for callback in self.callbacks:
-            self._tell(callback, lambda c=callback: c.drawn(step, pictures))
+        self._each("drawn", step, pictures)
 
     def evaluated(
-        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+        self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
     ) -> None:
-        for callback in self.callbacks:
-            self._tell(callback, lambda c=callback: c.evaluated(step, figures, pictures))
+        self._each("evaluated", step, values, pictures)
 
     def saved(self, step: int) -> None:
-        for callback in self.callbacks:
-            self._tell(callback, lambda c=callback: c.saved(step))
+        self._each("saved", step)
 
     def end(self, step: int, status: str) -> None:
-        """Every callback is told, whatever another one raises."""
+        """Call it of every callback, whatever another one raises."""
         with ExitStack() as ends:
             for callback in self.callbacks:
-                ends.callback(self._tell, callback, lambda c=callback: c.end(step, status))
+                ends.callback(self._call, callback, "end", step, status)
 
     def attempt(self, name: str, work: Callable[[], Result], otherwise: Result) -> Result:
         """The result of work that only watches; its failure is a warning, once for each `name`."""
@@ -106,9 +161,13 @@ class Callbacks(Callback):
             self._warn(name, error)
             return otherwise
 
-    def _tell(self, callback: Callback, hook: Callable[[], None]) -> None:
+    def _each(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            self._call(callback, hook, *arguments)
+
+    def _call(self, callback: Callback, hook: str, *arguments: Any) -> None:
         try:
-            hook()
+            getattr(callback, hook)(*arguments)
         except Exception as error:
             if isinstance(error, callback.fatal):
                 raise

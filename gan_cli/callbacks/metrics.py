@@ -6,12 +6,11 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.callback import Callback, RunContext
 from gan_cli.files import AppendedFile
 
 
@@ -28,8 +27,8 @@ class MetricsFile(Callback):
 
     fatal = (Exception,)  # the curves are what a run is compared by
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, run: RunContext) -> None:
+        self.path = run.folder.metrics
         self._file: AppendedFile | None = None
 
     def start(self, step: int) -> None:
@@ -41,14 +40,14 @@ class MetricsFile(Callback):
         self._write(step, scalars)
 
     def evaluated(
-        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+        self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
     ) -> None:
-        self._write(step, figures)
+        self._write(step, values)
 
-    def _write(self, step: int, scalars: Mapping[str, float]) -> None:
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
         assert self._file is not None, "start comes first"
-        values = {name: v if math.isfinite(v) else str(v) for name, v in scalars.items()}
-        point = {"step": step, "time": round(time.time(), 3), **values}
+        plain = {name: v if math.isfinite(v) else str(v) for name, v in values.items()}
+        point = {"step": step, "time": round(time.time(), 3), **plain}
         self._file.append(json.dumps(point, allow_nan=False).encode() + b"\n")
 
     def end(self, step: int, status: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.callback import Callback, RunContext
 from gan_cli.console import FILE_ONLY, console, on_terminal
 from gan_cli.formatting import show_duration
 
@@ -98,21 +98,13 @@ class Progress(Callback):
     """Shows step, losses, images per second and time left, and says early how long it will take.
 
     Args:
-        total_steps: where the run ends.
-        max_seconds: the longest that this start of the run may take, where there is a limit.
-        device: what the run is on, in words.
+        run: which it shows.
         clock: seconds, from anywhere.
     """
 
-    def __init__(
-        self,
-        total_steps: int,
-        max_seconds: float | None = None,
-        device: str = "cpu",
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.total, self.max_seconds = total_steps, max_seconds
-        self.device, self.clock = device, clock
+    def __init__(self, run: RunContext, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.max_seconds = run.total, run.settings.max_time
+        self.device, self.clock = run.device, clock
         self._bar: Bar | None = None
         self._losses, self._images = "", ""
 

@@ -4,53 +4,50 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.callback import Callback, RunContext
 from gan_cli.errors import CheckpointError
 from gan_cli.files import cannot_write
 from gan_cli.formatting import counted
 from gan_cli.images import read_png, write_gif, write_png
 
-Draw = Callable[[int], Mapping[str, ndarray]]
 log = logging.getLogger(__name__)
 
 
 class Samples(Callback):
-    """Writes `<name>-<step, 8 digits>.png` into `folder`, which it makes.
+    """Writes `<name>-<step, 8 digits>.png` into the run's samples/.
 
-    Args:
-        folder: where to.
-        draw: makes the pictures of the step that a run goes on from, where some are damaged.
+    When a run resumes, damaged pictures of its step are drawn again.
 
     Raises:
         UserError: (from any hook) a file cannot be written. `Callbacks` warns of it, and training
             continues.
     """
 
-    def __init__(self, folder: Path, draw: Draw | None = None) -> None:
-        self.folder, self.draw = folder, draw
+    def __init__(self, run: RunContext) -> None:
+        self.run, self.folder = run, run.folder.samples
 
     def start(self, step: int) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as cause:
             raise cannot_write(self.folder, cause) from cause
-        if step and self.draw is not None:
-            self._redraw(step, self.draw)
+        if step:
+            self._redraw(step)
 
     def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
         for name, picture in pictures.items():
             write_png(self._path(name, step), picture)
 
-    def _redraw(self, step: int, draw: Draw) -> None:
+    def _redraw(self, step: int) -> None:
         """Write the pictures of `step` that are damaged again; the state still is that step's."""
         damaged = [path for path in self.folder.glob(f"*-{step:08d}.png") if not _whole(path)]
-        pictures = draw(step) if damaged else {}
+        pictures = self.run.draw(step) if damaged else {}
         for name, picture in pictures.items():
             if (path := self._path(name, step)) in damaged:
                 write_png(path, picture)
@@ -72,37 +69,34 @@ def _whole(path: Path) -> bool:
 
 FRAMES, FEWEST = 80, 3
 SECONDS, LAST = 0.1, 12  # of a frame; how many times as long the last one is shown
+ANIMATED = {"auto": "points|theory-.*", True: "points|theory-.*|fixed|classes", False: ""}
 PICTURE = re.compile(r"(?P<name>.+)-(?P<step>\d{8})\.png")
 
 
-class Film(Callback):
-    """Makes <name>.gif of the pictures <name>-<step>.png in a folder when a run ends.
+class Animation(Callback):
+    """Makes an animation <name>.gif of the pictures <name>-<step>.png when a run ends.
 
-    It reads them back, so a run that was interrupted and resumed has one film of its whole course,
-    and the memory of a run does not grow.
-
-    Args:
-        folder: where the pictures lie and the films go.
-        names: patterns of the pictures' names, such as "theory-.*".
+    The setting `film` chooses the names. The pictures are read back, so a run that was interrupted
+    and resumed has one animation of its whole course, and the memory of a run does not grow.
     """
 
-    def __init__(self, folder: Path, names: str) -> None:
-        self.folder, self.names = folder, re.compile(names)
+    def __init__(self, run: RunContext) -> None:
+        self.folder, self.names = run.folder.samples, ANIMATED[run.settings.film]
 
     def end(self, step: int, status: str) -> None:
-        """A film of each name, unless the run failed or hardly began."""
-        if status == "failed" or not self.folder.is_dir():
+        """An animation of each name, unless the run failed or hardly began."""
+        if not self.names or status == "failed" or not self.folder.is_dir():
             return
-        reels: dict[str, list[Path]] = {}
+        pictures: dict[str, list[Path]] = {}
         for path in sorted(self.folder.glob("*.png")):
             found = PICTURE.fullmatch(path.name)
-            if found and int(found["step"]) <= step and self.names.fullmatch(found["name"]):
-                reels.setdefault(found["name"], []).append(path)
-        for name, paths in reels.items():
+            if found and int(found["step"]) <= step and re.fullmatch(self.names, found["name"]):
+                pictures.setdefault(found["name"], []).append(path)
+        for name, paths in pictures.items():
             if len(paths) >= FEWEST:
                 self._write(self.folder / f"{name}.gif", paths)
 
-    def _write(self, film: Path, paths: list[Path]) -> None:
+    def _write(self, path: Path, paths: list[Path]) -> None:
         places = np.linspace(0, len(paths) - 1, min(FRAMES, len(paths))).round().astype(int)
         frames = []
         for place in dict.fromkeys(places.tolist()):
@@ -113,5 +107,5 @@ class Film(Callback):
         if len(frames) < FEWEST:
             return
         same = [frame for frame in frames if frame.shape == frames[-1].shape]
-        write_gif(film, same + [same[-1]] * LAST, SECONDS)
-        log.info(f"{film}: animation of {counted(len(same), 'frame')}")
+        write_gif(path, same + [same[-1]] * LAST, SECONDS)
+        log.info(f"{path}: animation of {counted(len(same), 'frame')}")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks import tensorboard_writer
-from gan_cli.callbacks import tensorboard_writer as table
-from gan_cli.callbacks.callback import Callback
-from gan_cli.callbacks.tensorboard_writer import EventFile, histogram, picture
+from gan_cli import event_file
+from gan_cli.callbacks.callback import Callback, RunContext
+from gan_cli.event_file import EventFile, histogram, picture, scalar
 
 CHARTS: Mapping[str, Mapping[str, str]] = {
     "The game": {
@@ -65,39 +63,29 @@ class TensorBoard(Callback):
     """Writes one event file per start into the run folder.
 
     Args:
-        folder: the run folder.
-        config: the run's configuration as YAML, shown as text.
-        hparams: settings to compare runs by, under flat names such as `optimizer.lr`; a few,
-            since each is a column of a table. Where a setting does not apply, leave it out. What
-            is no number (truth values, null, lists) is shown as text.
-        last_point: of an earlier start, that stays; what follows it is drawn anew. By default
-            that of the step at which this start begins.
+        run: its `hparams` are columns of a table, so a few. Where a setting does not apply, it is
+            left out; what is not a number (truth values, null, lists) is shown as text. The curves
+            after its `last_point` are drawn again.
 
     Raises:
         UserError: (from any hook) the file cannot be written, or was deleted meanwhile. `Callbacks`
             warns of it, and training continues.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        config: str,
-        hparams: Mapping[str, object],
-        last_point: int | None = None,
-    ) -> None:
-        self.folder, self.config, self.hparams = folder, config, hparams
-        self._last_point = last_point
+    def __init__(self, run: RunContext) -> None:
+        self.run = run
         self._file: EventFile | None = None
         self._seen: set[str] = set()
         self._laid_out = False
 
     def start(self, step: int) -> None:
-        """Begin at 0, or go on behind the last point that stays."""
-        last_point = step if self._last_point is None else self._last_point
-        self._file = EventFile(self.folder, first_step=last_point + 1 if step else 0)
+        """Begin at 0, or continue after the last point that stays."""
+        run = self.run
+        last_point = step if run.last_point is None else run.last_point
+        self._file = EventFile(run.folder.path, first_step=last_point + 1 if step else 0)
         # Again when resumed: safe settings may have changed, and older files may be gone.
-        config = tensorboard_writer.text("config", f"```yaml\n{self.config.strip()}\n```")
-        self._add(step, [config, table.session_start(self.hparams, time.time())])
+        config = event_file.text("config", f"```yaml\n{run.config.strip()}\n```")
+        self._add(step, [config, event_file.session_start(run.hparams, time.time())])
 
     def logged(
         self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
@@ -105,8 +93,8 @@ class TensorBoard(Callback):
         """One event with everything of this point."""
         if not self._laid_out:
             self._laid_out = True
-            self._add(0, [tensorboard_writer.layout(_charts(scalars))])
-        values = [tensorboard_writer.scalar(tag, v, self._first(tag)) for tag, v in scalars.items()]
+            self._add(0, [event_file.layout(_charts(scalars))])
+        values = [scalar(tag, v, self._first(tag)) for tag, v in scalars.items()]
         for tag, vector in outputs.items():
             # A tag is of one kind only, and the scalar of the means has the plain name.
             shape = histogram(f"histogram/{tag}", vector.detach().float().cpu().numpy())
@@ -119,11 +107,11 @@ class TensorBoard(Callback):
         self._add(step, [picture(tag, pictures[name]) for tag, name in tags.items()])
 
     def evaluated(
-        self, step: int, figures: Mapping[str, float], pictures: Mapping[str, ndarray]
+        self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
     ) -> None:
-        values = [tensorboard_writer.scalar(tag, v, self._first(tag)) for tag, v in figures.items()]
-        values += [picture(tag, image) for tag, image in pictures.items()]
-        self._add(step, values)
+        found = [scalar(tag, v, self._first(tag)) for tag, v in values.items()]
+        found += [picture(tag, image) for tag, image in pictures.items()]
+        self._add(step, found)
 
     def end(self, step: int, status: str) -> None:
         """Only a finished run's row is marked as final: marks stay, and others may be resumed."""
@@ -131,7 +119,7 @@ class TensorBoard(Callback):
             return
         try:
             if status == "finished":
-                self._file.add(step, table.session_end(time.time()))
+                self._file.add(step, event_file.session_end(time.time()))
         finally:
             self._file.close()
             self._file = None

@@ -19,7 +19,7 @@ HORIZON = ("steps", "epochs", "images")  # one of them is the length of a run
 # What no weight depends on. The device is among them so that a run can move to another machine,
 # although it resumes bit for bit only on the kind of device where it began.
 SAFE = ("max_time", "log_every", "sample_every", "film", "resume", "force", "dry_run")
-SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation")
+SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation", "callbacks")
 SAFE_KEYS = (
     *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic", "together")),
     "choices.experiment",
@@ -247,17 +247,25 @@ def on_top_of(line: Command, text: str) -> Command:
         return line
     if not isinstance(saved, Mapping):
         return line
-    recorded = [*_choices(line, saved.get("choices")), *_numbers(saved)]
+    recorded = [*_choices(line, saved), *_numbers(saved)]
     return replace(line, for_hydra=[*recorded, *line.for_hydra])
 
 
-def _choices(line: Command, chosen: Any) -> Iterator[str]:
+def _choices(line: Command, saved: Mapping[str, Any]) -> Iterator[str]:
     keys = [key.partition("@")[0] for key in line.keys]
-    inside = {key.partition(".")[0] for key in keys if "." in key}
-    for group in groups.defaults():
-        option = chosen.get(group) if isinstance(chosen, Mapping) else None
+    chosen: Any = saved.get("choices")
+    for group in dict.fromkeys(key.partition(".")[0] for key in keys if "." in key):
+        if group in keys or group not in groups.defaults():
+            continue
         files = groups.options(group, line.config_dirs)
-        if group in inside and group not in keys and isinstance(option, str) and option in files:
+        if group == "callbacks":  # of which several are chosen, each under its own name
+            several: Any = saved.get(group)
+            names = [n for n in several if n in files] if isinstance(several, Mapping) else []
+            if names:
+                yield f"{group}=[{','.join(names)}]"
+            continue
+        option = chosen.get(group) if isinstance(chosen, Mapping) else None
+        if isinstance(option, str) and option in files:
             yield f"{group}={option}"
             # Any will do: what is not typed is the run's in the end.
             yield from (f"++{group}.{key}=given" for key in _open(option, files))

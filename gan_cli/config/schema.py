@@ -14,6 +14,12 @@ from gan_cli.config.annotations import whole
 
 NODES = ("loss", "penalty", "network", "prior", "optimizer", "data", "model")
 HORIZONS = ("steps", "epochs", "images")
+CALLBACKS = {  # of runs that an older version began, which had no such setting
+    "animation": {"_target_": "gan_cli.callbacks.samples.Animation"},
+    "samples": {"_target_": "gan_cli.callbacks.samples.Samples"},
+    "tensorboard": {"_target_": "gan_cli.callbacks.tensorboard.TensorBoard"},
+    "progress": {"_target_": "gan_cli.callbacks.progress.Progress"},
+}
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -167,6 +173,7 @@ class Settings(Strict):
     optimizer: Node
     data: Node
     model: Node
+    callbacks: dict[str, Node] = CALLBACKS
     choices: dict[str, str] = {}  # the option that was taken of each group
 
     @property

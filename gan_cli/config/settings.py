@@ -80,6 +80,7 @@ def read(config: DictConfig, command: Command) -> Settings:
     faults = [f for f in faults if not any(pattern.search(f) for pattern in repeats)]
     faults += absent.values()
     root["choices"] = choices()
+    root.setdefault("callbacks", {})  # ~callbacks; only configs of older versions lack the key
     elsewhere = [
         key
         for name in NODES
@@ -98,6 +99,7 @@ def read(config: DictConfig, command: Command) -> Settings:
         raise ConfigError("\n".join(faults))
     for name in NODES:
         root[name] = (plain_settings if name == "optimizer" else plainly)(root[name], trust)
+    root["callbacks"] = {name: plainly(node, trust) for name, node in root["callbacks"].items()}
     return Settings.model_validate(root)
 
 
@@ -149,7 +151,7 @@ def from_yaml(text: str) -> Settings:
 
 
 def choices() -> dict[str, str]:
-    """The option that Hydra took of each group; empty where Hydra is not running."""
+    """The option that Hydra took of each group of one; empty where Hydra is not running."""
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
@@ -158,7 +160,7 @@ def choices() -> dict[str, str]:
     return {
         str(group): str(option)
         for group, option in chosen.items()
-        if option is not None and not str(group).startswith("hydra/")
+        if option is not None and not str(group).startswith(("hydra/", "callbacks"))
     }
 
 

@@ -167,7 +167,8 @@ def several(root: Mapping[str, Any], names: list[str]) -> str:
 def absent_groups(root: Mapping[str, Any], folders: list[Path]) -> Iterator[tuple[str, str]]:
     """Groups without a choice, and what to say of each."""
     for name in groups.names():
-        if root.get(name) is None and name in Settings.model_fields:
+        field = Settings.model_fields.get(name)
+        if root.get(name) is None and field is not None and field.is_required():
             options = ", ".join(groups.options(name, folders))
             yield name, f"{name}: missing; choose one of {options} with {name}=..."
 
@@ -203,6 +204,9 @@ def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]
                 build(node, name, trust, shared)
             except ConfigError as error:  # what only the class itself knows to be wrong
                 yield str(error)
+    callbacks = root.get("callbacks")
+    for name, node in callbacks.items() if isinstance(callbacks, Mapping) else ():
+        yield from check(node, f"callbacks.{name}", trust, given=("run",), shared=shared)
 
 
 def once(faults: list[str]) -> list[str]:

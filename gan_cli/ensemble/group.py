@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.progress import Progress
 from gan_cli.config.command_line import Command
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
@@ -25,9 +26,9 @@ from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import begin_text
 from gan_cli.training.resume import find_earlier_run
 from gan_cli.training.run import (
+    context_of,
     evaluator_of,
     folder_for,
-    progress_of,
     train_in_folder,
     train_settings,
 )
@@ -168,7 +169,7 @@ def train_together(group: Sequence[RequestedRun], trust: Trust, lead: Session) -
             f"{len(names)} runs together, {shortened(names)}: {begin_text(lead)} on "
             f"{describe(lead.device)}, {lead.precision}"
         )
-        progress = SharedProgress(progress_of(lead), logs, len(group))
+        progress = SharedProgress(Progress(context_of(lead, folders[0])), logs, len(group))
         members = []
         for name, run, session, folder, evaluator in zip(
             names, group, sessions, folders, evaluators, strict=True

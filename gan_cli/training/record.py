@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +177,8 @@ def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[st
     settings = session.settings
     path, root = run.path, Path(settings.run.root)
     below = path.absolute().is_relative_to(root.absolute())
-    trust = [word for module in foreign_modules(settings.nodes) for word in ("--trust", module)]
+    trust = trust_options(settings.nodes)
+    all_trust = trust_options({**settings.nodes, "callbacks": settings.callbacks})
     chosen = ["--checkpoint", "best"] if best is not None and best.value is not None else []
     commands = {
         "run": str(path),
@@ -190,8 +191,13 @@ def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[st
     if session.trainer.step < session.total:
         given_up = best is not None and patience is not None and best.misses >= patience
         more = ["evaluation.patience=null"] if given_up else []
-        commands["resume"] = shell_command("gan-train", resume, *more, *trust)
+        commands["resume"] = shell_command("gan-train", resume, *more, *all_trust)
     elif all(player.schedule == "constant" for player in session.players.values()):
         more = [f"steps={2 * session.total}"]
-        commands["resume"] = shell_command("gan-train", resume, *more, *trust)
+        commands["resume"] = shell_command("gan-train", resume, *more, *all_trust)
     return commands
+
+
+def trust_options(nodes: Mapping[str, Any]) -> list[str]:
+    """The options --trust that `nodes` take."""
+    return [word for module in foreign_modules(nodes) for word in ("--trust", module)]

@@ -8,12 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.callback import Callback, RunContext, build_callbacks
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.callbacks.progress import Progress
-from gan_cli.callbacks.samples import Film, Samples
-from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.config.command_line import Command
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.schema import Settings
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from gan_cli.training.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
-FILMED = {"auto": "points|theory-.*", True: "points|theory-.*|fixed|classes"}
 
 
 def train(config: DictConfig, line: Command) -> int:
@@ -212,9 +209,7 @@ def resume_and_train(
         run.write_config(to_yaml(session.settings))
     stop = StopRequest(ranks.echo, say_at_once)
     with stop.installed():
-        return train_in_folder(
-            session, run, evaluator, stop, progress_of(session), model_evaluator, last_point
-        )
+        return train_in_folder(session, run, evaluator, stop, None, model_evaluator, last_point)
 
 
 def restore_run(
@@ -265,7 +260,7 @@ def train_in_folder(
     run: RunFolder,
     evaluator: Evaluator | None,
     stop: StopRequest,
-    progress: Callback,
+    progress: Callback | None,
     model_evaluator: ModelEvaluator | None,
     last_point: int | None = None,
     seeds: Sequence[int] = (),
@@ -278,7 +273,7 @@ def train_in_folder(
         run: the folder, locked; the log goes there already.
         evaluator: evaluates the model.
         stop: the request to stop, of a signal.
-        progress: shows how far the run is.
+        progress: of several runs together; None for the run's own.
         model_evaluator: `evaluator`, as the ranks share it.
         last_point: of the curves of an earlier start, which stays.
         seeds: of the runs that are trained together with this one, its own among them.
@@ -288,12 +283,12 @@ def train_in_folder(
         evaluator.run = run
     open_record(run, session, seeds)
     save = StateSaver(run, session, evaluator)
-    draw = Draw(session.trainer, session.dataset, session.settings.seed)
+    context = context_of(session, run, last_point)
     loop = Loop(
         session.trainer,
         plan_of(session),
-        watchers(session, run, to_yaml(session.settings), progress, last_point, draw),
-        draw,
+        watchers(context, session.trust, progress),
+        context.draw,
         save,
         model_evaluator,
         last_point,
@@ -322,26 +317,34 @@ def plan_of(session: Session) -> Intervals:
     )
 
 
-def progress_of(session: Session) -> Progress:
-    """Shows how far a session is."""
-    where = describe(session.device)
-    return Progress(session.total, session.settings.max_time, where)
+def context_of(session: Session, run: RunFolder, last_point: int | None = None) -> RunContext:
+    """What a session's callbacks may know."""
+    settings, trainer = session.settings, session.trainer
+    return RunContext(
+        run,
+        settings,
+        to_yaml(settings),
+        session.total,
+        Draw(trainer, session.dataset, settings.seed),
+        trainer.sampling,
+        describe(session.device),
+        comparable(session),
+        last_point,
+    )
 
 
-def watchers(
-    session: Session,
-    run: RunFolder,
-    text: str,
-    progress: Callback,
-    last_point: int | None,
-    draw: Draw,
-) -> list[Callback]:
-    """The callbacks, in the order in which they are told."""
-    return [
-        MetricsFile(run.metrics),
-        *([Film(run.samples, FILMED[session.settings.film])] if session.settings.film else []),
-        Samples(run.samples, draw),
-        TensorBoard(run.path, text, comparable(session), last_point=last_point),
-        progress,
-        Health(run.checkpoints),
-    ]
+def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> list[Callback]:
+    """The callbacks, in the order in which they are called.
+
+    Two are not a choice: reports and resuming need the curves, which also hold the point at which
+    a run diverges; and a diverged run is stopped, after the others have seen that point.
+
+    Args:
+        context: what they may know.
+        trust: whose classes may be built.
+        progress: shows the progress of several runs, instead of this one's own.
+    """
+    chosen = build_callbacks(context, trust)
+    if progress is not None:
+        chosen = [progress if isinstance(one, Progress) else one for one in chosen]
+    return [MetricsFile(context), *chosen, Health(context.folder.checkpoints)]

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.optim import Optimizer
 
+from gan_cli.callbacks.callback import check_callbacks
 from gan_cli.config.instantiate import Trust, build, resolve
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import optimizer_settings
@@ -55,6 +56,7 @@ class Session:
     trainer: Trainer
     total: int  # steps
     warnings: Sequence[str]  # about the user's choices
+    trust: Trust  # whose classes may be built
     ranks: Ranks = ALONE  # who train it together
 
     @property
@@ -79,6 +81,7 @@ def assemble(
         ConfigError: the parts do not fit together, or not on this machine.
         DataError: the data are not available.
     """
+    check_callbacks(settings.callbacks, trust)
     wanted = settings.runtime.model_copy(update={"device": ranks.device(settings.runtime.device)})
     chosen = runtime.decide(wanted)
     runtime.prepare(chosen)
@@ -146,7 +149,9 @@ def assemble(
         gather=ranks.gather(),
         drawing=ranks.drawing(settings.batch_size, model.pack),
     )
-    return Session(settings, chosen, dataset, model, stream, players, trainer, total, said, ranks)
+    return Session(
+        settings, chosen, dataset, model, stream, players, trainer, total, said, trust, ranks
+    )
 
 
 def check_batch(size: int, model: object, data: DataSpec) -> None:

@@ -12,9 +12,9 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
-from gan_cli.callbacks import tensorboard_writer
-from gan_cli.callbacks.tensorboard_writer import EventFile, histogram, scalar
+from gan_cli import event_file
 from gan_cli.errors import UserError
+from gan_cli.event_file import EventFile, histogram, scalar
 from gan_cli.files import AppendedFile
 
 
@@ -37,10 +37,10 @@ def test_tensorboard_reads_every_record(tmp_path: Path) -> None:
 def test_later_files_sort_behind_earlier_ones_of_the_same_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensorboard_writer.time, "time", lambda: 1_700_000_000.5)
+    monkeypatch.setattr(event_file.time, "time", lambda: 1_700_000_000.5)
     made = []
     for process in (10, 9, 8):  # a smaller number sorts first
-        monkeypatch.setattr(tensorboard_writer.os, "getpid", lambda number=process: number)
+        monkeypatch.setattr(event_file.os, "getpid", lambda number=process: number)
         EventFile(tmp_path, 0).close()
         made += [path.name for path in tmp_path.iterdir() if path.name not in made]
     assert made == sorted(made)
@@ -93,13 +93,15 @@ def test_a_deleted_file_shows_at_once(tmp_path: Path) -> None:
     file.close()
 
 
-FILL = """
+FILL = f"import sys; sys.path.append({str(Path(__file__).parent)!r})"
+FILL += """
 import resource, sys
 from pathlib import Path
+from contexts import context
 from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-board = TensorBoard(Path(sys.argv[1]), "seed: 0", {})
+board = TensorBoard(context(Path(sys.argv[1])))
 board.start(0)
 try:
     for step in range(1, 1000):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from contexts import context
 
 from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.errors import UserError
@@ -19,7 +20,7 @@ def refuse(constant: str) -> None:
 
 def test_one_object_per_point_that_strict_readers_take(tmp_path: Path) -> None:
     before = time.time()
-    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics = MetricsFile(context(tmp_path))
     metrics.start(0)
     metrics.logged(50, {"loss/generator": 0.7, "output/real": math.nan}, {})
     metrics.logged(100, {"loss/generator": math.inf, "output/real": -math.inf}, {})
@@ -35,7 +36,7 @@ def test_one_object_per_point_that_strict_readers_take(tmp_path: Path) -> None:
 
 def test_a_resumed_run_appends(tmp_path: Path) -> None:
     for step in (0, 50):
-        metrics = MetricsFile(tmp_path / "metrics.jsonl")
+        metrics = MetricsFile(context(tmp_path))
         metrics.start(step)
         metrics.logged(step + 50, {"x": 1.0}, {})
         metrics.end(step + 50, "interrupted")
@@ -44,7 +45,7 @@ def test_a_resumed_run_appends(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_has_a_line_of_its_own(tmp_path: Path) -> None:
-    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics = MetricsFile(context(tmp_path))
     metrics.start(0)
     metrics.logged(50, {"x": 1.0}, {})
     metrics.evaluated(50, {"metrics/kid": math.nan}, {})
@@ -54,7 +55,7 @@ def test_an_evaluation_has_a_line_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_deleted_file_ends_the_run(tmp_path: Path) -> None:
-    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics = MetricsFile(context(tmp_path))
     metrics.start(0)
     (tmp_path / "metrics.jsonl").unlink()
     with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be written: deleted"):

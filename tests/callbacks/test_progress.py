@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from contexts import context
 
 from gan_cli.callbacks.progress import Progress, fit
 
@@ -58,7 +59,7 @@ def steps_of(lines: list[str]) -> list[int]:
 def test_a_line_says_step_losses_speed_and_time_left(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(2000, clock=clock)
+    progress = Progress(context(total=2000), clock)
     progress.start(0)
     drive(progress, clock, range(1, 1001), 0.001, log_every=1000)
     assert caplog.messages == [
@@ -69,7 +70,7 @@ def test_a_line_says_step_losses_speed_and_time_left(
 def test_lines_come_at_once_at_first_and_then_at_a_pace_one_can_read(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(100_000, clock=clock)
+    progress = Progress(context(total=100_000), clock)
     progress.start(0)
     drive(progress, clock, range(1, 100_001), 0.1)  # a point each second, 2 h 47 min in all
     progress.end(100_000, "finished")
@@ -86,7 +87,7 @@ def test_lines_come_at_once_at_first_and_then_at_a_pace_one_can_read(
 def test_a_run_without_points_ends_without_a_line(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(5, clock=clock)
+    progress = Progress(context(total=5), clock)
     progress.start(0)
     drive(progress, clock, range(1, 5), 0.1)
     progress.end(4, "interrupted")
@@ -94,7 +95,7 @@ def test_a_run_without_points_ends_without_a_line(
 
 
 def test_end_without_start_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    Progress(5).end(0, "failed")
+    Progress(context(total=5)).end(0, "failed")
     assert caplog.messages == []
 
 
@@ -105,7 +106,7 @@ def announced(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_the_forecast_leaves_the_slow_first_step_out(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(20_000, max_seconds=600, device="cuda", clock=clock)
+    progress = Progress(context(settings={"max_time": 600.0}, total=20_000, device="cuda"), clock)
     progress.start(0)
     drive(progress, clock, range(1, 2), 2.5)
     drive(progress, clock, range(2, 5000), 0.05)
@@ -130,7 +131,7 @@ def test_the_forecast_comes_early(
     lines: list[str],
     clock: Clock,
 ) -> None:
-    progress = Progress(10**6, clock=clock)
+    progress = Progress(context(total=10**6), clock)
     progress.start(0)
     for step in range(1, 10**5):
         drive(progress, clock, range(step, step + 1), seconds, log_every=10**6)
@@ -142,7 +143,7 @@ def test_the_forecast_comes_early(
 def test_a_run_that_is_over_sooner_has_no_forecast(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(20, clock=clock)
+    progress = Progress(context(total=20), clock)
     progress.start(0)
     drive(progress, clock, range(1, 21), 0.2)
     assert announced(caplog) == []
@@ -151,7 +152,7 @@ def test_a_run_that_is_over_sooner_has_no_forecast(
 def test_a_resumed_run_measures_its_own_steps(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(20_000, clock=clock)
+    progress = Progress(context(total=20_000), clock)
     progress.start(10_000)
     drive(progress, clock, range(10_001, 10_100), 0.1)
     (line,) = announced(caplog)
@@ -162,7 +163,7 @@ def test_a_resumed_run_measures_its_own_steps(
 def test_time_left_follows_a_change_of_pace(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(100_000, clock=clock)
+    progress = Progress(context(total=100_000), clock)
     progress.start(0)
     drive(progress, clock, range(1, 10_001), 0.01)
     drive(progress, clock, range(10_001, 10_501), 1.0)  # now a second per step
@@ -173,7 +174,7 @@ def test_time_left_follows_a_change_of_pace(
 def test_time_left_knows_the_limit(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:
-    progress = Progress(100_000, max_seconds=60, clock=clock)
+    progress = Progress(context(settings={"max_time": 60.0}, total=100_000), clock)
     progress.start(0)
     drive(progress, clock, range(1, 101), 0.1, log_every=100)
     assert caplog.messages[-1].endswith("50 s left")
@@ -188,15 +189,17 @@ def test_a_narrow_terminal_gets_the_most_important() -> None:
     assert fit(["", "", "5 min left"], 60) == "5 min left"
 
 
-DRIVER = """
+DRIVER = f"import sys; sys.path.append({str(Path(__file__).parent)!r})"
+DRIVER += """
 import logging, sys, time
 from pathlib import Path
+from contexts import context
 from gan_cli.callbacks.progress import Progress
 from gan_cli.console import setup_logging
 
 setup_logging(Path(sys.argv[1]))
 log = logging.getLogger("gan_cli.test")
-progress = Progress(100, max_seconds=None)
+progress = Progress(context())
 progress.start(0)
 for step in range(1, 31):
     time.sleep(0.06)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from contexts import context
 
 from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.callbacks.tensorboard import TensorBoard
@@ -33,8 +34,8 @@ def train(folder: str, first: int, last: int) -> None:
     """What the loop would tell the callbacks at steps first + 1 ... last, without an end."""
     picture = np.zeros((4, 4, 1), dtype=np.uint8)
     watchers = [
-        TensorBoard(Path(folder), "seed: 0", {"model": "gan"}),
-        MetricsFile(Path(folder) / "metrics.jsonl"),
+        TensorBoard(context(Path(folder), hparams={"model": "gan"})),
+        MetricsFile(context(Path(folder))),
     ]
     for watcher in watchers:
         watcher.start(first)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from contexts import context
 from PIL import Image
 
 from gan_cli.callbacks.tensorboard import TensorBoard
@@ -61,7 +62,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, (player, hparams) in settings.items():
         (root / name).mkdir(parents=True)
-        board = TensorBoard(root / name, CONFIG, hparams)
+        board = TensorBoard(context(root / name, config=CONFIG, hparams=hparams))
         board.start(0)
         board.drawn(0, {"real": COLOR, "samples/fixed": GREY})
         if name == WGAN:
@@ -198,7 +199,7 @@ def test_runs_of_different_models_compare_in_one_table(server: Any) -> None:
 def test_a_deleted_folder_shows_at_the_next_point(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    board = TensorBoard(folder, CONFIG, {})
+    board = TensorBoard(context(folder, config=CONFIG))
     board.start(0)
     for file in folder.iterdir():
         file.unlink()
@@ -209,5 +210,5 @@ def test_a_deleted_folder_shows_at_the_next_point(tmp_path: Path) -> None:
 
 
 def test_end_without_start_does_no_harm(tmp_path: Path) -> None:
-    TensorBoard(tmp_path, CONFIG, {}).end(0, "failed")
+    TensorBoard(context(tmp_path, config=CONFIG)).end(0, "failed")
     assert list(tmp_path.iterdir()) == []

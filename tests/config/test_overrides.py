@@ -222,7 +222,7 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (
             ["prio/x=1"],
             "prio/x: unknown group (did you mean prior?); available: loss, penalty, network, "
-            "prior, optimizer, runtime, data, model, experiment",
+            "prior, optimizer, runtime, data, callbacks, model, experiment",
         ),
         (["wgan"], "wgan: settings are written key=value (did you mean model=wgan?)"),
         (["prior"], "prior: settings are written key=value; available: gaussian, uniform"),

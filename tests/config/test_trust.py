@@ -19,7 +19,7 @@ from gan_cli.formatting import show
 from gan_cli.priors import Gaussian
 
 ROOMS = (
-    "gan_cli.data, gan_cli.losses, gan_cli.models, gan_cli.networks, "
+    "gan_cli.callbacks, gan_cli.data, gan_cli.losses, gan_cli.models, gan_cli.networks, "
     "gan_cli.penalties, gan_cli.priors"
 )
 FOREIGN = "no class of gan_cli or of yours; a config cannot name it"
@@ -82,7 +82,7 @@ def refusal(target: object, trust: Trust = Trust()) -> str:  # noqa: B008
         ("gan_cli.priors.math.pi", "must be a class; this is a value (float)"),
         ("gan_cli.commands.train.main", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.runs.folder.RunFolder", f"a config may only name classes of {ROOMS}"),
-        ("gan_cli.callbacks.metrics.MetricsFile", f"a config may only name classes of {ROOMS}"),
+        ("gan_cli.files.AppendedFile", f"a config may only name classes of {ROOMS}"),
         ("gan_cli.losses", f"a config may only name classes of {ROOMS}"),
         (
             "gan_cli.prior.Gaussian",

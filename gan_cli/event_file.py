@@ -78,10 +78,6 @@ def _later_than_all(folder: Path) -> Path:
     return folder / f"events.out.tfevents.{second:010d}.{os.getpid()}"
 
 
-# The classes of protobuf messages are made at import, where pyright cannot see them.
-# pyright: reportAttributeAccessIssue=false
-
-
 BUCKETS = 30  # TensorBoard shows no more
 
 
@@ -169,10 +165,6 @@ def _strings(content: bytes, *shape: int) -> TensorProto:
 def _made_for(plugin: str, content: bytes = b"") -> SummaryMetadata:
     data = SummaryMetadata.PluginData(plugin_name=plugin, content=content)
     return SummaryMetadata(plugin_data=data)
-
-
-# The classes of protobuf messages are made at import, where pyright cannot see them.
-# pyright: reportAttributeAccessIssue=false
 
 
 YAML = {None: "null", True: "true", False: "false"}  # as in config.yaml
