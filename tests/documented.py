@@ -70,7 +70,6 @@ def parts(line: str) -> Iterator[list[str]]:
 
 
 def readme_files() -> dict[str, str]:
-    """The files of the README's own GAN, by name."""
-    section = README.read_text(encoding="utf-8").partition("## Your own GAN")[2]
-    section = section.partition("\n## ")[0]
-    return dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL))
+    """The files of the README's own GAN and callback, by name."""
+    text = README.read_text(encoding="utf-8")
+    return dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL))

@@ -62,7 +62,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     setup_logging(None)
     logging.getLogger().handlers[:] = before
-    sys.modules.pop("my_gan", None)
+    for name in ("my_gan", "my_callback"):
+        sys.modules.pop(name, None)
 
 
 def filled(words: Sequence[str]) -> list[str]:

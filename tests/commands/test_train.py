@@ -208,21 +208,27 @@ def test_hydra_s_own_options_keep_working(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_readme_s_own_gan(tmp_path: Path) -> None:
     files = readme_files()
-    assert set(files) == {"my_gan.py", "my_conf/model/mygan.yaml"}
+    modules, nodes = {"my_gan.py", "my_callback.py"}, ("model/mygan", "callbacks/losses")
+    assert set(files) == {*modules, *(f"my_conf/{node}.yaml" for node in nodes)}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     own = ["--config-dir", "my_conf"]
     said = gan_train(
-        *own, "model=mygan", "data=mnist", "steps=4", "run.dir=run", *SMALL, cwd=tmp_path
+        *own,
+        *("model=mygan", "data=mnist", "steps=4", "run.dir=run", "callbacks=[default,losses]"),
+        *SMALL,
+        cwd=tmp_path,
     )
     assert "gap" in points(tmp_path / "run")[0]
+    assert (tmp_path / "run" / "generator.txt").read_text().startswith("4 ")
     assert "gan-sample run --trust my_gan" in said
     # The run folder's word is not enough ...
     said = gan_train("resume=run", "steps=8", cwd=tmp_path, expect=2)
-    assert "--trust my_gan" in said
+    assert "--trust my_callback" in said
     # ... the user's is.
-    gan_train("--trust", "my_gan", "resume=run", "steps=8", cwd=tmp_path)
+    trust = ("--trust", "my_gan", "--trust", "my_callback")
+    gan_train(*trust, "resume=run", "steps=8", cwd=tmp_path)
     assert RunFolder(tmp_path / "run").read_status()["step"] == 8
 
 
