@@ -138,7 +138,7 @@ def _read(path: Path) -> Json | None:
         raise CheckpointError(f"{cause}; remove it to continue") from cause
     figures = content.get("figures") if isinstance(content, dict) else None
     if not isinstance(figures, list) or not all(isinstance(one, dict) for one in figures):
-        raise CheckpointError(f"{path}: holds no figures; remove it to continue")
+        raise CheckpointError(f"{path}: holds no values; remove it to continue")
     return content
 
 
@@ -176,14 +176,14 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
         for line in told(report):
             console.print(f"  {line}", style="dim", highlight=False)
     else:
-        console.print(title.append(": no figures"))
+        console.print(title.append(": no values"))
     for name, reason in report.failed.items():
         text = Text.assemble("  ", (f"{name} failed:", "bold red"), f" {reason}")
         console.print(text, soft_wrap=True)
     for name in named:
         if name in report.unfit:
             reason = report.unfit[name]
-            text = Text.assemble("  ", (f"{name} was not taken:", "yellow"), f" {reason}")
+            text = Text.assemble("  ", (f"{name} was not computed:", "yellow"), f" {reason}")
             console.print(text, soft_wrap=True)
     dear = [name for name, reason in report.unfit.items() if reason == DEAR]
     if dear:
@@ -198,10 +198,10 @@ def _table(report: Report, title: Text) -> Table:
     from rich.text import Text
 
     table = Table(title=title, title_justify="left", title_style="")
-    table.add_column("figure", no_wrap=True)
+    table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("better")
-    table.add_column("floor", justify="right", no_wrap=True)
+    table.add_column("baseline", justify="right", no_wrap=True)
     table.add_column("note", ratio=1)
     floors = any(figure.floor is not None for figure in report.figures)
     for figure in report.figures:
@@ -212,7 +212,7 @@ def _table(report: Report, title: Text) -> Table:
         better = Text(DIRECTIONS.get(figure.better, ""), "green")
         table.add_row(figure.name, value, better, floor, figure.note)
     if floors:
-        table.caption = "floor: the same figure between real data and real data"
+        table.caption = "baseline: the same metric between real data and real data"
         table.caption_justify = "left"
     return table
 

@@ -145,9 +145,9 @@ def test_json_needs_a_place_before_any_work(run, capsys) -> None:
 
 def test_what_does_not_fit_is_told_when_asked_for(run, capsys) -> None:
     out, _ = call(capsys, run.path, *FEW, "--metrics", "points,fid")
-    assert "fid was not taken: the data are points" in out
+    assert "fid was not computed: the data are points" in out
     out, _ = call(capsys, run.path, *FEW, "--metrics", "fid", status=1)
-    assert "no figures" in out
+    assert "no values" in out
 
 
 def test_a_measure_that_fails(run, capsys, monkeypatch) -> None:

@@ -161,8 +161,8 @@ def test_the_screen_shows_it_all() -> None:
     assert "2,000 samples of seed 1 against 9,000 real ones: digits, test" in text
     assert "random abcdef01; size: to 3x3" in text
     assert "e failed: gone" in text
-    assert "c was not taken: points" in text
-    assert "d was not taken" not in text
+    assert "c was not computed: points" in text
+    assert "d was not computed" not in text
 
 
 def test_a_protocol_of_some_figures_names_them() -> None:
@@ -182,7 +182,7 @@ def test_what_auto_leaves_out_as_dear_is_named() -> None:
 
 
 def test_without_figures_it_says_so() -> None:
-    assert "no figures" in shown(Report("r", 1, "raw", []))
+    assert "no values" in shown(Report("r", 1, "raw", []))
 
 
 @pytest.mark.parametrize(
