@@ -55,6 +55,8 @@ class VAE(Model):
         beta: weight of the KL, 1 in the paper (Higgins et al. 2017).
         warm_up: steps over which the KL's weight rises linearly from 0; 0 for none.
         importance: samples of q whose weighted mean is the bound; 1 for the ELBO.
+        corruption: deviation of the noise on what the encoder sees in training (denoising VAE, Im
+            et al. 2017): the bound is then that of a mixture of q over the noise.
     """
 
     indivisible = APART
@@ -72,10 +74,12 @@ class VAE(Model):
         beta: float = 1.0,
         warm_up: int = 0,
         importance: int = 1,
+        corruption: float = 0.0,
     ) -> None:
         super().__init__()
         self.data, self.conditional, self.binarise = data, conditional, binarise
         self.beta, self.warm_up, self.importance = beta, warm_up, importance
+        self.corruption = corruption
         self.codes = prior.dim
         observed = observation(data, likelihood, deviation)
         refuse(self._faults(prior, isinstance(observed, Gaussian)))
@@ -108,7 +112,8 @@ class VAE(Model):
                 f"model.binarise = {self.binarise}: black and white pixels are no Gaussian's; set "
                 "model.likelihood=bernoulli, or model.binarise=none"
             )
-        yield from below({"beta": self.beta, "warm_up": self.warm_up}, 0)
+        weights = ("beta", "warm_up", "corruption")
+        yield from below({name: getattr(self, name) for name in weights}, 0)
         yield from below({"importance": self.importance}, 1)
 
     def phases(self) -> list[Phase]:
@@ -117,7 +122,7 @@ class VAE(Model):
     def loss(self, batch: Batch) -> Loss:
         """Minus the bound, in nats per sample."""
         x, y = self._observed(batch), self._labels(batch)
-        q, beta = self.posterior(x, y), self._beta(batch)
+        q, beta = self.posterior(self._corrupted(x), y), self._beta(batch)
         z = q.sample(self.importance)
         reconstruction, kl = self._reconstruction(x, y, z), q.kl()
         mean = reconstruction.mean()
@@ -212,6 +217,9 @@ class VAE(Model):
 
     def _observed(self, batch: Batch) -> Tensor:
         return binarised(batch.real, batch.index, self.binarise)
+
+    def _corrupted(self, x: Tensor) -> Tensor:
+        return x + self.corruption * torch.randn_like(x) if self.corruption else x
 
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.conditional else None

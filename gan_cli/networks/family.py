@@ -6,6 +6,7 @@ networks for the data's shape and hands itself to them. A new one is one file an
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -22,8 +23,8 @@ from gan_cli.model import DataSpec
 from gan_cli.networks.layers import REFERENCES, Norm, VirtualBatchNorm
 
 
-class NetworkFamily(ABC):
-    """Builds the two players for a data set."""
+class Options:
+    """The base of dataclasses of a family's options."""
 
     def __post_init__(self) -> None:
         """Check the options: a `Literal` is one of its choices, a whole number at least 1.
@@ -39,6 +40,10 @@ class NetworkFamily(ABC):
                 raise ConfigError(f"network.{name} = {value}: must be {choices}")
             if type(value) is int and value < 1:
                 raise ConfigError(f"network.{name} = {value}: must be at least 1")
+
+
+class NetworkFamily(Options, ABC):
+    """Builds the two players for a data set."""
 
     @property
     def mixes_samples(self) -> bool:
@@ -61,6 +66,10 @@ class NetworkFamily(ABC):
     def encoder(self, data: DataSpec, outputs: int, classes: int = 0) -> Encoder:
         """A network from samples of `data` to `outputs` numbers each: the discriminator's trunk."""
         return Encoder(self.discriminator(data, classes), outputs)
+
+    def joint_discriminator(self, data: DataSpec, latents: int) -> Discriminator:
+        """A network from a sample of `data`, flattened, and its latent beside it to one output."""
+        return JointDiscriminator(self.discriminator(data), data.shape, latents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +234,45 @@ class Discriminator(nn.Module, ABC):
     def with_closeness(self, features: Tensor) -> Tensor:
         """The trunk's output [n, trunk], through minibatch discrimination where it is on."""
         return features if self.crowd is None else self.crowd(features)
+
+
+class JointDiscriminator(Discriminator):
+    """Pairs of a sample and its latent, [n, size of a sample + latents], to outputs [n].
+
+    As in Dumoulin et al. 2017, appendix A: the sample goes through a discriminator's trunk, the
+    latent through two linear layers, and what comes of both through two more.
+
+    Args:
+        trunk: of the sample; its head is not used.
+        shape: of a sample.
+        latents: size of the latent.
+        width: units of the linear layers.
+    """
+
+    def __init__(
+        self, trunk: Discriminator, shape: tuple[int, ...], latents: int, width: int = 512
+    ) -> None:
+        super().__init__()
+        del trunk.head
+        self.trunk, self.shape, self.size = trunk, shape, math.prod(shape)
+        self.latent = perceptron(latents, width, 2)
+        self.both = perceptron(trunk.width + width, width, 2)
+        dcgan_init(self.latent)
+        dcgan_init(self.both)
+        self.build_head(width, 0)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        sample, latent = x[:, : self.size].view(-1, *self.shape), x[:, self.size :]
+        found = self.trunk.features(sample)
+        return self.both(torch.cat([found, self.latent(latent).to(found.dtype)], dim=1))
+
+
+def perceptron(inputs: int, width: int, depth: int) -> nn.Sequential:
+    """Hidden layers [n, inputs] to [n, width], each with LeakyReLU .2."""
+    layers: list[nn.Module] = []
+    for layer in range(depth):
+        layers += [nn.Linear(width if layer else inputs, width), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers)
 
 
 class LabelBias(nn.Module):

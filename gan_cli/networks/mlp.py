@@ -7,7 +7,7 @@ network on the line would bend at 0.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -41,6 +41,11 @@ class MLP(StandardFamily):
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
         return MLPDiscriminator(self, data, classes)
+
+    def joint_discriminator(self, data: DataSpec, latents: int) -> Discriminator:
+        """The latent is concatenated to the input of the first layer (Donahue et al. 2017)."""
+        size = math.prod(data.shape) + latents
+        return self.discriminator(replace(data, shape=(size,)))
 
 
 class MLPGenerator(Generator):

@@ -1,0 +1,141 @@
+"""The adversarial autoencoder (Makhzani et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.models.adversarial import DiscriminatorModel
+from gan_cli.models.faults import below, refuse
+from gan_cli.models.latent_variables import APART, Centring, observation, whole
+from gan_cli.models.pictures import grids, of_images
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.mlp import MLP
+from gan_cli.penalties import Penalty
+from gan_cli.priors import Prior
+
+
+class AdversarialAutoencoder(DiscriminatorModel):
+    """An autoencoder whose codes a discriminator cannot tell from draws of the prior.
+
+    Three phases in each step (Makhzani et al. 2016, section 2): encoder and decoder minimise the
+    squared error of the reconstruction; the discriminator tells draws of the prior (real) from
+    codes (fake); the encoder, as the generator of that game, makes codes that it takes for the
+    prior's. Any prior that can be sampled will do; no density is needed.
+
+    Args:
+        data: what is to be encoded.
+        prior: of the codes.
+        network: builds encoder and decoder.
+        loss: of the game between encoder and discriminator.
+        penalty: what constrains the discriminator.
+        latent_width: units of each hidden layer of the discriminator, a perceptron.
+        latent_depth: its hidden layers.
+        adversarial: weight of the encoder's term of the game.
+    """
+
+    indivisible = APART
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        latent_width: int = 1000,
+        latent_depth: int = 2,
+        adversarial: float = 1.0,
+    ) -> None:
+        super().__init__(data, loss, penalty)
+        self.prior, self.adversarial = prior, adversarial
+        self.latent_width, self.latent_depth = latent_width, latent_depth
+        refuse(self._faults())
+        latents = MLP(latent_width, latent_depth, discriminator_activation="relu")
+        self.warn_of_contradictions(latents)
+        self.centring = Centring(data.shape)
+        self.encoder = network.encoder(data, prior.dim)
+        self.decoder = network.generator(prior.dim, data)
+        self.decoder.set_reference(prior.sample)
+        self.discriminator = latents.discriminator(replace(data, shape=(prior.dim,)))
+        self.observation = observation(data, "gaussian", 1.0)
+        self.whole_batch = self.whole_batch_terms()
+
+    def _faults(self) -> Iterator[str]:
+        sizes = {"latent_width": self.latent_width, "latent_depth": self.latent_depth}
+        yield from below(sizes, 1)
+        yield from below({"adversarial": self.adversarial}, 0)
+
+    def phases(self) -> list[Phase]:
+        first = Phase("autoencoder", self.reconstruction_loss, self.averaged())
+        game = self.discriminator_phases(self.loss.player, (self.discriminator,))
+        return [first, *game, Phase("generator", self.generator_loss, (self.encoder,))]
+
+    def reconstruction_loss(self, batch: Batch) -> Loss:
+        """Mean squared error of the reconstruction, over all numbers of a sample."""
+        error = (self.decode(self.encode(batch.real)) - batch.real).square().mean()
+        return Loss(error, {"squared_error": error.detach()})
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell draws of the prior from codes."""
+        codes = self._codes(batch)
+        return self.compare(codes, (self.discriminator(codes[0]), self.discriminator(codes[1])))
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        return self.lazy_penalty(self.discriminator, *self._codes(batch))
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """Make codes that pass for draws of the prior."""
+        drawn, codes = self._codes(batch)
+        against = self.discriminator(drawn) if self.loss.compares else None
+        total = self.loss.generator(self.discriminator(codes), against)
+        # How far the codes' first two moments are from the prior's, whatever the game says.
+        logs = {
+            "codes/mean_square": codes.detach().square().mean(),
+            "prior/mean_square": drawn.square().mean(),
+        }
+        return Loss(self.adversarial * total, logs)
+
+    def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Draws of the prior and codes, each [n, prior.dim]."""
+        return self.prior.sample(len(batch), self.device), self.encode(batch.real)
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The codes [n, prior.dim] of samples [n, *shape]."""
+        return whole(self.encoder(self.centring(x)))
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Samples [n, *shape] from codes [n, prior.dim]."""
+        return self.observation.mean(self.decoder.raw(z))
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.decode(z)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n, self.device))
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        return self.decode(self.encode(batch.real))
+
+    def score(self, x: Tensor) -> Tensor:
+        """The discriminator's output [n] on the samples' codes."""
+        return self.discriminator(self.encode(x))
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.centring, self.encoder, self.decoder)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        if not self.data.is_image:
+            return {}
+        latents = self.decode if self.prior.dim == 2 else None
+        return of_images(real, self.encode, self.decode, False, latents)

@@ -1,0 +1,136 @@
+"""A GAN with an encoder: BiGAN (Donahue et al. 2017), ALI (Dumoulin et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.models.adversarial import DiscriminatorModel
+from gan_cli.models.faults import below, refuse
+from gan_cli.models.latent_variables import Posterior, whole
+from gan_cli.models.pictures import grids, of_images
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.penalties import Penalty
+from gan_cli.priors import Gaussian, Prior
+
+
+class BiGAN(DiscriminatorModel):
+    """The discriminator tells pairs (x, E(x)) of real samples from pairs (G(z), z).
+
+    V(D, E, G) = E_x log D(x, E(x)) + E_z log(1 - D(G(z), z)) (Donahue et al. 2017, Eq. 3). At its
+    optimum E and G are each other's inverse (Theorem 2 there). Generator and encoder minimise the
+    game with labels exchanged, which gives stronger gradients (the authors' code), for any loss:
+    the generator's term of the loss on D(G(z), z), and that term mirrored on D(x, E(x)).
+
+    Args:
+        data: what is to be generated and encoded.
+        prior: of the latents.
+        network: builds generator, encoder and the discriminator of pairs.
+        loss: what the players minimise.
+        penalty: what constrains the discriminator, as a function of the pair.
+        stochastic: the encoder gives a Gaussian's mean and deviation instead of a point (ALI).
+        d_steps: discriminator updates in a step, each with a fresh batch.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        stochastic: bool = False,
+        d_steps: int = 1,
+    ) -> None:
+        super().__init__(data, loss, penalty)
+        self.prior, self.stochastic, self.d_steps = prior, stochastic, d_steps
+        refuse(self._faults())
+        self.warn_of_contradictions(network)
+        self.generator = network.generator(prior.dim, data)
+        self.generator.set_reference(prior.sample)
+        self.encoder = network.encoder(data, prior.dim * (2 if stochastic else 1))
+        self.discriminator = network.joint_discriminator(data, prior.dim)
+        self.whole_batch = self.whole_batch_terms()
+
+    def _faults(self) -> Iterator[str]:
+        yield from below({"d_steps": self.d_steps}, 1)
+        if self.stochastic and not isinstance(self.prior, Gaussian):
+            yield (
+                "model.stochastic = true: the encoder draws from Gaussians, and prior = "
+                f"{type(self.prior).__name__.lower()}; set prior=gaussian or model.stochastic=false"
+            )
+
+    def phases(self) -> list[Phase]:
+        players = self.discriminator_phases(self.loss.player, (self.discriminator,), self.d_steps)
+        both = Phase("generator", self.generator_loss, (self.generator, self.encoder))
+        return [*players, both]
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell which of sample and latent was made of the other."""
+        pairs = self._pairs(batch)
+        return self.compare(pairs, (self.discriminator(pairs[0]), self.discriminator(pairs[1])))
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        return self.lazy_penalty(self.discriminator, *self._pairs(batch))
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """Exchange the two kinds of pairs in the discriminator's eyes."""
+        pairs = self._pairs(batch)
+        real, fake = self.discriminator(pairs[0]), self.discriminator(pairs[1])
+        if self.loss.compares:
+            return Loss(self.loss.generator(fake, real), {})
+        mirrored = 2 * (self.loss.boundary or 0.0) - real
+        terms = self.loss.generator(fake), self.loss.generator(mirrored)
+        logs = {"generator_term": terms[0].detach(), "encoder_term": terms[1].detach()}
+        return Loss(terms[0] + terms[1], logs)
+
+    def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(x, E(x)) and (G(z), z), each [n, size of a sample + prior.dim]."""
+        z = self.prior.sample(len(batch), self.device)
+        return pair(batch.real, self._draw(batch.real)), pair(self.generator(z), z)
+
+    def _draw(self, x: Tensor) -> Tensor:
+        """E(x), or a draw of it."""
+        outputs = whole(self.encoder(x))
+        return Posterior.of(outputs).sample(1)[:, 0] if self.stochastic else outputs
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The latents [n, prior.dim] of samples [n, *shape]; means, where they are drawn."""
+        outputs = whole(self.encoder(x))
+        return Posterior.of(outputs).mean if self.stochastic else outputs
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.generator(z)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n, self.device))
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        return self.generate(self.encode(batch.real))
+
+    def score(self, x: Tensor) -> Tensor:
+        """The discriminator's output [n] on samples and their own codes."""
+        return self.discriminator(pair(x, self.encode(x)))
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator, self.encoder)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        if not self.data.is_image:
+            return {}
+        return of_images(real, self.encode, self.generate, conditional=False)
+
+
+def pair(x: Tensor, z: Tensor) -> Tensor:
+    """Samples [n, *shape], flattened, and latents [n, dim] beside them."""
+    return torch.cat([x.flatten(1), z.to(x.dtype)], dim=1)

@@ -1,0 +1,154 @@
+"""A VAE that compares samples by a discriminator's features (Larsen et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from torch import Tensor, nn
+
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.models.adversarial import DiscriminatorModel
+from gan_cli.models.faults import below, refuse
+from gan_cli.models.latent_variables import Posterior
+from gan_cli.models.pictures import grids, of_images
+from gan_cli.networks.family import NetworkFamily
+from gan_cli.penalties import Penalty
+from gan_cli.priors import Gaussian, Prior
+
+
+class VAEGAN(DiscriminatorModel):
+    """Encoder, decoder and discriminator, each with a loss of its own (Algorithm 1).
+
+    L_prior = KL(q(z | x) || N(0, I)); L_like = -E_q[log N(f(x); f(x~), I)] of features f of the
+    discriminator, up to a constant; L_GAN = log D(x) + log(1 - D(x~)) + log(1 - D(x_p)) with the
+    reconstruction x~ and the decoded draw x_p of the prior (Eqs. 5 to 8). The encoder minimises
+    L_prior + L_like, the decoder gamma L_like - L_GAN, the discriminator -L_GAN; the decoder's
+    part of the game is the loss's own generator term. Any adversarial loss can take L_GAN's place.
+
+    Args:
+        data: what is to be generated and encoded.
+        prior: of the latents; a standard normal.
+        network: builds the three networks.
+        loss: of the game between decoder and discriminator.
+        penalty: what constrains the discriminator.
+        gamma: weight of L_like in the decoder's loss.
+        beta: weight of the KL in the encoder's.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        prior: Prior,
+        network: NetworkFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        gamma: float = 0.01,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(data, loss, penalty)
+        self.prior, self.gamma, self.beta = prior, gamma, beta
+        refuse(self._faults())
+        self.warn_of_contradictions(network)
+        self.decoder = network.generator(prior.dim, data)
+        self.decoder.set_reference(prior.sample)
+        self.encoder = network.encoder(data, 2 * prior.dim)
+        self.discriminator = network.discriminator(data)
+        self.whole_batch = self.whole_batch_terms()
+
+    def _faults(self) -> Iterator[str]:
+        if not isinstance(self.prior, Gaussian):
+            yield (
+                f"prior = {type(self.prior).__name__.lower()}: the KL of a VAE is that from a "
+                "standard normal; set prior=gaussian"
+            )
+        yield from below({"gamma": self.gamma, "beta": self.beta}, 0)
+
+    def phases(self) -> list[Phase]:
+        game = self.discriminator_phases(self.loss.player, (self.discriminator,))
+        encoder = Phase("encoder", self.encoder_loss, (self.encoder,))
+        return [encoder, *game, Phase("decoder", self.decoder_loss, (self.decoder,))]
+
+    def encoder_loss(self, batch: Batch) -> Loss:
+        """L_prior + L_like in nats per sample."""
+        posterior = self.posterior(batch.real)
+        z = posterior.sample(1)[:, 0]
+        kl, like = posterior.kl().mean(), self._distance(batch.real, self.decoder(z))
+        logs = {"kl": kl.detach(), "feature_error": like.detach()}
+        logs["active_units"] = posterior.active().detach()
+        return Loss(self.beta * kl + like, logs)
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real samples from reconstructions and from decoded draws of the prior."""
+        rebuilt, drawn = self._decoded(batch)
+        real = self.discriminator(batch.real)
+        game = self.compare((batch.real, drawn), (real, self.discriminator(drawn)))
+        other = self.loss.discriminator(real, self.discriminator(rebuilt))
+        # Each fake against the same real samples, which count once: L_GAN has one log D(x).
+        return game._replace(total=game.total + other - self._on_real(real))
+
+    def _on_real(self, real: Tensor) -> Tensor:
+        """What the outputs on real samples alone add to the loss; 0 for losses that compare."""
+        if self.loss.compares:
+            return real.new_zeros(())
+        held = real.new_zeros(real.shape)
+        return self.loss.discriminator(real, held) - self.loss.discriminator(held, held)
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        return self.lazy_penalty(self.discriminator, batch.real, self._decoded(batch)[1])
+
+    def decoder_loss(self, batch: Batch) -> Loss:
+        """gamma L_like and the generator's part of the game, on both kinds of fakes."""
+        rebuilt, drawn = self._decoded(batch)
+        theirs, mine = self.discriminator.features(batch.real), self.discriminator.features(rebuilt)
+        like = half_squares(theirs - mine)
+        against = self.discriminator.judge(theirs) if self.loss.compares else None
+        game = self.loss.generator(self.discriminator.judge(mine), against)
+        game = game + self.loss.generator(self.discriminator(drawn), against)
+        logs = {"game": game.detach(), "squared_error": (rebuilt - batch.real).square().mean()}
+        logs = {name: value.detach() for name, value in logs.items()}
+        return Loss(self.gamma * like + game, logs)
+
+    def _distance(self, x: Tensor, rebuilt: Tensor) -> Tensor:
+        return half_squares(self.discriminator.features(x) - self.discriminator.features(rebuilt))
+
+    def _decoded(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Reconstructions and decoded draws of the prior, each [n, *shape]."""
+        codes = self.posterior(batch.real).sample(1)[:, 0]
+        return self.decoder(codes), self.sample(len(batch))
+
+    def posterior(self, x: Tensor) -> Posterior:
+        """q(z | x) of samples [n, *shape]."""
+        return Posterior.of(self.encoder(x))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of q(z | x), [n, prior.dim]."""
+        return self.posterior(x).mean
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.decoder(z)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n, self.device))
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        return self.generate(self.encode(batch.real))
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.encoder, self.decoder)
+
+    def pictures(self, z: Tensor) -> dict[str, Grid]:
+        return grids(self, z)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        if not self.data.is_image:
+            return {}
+        return of_images(real, self.encode, self.generate, conditional=False)
+
+
+def half_squares(difference: Tensor) -> Tensor:
+    """|d|^2 / 2 of differences d [n, width], mean over samples."""
+    return difference.float().square().sum(1).mean() / 2
