@@ -46,6 +46,8 @@ class DataSpec:
     class_names: tuple[str, ...] = ()
     # Samples of each class; empty where that is not known. No part of the data's fingerprint.
     class_counts: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    # (channels, height, width) of the input images of data for translation; empty for other data.
+    source: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def is_image(self) -> bool:
@@ -71,12 +73,13 @@ class Batch:
         index: Tensor,
         real: Callable[[Tensor], Tensor],
         labels: Callable[[Tensor], Tensor | None],
+        source: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.index = index  # [batch], int64: the samples' places in the data set
         self.step_was_read = False  # what depends on the step cannot be played back by a CUDA graph
         self._step = 0
         self.kept: dict[str, Tensor] = {}
-        self._real, self._labels = real, labels
+        self._real, self._labels, self._source = real, labels, source
 
     def __len__(self) -> int:
         return len(self.index)
@@ -93,7 +96,7 @@ class Batch:
 
     def at(self, index: Tensor) -> Batch:
         """A batch of the same data and step with the samples at other places."""
-        other = Batch(index, self._real, self._labels)
+        other = Batch(index, self._real, self._labels, self._source)
         other.step = self._step
         return other
 
@@ -106,6 +109,17 @@ class Batch:
     def labels(self) -> Tensor | None:
         """Their classes, [batch], int64; None where the data has none."""
         return self._labels(self.index)
+
+    @cached_property
+    def source(self) -> Tensor:
+        """The inputs of data for translation, [batch, *source], as `real` is.
+
+        Raises:
+            ValueError: this data has none.
+        """
+        if self._source is None:
+            raise ValueError("this data has no inputs beside its samples")
+        return self._source(self.index)
 
 
 class Loss(NamedTuple):

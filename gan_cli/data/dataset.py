@@ -159,6 +159,14 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         """The classes at `index`, int64 [n], or None."""
         return None if self.targets is None else self.targets[index.to(self.targets.device)]
 
+    def source(self, index: Tensor) -> Tensor:
+        """The inputs beside the samples at `index` [n], [n, *spec.source], scaled as these are.
+
+        Raises:
+            ValueError: this data has none; see `gan_cli.data.pairs`.
+        """
+        raise ValueError(f"{self.spec.name} has no inputs beside its samples")
+
     def log_density(self, x: Tensor) -> Tensor | None:
         """log p(x) [n] where the true density is known (toy data), else None."""
         return None

@@ -104,6 +104,7 @@ class Folder(Dataset):
         if index.broken:
             _report(folder, index, skip_broken)
         self._pixels = index.sha256
+        self.paths = index.paths  # of the images, relative to the folder
         numbers, names = labelled(index.paths)
         super().__init__(
             re.sub(r"[^\w.-]+", "_", folder.name) or "folder",

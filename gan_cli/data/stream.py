@@ -156,12 +156,14 @@ class Stream:
         dataset = self.dataset
         index = self._slice(k, 1)
         if dataset.resident:
-            return Batch(index, dataset.real, dataset.labels)
+            return Batch(index, dataset.real, dataset.labels, dataset.source)
         if (ahead := self._ahead) is not None:
-            return Batch(index, lambda _: scaled(ahead(k).here()), dataset.labels)
+            return Batch(index, lambda _: scaled(ahead(k).here()), dataset.labels, dataset.source)
         # The table stayed behind: gather with the CPU's copy, as reading `index` back would
         # stall the device.
-        return Batch(index, lambda _: dataset.real(self._slice(k, 0)), dataset.labels)
+        return Batch(
+            index, lambda _: dataset.real(self._slice(k, 0)), dataset.labels, dataset.source
+        )
 
     def _sent(self, k: int) -> Arriving:
         """The samples of batch `k`, as stored, on the way to the device. Runs on a thread."""

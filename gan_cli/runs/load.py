@@ -171,11 +171,13 @@ def data_spec(kept: Any, path: str) -> DataSpec:
         classes = int(kept.get("classes", 0))
         counts = tuple(int(count) for count in kept.get("class_counts", ()))
         shape, size = tuple(int(length) for length in kept["shape"]), int(kept["size"])
+        source = tuple(int(length) for length in kept.get("source", ()))
         if (
             (counts and (len(counts) != classes or min(counts) < 0))
             or (counts and not 0 < sum(counts) < 1 << 53)
             or len(shape) not in (1, 3)
-            or not all(0 < length <= LARGEST for length in shape)
+            or len(source) not in (0, 3)
+            or not all(0 < length <= LARGEST for length in (*shape, *source))
             or not (size >= 0 and 0 <= classes <= max(size, LARGEST))
         ):
             raise ValueError
@@ -186,6 +188,7 @@ def data_spec(kept: Any, path: str) -> DataSpec:
             classes=classes,
             class_names=tuple(str(name) for name in kept.get("class_names", ())),
             class_counts=counts,
+            source=source,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: holds no description of its training data") from error

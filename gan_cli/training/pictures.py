@@ -86,7 +86,7 @@ class Draw:
         generator = torch.Generator().manual_seed(mix(self.seed, SHOWN))
         places = torch.randperm(self.dataset.spec.size, generator=generator)[:n]
         data = self.dataset
-        return Batch(places.to(data.device), data.real, data.labels)
+        return Batch(places.to(data.device), data.real, data.labels, data.source)
 
 
 def picture(view: View) -> ndarray:

@@ -1,0 +1,370 @@
+"""Data for translation from image to image: pairs, two unpaired sets, and inputs that are made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, conv2d, pad
+
+from gan_cli.data.dataset import Dataset
+from gan_cli.data.folder import Folder
+from gan_cli.data.geometry import Size, parse_size
+from gan_cli.data.scan import shown
+from gan_cli.errors import ConfigError, DataError
+
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
+EDGE = 1.0  # steepest slope of a picture in [-1, 1] that is no edge, by Sobel's operator
+MADE = ("edges", "grey", "half", "hole", "low")
+
+
+class Pairs(Dataset):
+    """Two folders of images of equal names, inputs and targets, or one of both side by side.
+
+    Args:
+        root: the folder.
+        source: sub-folder of the inputs, and ...
+        target: ... of the targets; or both null: each image below `root` is two side by side, the
+            left half the input (as in the data sets of pix2pix).
+        split: train, test or all; null takes train where the folders come in such parts.
+        size: a number or [height, width] of each image.
+        channels: 1, 3 or "auto".
+        reverse: exchange inputs and targets.
+        outputs: folders that the program writes to, whose images are not taken.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        source: str | None = "A",
+        target: str | None = "B",
+        split: str | None = None,
+        size: Size = 64,
+        channels: int | str = "auto",
+        reverse: bool = False,
+        outputs: Sequence[str] = (),
+    ) -> None:
+        if (source is None) != (target is None):
+            raise ConfigError("data.source, data.target: both are needed, or neither")
+        shape = parse_size(size)
+        if shape is None:
+            raise ConfigError("data.size = null: a number or [height,width] is needed for folders")
+        self.halves: tuple[Dataset, Dataset]
+        if source is None or target is None:
+            wide = (shape[0], 2 * shape[1])
+            both = Folder(root, split, wide, channels, classes="none", outputs=outputs)
+            _require_two_in_one(both, Path(root).expanduser())
+            name, width = both.spec.name, shape[1]
+            self.halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
+        else:
+            sides = [
+                _side(root, part, split, shape, channels, outputs) for part in (source, target)
+            ]
+            _require_equal_names(*sides)
+            name, self.halves = Path(root).expanduser().resolve().name, (sides[0], sides[1])
+        given, wanted = self.halves[::-1] if reverse else self.halves
+        super().__init__(name, wanted.values, rows=wanted.rows)
+        self.given, self.wanted, self.reverse = given, wanted, reverse
+        self.spec = replace(self.spec, shape=wanted.spec.shape, source=given.spec.shape)
+
+    @classmethod
+    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
+        return _in_parts(settings)
+
+    def to(self, device: torch.device | str) -> Pairs:
+        super().to(device)
+        self.given.to(device)
+        self.wanted.to(device)
+        return self
+
+    def real(self, index: Tensor) -> Tensor:
+        return self.wanted.real(index)
+
+    def source(self, index: Tensor) -> Tensor:
+        return self.given.real(index)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return _joined(self.given.fingerprint, self.wanted.fingerprint, self.reverse)
+
+
+class Unpaired(Dataset):
+    """Two folders of images that nothing ties to each other: inputs and targets.
+
+    There are as many samples as images in the larger folder. The smaller one's come round, in a
+    fixed order of their own, so that a target meets no input of its name.
+
+    Args:
+        root: the folder.
+        source: sub-folder of the inputs; as in the data sets of CycleGAN, "A" also means the
+            folders trainA and testA.
+        target: of the targets.
+        split: train, test or all; null takes train where the folders come in such parts.
+        size: a number or [height, width] of each image.
+        channels: 1, 3 or "auto".
+        outputs: folders that the program writes to, whose images are not taken.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        source: str = "A",
+        target: str = "B",
+        split: str | None = None,
+        size: Size = 64,
+        channels: int | str = "auto",
+        outputs: Sequence[str] = (),
+    ) -> None:
+        given, wanted = (
+            _side(root, part, split, size, channels, outputs) for part in (source, target)
+        )
+        super().__init__(Path(root).expanduser().resolve().name, wanted.values, rows=wanted.rows)
+        self.given, self.wanted = given, wanted
+        count = max(len(given), len(wanted))
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
+        self.order = order % len(given)
+        self.spec = replace(self.spec, size=count, source=given.spec.shape)
+
+    @classmethod
+    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
+        return _in_parts(settings)
+
+    def to(self, device: torch.device | str) -> Unpaired:
+        super().to(device)
+        self.given.to(device)
+        self.wanted.to(device)
+        self.order = self.order.to(device)
+        return self
+
+    def real(self, index: Tensor) -> Tensor:
+        return self.wanted.real(index % len(self.wanted))
+
+    def source(self, index: Tensor) -> Tensor:
+        return self.given.real(self.order[index.to(self.order.device)])
+
+    @property
+    def distant(self) -> bool:
+        return False  # the two tables are read at different places
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return _joined(self.given.fingerprint, self.wanted.fingerprint)
+
+
+class Derived(Dataset):
+    """Any images as targets, and inputs that are made of them.
+
+    - "edges": white where the brightness changes steeply, by Sobel's operator; black elsewhere.
+    - "grey": the brightness of a colour image.
+    - "half": the image without its lower half, which is grey.
+    - "hole": the image without the middle quarter of its area, which is grey.
+    - "low": the image `factor` times smaller, by means over squares.
+
+    Args:
+        of: the images: mnist, fashion_mnist, kmnist, cifar10 or folder.
+        input: what is made of them.
+        factor: of "low", 2, 4 or 8.
+        split: train, test or all.
+        size: a number or [height, width]; null leaves their own size.
+        root: where the images are, for data that has it.
+        outputs: folders that the program writes to, whose images are not taken.
+    """
+
+    def __init__(
+        self,
+        of: str = "mnist",
+        input: str = "edges",  # noqa: A002 - what users type
+        factor: int = 4,
+        split: str | None = None,
+        size: Size = None,
+        root: str | None = None,
+        outputs: Sequence[str] = (),
+    ) -> None:
+        if input not in MADE:
+            raise ConfigError(f"data.input = {input}: must be one of {', '.join(MADE)}")
+        if input == "low" and factor not in (2, 4, 8):
+            raise ConfigError(f"data.factor = {factor}: must be 2, 4 or 8")
+        images = _images(of, split, size, root, outputs)
+        channels, height, width = images.spec.shape
+        if input == "grey" and channels == 1:
+            raise ConfigError(f"data.input = grey: {of} is grey already; use data.input=edges")
+        if input == "low" and (height % factor or width % factor):
+            near = [side - side % factor for side in (height, width)]
+            raise ConfigError(
+                f"data.factor = {factor}: the sides of images of {height}x{width} pixels are no "
+                f"multiples of it; set data.size=[{near[0]},{near[1]}]"
+            )
+        super().__init__(
+            f"{images.spec.name}_{input}",
+            images.values,
+            images.targets,
+            images.spec.class_names,
+            images.rows,
+        )
+        self.input, self.factor = input, factor
+        made = self._made(torch.zeros(1, *images.spec.shape))
+        self.spec = replace(self.spec, source=tuple(made.shape[1:]))
+
+    @classmethod
+    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
+        if settings.get("of", "mnist") != "folder":
+            return True
+        return Folder.comes_in_parts(settings)
+
+    def source(self, index: Tensor) -> Tensor:
+        return self._made(self.real(index))
+
+    def _made(self, x: Tensor) -> Tensor:
+        """The inputs of images [n, C, H, W] in [-1, 1]."""
+        if self.input == "low":
+            return avg_pool2d(x, self.factor)
+        if self.input == "grey":
+            return brightness(x)
+        if self.input == "edges":
+            return edges(x)
+        given = x.clone()
+        height, width = x.shape[2:]
+        if self.input == "half":
+            given[:, :, height - height // 2 :] = 0
+        else:
+            top, left = height // 4, width // 4
+            given[:, :, top : height - top, left : width - left] = 0
+        return given
+
+
+def brightness(x: Tensor) -> Tensor:
+    """Images [n, C, H, W] as grey ones, [n, 1, H, W]."""
+    if x.shape[1] == 1:
+        return x
+    return (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+
+
+def edges(x: Tensor) -> Tensor:
+    """White (1) where images [n, C, H, W] change steeply, black (-1) elsewhere, [n, 1, H, W]."""
+    across = x.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 4
+    both = torch.stack([across, across.T])[:, None]
+    slopes = conv2d(pad(brightness(x), (1, 1, 1, 1), mode="replicate"), both)
+    steep = slopes.square().sum(1, keepdim=True).sqrt() > EDGE / 2
+    return steep.to(x.dtype) * 2 - 1
+
+
+class _Half(Dataset):
+    """One half of images that are two side by side."""
+
+    def __init__(self, both: Folder, columns: slice) -> None:
+        self.both = both
+        super().__init__(both.spec.name, both.values[..., columns])
+        self.columns = columns
+
+    def to(self, device: torch.device | str) -> _Half:
+        self.both.to(device)
+        self.device, self.values = self.both.device, self.both.values[..., self.columns]
+        return self
+
+    def real(self, index: Tensor) -> Tensor:
+        return self.both.real(index)[..., self.columns]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return f"{self.both.fingerprint} {self.columns}"
+
+
+def _side(
+    root: str,
+    part: str,
+    split: str | None,
+    size: Size,
+    channels: int | str,
+    outputs: Sequence[str],
+) -> Folder:
+    """A folder of inputs or of targets."""
+    folder = Path(root).expanduser()
+    if not (folder / part).is_dir() and (folder / f"train{part}").is_dir():
+        if split == "all":
+            raise ConfigError(f"data.split = all: {folder} has train{part} and test{part} apart")
+        part, split = f"{split or 'train'}{part}", None
+    return Folder(str(folder / part), split, size, channels, classes="none", outputs=outputs)
+
+
+def _in_parts(settings: Mapping[str, Any]) -> bool:
+    """Whether the inputs that `settings` describe have a part for testing."""
+    root, part = Path(settings["root"]).expanduser(), settings.get("source", "A")
+    if part is None:
+        return Folder.comes_in_parts({**settings, "classes": "none"})
+    if (root / f"train{part}").is_dir() and not (root / part).is_dir():
+        return (root / f"test{part}").is_dir()
+    return Folder.comes_in_parts({"root": str(root / part), "classes": "none"})
+
+
+def _require_equal_names(given: Folder, wanted: Folder) -> None:
+    """Check that each input has its target.
+
+    Raises:
+        DataError: some have none.
+    """
+    ours, theirs = map(_stems, (given, wanted))
+    alone = sorted(ours.keys() ^ theirs.keys())
+    if alone:
+        raise DataError(
+            f"data.root: {len(alone):,} images have no partner of their name in the other folder "
+            f"({shown(alone)}); pairs are needed, or use data=unpaired"
+        )
+    if list(ours) != list(theirs):
+        raise DataError(
+            "data.root: the names of inputs and targets are not in the same order "
+            f"({shown(list(ours), 2)} and {shown(list(theirs), 2)}); give both the same endings"
+        )
+
+
+def _stems(folder: Folder) -> dict[str, None]:
+    """The images' paths without the endings of their names, in order."""
+    return dict.fromkeys(str(PurePosixPath(path).with_suffix("")) for path in folder.paths)
+
+
+def _require_two_in_one(folder: Folder, root: Path) -> None:
+    """Check that images are wider than high, as two side by side are.
+
+    Raises:
+        DataError: the first one is not.
+    """
+    from PIL import Image
+
+    with Image.open(root / folder.paths[0]) as first:
+        width, height = first.size
+    if width < 1.5 * height:
+        raise DataError(
+            f"data.root = {root}: {folder.paths[0]} is {width}x{height}, not two images side by "
+            "side; give the folders of inputs and targets by data.source and data.target"
+        )
+
+
+def _images(
+    of: str, split: str | None, size: Size, root: str | None, outputs: Sequence[str]
+) -> Dataset:
+    """The data set called `of`."""
+    from gan_cli.data.cifar10 import CIFAR10
+    from gan_cli.data.fashion_mnist import FashionMNIST
+    from gan_cli.data.kmnist import KMNIST
+    from gan_cli.data.mnist import MNIST
+
+    if of == "folder":
+        if root is None:
+            raise ConfigError("data.root = null: the folder of images is needed")
+        side = 64 if size is None else size
+        return Folder(root, split, side, classes="none", outputs=outputs)
+    if of == "mnist":
+        return MNIST(split or "train", size)
+    known = {"fashion_mnist": FashionMNIST, "kmnist": KMNIST, "cifar10": CIFAR10}
+    if of not in known:
+        raise ConfigError(f"data.of = {of}: must be one of mnist, {', '.join(known)}, folder")
+    return known[of](split or "train", root, size)
+
+
+def _joined(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

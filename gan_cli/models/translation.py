@@ -1,0 +1,437 @@
+"""Translation of images with paired examples: pix2pix, SRGAN, context encoders."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.errors import ConfigError
+from gan_cli.losses import AdversarialLoss
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.models.adversarial import DiscriminatorModel
+from gan_cli.models.faults import below, refuse
+from gan_cli.networks.translation import PatchDiscriminator, TranslationFamily, resized
+from gan_cli.penalties import Penalty
+
+REMEMBERED = 256  # inputs that a model keeps, to have some to translate when samples are drawn
+SHOWN = 24  # inputs in a picture
+
+
+class InputMemory(nn.Module):
+    """The first inputs that a model was trained on, so that a run folder is enough to draw from.
+
+    Args:
+        shape: of an input.
+    """
+
+    images: Tensor  # uint8 [REMEMBERED, *shape]
+    count: Tensor  # of those that are there
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(REMEMBERED, *shape, dtype=torch.uint8))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def record(self, source: Tensor) -> None:
+        """Keep inputs [n, *shape] while there is room."""
+        if not self.training:
+            return
+        places = self.count + torch.arange(len(source), device=source.device)
+        kept = places < REMEMBERED
+        levels = ((source + 1) * 127.5).round().to(torch.uint8)
+        where = places.clamp_max(REMEMBERED - 1)
+        old = self.images[where]
+        self.images[where] = torch.where(kept.view(-1, 1, 1, 1), levels, old)
+        self.count.add_(kept.sum())
+
+    def draw(self, n: int) -> Tensor:
+        """Inputs at random, [n, *shape] in [-1, 1]."""
+        places = torch.rand(n, device=self.images.device) * self.count.clamp_min(1)
+        return self.images[places.long()].float() / 127.5 - 1
+
+
+class TranslationModel(DiscriminatorModel, ABC):
+    """A model whose samples are images made of other images.
+
+    Args:
+        data: the targets, and the shape of the inputs.
+        loss: what the discriminators minimise.
+        penalty: what constrains them.
+        name: of the model, for messages.
+    """
+
+    discriminator: PatchDiscriminator  # type: ignore[assignment]
+
+    def __init__(self, data: DataSpec, loss: AdversarialLoss, penalty: Penalty, name: str) -> None:
+        if not data.source:
+            raise ConfigError(
+                f"model = {name}: translates images, and data = {data.name} has no inputs; use "
+                "data=pairs, data=unpaired or data=derived"
+            )
+        super().__init__(data, loss, penalty)
+        self.memory = InputMemory(data.source)
+
+    @abstractmethod
+    def translate(self, source: Tensor, backwards: bool = False) -> Tensor:
+        """Outputs [n, *shape] of inputs [n, *source]; of any size that the network can do.
+
+        Args:
+            source: the inputs.
+            backwards: from targets to inputs, where the model learns that too.
+
+        Raises:
+            ConfigError: it does not.
+        """
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """Translations of inputs that the model was trained on."""
+        return self.translate(self.memory.draw(n))
+
+    def score(self, x: Tensor) -> Tensor | None:
+        return None
+
+
+class Pix2Pix(TranslationModel):
+    """A generator from inputs to targets, an error between the two, and a discriminator.
+
+    G minimises adversarial * L_GAN(G, D) + l1 * E|y - G(x)| + l2 * E(y - G(x))^2 + content *
+    E(f(y) - f(G(x)))^2 with f the last hidden map of D (Isola et al. 2017, Eqs. 1 to 4; Ledig et
+    al. 2017, Eqs. 3 to 6; Pathak et al. 2016, Eqs. 1 to 3). D sees inputs and targets (pix2pix) or
+    targets alone.
+
+    Args:
+        data: the targets, and the shape of the inputs.
+        network: builds the two players.
+        loss: what they minimise.
+        penalty: what constrains the discriminator.
+        conditional_discriminator: D sees inputs too.
+        adversarial: weight of the adversarial term; 0 is the control without a discriminator.
+        l1: of the mean absolute error.
+        l2: of the mean squared error.
+        content: of the error in D's features.
+        pretrain: steps at first with the error alone, with weight 1 (SRGAN).
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        network: TranslationFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        conditional_discriminator: bool = True,
+        adversarial: float = 1.0,
+        l1: float = 100.0,
+        l2: float = 0.0,
+        content: float = 0.0,
+        pretrain: int = 0,
+    ) -> None:
+        super().__init__(data, loss, penalty, "pix2pix")
+        self.sees_inputs, self.adversarial = conditional_discriminator, adversarial
+        self.l1, self.l2, self.content, self.pretrain = l1, l2, content, pretrain
+        refuse(self._faults())
+        self.warn_of_contradictions(network)  # type: ignore[arg-type]
+        self.generator = network.translator(data.source, data.shape)
+        channels = data.shape[0] + (data.source[0] if conditional_discriminator else 0)
+        seen = DataSpec(data.name, (channels, *data.shape[1:]), data.size)
+        self.discriminator = network.discriminator(seen)
+        self.whole_batch = self.whole_batch_terms()
+
+    def _faults(self) -> Iterator[str]:
+        weights = ("adversarial", "l1", "l2", "content", "pretrain")
+        yield from below({name: getattr(self, name) for name in weights}, 0)
+        if not self.adversarial + self.l1 + self.l2 + self.content:
+            yield "model.l1 = 0: the generator has nothing to learn from; set model.l1=100"
+        if self.pretrain and not self.l1 + self.l2:
+            yield "model.pretrain: needs an error to begin with; set model.l1 or model.l2"
+        if self.content and not self.adversarial:
+            yield "model.content: is of the discriminator's features; set model.adversarial=0.001"
+
+    def phases(self) -> list[Phase]:
+        trained = (self.generator, self.memory)
+        found = [Phase("generator", self.generator_loss, trained, start=self.pretrain)]
+        if self.pretrain:
+            first = Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                trained,
+                stop=self.pretrain,
+                optimizer="generator",
+            )
+            found.append(first)
+        if not self.adversarial:
+            return found
+        game = self.discriminator_phases(self.loss.player, (self.discriminator,))
+        return [*(replace_start(phase, self.pretrain) for phase in game), *found]
+
+    def _pair(self, source: Tensor, image: Tensor) -> Tensor:
+        """What D sees of an image and its input."""
+        if not self.sees_inputs:
+            return image
+        return torch.cat([resized(source, image), image], dim=1)
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell targets from translations."""
+        fake = self._pair(batch.source, self.generator(batch.source))
+        real = self._pair(batch.source, batch.real)
+        return self.compare((real, fake), (self.discriminator(real), self.discriminator(fake)))
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalty alone, for lazy regularisation."""
+        fake = self._pair(batch.source, self.generator(batch.source))
+        return self.lazy_penalty(self.discriminator, self._pair(batch.source, batch.real), fake)
+
+    def reconstruction_loss(self, batch: Batch) -> Loss:
+        """The error alone."""
+        self.memory.record(batch.source)
+        fake = self.generator(batch.source)
+        absolute, squared = errors(fake, batch.real)
+        total = self.l1 * absolute + self.l2 * squared
+        return Loss(total / (self.l1 + self.l2), self._logs(absolute, squared))
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """The error, and to make D take translations for targets."""
+        self.memory.record(batch.source)
+        fake = self.generator(batch.source)
+        absolute, squared = errors(fake, batch.real)
+        total, logs = self.l1 * absolute + self.l2 * squared, self._logs(absolute, squared)
+        if self.adversarial:
+            seen = self._pair(batch.source, fake)
+            real = self._pair(batch.source, batch.real)
+            against = self.discriminator(real) if self.loss.compares else None
+            game = self.loss.generator(self.discriminator(seen), against)
+            logs["game"] = game.detach()
+            total = total + self.adversarial * game
+            if self.content:
+                ours, theirs = self.discriminator.features(seen), self.discriminator.features(real)
+                gap = (ours - theirs).float().square().mean()
+                logs["content"] = gap.detach()
+                total = total + self.content * gap
+        return Loss(total, logs)
+
+    def _logs(self, absolute: Tensor, squared: Tensor) -> dict[str, Tensor]:
+        # Of images whose values span 2: 10 log10(4 / MSE).
+        psnr = 10 * (math.log10(4.0) - squared.detach().clamp_min(1e-12).log10())
+        return {"l1": absolute.detach(), "psnr": psnr}
+
+    def translate(self, source: Tensor, backwards: bool = False) -> Tensor:
+        if backwards:
+            raise ConfigError("--backwards: this model translates in one direction alone")
+        return self.generator(source)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator,)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        """Inputs, outputs and truths, a row of each."""
+        some = real.at(real.index[:SHOWN])
+        rows = [some.source, self.translate(some.source), some.real]
+        return {"samples/translation": rows_of(rows, some.real)}
+
+
+class CycleGAN(TranslationModel):
+    """Two generators between two sets of images, each with a discriminator (Zhu et al. 2017).
+
+    G maps inputs to targets and F back. Both minimise their adversarial terms, cycle * (|F(G(x)) -
+    x| + |G(F(y)) - y|) (Eq. 2) and identity * (|G(y) - y| + |F(x) - x|) (section 5.2). DiscoGAN
+    (Kim et al. 2017) has squared errors and no identity, DualGAN (Yi et al. 2017) critics with
+    clipped weights.
+
+    Args:
+        data: the targets, and the shape of the inputs.
+        network: builds the four players.
+        loss: what they minimise.
+        penalty: what constrains the discriminators.
+        cycle: weight of the cycles' error.
+        cycle_error: "l1" or "l2".
+        identity: weight of the identities' error; needs inputs and targets of one shape.
+        pool: translations kept of earlier steps, from which half of those that the discriminators
+            see are drawn (Shrivastava et al. 2017); 0 for none.
+        d_steps: discriminator updates in a step, each with a fresh batch.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        network: TranslationFamily,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        cycle: float = 10.0,
+        cycle_error: Literal["l1", "l2"] = "l1",
+        identity: float = 0.0,
+        pool: int = 50,
+        d_steps: int = 1,
+    ) -> None:
+        super().__init__(data, loss, penalty, "cyclegan")
+        self.cycle, self.cycle_error, self.identity = cycle, cycle_error, identity
+        self.d_steps = d_steps
+        refuse(self._faults(pool))
+        self.warn_of_contradictions(network)  # type: ignore[arg-type]
+        there = DataSpec(data.name, data.shape, data.size)
+        here = DataSpec(data.name, data.source, data.size)
+        self.generator = network.translator(data.source, data.shape)
+        self.inverse = network.translator(data.shape, data.source)
+        self.discriminator = network.discriminator(there)
+        self.input_discriminator = network.discriminator(here)
+        self.pool = ImagePool(pool, data.shape)
+        self.input_pool = ImagePool(pool, data.source)
+        self.whole_batch = self.whole_batch_terms()
+
+    def _faults(self, pool: int) -> Iterator[str]:
+        yield from below({"cycle": self.cycle, "identity": self.identity, "pool": pool}, 0)
+        yield from below({"d_steps": self.d_steps}, 1)
+        if self.identity and self.data.shape != self.data.source:
+            yield (
+                "model.identity: inputs and targets differ in shape, so none can stay as it is; "
+                "set model.identity=0"
+            )
+
+    def phases(self) -> list[Phase]:
+        critics = (self.discriminator, self.input_discriminator, self.pool, self.input_pool)
+        return [
+            *self.discriminator_phases(self.loss.player, critics, self.d_steps),
+            Phase("generator", self.generator_loss, (self.generator, self.inverse, self.memory)),
+        ]
+
+    def after_discriminator(self) -> None:
+        self.penalty.constrain(self.input_discriminator)
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell images of either set from translations into it."""
+        there = self._one(self.discriminator, batch.real, self.pool(self.generator(batch.source)))
+        here = self._one(
+            self.input_discriminator, batch.source, self.input_pool(self.inverse(batch.real))
+        )
+        logs = {**there.logs, **{f"{name}_of_inputs": value for name, value in here.logs.items()}}
+        return Loss(there.total + here.total, logs, there.outputs)
+
+    def _one(self, discriminator: PatchDiscriminator, real: Tensor, fake: Tensor) -> Loss:
+        outputs = discriminator(real), discriminator(fake)
+        return self.compare((real, fake), outputs, discriminator)
+
+    def penalty_loss(self, batch: Batch) -> Loss:
+        """The penalties alone, for lazy regularisation."""
+        there = self.lazy_penalty(self.discriminator, batch.real, self.generator(batch.source))
+        here = self.lazy_penalty(self.input_discriminator, batch.source, self.inverse(batch.real))
+        return there._replace(total=there.total + here.total)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        """Make both discriminators take translations for real, and come back where one began."""
+        self.memory.record(batch.source)
+        there, here = self.generator(batch.source), self.inverse(batch.real)
+        games = (
+            self._fooled(self.discriminator, there, batch.real),
+            self._fooled(self.input_discriminator, here, batch.source),
+        )
+        cycles = (
+            self._error(self.inverse(there), batch.source),
+            self._error(self.generator(here), batch.real),
+        )
+        total = games[0] + games[1] + self.cycle * (cycles[0] + cycles[1])
+        logs = {"game": games[0], "game_of_inputs": games[1]}
+        logs |= {"cycle_of_inputs": cycles[0], "cycle": cycles[1]}
+        if self.identity:
+            same = self._error(self.generator(batch.real), batch.real)
+            same = same + self._error(self.inverse(batch.source), batch.source)
+            logs["identity"] = same
+            total = total + self.identity * same
+        return Loss(total, {name: value.detach() for name, value in logs.items()})
+
+    def _fooled(self, discriminator: PatchDiscriminator, fake: Tensor, real: Tensor) -> Tensor:
+        against = discriminator(real) if self.loss.compares else None
+        return self.loss.generator(discriminator(fake), against)
+
+    def _error(self, a: Tensor, b: Tensor) -> Tensor:
+        absolute, squared = errors(a, b)
+        return absolute if self.cycle_error == "l1" else squared
+
+    def translate(self, source: Tensor, backwards: bool = False) -> Tensor:
+        return (self.inverse if backwards else self.generator)(source)
+
+    def averaged(self) -> tuple[nn.Module, ...]:
+        return (self.generator, self.inverse)
+
+    def views(
+        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
+    ) -> Mapping[str, View]:
+        """Images, their translations and what comes back, from either side."""
+        some = real.at(real.index[:SHOWN])
+        there, here = self.translate(some.source), self.translate(some.real, backwards=True)
+        forth = [some.source, there, self.translate(there, backwards=True)]
+        back = [some.real, here, self.translate(here)]
+        return {
+            "samples/translation": rows_of(forth, some.real),
+            "samples/backwards": rows_of(back, some.real),
+        }
+
+
+class ImagePool(nn.Module):
+    """Translations of earlier steps (Shrivastava et al. 2017, section 2.3); part of a run's state.
+
+    Once it is full, half of what comes in changes places with images of the pool.
+
+    Args:
+        size: how many; 0 hands on what comes.
+        shape: of an image.
+    """
+
+    images: Tensor  # [size, *shape]
+    count: Tensor
+
+    def __init__(self, size: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("images", torch.zeros(size, *shape))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, *shape], some of them from the pool instead."""
+        images = images.detach().float()
+        if not self.size or not self.training:
+            return images
+        n = len(images)
+        order = torch.rand(self.size, device=images.device).argsort()
+        places = order[torch.arange(n, device=images.device) % self.size]  # of the old ones
+        fresh = self.count + torch.arange(n, device=images.device)
+        filling = fresh < self.size
+        places = torch.where(filling, fresh, places)
+        exchange = (torch.rand(n, device=images.device) < 0.5) & ~filling
+        exchange &= torch.arange(n, device=images.device) < self.size  # no place twice
+        old = self.images[places]
+        wide = (-1, *[1] * (images.dim() - 1))
+        shown = torch.where(exchange.view(wide), old, images)
+        taken = filling | exchange
+        self.images[places[taken]] = images[taken]
+        self.count.add_(filling.sum())
+        return shown
+
+
+def errors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute and mean squared difference of images, in fp32; scalars."""
+    difference = (a - b).float()
+    return difference.abs().mean(), difference.square().mean()
+
+
+def rows_of(rows: list[Tensor], like: Tensor) -> Grid:
+    """Columns of images that belong together: each row [n, *shape], eight columns at a time.
+
+    Grey images beside coloured ones become coloured, small ones large.
+    """
+    channels = max(row.shape[1] for row in rows)
+    cells = [resized(row, like).expand(-1, channels, -1, -1) for row in rows]
+    pieces = zip(*(cell.split(8) for cell in cells), strict=True)
+    return Grid(torch.cat([image for piece in pieces for image in piece]), min(8, len(rows[0])))
+
+
+def replace_start(phase: Phase, start: int) -> Phase:
+    """The phase, from step `start` on at the earliest."""
+    return replace(phase, start=max(phase.start, start))
