@@ -30,12 +30,12 @@ class InputMemory(nn.Module):
         shape: of an input.
     """
 
-    images: Tensor  # uint8 [REMEMBERED, *shape]
+    images: Tensor  # uint8 [REMEMBERED + 1, *shape]; the last one is where others are dropped
     count: Tensor  # of those that are there
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("images", torch.zeros(REMEMBERED, *shape, dtype=torch.uint8))
+        self.register_buffer("images", torch.zeros(REMEMBERED + 1, *shape, dtype=torch.uint8))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
@@ -44,12 +44,9 @@ class InputMemory(nn.Module):
         if not self.training:
             return
         places = self.count + torch.arange(len(source), device=source.device)
-        kept = places < REMEMBERED
         levels = ((source + 1) * 127.5).round().to(torch.uint8)
-        where = places.clamp_max(REMEMBERED - 1)
-        old = self.images[where]
-        self.images[where] = torch.where(kept.view(-1, 1, 1, 1), levels, old)
-        self.count.add_(kept.sum())
+        self.images[places.clamp_max(REMEMBERED)] = levels
+        self.count.add_(len(source)).clamp_(max=REMEMBERED)
 
     def draw(self, n: int) -> Tensor:
         """Inputs at random, [n, *shape] in [-1, 1]."""
@@ -383,13 +380,13 @@ class ImagePool(nn.Module):
         shape: of an image.
     """
 
-    images: Tensor  # [size, *shape]
+    images: Tensor  # [size + 1, *shape]; the last one is where others are dropped
     count: Tensor
 
     def __init__(self, size: int, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("images", torch.zeros(size, *shape))
+        self.register_buffer("images", torch.zeros(size + 1, *shape))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
@@ -398,19 +395,15 @@ class ImagePool(nn.Module):
         images = images.detach().float()
         if not self.size or not self.training:
             return images
-        n = len(images)
-        order = torch.rand(self.size, device=images.device).argsort()
-        places = order[torch.arange(n, device=images.device) % self.size]  # of the old ones
-        fresh = self.count + torch.arange(n, device=images.device)
-        filling = fresh < self.size
-        places = torch.where(filling, fresh, places)
-        exchange = (torch.rand(n, device=images.device) < 0.5) & ~filling
-        exchange &= torch.arange(n, device=images.device) < self.size  # no place twice
-        old = self.images[places]
-        wide = (-1, *[1] * (images.dim() - 1))
-        shown = torch.where(exchange.view(wide), old, images)
-        taken = filling | exchange
-        self.images[places[taken]] = images[taken]
+        number = torch.arange(len(images), device=images.device)
+        filling = self.count + number < self.size
+        order = torch.rand(self.size, device=images.device).argsort()[number % self.size]
+        places = torch.where(filling, self.count + number, order)
+        exchanged = (torch.rand(len(images), device=images.device) < 0.5) & ~filling
+        exchanged &= number < self.size  # no place twice
+        wide = exchanged.view(-1, *[1] * (images.dim() - 1))
+        shown = torch.where(wide, self.images[places], images)
+        self.images[torch.where(filling | exchanged, places, self.size)] = images
         self.count.add_(filling.sum())
         return shown
 

@@ -24,7 +24,8 @@ class VAEGAN(DiscriminatorModel):
     discriminator, up to a constant; L_GAN = log D(x) + log(1 - D(x~)) + log(1 - D(x_p)) with the
     reconstruction x~ and the decoded draw x_p of the prior (Eqs. 5 to 8). The encoder minimises
     L_prior + L_like, the decoder gamma L_like - L_GAN, the discriminator -L_GAN; the decoder's
-    part of the game is the loss's own generator term. Any adversarial loss can take L_GAN's place.
+    part of the game is the loss's own generator term. Any adversarial loss can take L_GAN's place:
+    the discriminator plays it against either kind of fakes, so that log D(x) counts twice.
 
     Args:
         data: what is to be generated and encoded.
@@ -84,15 +85,7 @@ class VAEGAN(DiscriminatorModel):
         real = self.discriminator(batch.real)
         game = self.compare((batch.real, drawn), (real, self.discriminator(drawn)))
         other = self.loss.discriminator(real, self.discriminator(rebuilt))
-        # Each fake against the same real samples, which count once: L_GAN has one log D(x).
-        return game._replace(total=game.total + other - self._on_real(real))
-
-    def _on_real(self, real: Tensor) -> Tensor:
-        """What the outputs on real samples alone add to the loss; 0 for losses that compare."""
-        if self.loss.compares:
-            return real.new_zeros(())
-        held = real.new_zeros(real.shape)
-        return self.loss.discriminator(real, held) - self.loss.discriminator(held, held)
+        return game._replace(total=game.total + other)
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""

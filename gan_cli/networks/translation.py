@@ -81,7 +81,7 @@ class UNet(Translator):
         for level, after in enumerate(channels):
             plain = level in (0, depth - 1)
             layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
-            layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=plain or norm != "batch"))
+            layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=norm != "batch"))
             self.down.append(nn.Sequential(*layers, *([] if plain else [normal(norm, after)])))
             before = after
         for level in reversed(range(depth)):
