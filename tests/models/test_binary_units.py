@@ -136,9 +136,7 @@ class TestHelmholtz:
     def test_the_bound_comes_to_the_exact_likelihood(self) -> None:
         model = self.model()
         exact = self.log_joint(model).flatten(1).logsumexp(1)
-        images = (2 * states(4) - 1).view(
-            16, 1, 2, 2
-        )  # black and white, so drawing changes nothing
+        model, images = model.float(), black_and_white()
         batch = Batch(torch.arange(16), lambda i: images[i], lambda i: None)
         torch.manual_seed(1)
         found = model.likelihood(batch, 20000)
