@@ -77,7 +77,8 @@ class AdversarialAutoencoder(DiscriminatorModel):
 
     def reconstruction_loss(self, batch: Batch) -> Loss:
         """Mean squared error of the reconstruction, over all numbers of a sample."""
-        error = (self.decode(self.encode(batch.real)) - batch.real).square().mean()
+        codes = whole(self.encoder(self.centring(batch.real)))
+        error = (self.decode(codes) - batch.real).square().mean()
         return Loss(error, {"squared_error": error.detach()})
 
     def discriminator_loss(self, batch: Batch) -> Loss:
@@ -107,7 +108,7 @@ class AdversarialAutoencoder(DiscriminatorModel):
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The codes [n, prior.dim] of samples [n, *shape]."""
-        return whole(self.encoder(self.centring(x)))
+        return whole(self.encoder(self.centring(x, record=False)))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Samples [n, *shape] from codes [n, prior.dim]."""

@@ -148,7 +148,7 @@ class AVB(Model):
     def loss(self, batch: Batch) -> Loss:
         """Minus the bound, in nats per sample; as good as the discriminator is."""
         x = self._observed(batch)
-        z, ratio = self._ratio(x)
+        z, ratio = self._ratio(x, record=True)
         reconstruction = self.observation.log_prob(x, self.decoder.raw(z)).mean()
         kl = ratio.mean()
         logs = {
@@ -158,20 +158,20 @@ class AVB(Model):
         }
         return Loss(kl - reconstruction, logs)
 
-    def _ratio(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _ratio(self, x: Tensor, record: bool = False) -> tuple[Tensor, Tensor]:
         """A draw z of q(z | x), [n, prior.dim], and what T makes of log q(z | x) / p(z), [n]."""
-        z, standard, log_jacobian = self._drawn(x)
+        z, standard, log_jacobian = self._drawn(x, record)
         ratio = self.discriminator(pair(x, standard))
         if not self.contrast:
             return z, ratio
         return z, ratio + log_prior(standard) - log_jacobian - log_prior(z)
 
-    def _drawn(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _drawn(self, x: Tensor, record: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """z ~ q(z | x); that z made standard, as T sees it; and the log of what it was divided by.
 
         The moments that it is made standard by are constants, as in the authors' code.
         """
-        z, mean, variance = self.basis(self.encoder(self.centring(x)))
+        z, mean, variance = self.basis(self.encoder(self.centring(x, record)))
         if not self.contrast:
             return z, z, z.new_zeros(len(z))
         deviation = (variance.detach() + NOISE).sqrt()
@@ -189,7 +189,7 @@ class AVB(Model):
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of q(z | x), [n, prior.dim], without the noises' mean, which is a constant."""
-        return whole(self.encoder(self.centring(x)))[:, : self.prior.dim]
+        return whole(self.encoder(self.centring(x, record=False)))[:, : self.prior.dim]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """E[x | z] of latents [n, prior.dim], [n, *shape]."""

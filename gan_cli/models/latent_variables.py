@@ -215,9 +215,9 @@ class Centring(nn.Module):
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`x` [n, *shape] minus the mean; in training the mean is updated first."""
-        if self.training:
+    def forward(self, x: Tensor, record: bool = True) -> Tensor:
+        """`x` [n, *shape] minus the mean; in training that takes them in first, if `record`."""
+        if self.training and record:
             with torch.no_grad():
                 self.count.add_(1)
                 self.mean.add_((x.detach().mean(0) - self.mean) / self.count)

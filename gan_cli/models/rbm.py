@@ -42,7 +42,6 @@ class RBM(Model):
 
     indivisible = "each rank would have chains of its own"
     density_of = "binarised pixels"
-    chains: Tensor  # [batch_size, pixels]
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class RBM(Model):
         refuse(self._faults(deviation))
         pixels = math.prod(data.shape)
         self.machine = Machine(pixels, hidden, deviation)
-        self.register_buffer("chains", torch.rand(batch_size, pixels).round())
+        self.chains = Chains(batch_size, pixels)
 
     def _faults(self, deviation: float) -> Iterator[str]:
         if not self.data.is_image:
@@ -75,16 +74,16 @@ class RBM(Model):
             yield f"model.binarise = {self.binarise}: must be dynamic or fixed"
 
     def phases(self) -> list[Phase]:
-        return [Phase("rbm", self.loss, (self.machine,))]
+        return [Phase("rbm", self.loss, (self.machine, self.chains))]
 
     def loss(self, batch: Batch) -> Loss:
         """The free energy of samples less that of the chains' states, mean over both."""
         visible = self._observed(batch)
         with torch.no_grad():
-            start = self.chains if self.persistent else visible
+            start = self.chains.states if self.persistent else visible
             model = self.machine.gibbs(start, self.gibbs_steps)
             if self.persistent and self.training:
-                self.chains.copy_(model)
+                self.chains.states.copy_(model)
             rebuilt = self.machine.visible_given(self.machine.hidden_given(visible))
         data, other = self.machine.free_energy(visible), self.machine.free_energy(model)
         logs = {
@@ -100,8 +99,8 @@ class RBM(Model):
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Means of the pixels given hidden units, from where chains are after some more steps."""
-        places = torch.randint(len(self.chains), (n,), device=self.device)
-        state = self.machine.gibbs(self.chains[places], self.sample_steps)
+        places = torch.randint(len(self.chains.states), (n,), device=self.device)
+        state = self.machine.gibbs(self.chains.states[places], self.sample_steps)
         return self._image(self.machine.visible_given(self.machine.sample_hidden(state)))
 
     def _image(self, visible: Tensor) -> Tensor:
@@ -133,7 +132,7 @@ class RBM(Model):
         self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
     ) -> Mapping[str, View]:
         """Samples, chains from noise on their way, and what single hidden units look for."""
-        state = torch.rand(CHAINS, self.chains.shape[1], device=self.device).round()
+        state = torch.rand(CHAINS, self.chains.states.shape[1], device=self.device).round()
         moments = [state]
         for moment in range(1, MOMENTS):
             state = self.machine.gibbs(state, 2 ** (moment - 1))
@@ -145,6 +144,21 @@ class RBM(Model):
             "samples/chains": Grid(self._image(torch.stack(moments, 1).flatten(0, 1)), MOMENTS),
             "theory/filters": table((weights / largest).view(-1, *self.data.shape)),
         }
+
+
+class Chains(nn.Module):
+    """Where persistent chains were left; part of a run's state, and not averaged with the weights.
+
+    Args:
+        count: how many.
+        pixels: of each state.
+    """
+
+    states: Tensor  # [count, pixels]
+
+    def __init__(self, count: int, pixels: int) -> None:
+        super().__init__()
+        self.register_buffer("states", torch.rand(count, pixels).round())
 
 
 class Machine(nn.Module):

@@ -231,7 +231,10 @@ class Pix2Pix(TranslationModel):
         """Inputs, outputs and truths, a row of each."""
         some = real.at(real.index[:SHOWN])
         rows = [some.source, self.translate(some.source), some.real]
-        return {"samples/translation": rows_of(rows, some.real)}
+        return {
+            "samples/translation": rows_of(rows, some.real),
+            "samples/random": Grid(self.sample(64), 8),
+        }
 
 
 class CycleGAN(TranslationModel):
@@ -367,6 +370,7 @@ class CycleGAN(TranslationModel):
         return {
             "samples/translation": rows_of(forth, some.real),
             "samples/backwards": rows_of(back, some.real),
+            "samples/random": Grid(self.sample(64), 8),
         }
 
 
