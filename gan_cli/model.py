@@ -48,11 +48,20 @@ class DataSpec:
     class_counts: tuple[int, ...] = field(default=(), repr=False, compare=False)
     # (channels, height, width) of the input images of data for translation; empty for other data.
     source: tuple[int, ...] = field(default=(), repr=False)
+    # Of sentences [length]: their symbols, the first of which fills them up, and what stands
+    # between two when they are printed.
+    vocabulary: tuple[str, ...] = field(default=(), repr=False)
+    separator: str = field(default="", repr=False)
 
     @property
     def is_image(self) -> bool:
-        """True for images [C, H, W], False for points [D]."""
+        """True for images [C, H, W], False for points [D] and sentences [length]."""
         return len(self.shape) == 3
+
+    @property
+    def is_text(self) -> bool:
+        """True for sentences: int64 numbers of symbols, [length]."""
+        return bool(self.vocabulary)
 
     @property
     def shares(self) -> tuple[int, ...]:

@@ -67,7 +67,7 @@ class Draw:
                     rebuilt = model.reconstruct(batch.at(batch.index[:PAIRED]))
                     if rebuilt is not None:
                         views["samples/reconstruction"] = above(batch.real[:PAIRED], rebuilt, 8)
-            else:
+            elif not self.dataset.spec.is_text:
                 shown["samples/points"] = points.draw(
                     batch.real,
                     model.sample(POINTS),
