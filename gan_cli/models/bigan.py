@@ -1,4 +1,4 @@
-"""A GAN with an encoder: BiGAN (Donahue et al. 2017), ALI (Dumoulin et al. 2017)."""
+"""A GAN with an encoder: BiGAN (Donahue et al. 2017), ALI (Dumoulin et al. 2017) and their kin."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ class BiGAN(DiscriminatorModel):
     game with labels exchanged, which gives stronger gradients (the authors' code), for any loss:
     the generator's term of the loss on D(G(z), z), and that term mirrored on D(x, E(x)).
 
+    In VEEGAN (Srivastava et al. 2017) the encoder does not play (`encoder_plays` false): it and the
+    generator minimise |z - E(G(z))|^2 (`latent` 1; Algorithm 1). In GibbsNet (Lamb et al. 2017) the
+    pair (G(z), z) is where a chain z -> G(z) -> E(G(z)) -> ... has come to after `chain` rounds;
+    only the last round is differentiated.
+
     Args:
         data: what is to be generated and encoded.
         prior: of the latents.
@@ -33,6 +38,9 @@ class BiGAN(DiscriminatorModel):
         loss: what the players minimise.
         penalty: what constrains the discriminator, as a function of the pair.
         stochastic: the encoder gives a Gaussian's mean and deviation instead of a point (ALI).
+        encoder_plays: the encoder learns from the game.
+        latent: weight of the mean squared distance of z from E(G(z)).
+        chain: rounds of the chain before a pair of generator and latent is taken; 0 for none.
         d_steps: discriminator updates in a step, each with a fresh batch.
     """
 
@@ -44,10 +52,14 @@ class BiGAN(DiscriminatorModel):
         loss: AdversarialLoss,
         penalty: Penalty,
         stochastic: bool = False,
+        encoder_plays: bool = True,
+        latent: float = 0.0,
+        chain: int = 0,
         d_steps: int = 1,
     ) -> None:
         super().__init__(data, loss, penalty)
         self.prior, self.stochastic, self.d_steps = prior, stochastic, d_steps
+        self.encoder_plays, self.latent, self.chain = encoder_plays, latent, chain
         refuse(self._faults())
         self.warn_of_contradictions(network)
         self.generator = network.generator(prior.dim, data)
@@ -58,6 +70,9 @@ class BiGAN(DiscriminatorModel):
 
     def _faults(self) -> Iterator[str]:
         yield from below({"d_steps": self.d_steps}, 1)
+        yield from below({"latent": self.latent, "chain": self.chain}, 0)
+        if not self.encoder_plays and not self.latent:
+            yield "model.encoder_plays = false: the encoder learns nothing then; set model.latent=1"
         if self.stochastic and not isinstance(self.prior, Gaussian):
             yield (
                 "model.stochastic = true: the encoder draws from Gaussians, and prior = "
@@ -82,16 +97,30 @@ class BiGAN(DiscriminatorModel):
         """Exchange the two kinds of pairs in the discriminator's eyes."""
         pairs = self._pairs(batch)
         real, fake = self.discriminator(pairs[0]), self.discriminator(pairs[1])
+        if not self.encoder_plays:
+            real = real.detach()
         if self.loss.compares:
-            return Loss(self.loss.generator(fake, real), {})
-        mirrored = 2 * (self.loss.boundary or 0.0) - real
-        terms = self.loss.generator(fake), self.loss.generator(mirrored)
-        logs = {"generator_term": terms[0].detach(), "encoder_term": terms[1].detach()}
-        return Loss(terms[0] + terms[1], logs)
+            total, logs = self.loss.generator(fake, real), {}
+        else:
+            total = self.loss.generator(fake)
+            logs = {"generator_term": total.detach()}
+            if self.encoder_plays:
+                mirrored = self.loss.generator(2 * (self.loss.boundary or 0.0) - real)
+                logs["encoder_term"] = mirrored.detach()
+                total = total + mirrored
+        if self.latent:
+            z = self.prior.sample(len(batch), self.device)
+            error = (self.encode(self.generator(z)) - z).square().mean()
+            logs["latent_error"] = error.detach()
+            total = total + self.latent * error
+        return Loss(total, logs)
 
     def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(x, E(x)) and (G(z), z), each [n, size of a sample + prior.dim]."""
         z = self.prior.sample(len(batch), self.device)
+        with torch.no_grad():
+            for _ in range(self.chain):
+                z = self._draw(self.generator(z))
         return pair(batch.real, self._draw(batch.real)), pair(self.generator(z), z)
 
     def _draw(self, x: Tensor) -> Tensor:
