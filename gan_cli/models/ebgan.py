@@ -174,7 +174,7 @@ class EBGAN(AutoencoderGAN):
 
 
 def pulling_away(codes: Tensor) -> Tensor:
-    """The mean squared cosine between different ones of codes [n, dim] (Zhao et al. 2017, Eq. 3)."""
+    """The mean squared cosine between different codes [n, dim] (Zhao et al. 2017, Eq. 3)."""
     n = len(codes)
     cosines = normalize(codes) @ normalize(codes).T
     return (cosines.square().sum() - n) / (n * (n - 1))

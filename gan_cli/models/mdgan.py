@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Loss, Phase, View
+from gan_cli.model import Batch, DataSpec, Loss, View
 from gan_cli.models.adversarial import AdversarialModel
 from gan_cli.models.faults import below
 from gan_cli.models.latent_variables import whole
