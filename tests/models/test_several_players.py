@@ -1,0 +1,183 @@
+"""Games with more than two players, and generators with an encoder or moments beside them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from composing import session_of
+from linear_networks import Linear, batch_of, points
+from playing import advance
+from torch.nn.functional import softplus
+
+from gan_cli.errors import ConfigError
+from gan_cli.losses import NonSaturating
+from gan_cli.models.bigan import BiGAN
+from gan_cli.models.mdgan import ModeRegularisedGAN
+from gan_cli.models.mmd_gan import MMDGAN, mmd
+from gan_cli.models.several import D2GAN, CoupledGAN, ParallelGAN
+from gan_cli.penalties import NoPenalty
+from gan_cli.priors import Gaussian
+
+X = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.0, -0.5]])
+
+
+def test_d2gan_s_players_play_one_zero_sum_game() -> None:
+    """Nguyen et al. 2017, Eq. 1: the discriminators' loss is -J, the generator's its part of J."""
+    torch.manual_seed(0)
+    model = D2GAN(points(3), Gaussian(2), Linear(), alpha=0.5, beta=0.25)
+    torch.manual_seed(1)
+    fake = model.sample(2)
+    one, two = softplus(model.discriminator(X)), softplus(model.second_discriminator(X))
+    one_fake = softplus(model.discriminator(fake))
+    two_fake = softplus(model.second_discriminator(fake))
+    value = 0.5 * one.log().mean() - one_fake.mean() - two.mean() + 0.25 * two_fake.log().mean()
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.discriminator_loss(batch_of(X)).total, -value)
+    torch.manual_seed(1)
+    total = model.generator_loss(batch_of(X)).total
+    torch.testing.assert_close(total, 0.25 * two_fake.log().mean() - one_fake.mean())
+
+
+def test_d2gan_s_best_discriminators_are_the_ratios() -> None:
+    """Theorem 1: D1 = alpha p / q and D2 = beta q / p, where the loss has no slope."""
+    p, q, alpha, beta = torch.tensor([0.7, 0.3]), torch.tensor([0.2, 0.8]), 0.2, 0.1
+    one = (alpha * p / q).requires_grad_()
+    two = (beta * q / p).requires_grad_()
+    loss = (q * one - alpha * p * one.log() + p * two - beta * q * two.log()).sum()
+    for slope in torch.autograd.grad(loss, (one, two)):
+        torch.testing.assert_close(slope, torch.zeros(2), atol=1e-6, rtol=0)
+
+
+class TestCoupledGAN:
+    def model(self) -> CoupledGAN:
+        session = session_of("model=cogan", "data=derived", "data.split=test")
+        assert isinstance(session.model, CoupledGAN)
+        return session.model
+
+    def test_all_but_the_last_layer_makes_both_kinds(self) -> None:
+        model = self.model()
+        both = model.generator(model.prior.sample(3))
+        assert both.shape == (3, 2, 28, 28)
+        torch.manual_seed(0)
+        z = model.prior.sample(3)
+        model.eval()
+        assert torch.equal(model.generate(z), model.generator(z)[:, :1])
+
+    def test_the_discriminator_sees_one_kind_at_a_time(self) -> None:
+        x = torch.rand(2, 1, 4, 4)
+        assert torch.equal(CoupledGAN._alone(x, 0), torch.cat([x, 0 * x], dim=1))
+        assert torch.equal(CoupledGAN._alone(x, 1), torch.cat([0 * x, x], dim=1))
+
+    def test_it_trains_on_both(self) -> None:
+        session = session_of("model=cogan", "data.split=test")
+        advance(session, 2)
+        means = session.trainer.window.means()
+        assert {"output/real", "output/real_of_inputs"} <= means.keys()
+
+    def test_data_without_a_second_kind_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"model = cogan: needs inputs and targets of one"):
+            session_of("model=cogan", "data=mnist")
+
+
+class TestParallelGAN:
+    def test_discriminators_move_on(self) -> None:
+        session = session_of("model=gap", "data.split=test", "model.pairs=3", "model.swap_every=2")
+        model = session.model
+        assert isinstance(model, ParallelGAN)
+        met = []
+        for step in range(7):
+            batch = session.stream.batch(0)
+            batch.step = step
+            known = list(model.discriminators)
+            met.append([known.index(critic) for _, critic in model._matches(batch)])
+        assert met == [[0, 1, 2], [0, 1, 2], [1, 2, 0], [1, 2, 0], [2, 0, 1], [2, 0, 1], [0, 1, 2]]
+
+    def test_every_pair_learns(self) -> None:
+        session = session_of("model=gap", "data.split=test")
+        model = session.model
+        before = [p.clone() for p in model.parameters()]
+        advance(session, 1)
+        moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+        assert all(moved)
+
+
+def test_the_mode_regulariser() -> None:
+    """Che et al. 2017, Eq. 2, with the loss's generator term in place of log D."""
+    torch.manual_seed(0)
+    model = ModeRegularisedGAN(
+        points(3), Gaussian(2), Linear(), NonSaturating(), NoPenalty(), distance=0.2, modes=0.4
+    )
+    rebuilt = model.generator(model.encode(X))
+    torch.manual_seed(1)
+    fake = model.discriminator(model.sample(2))
+    expected = softplus(-fake).mean() + 0.2 * (rebuilt - X).square().mean()
+    expected = expected + 0.4 * softplus(-model.discriminator(rebuilt)).mean()
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.generator_loss(batch_of(X)).total, expected)
+
+
+class TestMMD:
+    def test_the_unbiased_estimate_by_hand(self) -> None:
+        """Gretton et al. 2012, Eq. 3."""
+        torch.manual_seed(0)
+        a, b = torch.randn(3, 2).double(), torch.randn(4, 2).double()
+
+        def k(x: torch.Tensor, y: torch.Tensor) -> float:
+            squared = (x - y).square().sum()
+            return sum((-squared / (2 * s * s)).exp().item() for s in (1.0, 2.0))
+
+        within_a = sum(k(a[i], a[j]) for i in range(3) for j in range(3) if i != j) / 6
+        within_b = sum(k(b[i], b[j]) for i in range(4) for j in range(4) if i != j) / 12
+        between = sum(k(x, y) for x in a for y in b) / 12
+        expected = within_a + within_b - 2 * between
+        assert mmd(a, b, (1.0, 2.0)).item() == pytest.approx(expected)
+
+    def test_its_mean_is_0_for_one_law_and_not_for_two(self) -> None:
+        torch.manual_seed(0)
+        same = torch.stack([mmd(*torch.randn(2, 50, 2), (1.0,)) for _ in range(200)])
+        # Its deviation is about .01, that of the mean of 200 thus .0007.
+        assert abs(same.mean().item()) < 0.003
+        apart = mmd(torch.randn(50, 2), torch.randn(50, 2) + 1, (1.0,))
+        assert apart > 0.1
+
+    def test_encoder_and_decoder_play_against_the_generator(self) -> None:
+        session = session_of("model=mmd_gan", "data.split=test", "model.code=8")
+        advance(session, 2)
+        model = session.model
+        assert isinstance(model, MMDGAN)
+        assert max(p.abs().max().item() for p in model.encoder.parameters()) <= 0.01 + 1e-6
+        assert max(p.abs().max().item() for p in model.decoder.parameters()) > 0.01
+
+
+class TestKinOfBiGAN:
+    def model(self, **settings) -> BiGAN:
+        torch.manual_seed(0)
+        return BiGAN(points(3), Gaussian(2), Linear(), NonSaturating(), NoPenalty(), **settings)
+
+    def test_veegan_s_encoder_learns_from_latents_alone(self) -> None:
+        """Srivastava et al. 2017, Algorithm 1: the gradient for F is that of |z - F(G(z))|^2."""
+        model = self.model(encoder_plays=False, latent=1.0)
+        torch.manual_seed(1)
+        loss = model.generator_loss(batch_of(X))
+        found = torch.autograd.grad(loss.total, list(model.encoder.parameters()))
+        torch.manual_seed(1)
+        model.prior.sample(2)  # of the pairs
+        z = model.prior.sample(2)
+        error = (model.encode(model.generator(z)) - z).square().mean()
+        wanted = torch.autograd.grad(error, list(model.encoder.parameters()))
+        for a, b in zip(found, wanted, strict=True):
+            torch.testing.assert_close(a, b)
+
+    def test_gibbsnet_s_pairs_are_where_the_chain_is(self) -> None:
+        model = self.model(chain=2)
+        torch.manual_seed(1)
+        z = model.prior.sample(2)
+        for _ in range(2):
+            z = model.encode(model.generator(z))
+        torch.manual_seed(1)
+        fake = model._pairs(batch_of(X))[1]
+        torch.testing.assert_close(fake[:, 3:], z)
+
+    def test_an_encoder_that_learns_nothing_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"model.encoder_plays = false: the encoder learns"):
+            self.model(encoder_plays=False)
