@@ -127,7 +127,7 @@ class TestSeqGAN:
         session = session_of("model=seqgan", "optimizer.generator.lr=1e-2", "batch_size=64")
         advance(session, 60)
         means = session.trainer.window.means()
-        assert means["likelihood/nll"] < 3.0 if "likelihood/nll" in means else means["nll"] < 3.0
+        assert means["nll"] < 3.0
 
 
 def test_a_text_cnn_takes_the_largest_output_over_the_sentence() -> None:
