@@ -8,6 +8,7 @@ import sys
 COMMANDS = {  # module, function, what it does
     "train": ("train", "main", "train a model, or several (gan-train)"),
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
+    "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "eval": ("evaluate", "main", "evaluate runs (gan-eval)"),
     "report": ("report", "main", "compare runs (gan-report)"),
     "watch": ("report", "watch", "compare runs while they train (gan-watch)"),
@@ -40,7 +41,7 @@ def answer(word: str) -> int:
     if word in ("-h", "--help"):
         print("Usage: python -m gan_cli COMMAND ...\n")
         for name, (_, _, text) in COMMANDS.items():
-            print(f"  {name:8}{text}")
+            print(f"  {name:11}{text}")
         print("\npython -m gan_cli COMMAND --help shows its options.")
     elif word == "--version":
         print(f"gan_cli {gan_cli.__version__}")

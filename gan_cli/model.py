@@ -369,3 +369,29 @@ class Recognises(Protocol, metaclass=_ByClass):
     def recognise(self, x: Tensor) -> Mapping[str, Distribution]:
         """Return Q(part | x) of samples `x` [n, ...] by part, each over [n, part.dim]."""
         ...
+
+
+@runtime_checkable
+class Translates(Protocol, metaclass=_ByClass):
+    """A model whose samples are made of other images."""
+
+    def translate(self, source: Tensor, backwards: bool = False) -> Tensor:
+        """Outputs [n, *shape] of inputs [n, *source], of any size that the network can do.
+
+        Args:
+            source: the inputs.
+            backwards: from targets to inputs, where the model learns that too.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol, metaclass=_ByClass):
+    """A model with codes of samples."""
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the codes [n, dim] of samples [n, *shape]; labels `y` [n] where it knows them."""
+        ...

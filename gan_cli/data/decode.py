@@ -41,6 +41,8 @@ LARGEST_FILE = 1 << 30  # bytes that are read into memory
 LARGE = 1 << 25  # pixels
 ONE_AT_A_TIME = Lock()  # held while a large image is decoded
 ROWS = 256  # that are scaled from 16 bits at once
+LARGEST_WHOLE = 16_000_000  # pixels of an image at its own size
+ORIENTATION, TURNED = 0x0112, 5  # EXIF: from 5 on, rows are columns
 CHANGED = "changed while it was read"
 WHITE = (255, 255, 255)
 ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -111,6 +113,28 @@ def decode(
 
     pixels, broken = _guarded(work, data)
     return Decoded(b"" if pixels is None else pixels.tobytes(), broken)
+
+
+def decode_whole(path: Path, channels: int) -> tuple[np.ndarray | None, str]:
+    """The pixels of one file at its own size, uint8 [channels, height, width]; or why not."""
+    try:
+        data = read_file(path, LARGEST_FILE + 1)
+    except OSError as cause:
+        return None, f"cannot be read: {cause.strerror or cause}"
+
+    def work() -> np.ndarray:
+        image = _open(data)
+        height, width = image.height, image.width
+        if height * width > LARGEST_WHOLE:
+            raise UnsupportedError(
+                f"too large: {height * width / 1e6:,.0f} million pixels; at most "
+                f"{LARGEST_WHOLE / 1e6:,.0f} million are translated"
+            )
+        if image.getexif().get(ORIENTATION, 1) >= TURNED:
+            height, width = width, height
+        return to_pixels(image, (height, width), channels, WHITE, _low_bytes(image, data))
+
+    return _guarded(work, data)
 
 
 def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
