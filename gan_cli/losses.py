@@ -109,6 +109,16 @@ class Minimax(CrossEntropy):
         return -softplus(fake).mean()
 
 
+class BoundarySeeking(CrossEntropy):
+    """G minimises E[(log D(G(z)) - log(1 - D(G(z))))^2] / 2: it seeks D's decision boundary.
+
+    Hjelm et al. 2018, for continuous samples. The two logarithms' difference is the logit.
+    """
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return (fake - self.boundary).square().mean() / 2
+
+
 class NonSaturating(CrossEntropy):
     """G minimises -E[log D(G(z))], whose gradient does not vanish when D wins.
 

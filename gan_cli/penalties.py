@@ -159,6 +159,31 @@ class ZeroCentred(Penalty):
         return self.weight * squared_gradient_norm(score, between(real, fake)).mean()
 
 
+class WassersteinDivergence(Penalty):
+    """weight * E[|grad f(x^)|^power] between the samples (WGAN-div, Wu et al. 2018, Eq. 6).
+
+    With the Wasserstein loss it is a divergence, with no constraint on the critic's slope; 2 and 6
+    in the paper.
+    """
+
+    name = "wgan_div"
+    lipschitz = True
+    per_sample = True
+    at_fakes = True
+
+    def __init__(
+        self, weight: float = 2.0, power: float = 6.0, every: int = 1, rescale: bool = False
+    ) -> None:
+        super().__init__(weight, every, rescale)
+        if power <= 1:
+            raise ValueError(f"power = {power:g}: must be above 1")
+        self.power = power
+
+    def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
+        squared = squared_gradient_norm(score, between(real, fake)) + 1e-12
+        return self.weight * squared.pow(self.power / 2).mean()
+
+
 class R1(Penalty):
     """weight / 2 * E[|grad D(x)|^2] at real samples (Mescheder et al. 2018, Eq. 9)."""
 

@@ -29,7 +29,7 @@ formatting foreign outputs signals seeding
 console device files images options pages event_file
 exits
 model
-losses penalties priors augment labels ema networks metrics distributed jobs
+losses penalties priors augment optimizers labels ema networks metrics distributed jobs
 models data plots
 config
 runs

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gan_cli.losses import (
     AdversarialLoss,
+    BoundarySeeking,
     Hinge,
     LeastSquares,
     Minimax,
@@ -90,7 +91,20 @@ def test_minimax_saturates_where_non_saturating_does_not() -> None:
     assert alive.sum().item() == pytest.approx(-1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("make", LOSSES)
+def test_boundary_seeking_ends_at_the_boundary() -> None:
+    """Hjelm et al. 2018: (log D - log(1 - D))^2 / 2, whose minimum is where D is undecided."""
+    fake = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    loss = BoundarySeeking().generator(fake)
+    d = fake.detach().sigmoid()
+    expected = (d.log() - (1 - d).log()).square().mean() / 2
+    torch.testing.assert_close(loss.detach(), expected)
+    (slope,) = torch.autograd.grad(loss, fake)
+    assert slope[0] < 0
+    assert slope[1] == 0
+    assert slope[2] > 0
+
+
+@pytest.mark.parametrize("make", sorted(set(LOSSES) - {BoundarySeeking}, key=str))
 def test_each_player_pushes_the_right_way(make: type[AdversarialLoss]) -> None:
     """From where D is half right about both, and a least-squares D too."""
     loss = make()

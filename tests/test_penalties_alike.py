@@ -16,6 +16,7 @@ from gan_cli.penalties import (
     OneSidedGradientPenalty,
     Orthogonal,
     Penalty,
+    WassersteinDivergence,
     WeightClip,
     ZeroCentred,
 )
@@ -43,6 +44,7 @@ EXPECTED: dict[type[Penalty], Callable[[float, float], float]] = {
     OneSidedGradientPenalty: lambda real, fake: 10 * max(0.0, real - 1) ** 2,
     ZeroCentred: lambda real, fake: 10 * real**2,
     DRAGAN: lambda real, fake: 10 * (real - 1) ** 2,
+    WassersteinDivergence: lambda real, fake: 10 * real**6,
     R1: lambda real, fake: 5 * real**2,
     R1R2: lambda real, fake: 5 * (real**2 + fake**2),
 }
@@ -131,6 +133,7 @@ def test_who_bounds_the_slope_and_who_looks_at_single_samples() -> None:
     assert {kind for kind in PENALTIES if kind.lipschitz} == {
         GradientPenalty,
         OneSidedGradientPenalty,
+        WassersteinDivergence,
         WeightClip,
         ZeroCentred,
     }

@@ -19,7 +19,16 @@ from gan_cli.errors import ConfigError
 from gan_cli.formatting import closest, hint, shell_command, show
 from gan_cli.outputs import output_around
 
-ROOMS = ("callbacks", "data", "losses", "models", "networks", "penalties", "priors")
+ROOMS = (
+    "callbacks",
+    "data",
+    "losses",
+    "models",
+    "networks",
+    "optimizers",
+    "penalties",
+    "priors",
+)
 NEVER_OWN = sys.stdlib_module_names | {"torch"}  # classes in them need --trust
 OWN = tuple(f"gan_cli.{room}" for room in ROOMS)
 
