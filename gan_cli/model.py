@@ -16,6 +16,8 @@ asks for it checks `isinstance(model, Scores)` and so on, and does without where
 | `Reconstructs`      | `reconstruct`     | the same; the metric `reconstruction`           |
 | `HasLikelihood`     | `likelihood`      | the metrics `likelihood`, `iwae` and `density`  |
 | `Recognises`        | `recognise`       | the metric `infogan`                            |
+| `Translates`        | `translate`       | `gan-translate`; the metric `translation`       |
+| `Encodes`           | `encode`          | the metric `encoding`                           |
 
 A method that depends on settings may still return None, or nothing by any name.
 """
@@ -245,6 +247,7 @@ class Model(nn.Module, ABC):
     prior: Any = None  # the Prior of the latents that `generate` takes, where there is one
     conditional: bool = False  # whether `generate` needs labels
     second_order: bool = False  # whether a loss differentiates a gradient
+    simultaneous: bool = False  # whether a step takes all gradients before any player moves
     pack: int = 1  # samples that the discriminator sees as one; batch_size must be a multiple of it
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples

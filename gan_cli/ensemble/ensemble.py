@@ -212,6 +212,8 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
         solved = [phase.name for phase in single.model.phases() if phase.solved]
         if solved:
             return f"{solved[0]} has no optimizer"
+        if single.model.simultaneous:
+            return "the players move at once"
         for name, player in single.players.items():
             if not elementwise(player.optimizer):
                 kind = type(player.optimizer).__name__

@@ -231,7 +231,8 @@ class AdversarialModel(DiscriminatorModel, ABC):
         d_burst: see `discriminator_phases`.
         share_fakes: the discriminator's fakes stay differentiable for the generator's loss.
         schedule: "together", or "alternate": the discriminator in the first, third, fifth ... step
-            alone, and the generator in those between.
+            alone, and the generator in those between; or "simultaneous": both in every step, by
+            gradients at the weights that the step begins with.
         view: of samples, as the discriminator sees them; by default the samples themselves.
     """
 
@@ -250,13 +251,14 @@ class AdversarialModel(DiscriminatorModel, ABC):
         g_steps: int = 1,
         d_burst: int | None = None,
         share_fakes: bool = False,
-        schedule: Literal["together", "alternate"] = "together",
+        schedule: Literal["together", "alternate", "simultaneous"] = "together",
         view: View | None = None,
     ) -> None:
         super().__init__(data, loss, penalty)
         self.prior, self.conditional = prior, conditional
         self.d_steps, self.g_steps, self.d_burst = d_steps, g_steps, d_burst
         self.share_fakes, self.schedule = share_fakes, schedule
+        self.simultaneous = schedule == "simultaneous"
         self.view = view or View(data)
 
     def faults(self) -> Iterator[str]:
@@ -269,6 +271,14 @@ class AdversarialModel(DiscriminatorModel, ABC):
                 "model.share_fakes = true: fakes can be shared only where the discriminator makes "
                 "one update per step; set model.share_fakes=false, or d_steps=1 and d_burst=null"
             )
+        if self.simultaneous:
+            once = self.d_steps == self.g_steps == 1 and not self.d_burst
+            if not once or self.share_fakes or (self.penalty.name and self.penalty.every > 1):
+                yield (
+                    "model.schedule = simultaneous: each player moves once, at the same weights; "
+                    "set model.d_steps=1 model.g_steps=1 model.d_burst=null "
+                    "model.share_fakes=false and penalty.every=1"
+                )
         if self.schedule == "alternate" and (self.share_fakes or self.d_burst):
             yield (
                 "model.schedule = alternate: the players never move in one step, so nothing can be "

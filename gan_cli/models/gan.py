@@ -41,7 +41,8 @@ class GAN(AdversarialModel):
             its updated outputs, and runs once less per step (the DCGAN authors' code); its further
             updates have fakes of their own. Needs one discriminator update a step.
         schedule: "together": both players move in every step; "alternate": the discriminator in odd
-            steps (1, 3, 5 ...), the generator in even ones.
+            steps (1, 3, 5 ...), the generator in even ones; "simultaneous": both in every step, by
+            gradients at the weights that the step begins with.
         packing: samples that the discriminator sees as one (PacGAN, Lin et al. 2018). A batch
             is cut into batch_size / packing packs; the authors count a batch in packs. The
             generator makes the packs' first members together, then their second ones, so that its
@@ -69,7 +70,7 @@ class GAN(AdversarialModel):
         g_steps: int = 1,
         d_burst: int | None = None,
         share_fakes: bool = False,
-        schedule: Literal["together", "alternate"] = "together",
+        schedule: Literal["together", "alternate", "simultaneous"] = "together",
         packing: int = 1,
         instance_noise: float = 0.0,
         instance_noise_steps: int | None = None,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.ema import Average
-from gan_cli.model import Batch, Model, Phase, updates
+from gan_cli.model import Batch, Loss, Model, Phase, updates
 from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.cuda_graphs import Graphs, PhaseUpdate
 from gan_cli.training.freezer import Freezer
@@ -107,13 +107,18 @@ class Trainer:
         return turns
 
     def play(self, turns: Sequence[PhaseUpdate], batches: Sequence[Batch], measure: bool) -> None:
-        """Make updates, one after the other."""
-        applied = None
+        """Make updates, one after the other, or all at the same weights."""
+        applied, late = None, []
         for turn in turns:
             if turn.freezer is not applied:
                 turn.freezer.apply()
                 applied = turn.freezer
-            self._update(turn.phase, batches[turn.place], measure)
+            if self.model.simultaneous:
+                late.append((turn.phase, self._gradients(turn.phase, batches[turn.place])))
+            else:
+                self._update(turn.phase, batches[turn.place], measure)
+        for phase, loss in late:
+            self._step(phase, loss, measure)
 
     def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:
         if phase.solved:
@@ -123,6 +128,10 @@ class Trainer:
                 phase.after()
             self.window.add(phase.name, loss, {})
             return
+        self._step(phase, self._gradients(phase, batch), measure)
+
+    def _gradients(self, phase: Phase, batch: Batch) -> Loss:
+        """Compute the phase's loss and the gradients of what it trains."""
         player = self.players[phase.player]
         player.optimizer.zero_grad(set_to_none=True)
         with self.precision():
@@ -135,6 +144,11 @@ class Trainer:
             loss.total.backward()
         if self._gather is not None:
             self._gather(player.parameters)
+        return loss
+
+    def _step(self, phase: Phase, loss: Loss, measure: bool) -> None:
+        """Move what the phase trains by its gradients."""
+        player = self.players[phase.player]
         norms: dict[str, Tensor] = {}
         if measure and phase.name == phase.player:  # not the separate updates of a lazy penalty
             norms = gradient_norms(self.model, phase)

@@ -6,6 +6,8 @@ import copy
 
 import pytest
 import torch
+from composing import session_of
+from playing import advance, snapshot
 from torch import Tensor, nn
 
 from gan_cli.ema import Average
@@ -15,7 +17,7 @@ from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.penalties import R1, NoPenalty
 from gan_cli.priors import Gaussian
-from gan_cli.training.optimizers import build_players, players_of
+from gan_cli.training.optimizers import PlayerOptimizer, build_players, players_of
 from gan_cli.training.trainer import Trainer, batches_per_step
 
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -193,10 +195,6 @@ def test_the_optimizer_makes_up_for_lazy_penalties_where_that_is_asked_for() -> 
     assert changed["generator"].optimizer.param_groups[0]["betas"] == (0.5, 0.99)
     always = trainer_of(gan(penalty=R1(rescale=True)), betas=(0.5, 0.99)).players
     assert always["discriminator"].rate == 0.01
-
-
-def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 @pytest.mark.parametrize("penalty", [NoPenalty(), R1(every=1)])
@@ -443,3 +441,61 @@ def test_bf16_trains_with_weights_and_losses_in_fp32() -> None:
     assert [total.dtype for total in totals] == [torch.float32, torch.float32]
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert all(value == value for value in fast.read().values())
+
+
+def test_simultaneous_players_move_by_gradients_at_the_same_weights() -> None:
+    """As if each had moved alone from where the step begins."""
+    settings = ("model=gan", "data.split=test", "optimizer=sgd", "optimizer.lr=0.1")
+    both = session_of(*settings, "model.schedule=simultaneous")
+    advance(both, 1)
+    turns = session_of(*settings)
+    start = snapshot(turns.model)
+    advance(turns, 1)
+    found, ordinary = snapshot(both.model), snapshot(turns.model)
+    for name, value in found.items():
+        if name.startswith("discriminator."):
+            assert torch.equal(value, ordinary[name])
+    moved = [name for name in found if not torch.equal(found[name], start[name])]
+    assert any(name.startswith("generator.") for name in moved)
+    # In turns the generator meets the discriminator's new weights, so it goes elsewhere.
+    generator = [name for name in moved if name.startswith("generator.")]
+    assert any(not torch.equal(found[name], ordinary[name]) for name in generator)
+
+
+def test_simultaneous_gradient_descent_circles_in_a_bilinear_game() -> None:
+    """min over x, max over y of x y: each step makes the distance (1 + lr^2)^(1/2) times as large.
+
+    In turns it stays bounded (Gidel et al. 2019, section 2).
+    """
+
+    class Bilinear(Model):
+        def __init__(self, simultaneous: bool) -> None:
+            super().__init__()
+            self.data, self.simultaneous = DataSpec("none", (1,), 1), simultaneous
+            self.x, self.y = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+            for layer in (self.x, self.y):
+                nn.init.ones_(layer.weight)
+
+        def phases(self) -> list[Phase]:
+            first = Phase("y", lambda batch: Loss(-self.value(), {}), (self.y,))
+            return [first, Phase("x", lambda batch: Loss(self.value(), {}), (self.x,))]
+
+        def value(self) -> Tensor:
+            return (self.x.weight * self.y.weight).sum()
+
+        def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+            return torch.zeros(n, 1)
+
+    for simultaneous, low, high in ((True, 1.63, 1.65), (False, 0.9, 1.1)):
+        model = Bilinear(simultaneous)
+        players = {
+            name: PlayerOptimizer(
+                name, torch.optim.SGD(module.parameters(), lr=0.1), list(module.parameters()), 0.1
+            )
+            for name, module in (("x", model.x), ("y", model.y))
+        }
+        trainer = Trainer(model, players, batch, seed=0, average=Average(model, 0.0))
+        for _ in range(100):
+            trainer.advance()
+        distance = (model.x.weight.square() + model.y.weight.square()).sqrt().item() / 2**0.5
+        assert low < distance < high
