@@ -81,18 +81,9 @@ class AdversarialAutoencoder(DiscriminatorModel):
         error = (self.decode(codes) - batch.real).square().mean()
         return Loss(error, {"squared_error": error.detach()})
 
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell draws of the prior from codes."""
-        codes = self._codes(batch)
-        return self.compare(codes, (self.discriminator(codes[0]), self.discriminator(codes[1])))
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        return self.lazy_penalty(self.discriminator, *self._codes(batch))
-
     def generator_loss(self, batch: Batch) -> Loss:
         """Make codes that pass for draws of the prior."""
-        drawn, codes = self._codes(batch)
+        drawn, codes = self.pair(batch)
         against = self.discriminator(drawn) if self.loss.compares else None
         total = self.loss.generator(self.discriminator(codes), against)
         # How far the codes' first two moments are from the prior's, whatever the game says.
@@ -102,7 +93,7 @@ class AdversarialAutoencoder(DiscriminatorModel):
         }
         return Loss(self.adversarial * total, logs)
 
-    def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Draws of the prior and codes, each [n, prior.dim]."""
         return self.prior.sample(len(batch), self.device), self.encode(batch.real)
 

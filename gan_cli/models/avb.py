@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.bigan import pair
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import (
     APART,
@@ -24,7 +23,7 @@ from gan_cli.models.latent_variables import (
     whole,
 )
 from gan_cli.models.pictures import grids, of_images
-from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.family import NetworkFamily, joint
 from gan_cli.priors import Gaussian as StandardNormal
 from gan_cli.priors import Prior
 
@@ -161,7 +160,7 @@ class AVB(Model):
     def _ratio(self, x: Tensor, record: bool = False) -> tuple[Tensor, Tensor]:
         """A draw z of q(z | x), [n, prior.dim], and what T makes of log q(z | x) / p(z), [n]."""
         z, standard, log_jacobian = self._drawn(x, record)
-        ratio = self.discriminator(pair(x, standard))
+        ratio = self.discriminator(joint(x, standard))
         if not self.contrast:
             return z, ratio
         return z, ratio + log_prior(standard) - log_jacobian - log_prior(z)
@@ -181,8 +180,8 @@ class AVB(Model):
         """Tell latents of the encoder from standard normals, beside their sample."""
         x = self._observed(batch)
         standard = self._drawn(x)[1]
-        ours = self.discriminator(pair(x, standard))
-        theirs = self.discriminator(pair(x, torch.randn_like(standard)))
+        ours = self.discriminator(joint(x, standard))
+        theirs = self.discriminator(joint(x, torch.randn_like(standard)))
         total = softplus(-ours).mean() + softplus(theirs).mean()
         hits = ((ours > 0).float().mean() + (theirs < 0).float().mean()) / 2
         return Loss(total, {"accuracy/all": hits})

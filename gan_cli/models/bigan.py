@@ -13,7 +13,7 @@ from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import Posterior, whole
 from gan_cli.models.pictures import grids, of_images
-from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.family import NetworkFamily, joint
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Gaussian, Prior
 
@@ -84,18 +84,9 @@ class BiGAN(DiscriminatorModel):
         both = Phase("generator", self.generator_loss, (self.generator, self.encoder))
         return [*players, both]
 
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell which of sample and latent was made of the other."""
-        pairs = self._pairs(batch)
-        return self.compare(pairs, (self.discriminator(pairs[0]), self.discriminator(pairs[1])))
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        return self.lazy_penalty(self.discriminator, *self._pairs(batch))
-
     def generator_loss(self, batch: Batch) -> Loss:
         """Exchange the two kinds of pairs in the discriminator's eyes."""
-        pairs = self._pairs(batch)
+        pairs = self.pair(batch)
         real, fake = self.discriminator(pairs[0]), self.discriminator(pairs[1])
         if not self.encoder_plays:
             real = real.detach()
@@ -115,13 +106,13 @@ class BiGAN(DiscriminatorModel):
             total = total + self.latent * error
         return Loss(total, logs)
 
-    def _pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(x, E(x)) and (G(z), z), each [n, size of a sample + prior.dim]."""
         z = self.prior.sample(len(batch), self.device)
         with torch.no_grad():
             for _ in range(self.chain):
                 z = self._draw(self.generator(z))
-        return pair(batch.real, self._draw(batch.real)), pair(self.generator(z), z)
+        return joint(batch.real, self._draw(batch.real)), joint(self.generator(z), z)
 
     def _draw(self, x: Tensor) -> Tensor:
         """E(x), or a draw of it."""
@@ -144,7 +135,7 @@ class BiGAN(DiscriminatorModel):
 
     def score(self, x: Tensor) -> Tensor:
         """The discriminator's output [n] on samples and their own codes."""
-        return self.discriminator(pair(x, self.encode(x)))
+        return self.discriminator(joint(x, self.encode(x)))
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator, self.encoder)
@@ -158,8 +149,3 @@ class BiGAN(DiscriminatorModel):
         if not self.data.is_image:
             return {}
         return of_images(real, self.encode, self.generate, conditional=False)
-
-
-def pair(x: Tensor, z: Tensor) -> Tensor:
-    """Samples [n, *shape], flattened, and latents [n, dim] beside them."""
-    return torch.cat([x.flatten(1), z.to(x.dtype)], dim=1)

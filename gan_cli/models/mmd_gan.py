@@ -84,7 +84,7 @@ class MMDGAN(Model):
         """-MMD^2 and what is lost between f and h."""
         samples = batch.real, self.sample(len(batch))
         codes = [whole(self.encoder(x)) for x in samples]
-        distance = mmd(*codes, self.bandwidths)
+        distance = mmd(codes[0], codes[1], self.bandwidths)
         pairs = zip(samples, codes, strict=True)
         errors = [(self.decoder(code) - x).float().square().mean() for x, code in pairs]
         error = torch.stack(errors).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
+from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.adversarial import AdversarialModel, DiscriminatorModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.pictures import grids
@@ -279,8 +279,3 @@ class ParallelGAN(DiscriminatorModel):
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         rows = torch.cat([generator(z[:8]) for generator in self.generators])
         return {**grids(self, z), "samples/generators": Grid(rows, 8)}
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        return {}

@@ -118,18 +118,6 @@ class SeqGAN(DiscriminatorModel):
         for copied, own in zip(self.rollout.parameters(), self.generator.parameters(), strict=True):
             copied.lerp_(own, share)
 
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real sentences from the generator's."""
-        samples = batch.real, self.generator.sample(len(batch))
-        return self.compare(
-            samples, (self.discriminator(samples[0]), self.discriminator(samples[1]))
-        )
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        fake = self.generator.sample(len(batch))
-        return self.lazy_penalty(self.discriminator, batch.real, fake)
-
     def generator_loss(self, batch: Batch) -> Loss:
         """-sum_t log G(y_t | y_<t) Q_t of the generator's own sentences."""
         sentences = self.generator.sample(len(batch))
@@ -214,23 +202,14 @@ class TextWGAN(DiscriminatorModel):
             Phase("generator", self.generator_loss, (self.generator,)),
         ]
 
-    def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One-hot rows of real sentences and probabilities of fakes, [n, length, symbols]."""
         real = one_hot(batch.real, len(self.data.vocabulary)).float()
         return real, self.generator(self.prior.sample(len(batch), self.device))
 
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell real sentences from the generator's probabilities."""
-        rows = self._rows(batch)
-        return self.compare(rows, (self.discriminator(rows[0]), self.discriminator(rows[1])))
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        return self.lazy_penalty(self.discriminator, *self._rows(batch))
-
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the critic take fakes for real."""
-        real, fake = self._rows(batch)
+        real, fake = self.pair(batch)
         against = self.discriminator(real) if self.loss.compares else None
         total = self.loss.generator(self.discriminator(fake), against)
         # How sure the generator is of its symbols: 1 where it is as good as one-hot.

@@ -64,7 +64,8 @@ class TranslationModel(DiscriminatorModel, ABC):
         name: of the model, for messages.
     """
 
-    discriminator: PatchDiscriminator  # type: ignore[assignment]
+    discriminator: PatchDiscriminator
+    score = None  # type: ignore[assignment] - an image has as many outputs as patches
 
     def __init__(self, data: DataSpec, loss: AdversarialLoss, penalty: Penalty, name: str) -> None:
         if not data.source:
@@ -90,9 +91,6 @@ class TranslationModel(DiscriminatorModel, ABC):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Translations of inputs that the model was trained on."""
         return self.translate(self.memory.draw(n))
-
-    def score(self, x: Tensor) -> Tensor | None:
-        return None
 
 
 class Pix2Pix(TranslationModel):
@@ -167,22 +165,15 @@ class Pix2Pix(TranslationModel):
         game = self.discriminator_phases(self.loss.player, (self.discriminator,))
         return [*(replace_start(phase, self.pretrain) for phase in game), *found]
 
-    def _pair(self, source: Tensor, image: Tensor) -> Tensor:
+    def _seen(self, source: Tensor, image: Tensor) -> Tensor:
         """What D sees of an image and its input."""
         if not self.sees_inputs:
             return image
         return torch.cat([resized(source, image), image], dim=1)
 
-    def discriminator_loss(self, batch: Batch) -> Loss:
-        """Tell targets from translations."""
-        fake = self._pair(batch.source, self.generator(batch.source))
-        real = self._pair(batch.source, batch.real)
-        return self.compare((real, fake), (self.discriminator(real), self.discriminator(fake)))
-
-    def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
-        fake = self._pair(batch.source, self.generator(batch.source))
-        return self.lazy_penalty(self.discriminator, self._pair(batch.source, batch.real), fake)
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        fake = self._seen(batch.source, self.generator(batch.source))
+        return self._seen(batch.source, batch.real), fake
 
     def reconstruction_loss(self, batch: Batch) -> Loss:
         """The error alone."""
@@ -199,8 +190,8 @@ class Pix2Pix(TranslationModel):
         absolute, squared = errors(fake, batch.real)
         total, logs = self.l1 * absolute + self.l2 * squared, self._logs(absolute, squared)
         if self.adversarial:
-            seen = self._pair(batch.source, fake)
-            real = self._pair(batch.source, batch.real)
+            seen = self._seen(batch.source, fake)
+            real = self._seen(batch.source, batch.real)
             against = self.discriminator(real) if self.loss.compares else None
             game = self.loss.generator(self.discriminator(seen), against)
             logs["game"] = game.detach()

@@ -267,6 +267,11 @@ class JointDiscriminator(Discriminator):
         return self.both(torch.cat([found, self.latent(latent).to(found.dtype)], dim=1))
 
 
+def joint(x: Tensor, z: Tensor) -> Tensor:
+    """Samples [n, *shape], flattened, and latents [n, dim] beside them."""
+    return torch.cat([x.flatten(1), z.to(x.dtype)], dim=1)
+
+
 def perceptron(inputs: int, width: int, depth: int) -> nn.Sequential:
     """Hidden layers [n, inputs] to [n, width], each with LeakyReLU .2."""
     layers: list[nn.Module] = []

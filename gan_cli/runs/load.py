@@ -189,6 +189,8 @@ def data_spec(kept: Any, path: str) -> DataSpec:
             class_names=tuple(str(name) for name in kept.get("class_names", ())),
             class_counts=counts,
             source=source,
+            vocabulary=tuple(str(symbol) for symbol in kept.get("vocabulary", ())),
+            separator=str(kept.get("separator", "")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: holds no description of its training data") from error

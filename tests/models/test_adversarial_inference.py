@@ -17,9 +17,10 @@ from gan_cli.errors import ConfigError
 from gan_cli.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gan_cli.models.aae import AdversarialAutoencoder
 from gan_cli.models.avb import AVB, NoiseBasis
-from gan_cli.models.bigan import BiGAN, pair
+from gan_cli.models.bigan import BiGAN
 from gan_cli.models.vae import VAE
 from gan_cli.models.vaegan import VAEGAN, half_squares
+from gan_cli.networks.family import joint
 from gan_cli.penalties import NoPenalty
 from gan_cli.priors import Gaussian, Uniform
 
@@ -36,7 +37,7 @@ class TestBiGAN:
         """Donahue et al. 2017, section 3.5, as the authors' code has it."""
         model = bigan()
         torch.manual_seed(1)
-        real, fake = (model.discriminator(side) for side in model._pairs(batch_of(X)))
+        real, fake = (model.discriminator(side) for side in model.pair(batch_of(X)))
         ones, zeros = torch.ones(2), torch.zeros(2)
         exchanged = binary_cross_entropy_with_logits(fake, ones)
         exchanged = exchanged + binary_cross_entropy_with_logits(real, zeros)
@@ -49,7 +50,7 @@ class TestBiGAN:
         """What is best for G at an output is best for E at the one mirrored at the boundary."""
         model = bigan(loss)
         torch.manual_seed(1)
-        real, fake = (model.discriminator(side) for side in model._pairs(batch_of(X)))
+        real, fake = (model.discriminator(side) for side in model.pair(batch_of(X)))
         middle = loss.boundary or 0.0
         expected = loss.generator(fake) + loss.generator(2 * middle - real)
         torch.manual_seed(1)
@@ -72,7 +73,7 @@ class TestBiGAN:
             model.encoder.head.weight.copy_(torch.linalg.pinv(generator))
             model.encoder.head.bias.zero_()
         data = model.sample(20000).detach()
-        real, fake = (side.detach() for side in model._pairs(batch_of(data)))
+        real, fake = (side.detach() for side in model.pair(batch_of(data)))
         # Deviation of a mean of 20,000 products of at most variance 8: .02.
         torch.testing.assert_close(real.T @ real / 20000, fake.T @ fake / 20000, atol=0.1, rtol=0)
 
@@ -210,7 +211,7 @@ class TestAVB:
         model = self.model(contrast=False)
         torch.manual_seed(1)
         z, ratio = model._ratio(X)
-        torch.testing.assert_close(ratio, model.discriminator(pair(X, z)))
+        torch.testing.assert_close(ratio, model.discriminator(joint(X, z)))
 
     def test_the_basis_knows_its_own_moments(self) -> None:
         torch.manual_seed(0)
@@ -224,8 +225,8 @@ class TestAVB:
         model = self.model(contrast=False)
         torch.manual_seed(1)
         z = model._drawn(X)[1]
-        ours = model.discriminator(pair(X, z))
-        theirs = model.discriminator(pair(X, torch.randn(2, 2)))
+        ours = model.discriminator(joint(X, z))
+        theirs = model.discriminator(joint(X, torch.randn(2, 2)))
         torch.manual_seed(1)
         found = model.discriminator_loss(batch_of(X)).total
         torch.testing.assert_close(found, softplus(-ours).mean() + softplus(theirs).mean())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import (
     Draws,
+    Encodes,
     HasLikelihood,
     HasSampleGradient,
     HasViews,
@@ -17,12 +18,37 @@ from gan_cli.model import (
     Recognises,
     Reconstructs,
     Scores,
+    Translates,
 )
 
 GAME = {Scores, HasSampleGradient, Draws}
-CODES = {Draws, HasViews, Reconstructs}
+CODES = {Draws, HasViews, Reconstructs, Encodes}
+AUTOENCODING = {Scores, Draws, Reconstructs}
+BINARY = {HasViews, Reconstructs, HasLikelihood, Encodes}
+TRANSLATION = {HasViews, Translates}
 HAS = {
+    "aae": CODES | {Scores},
     "autoencoder": CODES,
+    "avb": CODES,
+    "began": AUTOENCODING,
+    "bigan": CODES | {Scores},
+    "context_encoder": TRANSLATION,
+    "cyclegan": TRANSLATION,
+    "d2gan": {Scores, Draws},
+    "discogan": TRANSLATION,
+    "dualgan": TRANSLATION,
+    "ebgan": AUTOENCODING,
+    "gap": {Scores, Draws},
+    "helmholtz": BINARY,
+    "magan": AUTOENCODING,
+    "mdgan": GAME | CODES,
+    "mmd_gan": {Draws, Reconstructs},
+    "pix2pix": TRANSLATION,
+    "rbm": BINARY,
+    "seqgan": {Scores, HasLikelihood},
+    "srgan": TRANSLATION,
+    "text_wgan": {Scores},
+    "vaegan": CODES | {Scores},
     "cvae": CODES | {HasLikelihood},
     "divergence": {Scores, HasViews},
     "energy": {Scores, HasViews, HasLikelihood},
@@ -32,6 +58,7 @@ HAS = {
     "vae": CODES | {HasLikelihood},
 }
 ALL = (Scores, HasSampleGradient, Draws, HasViews, Reconstructs, HasLikelihood, Recognises)
+ALL += (Translates, Encodes)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -175,7 +175,7 @@ class TestKinOfBiGAN:
         for _ in range(2):
             z = model.encode(model.generator(z))
         torch.manual_seed(1)
-        fake = model._pairs(batch_of(X))[1]
+        fake = model.pair(batch_of(X))[1]
         torch.testing.assert_close(fake[:, 3:], z)
 
     def test_an_encoder_that_learns_nothing_is_refused(self) -> None:

@@ -147,7 +147,7 @@ class TestTextWGAN:
         session = session_of("model=text_wgan", "network.blocks=1", "model.d_steps=1")
         model, batch = session.model, session.stream.batch(0)
         assert isinstance(model, TextWGAN)
-        real, fake = model._rows(batch)
+        real, fake = model.pair(batch)
         assert torch.equal(real.argmax(2), batch.real)
         assert real.sum(2).eq(1).all()
         torch.testing.assert_close(fake.sum(2), torch.ones(8, 32))
