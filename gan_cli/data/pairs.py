@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.folder import Folder
-from gan_cli.data.geometry import Size, parse_size
+from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import shown
 from gan_cli.errors import ConfigError, DataError
 

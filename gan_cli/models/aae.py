@@ -55,7 +55,7 @@ class AdversarialAutoencoder(DiscriminatorModel):
         self.prior, self.adversarial = prior, adversarial
         self.latent_width, self.latent_depth = latent_width, latent_depth
         refuse(self._faults())
-        latents = MLP(latent_width, latent_depth, discriminator_activation="relu")
+        latents = MLP(width=latent_width, depth=latent_depth, discriminator_activation="relu")
         self.warn_of_contradictions(latents)
         self.centring = Centring(data.shape)
         self.encoder = network.encoder(data, prior.dim)

@@ -64,7 +64,7 @@ class TranslationModel(DiscriminatorModel, ABC):
         name: of the model, for messages.
     """
 
-    discriminator: PatchDiscriminator
+    discriminator: PatchDiscriminator  # type: ignore[assignment]
     score = None  # type: ignore[assignment] - an image has as many outputs as patches
 
     def __init__(self, data: DataSpec, loss: AdversarialLoss, penalty: Penalty, name: str) -> None:

@@ -38,7 +38,7 @@ class Options:
             if get_origin(kind) is Literal and value not in get_args(kind):
                 choices = any_of(list(get_args(kind)))
                 raise ConfigError(f"network.{name} = {value}: must be {choices}")
-            if type(value) is int and value < 1:
+            if int in (kind, *get_args(kind)) and isinstance(value, int) and value < 1:
                 raise ConfigError(f"network.{name} = {value}: must be at least 1")
 
 

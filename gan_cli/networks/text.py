@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ from torch.nn.functional import log_softmax, relu
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
-from gan_cli.networks.family import Discriminator, positive
+from gan_cli.networks.family import Discriminator, Options
+from gan_cli.networks.translation import require_rate
 
 State = tuple[Tensor, Tensor]  # of an LSTM: output and cell, each [n, width]
 
@@ -181,16 +184,18 @@ class ConvDiscriminator(Discriminator):
         return self.blocks(self.first(x.transpose(1, 2))).flatten(1)
 
 
-class TextFamily(ABC):
+class TextFamily(Options, ABC):
     """Builds the players of sentences."""
 
-    mixes_samples = lipschitz = False  # as in `NetworkFamily`
+    mixes_samples: ClassVar[bool] = False  # as in `NetworkFamily`
+    lipschitz: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, data: DataSpec) -> Discriminator:
         """A discriminator of sentences."""
 
 
+@dataclass(frozen=True)
 class LSTMs(TextFamily):
     """SeqGAN's family: an LSTM, and convolutions with a maximum over the sentence.
 
@@ -202,21 +207,17 @@ class LSTMs(TextFamily):
         dropout: rate before its output, .25 in the paper.
     """
 
-    def __init__(
-        self,
-        embedding: int = 32,
-        width: int = 32,
-        discriminator_embedding: int = 64,
-        filters: Sequence[tuple[int, int]] = ((1, 100), (2, 200), (3, 200), (4, 200), (5, 200)),
-        dropout: float = 0.25,
-    ) -> None:
-        self.embedding, self.width = positive("embedding", embedding), positive("width", width)
-        self.discriminator_embedding = positive("discriminator_embedding", discriminator_embedding)
-        self.filters, self.dropout = [(int(a), int(b)) for a, b in filters], dropout
+    embedding: int = 32
+    width: int = 32
+    discriminator_embedding: int = 64
+    filters: Sequence[tuple[int, int]] = ((1, 100), (2, 200), (3, 200), (4, 200), (5, 200))
+    dropout: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_rate(self.dropout)
         if not self.filters or min(map(min, self.filters)) < 1:
             raise ConfigError("network.filters: pairs of a length and a number, both at least 1")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"network.dropout = {dropout:g}: must be at least 0 and less than 1")
 
     def generator(self, data: DataSpec) -> LSTM:
         """A generator of sentences."""
@@ -227,6 +228,7 @@ class LSTMs(TextFamily):
         return TextCNN(*shape, self.discriminator_embedding, self.filters, self.dropout)
 
 
+@dataclass(frozen=True)
 class Convolutions(TextFamily):
     """The family of WGAN-GP's character model (Gulrajani et al. 2017, section 5.2).
 
@@ -235,8 +237,8 @@ class Convolutions(TextFamily):
         blocks: residual blocks of each player, 5 in the paper.
     """
 
-    def __init__(self, width: int = 512, blocks: int = 5) -> None:
-        self.width, self.blocks = positive("width", width), positive("blocks", blocks)
+    width: int = 512
+    blocks: int = 5
 
     def generator(self, inputs: int, data: DataSpec) -> ConvGenerator:
         """A generator of probabilities of symbols."""

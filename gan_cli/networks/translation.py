@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,11 @@ from torch.nn.functional import dropout, interpolate, pad
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
-from gan_cli.networks.family import Discriminator, Traits, dcgan_init, one_of, positive
+from gan_cli.networks.family import Discriminator, Options, dcgan_init
 
 MOST = 8  # channels grow to at most this many times `width`
 Shape = tuple[int, ...]  # (channels, height, width)
+Kind = Literal["batch", "instance", "none"]
 
 
 class Translator(nn.Module, ABC):
@@ -187,7 +189,7 @@ class PatchDiscriminator(Discriminator):
     """
 
     def __init__(self, channels: int, width: int, layers: int, norm: str) -> None:
-        super().__init__(Traits("batch" if norm == "batch" else "none"))
+        super().__init__()
         bias = norm != "batch"
         found: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         before = width
@@ -212,49 +214,26 @@ class PatchDiscriminator(Discriminator):
 
 
 @dataclass(frozen=True)
-class Patches:
-    """What the discriminators of the three families below have in common.
+class TranslationFamily(Options, ABC):
+    """Builds the players of translation; the discriminators are the same in all families.
 
     Args:
         discriminator_width: channels of its first layer.
-        discriminator_layers: 3 see patches of 70 pixels a side, 2 of 34, 1 of 16; null: as many as
-            fit into a quarter of the image's side, at least 1.
+        discriminator_layers: 3 see patches of 70 pixels a side, 2 of 34, 1 of 16; null: by the
+            image's size.
         discriminator_norm: "batch", "instance" or "none".
     """
 
     discriminator_width: int = 64
     discriminator_layers: int | None = None
-    discriminator_norm: str = "batch"
+    discriminator_norm: Kind = "batch"
 
-    def __post_init__(self) -> None:
-        positive("discriminator_width", self.discriminator_width)
-        one_of("discriminator_norm", self.discriminator_norm, ("batch", "instance", "none"))
-        if self.discriminator_layers is not None:
-            positive("discriminator_layers", self.discriminator_layers)
+    lipschitz: ClassVar[bool] = False  # as in `NetworkFamily`
 
-    def build(self, shape: Shape) -> PatchDiscriminator:
-        """The discriminator of images of this shape."""
-        layers = self.discriminator_layers
-        if layers is None:
-            layers = min(3, max(1, round(math.log2(min(shape[1:]))) - 4))
-        if min(shape[1:]) < 2 ** (layers + 1):
-            raise ConfigError(
-                f"network.discriminator_layers = {layers}: images of {shape[1]}x{shape[2]} pixels "
-                f"are too small; set network.discriminator_layers={max(1, layers - 1)}"
-            )
-        return PatchDiscriminator(
-            shape[0], self.discriminator_width, layers, self.discriminator_norm
-        )
-
-
-class TranslationFamily(ABC):
-    """Builds the players of translation."""
-
-    lipschitz = False  # as in `NetworkFamily`
-
-    def __init__(self, patches: Patches) -> None:
-        self.patches = patches
-        self.mixes_samples = patches.discriminator_norm == "batch"
+    @property
+    def mixes_samples(self) -> bool:
+        """As in `NetworkFamily`."""
+        return self.discriminator_norm == "batch"
 
     @abstractmethod
     def translator(self, source: Shape, target: Shape) -> Translator:
@@ -265,10 +244,26 @@ class TranslationFamily(ABC):
         """
 
     def discriminator(self, data: DataSpec) -> PatchDiscriminator:
-        """A discriminator of images of `data`."""
-        return self.patches.build(data.shape)
+        """A discriminator of images of `data`.
+
+        Raises:
+            ConfigError: they are too small.
+        """
+        channels, height, width = data.shape
+        layers = self.discriminator_layers
+        if layers is None:
+            layers = min(3, max(1, round(math.log2(min(height, width))) - 4))
+        if min(height, width) < 2 ** (layers + 1):
+            raise ConfigError(
+                f"network.discriminator_layers = {layers}: images of {height}x{width} pixels "
+                f"are too small; set network.discriminator_layers={max(1, layers - 1)}"
+            )
+        return PatchDiscriminator(
+            channels, self.discriminator_width, layers, self.discriminator_norm
+        )
 
 
+@dataclass(frozen=True)
 class UNets(TranslationFamily):
     """pix2pix's family (Isola et al. 2017).
 
@@ -278,36 +273,25 @@ class UNets(TranslationFamily):
         dropout: rate on the innermost levels, 0.5 in the paper.
         norm: of the generator: "batch", "instance" or "none".
         skips: false leaves the generator's connections across out.
-        discriminator_width: see `Patches`.
-        discriminator_layers: see `Patches`.
-        discriminator_norm: see `Patches`.
     """
 
-    def __init__(
-        self,
-        width: int = 64,
-        depth: int | None = None,
-        dropout: float = 0.5,
-        norm: str = "batch",
-        skips: bool = True,
-        discriminator_width: int = 64,
-        discriminator_layers: int | None = None,
-        discriminator_norm: str = "batch",
-    ) -> None:
-        super().__init__(Patches(discriminator_width, discriminator_layers, discriminator_norm))
-        self.width, self.depth = positive("width", width), depth
-        self.norm = one_of("norm", norm, ("batch", "instance", "none"))
-        self.dropout, self.skips = dropout, skips
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"network.dropout = {dropout:g}: must be at least 0 and less than 1")
+    width: int = 64
+    depth: int | None = None
+    dropout: float = 0.5
+    norm: Kind = "batch"
+    skips: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_rate(self.dropout)
 
     def translator(self, source: Shape, target: Shape) -> Translator:
         require_equal_sizes(source, target, "unet")
         depth = self.depth or min(8, math.ceil(math.log2(min(source[1:]))))
-        positive("depth", depth)
         return UNet(source, target[0], self.width, depth, self.dropout, self.norm, self.skips)
 
 
+@dataclass(frozen=True)
 class ResNets(TranslationFamily):
     """CycleGAN's family (Zhu et al. 2017).
 
@@ -315,50 +299,29 @@ class ResNets(TranslationFamily):
         width: channels of the outermost layers, 64 in the paper.
         blocks: residual blocks: 9 for 256 pixels and 6 for 128 in the paper.
         norm: of the generator: "instance" in the paper, "batch" or "none".
-        discriminator_width: see `Patches`.
-        discriminator_layers: see `Patches`.
-        discriminator_norm: see `Patches`.
     """
 
-    def __init__(
-        self,
-        width: int = 64,
-        blocks: int = 6,
-        norm: str = "instance",
-        discriminator_width: int = 64,
-        discriminator_layers: int | None = None,
-        discriminator_norm: str = "instance",
-    ) -> None:
-        super().__init__(Patches(discriminator_width, discriminator_layers, discriminator_norm))
-        self.width, self.blocks = positive("width", width), positive("blocks", blocks)
-        self.norm = one_of("norm", norm, ("batch", "instance", "none"))
+    width: int = 64
+    blocks: int = 6
+    norm: Kind = "instance"
+    discriminator_norm: Kind = "instance"
 
     def translator(self, source: Shape, target: Shape) -> Translator:
         require_equal_sizes(source, target, "resnet_translator")
         return ResNetTranslator(source, target[0], self.width, self.blocks, self.norm)
 
 
+@dataclass(frozen=True)
 class SRResNets(TranslationFamily):
     """SRGAN's family (Ledig et al. 2017).
 
     Args:
         width: channels, 64 in the paper.
         blocks: residual blocks, 16 in the paper.
-        discriminator_width: see `Patches`.
-        discriminator_layers: see `Patches`.
-        discriminator_norm: see `Patches`.
     """
 
-    def __init__(
-        self,
-        width: int = 64,
-        blocks: int = 16,
-        discriminator_width: int = 64,
-        discriminator_layers: int | None = None,
-        discriminator_norm: str = "batch",
-    ) -> None:
-        super().__init__(Patches(discriminator_width, discriminator_layers, discriminator_norm))
-        self.width, self.blocks = positive("width", width), positive("blocks", blocks)
+    width: int = 64
+    blocks: int = 16
 
     def translator(self, source: Shape, target: Shape) -> Translator:
         factor = target[1] // source[1]
@@ -367,9 +330,15 @@ class SRResNets(TranslationFamily):
             raise ConfigError(
                 f"network = srresnet: makes sides 2, 4 or 8 times larger, and inputs of "
                 f"{source[1]}x{source[2]} pixels go with targets of {target[1]}x{target[2]}; use "
-                "data=derived data.input=low"
+                "data=low_resolution"
             )
         return SRResNet(source, target[0], self.width, self.blocks, factor)
+
+
+def require_rate(dropout: float) -> None:
+    """Refuse a rate of dropout that cannot be."""
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"network.dropout = {dropout:g}: must be at least 0 and less than 1")
 
 
 def require_equal_sizes(source: Shape, target: Shape, family: str) -> None:

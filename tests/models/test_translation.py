@@ -56,7 +56,7 @@ class TestNetworks:
         """11.378 and 2.765 million, as CycleGAN's authors' code prints them (9 blocks; 70 px)."""
         network = ResNets(blocks=9).translator((3, 256, 256), (3, 256, 256))
         assert sum(p.numel() for p in network.parameters()) == 11_378_179
-        patches = ResNets().patches.build((3, 256, 256))
+        patches = ResNets().discriminator(DataSpec("x", (3, 256, 256), 1))
         assert sum(p.numel() for p in patches.parameters()) == 2_764_737
 
     def test_a_patch_discriminator_sees_70_pixels(self) -> None:
