@@ -116,7 +116,7 @@ class BoundarySeeking(CrossEntropy):
     """
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return (fake - self.boundary).square().mean() / 2
+        return (fake - (self.boundary or 0.0)).square().mean() / 2
 
 
 class NonSaturating(CrossEntropy):

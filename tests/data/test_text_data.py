@@ -72,12 +72,11 @@ class TestOracle:
         torch.testing.assert_close(counts, law, atol=0.015, rtol=0)
 
     def test_train_and_test_are_drawn_apart_from_one_law(self) -> None:
-        settings = {"symbols": 20, "length": 5, "sequences": 500}
-        train, test = OracleLSTM(**settings), OracleLSTM(**settings, split="test")
+        train, test = OracleLSTM(20, 5, 500), OracleLSTM(20, 5, 500, split="test")
         assert not torch.equal(train.values, test.values)
         logs = [data.log_density(data.values).mean().item() for data in (train, test)]
         assert logs[0] == pytest.approx(logs[1], abs=0.5)
-        again = OracleLSTM(**settings)
+        again = OracleLSTM(20, 5, 500)
         assert torch.equal(train.values, again.values)
 
 

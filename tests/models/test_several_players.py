@@ -134,7 +134,9 @@ class TestMMD:
 
     def test_its_mean_is_0_for_one_law_and_not_for_two(self) -> None:
         torch.manual_seed(0)
-        same = torch.stack([mmd(*torch.randn(2, 50, 2), (1.0,)) for _ in range(200)])
+        same = torch.stack(
+            [mmd(torch.randn(50, 2), torch.randn(50, 2), (1.0,)) for _ in range(200)]
+        )
         # Its deviation is about .01, that of the mean of 200 thus .0007.
         assert abs(same.mean().item()) < 0.003
         apart = mmd(torch.randn(50, 2), torch.randn(50, 2) + 1, (1.0,))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gan_cli.errors import ConfigError
-from gan_cli.model import Batch, DataSpec, Grid
+from gan_cli.model import Batch, DataSpec, Grid, HasViews
 from gan_cli.models.translation import CycleGAN, ImagePool, InputMemory, Pix2Pix, rows_of
 from gan_cli.networks.translation import PatchDiscriminator, ResNets, SRResNets, UNets
 
@@ -73,7 +73,7 @@ class TestNetworks:
 
     def test_dropout_stays_on_as_the_generator_s_noise(self) -> None:
         network = UNets(width=4, dropout=0.5).translator((1, 32, 32), (1, 32, 32)).eval()
-        nn.init.normal_(network.up[0][1].weight)
+        nn.init.normal_(network.get_parameter("up.0.1.weight"))
         x = torch.rand(2, 1, 32, 32)
         assert not torch.equal(network(x), network(x))
 
@@ -222,6 +222,7 @@ def test_pictures_and_samples_need_the_run_alone(model: str) -> None:
     advance(session, 2)
     some = session.stream.batch(0)
     with session.trainer.sampling() as sampler:
+        assert isinstance(sampler, HasViews)
         views = sampler.views(some, session.dataset.log_density)
         samples: Tensor = sampler.sample(5)
     assert samples.shape == (5, *session.dataset.spec.shape)
