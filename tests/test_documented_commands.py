@@ -26,7 +26,7 @@ from gan_cli.config import settings
 from gan_cli.config.command_line import open_path, prepare
 from gan_cli.config.settings import composed, settings_of
 from gan_cli.console import setup_logging
-from gan_cli.evaluation.registry import known, parse
+from gan_cli.evaluation.registry import parse, require_known
 from gan_cli.managing import query
 from gan_cli.runs import folder
 from gan_cli.runs.folder import FINISHED, RunFolder
@@ -168,7 +168,7 @@ def test_a_command_that_a_page_shows_is_taken(place: Path, words: tuple[str, ...
     else:
         options = options_of(PROGRAMS[program].load(), rest)
         if program == "gan-eval" and options.metrics != "list":
-            known(parse(options.metrics))
+            require_known(parse(options.metrics))
         if getattr(options, "where", None):
             query.parse(options.where)
 

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it; several may be given")
     add("--metrics", default="auto", metavar="LIST", help="names, auto (default), all, or list")
+    add("--config-dir", metavar="DIR", help="metrics of your own: DIR/metric/mine.yaml is mine")
     add("--samples", type=whole(2), metavar="N", help="to draw (default: 10000)")
     add("--seed", type=int, default=0, metavar="N", help="of the samples (default: 0)")
     add(
@@ -83,34 +84,57 @@ def evaluate(options: argparse.Namespace) -> int:
         UserError: nothing was evaluated, and the message says why.
     """
     from gan_cli.console import PIPED_WIDTH, clean_console, setup_logging
-    from gan_cli.evaluation.registry import known, parse
+    from gan_cli.evaluation.registry import parse, require_known
     from gan_cli.exits import DONE, INTERRUPTED, guarded
     from gan_cli.runs.load import wanted
 
     setup_logging(None)
     screen = clean_console(PIPED_WIDTH, stderr=options.json == "-")
+    folders = trust_folder(options)
     if options.metrics == "list":
-        print_metrics(screen)
+        print_metrics(screen, folders, options.trust)
         return DONE
     if options.self_check is not None:
         return check_itself(options, screen)
-    known(parse(options.metrics))
+    require_known(parse(options.metrics), folders=folders)
     if options.json is not None:
         check_output("--json", options.json)
     # All of them, before any work is done.
     places = [wanted(path, options.checkpoint) for path in options.run or [None]]
     reports: list[Report] = []
     if len(places) == 1:
-        status = evaluate_run(options, *places[0], screen, reports)
+        status = evaluate_run(options, *places[0], screen, reports, folders)
         write_json(options, reports[0].to_json())
         return status
     statuses = []
     for place in places:
-        statuses.append(guarded(lambda p=place: evaluate_run(options, *p, screen, reports)))
+        statuses.append(
+            guarded(lambda p=place: evaluate_run(options, *p, screen, reports, folders))
+        )
         if statuses[-1] == INTERRUPTED:
             break
     write_json(options, [report.to_json() for report in reports])
     return max(statuses)
+
+
+def trust_folder(options: argparse.Namespace) -> list[Path]:
+    """The folder of --config-dir, if any; adds the modules that its YAML files name to --trust.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    from gan_cli.config.trust import open_path
+    from gan_cli.config.validation import modules_named_in
+    from gan_cli.errors import ConfigError
+
+    if options.config_dir is None:
+        return []
+    folder = Path(options.config_dir).expanduser().absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir = {folder}: no such folder")
+    options.trust += modules_named_in([folder])
+    open_path(Path.cwd(), folder)
+    return [folder]
 
 
 def evaluate_run(
@@ -119,6 +143,7 @@ def evaluate_run(
     which: str | Path,
     screen: Console,
     reports: list[Report],
+    folders: Sequence[Path],
 ) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and into `reports`."""
     from gan_cli.evaluation.evaluate import evaluate, missed
@@ -128,8 +153,9 @@ def evaluate_run(
     from gan_cli.runs.load import load_for
 
     folder.refuse_links()  # where the report would be refused, after all the work
-    model = with_data(load_for(options, folder, which), options)
-    choice = choose(parse(options.metrics), model)
+    loaded = load_for(options, folder, which)
+    model = with_data(loaded, options)
+    choice = choose(parse(options.metrics), model, folders=folders, trust=loaded.trust)
     report = evaluate(model, choice, str(folder.path))
     path = write(report, folder)
     reports.append(report)
@@ -216,17 +242,18 @@ def write_json(options: argparse.Namespace, content: object) -> None:
         write_output(options.json, dumped(content))
 
 
-def print_metrics(screen: Console) -> None:
+def print_metrics(screen: Console, folders: Sequence[Path], trust: Sequence[str]) -> None:
     """Print the names that --metrics takes, and what each computes."""
     from rich.table import Table
 
+    from gan_cli.config.trust import Trust
     from gan_cli.evaluation import registry
 
     table = Table()
     table.add_column("name", no_wrap=True)
     table.add_column("what", ratio=1)
     table.add_column("in auto", no_wrap=True)
-    for metric in registry.measures():
+    for metric in registry.metrics(folders=folders, trust=Trust(tuple(trust))):
         first = (inspect.getdoc(type(metric)) or "").partition("\n")[0]
         cheap = "on a GPU" if metric.dear_on_cpu else "where it fits"
         table.add_row(metric.name, first, "" if metric.dear else cheap)

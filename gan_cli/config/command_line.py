@@ -190,6 +190,9 @@ def _rewrite(override: str, folders: list[Path]) -> tuple[list[str], list[str]]:
     group = key.partition("@")[0]
     if group == "hydra" or group.startswith(("hydra.", "hydra/")):
         return [override], []
+    if group == groups.METRIC:
+        chosen = f"metrics are chosen with evaluation.metrics=[{cut(value)}]"
+        return [], [f"{key} = {cut(value)}: is not a group of gan-train; {chosen}"]
     if len(parts := _parts(value)) > 1 and any(map(SWEEP.match, parts)):
         return [], [f"{key} = {cut(value)}: {NOT_BESIDE}"]
     if group == key and "/" not in key and not groups.is_group(group, folders):

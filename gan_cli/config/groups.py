@@ -10,6 +10,7 @@ _PACKAGE = Path(__file__).parents[1]
 # A wheel carries conf/ inside the package; an editable install finds it beside the package.
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 LONGEST = 200  # characters of a folder's name
+METRIC = "metric"  # a folder of config files that evaluation reads by itself: no group of Hydra's
 DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+)?(\w+)\s*:\s*(\S+)")
 
 
@@ -20,7 +21,7 @@ def names(folders: Iterable[Path] = ()) -> list[str]:
         entry.name: None
         for folder in (CONF, *folders)
         for entry in sorted(folder.iterdir())
-        if entry.is_dir() and next(entry.glob("*.yaml"), None)
+        if entry.is_dir() and entry.name != METRIC and next(entry.glob("*.yaml"), None)
     }
     return [*(name for name in ours if name in found), *(n for n in found if n not in ours)]
 
@@ -37,7 +38,7 @@ def options(group: str, folders: Iterable[Path] = ()) -> dict[str, Path]:
 
 def is_group(key: str, folders: Iterable[Path] = ()) -> bool:
     """Whether `key` is a folder of config files, or one of train.yaml's groups."""
-    if len(key) > LONGEST:
+    if len(key) > LONGEST or key == METRIC:
         return False
     return key in defaults() or any((folder / key).is_dir() for folder in (CONF, *folders))
 

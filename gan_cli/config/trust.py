@@ -22,6 +22,7 @@ from gan_cli.outputs import output_around
 ROOMS = (
     "callbacks",
     "data",
+    "evaluation.measures",
     "losses",
     "models",
     "networks",

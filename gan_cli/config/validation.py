@@ -122,20 +122,23 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
     typed = [value for key, value in map(split, command.overrides) if key == "run.root" and value]
     roots = dict.fromkeys((DEFAULT_ROOT, *map(unquoted, typed), run_root))
     refused = tuple(Path(root).expanduser().absolute() for root in roots)
-    own = [folder for folder in command.config_dirs if output_around(folder) is None]
     if foreign is not None:
-        return Trust(
-            (*command.trust, *modules_named_in(own)), refused=(*refused, foreign.absolute())
-        )
+        named = modules_named_in(command.config_dirs)
+        return Trust((*command.trust, *named), refused=(*refused, foreign.absolute()))
+    own = [folder for folder in command.config_dirs if output_around(folder) is None]
     folders = [Path.cwd(), *(place for folder in own for place in (folder, folder.parent))]
     return Trust(
         tuple(command.trust), tuple(f for f in folders if output_around(f) is None), refused
     )
 
 
-def modules_named_in(folders: list[Path]) -> list[str]:
-    """The modules of the classes that the YAML files in `folders` name; none of Python or torch."""
-    files = [path for folder in folders for path in folder.rglob("*.yaml") if path.is_file()]
+def modules_named_in(folders: Sequence[Path]) -> list[str]:
+    """The modules of the classes that the YAML files in `folders` name; none of Python or torch.
+
+    A folder that is a run or a study vouches for none.
+    """
+    own = [folder for folder in folders if output_around(folder) is None]
+    files = [path for folder in own for path in folder.rglob("*.yaml") if path.is_file()]
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
     targets = [name for text in texts for name in NAMED.findall(text)]
     modules = {target.rpartition(".")[0] for target in targets} - {""}

@@ -122,7 +122,7 @@ def try_together(group: Sequence[RequestedRun], line: Command, statuses: list[in
     if reason:
         log.info(f"{len(group)} seeds one after the other: {reason}")
     else:
-        statuses += train_together(group, trust, lead)
+        statuses += train_together(group, line, trust, lead)
     return DONE
 
 
@@ -136,11 +136,14 @@ def unprofitable(lead: Session) -> str:
     )
 
 
-def train_together(group: Sequence[RequestedRun], trust: Trust, lead: Session) -> list[int]:
+def train_together(
+    group: Sequence[RequestedRun], line: Command, trust: Trust, lead: Session
+) -> list[int]:
     """Train all runs of a group together; the exit status of each.
 
     Args:
         group: settings that differ in their seeds, and perhaps their run folders, alone.
+        line: the command line of all.
         trust: the modules whose classes may be built.
         lead: the first one's session.
 
@@ -151,7 +154,7 @@ def train_together(group: Sequence[RequestedRun], trust: Trust, lead: Session) -
     with quietly():  # the first one's settings have been warned of, and the others are like it
         others = [assemble(one, trust, dataset=lead.dataset) for one in settings[1:]]
     sessions = [lead, *others]
-    evaluators = [evaluator_of(session, trust) for session in sessions]
+    evaluators = [evaluator_of(session, trust, line.config_dirs) for session in sessions]
     for evaluator in evaluators:
         if evaluator is not None:
             evaluator.prepare()

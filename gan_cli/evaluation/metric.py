@@ -164,9 +164,10 @@ class Subject(Protocol):
 
 
 class Metric(ABC):
-    """One kind of figures. Abstract or final; found by `name` in evaluation/measures/."""
+    """One or several values of a model. Abstract or final; chosen by a file in conf/metric/."""
 
-    name: str  # what --metrics takes, such as "fid"
+    name: str = ""  # that of its file, such as "fid" of conf/metric/fid.yaml; what --metrics takes
+    order: int = 1000  # among the values shown; the first in it selects the best step. Ties by name
     dear: bool = False  # takes minutes, so not part of "auto"
     dear_on_cpu: bool = False  # so without a GPU
     aside: bool = False  # about something else than how good samples are, so not part of "auto"

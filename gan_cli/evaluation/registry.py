@@ -1,64 +1,72 @@
-"""Which measures there are, and which of them are taken."""
+"""The metrics in the config files of the group `metric`, and the choice among them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from gan_cli.errors import ConfigError, UserError
+from gan_cli.config import groups
+from gan_cli.config.instantiate import Trust, build, check
+from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.evaluation.metric import Extractor, Metric, Subject
 from gan_cli.evaluation.trained_model import Extractors, Real
+from gan_cli.foreign import parse_yaml
 from gan_cli.formatting import hint
 
 AUTO, ALL = "auto", "all"
-DEAR = "takes minutes, so it must be asked for by name"  # why "auto" leaves a measure out
+DEAR = "takes minutes, so it must be asked for by name"  # why "auto" skips a metric
 ASIDE = "says nothing of how good samples are, so it must be asked for by name"
 
 
-def measures() -> list[Metric]:
-    """One of each, in the order in which figures are shown."""
-    from gan_cli.evaluation.measures.classifier import ClassifierFigures
-    from gan_cli.evaluation.measures.conditional import Conditional
-    from gan_cli.evaluation.measures.diversity import Diversity
-    from gan_cli.evaluation.measures.fid_kid_prdc import FID, KID, PRDC
-    from gan_cli.evaluation.measures.gan_train import GANTrain
-    from gan_cli.evaluation.measures.infogan import InfoGANFigures
-    from gan_cli.evaluation.measures.interpolation import Interpolation
-    from gan_cli.evaluation.measures.likelihood import Likelihood
-    from gan_cli.evaluation.measures.memorisation import Memorisation
-    from gan_cli.evaluation.measures.modes import Modes, StackedModes
-    from gan_cli.evaluation.measures.reconstruction import Reconstruction
-    from gan_cli.evaluation.measures.toy import Density, Points
+def available(folders: Sequence[Path] = ()) -> list[str]:
+    """The names of all metrics: the files of conf/metric/, and of metric/ in `folders`."""
+    return list(groups.options(groups.METRIC, folders))
 
-    return [
-        ClassifierFigures(),
-        FID(),
-        KID(),
-        PRDC(),
-        Conditional(),
-        GANTrain(),
-        InfoGANFigures(),
-        Modes(),
-        StackedModes(),
-        Points(),
-        Likelihood(),
-        Likelihood("likelihood_5000", 5000, samples=None, dear=True),
-        Density(),
-        Reconstruction(),
-        Memorisation(),
-        Diversity(),
-        Interpolation(),
-    ]
+
+def metrics(
+    names: Sequence[str] | None = None,
+    folders: Sequence[Path] = (),
+    trust: Trust = Trust(),  # noqa: B008 - frozen
+) -> list[Metric]:
+    """Build metrics, in the order in which their values are shown.
+
+    Args:
+        names: of these files, which exist; None for all.
+        folders: of --config-dir.
+        trust: the modules whose classes may be built.
+
+    Raises:
+        ConfigError: lists every fault of the files.
+    """
+    nodes, faults = {}, []
+    for name, file in groups.options(groups.METRIC, folders).items():
+        if names is not None and name not in names:
+            continue
+        try:
+            nodes[name] = parse_yaml(file.read_text(encoding="utf-8", errors="replace"), file)
+        except (CheckpointError, OSError) as error:
+            faults.append(f"{error}")
+            continue
+        faults += check(nodes[name], f"metric/{name}", trust, kind=Metric)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    built = []
+    for name, node in nodes.items():
+        metric: Metric = build(node, f"metric/{name}", trust)
+        metric.name = name
+        built.append(metric)
+    return sorted(built, key=lambda metric: (metric.order, metric.name))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be measured.
+    """The metrics to compute.
 
     Attributes:
-        taken: these, in this order.
+        taken: in this order.
         named: the names that were asked for one by one; none for "auto" and "all".
         unfit: why others are not, by name.
     """
@@ -74,50 +82,68 @@ def parse(text: str) -> list[str] | str:
     return names[0] if len(names) == 1 and names[0] in (AUTO, ALL) else names
 
 
-def known(names: Sequence[str] | str, key: str = "--metrics") -> None:
-    """Check that there are measures of these names.
+def require_known(
+    names: Sequence[str] | str, key: str = "--metrics", folders: Sequence[Path] = ()
+) -> None:
+    """Check the names of metrics.
+
+    Args:
+        names: as `parse` returns them.
+        key: where the user wrote them.
+        folders: of --config-dir.
 
     Raises:
-        ConfigError: there are not; `key` is where the user wrote them.
+        ConfigError: there is no metric of some name.
     """
-    have = [measure.name for measure in measures()]
+    have = available(folders)
     if not names:
         raise ConfigError(f"{key}: must be auto, all or some of {', '.join(have)}")
     for name in [] if isinstance(names, str) and names in (AUTO, ALL) else names:
         if name in (AUTO, ALL):
-            raise ConfigError(f"{key} = {name}: stands alone; leave the other names away")
+            raise ConfigError(f"{key} = {name}: stands alone; remove the other names")
         if name not in have:
             near = hint(name, have)
             raise ConfigError(f"{key} = {name}: unknown metric{near}; available: {', '.join(have)}")
 
 
-def choose(names: Sequence[str] | str, subject: Subject, key: str = "--metrics") -> Choice:
-    """The measures that `names` ask for, as far as they say something of `subject`.
+def choose(
+    names: Sequence[str] | str,
+    subject: Subject,
+    key: str = "--metrics",
+    folders: Sequence[Path] = (),
+    trust: Trust = Trust(),  # noqa: B008 - frozen
+) -> Choice:
+    """The metrics among `names` that apply to `subject`.
 
-    "auto" takes all that fit, judge samples and do not take minutes, "all" all that fit.
+    "auto" chooses all that apply, evaluate samples and do not take minutes, "all" all that apply.
+
+    Args:
+        names: as `parse` returns them.
+        subject: what will be evaluated.
+        key: where the user wrote the names.
+        folders: of --config-dir.
+        trust: the modules whose classes may be built.
 
     Raises:
-        ConfigError: there is no measure of some name.
+        ConfigError: there is no metric of some name, or one cannot be built.
     """
-    known(names, key)
+    require_known(names, key, folders)
     by_name = [] if isinstance(names, str) else list(dict.fromkeys(names))
     unfit: dict[str, str] = {}
     taken: list[Metric] = []
-    for measure in measures():
-        if by_name and measure.name not in by_name:
-            continue
+    for metric in metrics(by_name or None, folders, trust):
         try:
-            reason = measure.unfit(subject)
-        except UserError as error:  # such as data that is not there to be looked at
+            reason = metric.unfit(subject)
+        except UserError as error:  # such as missing data
             reason = str(error)
         if reason:
-            unfit[measure.name] = reason
-        elif names == AUTO and measure.takes_minutes(subject.device):
-            unfit[measure.name] = DEAR
-        elif names == AUTO and measure.aside:
-            unfit[measure.name] = ASIDE
+            unfit[metric.name] = reason
+        elif names == AUTO and metric.takes_minutes(subject.device):
+            unfit[metric.name] = DEAR
+        elif names == AUTO and metric.aside:
+            unfit[metric.name] = ASIDE
         else:
-            taken.append(measure)
+            taken.append(metric)
     return Choice(taken, by_name, unfit)
 
 

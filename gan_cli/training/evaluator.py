@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from gan_cli.config.groups import METRIC
 from gan_cli.config.instantiate import Trust
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.evaluation.evaluate import Best, evaluate, missed, selection_metric
@@ -34,13 +36,16 @@ class Evaluator:
     Args:
         session: as assembled.
         trust: the modules whose classes may be built.
+        folders: of --config-dir, which may hold metrics.
 
     Raises:
         ConfigError: the settings name something unknown.
         UserError: a metric that is asked for by name cannot be computed.
     """
 
-    def __init__(self, session: Session, trust: Trust) -> None:
+    def __init__(self, session: Session, trust: Trust, folders: Sequence[Path] = ()) -> None:
+        self.folders = [folder for folder in folders if (folder / METRIC).is_dir()]
+        self._trust = trust
         self.settings = session.settings.evaluation
         self.trainer = session.trainer
         self.run: RunFolder | None = None  # where reports are written
@@ -66,7 +71,8 @@ class Evaluator:
         """
         with self._sampling() as model:
             names = requested(self.settings.metrics)
-            self._choice = choose(names, self._subject(model), "evaluation.metrics")
+            key, subject = "evaluation.metrics", self._subject(model)
+            self._choice = choose(names, subject, key, self.folders, self._trust)
         for name in self._choice.named:
             if reason := self._choice.unfit.get(name):
                 raise ConfigError(f"evaluation.metrics = {name}: {reason}")

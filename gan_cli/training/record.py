@@ -23,7 +23,6 @@ from gan_cli.training.loop import LoopResult
 from gan_cli.training.setup import Session
 
 if TYPE_CHECKING:
-    from gan_cli.evaluation.evaluate import Best
     from gan_cli.training.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
@@ -162,19 +161,25 @@ def rescue(whole: bool, save: Callable[[bool], None], reason: str) -> str:
     return "; the state is saved"
 
 
-def close(run: RunFolder, session: Session, result: LoopResult, best: Best | None = None) -> None:
+def close(
+    run: RunFolder, session: Session, result: LoopResult, evaluator: Evaluator | None = None
+) -> None:
     """Write how the run ended, and log the commands for what the user may do next."""
+    best = evaluator.best if evaluator is not None else None
     run.write_status(result.state, result.step, steps=session.total)
     log.info(f"{result.state} at step {result.step:,} of {session.total:,}: {result.reason}")
     if best is not None:
         log.info(f"best: {best}")
-    for name, command in hints(run, session, best).items():
+    for name, command in hints(run, session, evaluator).items():
         log.info(f"  {name:9} {command}")
 
 
-def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[str, str]:
+def hints(run: RunFolder, session: Session, evaluator: Evaluator | None = None) -> dict[str, str]:
     """Commands for the next steps, ready to be typed."""
     settings = session.settings
+    best = evaluator.best if evaluator is not None else None
+    folders = evaluator.folders if evaluator is not None else []
+    own = [word for folder in folders for word in ("--config-dir", str(folder))]
     path, root = run.path, Path(settings.run.root)
     below = path.absolute().is_relative_to(root.absolute())
     trust = trust_options(settings.nodes)
@@ -184,17 +189,17 @@ def hints(run: RunFolder, session: Session, best: Best | None = None) -> dict[st
         "run": str(path),
         "watch": shell_command("tensorboard", "--logdir", root if below else path),
         "sample": shell_command("gan-sample", path, *chosen, *trust),
-        "evaluate": shell_command("gan-eval", path, *trust),
+        "evaluate": shell_command("gan-eval", path, *trust, *own),
     }
     resume = assignment("resume", path)
     patience = settings.evaluation.patience
     if session.trainer.step < session.total:
         given_up = best is not None and patience is not None and best.misses >= patience
         more = ["evaluation.patience=null"] if given_up else []
-        commands["resume"] = shell_command("gan-train", resume, *more, *all_trust)
+        commands["resume"] = shell_command("gan-train", resume, *more, *all_trust, *own)
     elif all(player.schedule == "constant" for player in session.players.values()):
         more = [f"steps={2 * session.total}"]
-        commands["resume"] = shell_command("gan-train", resume, *more, *all_trust)
+        commands["resume"] = shell_command("gan-train", resume, *more, *all_trust, *own)
     return commands
 
 

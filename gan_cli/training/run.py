@@ -127,11 +127,11 @@ def build_session(
     with ranks.sharing_errors():
         session = assemble(settings, trust, ranks)
         if ranks.first:
-            evaluator = evaluator_of(session, trust)
+            evaluator = evaluator_of(session, trust, line.config_dirs)
     return session, evaluator
 
 
-def evaluator_of(session: Session, trust: Trust) -> Evaluator | None:
+def evaluator_of(session: Session, trust: Trust, folders: Sequence[Path] = ()) -> Evaluator | None:
     """The evaluator of a session; None where its settings ask for no evaluation.
 
     Raises:
@@ -141,7 +141,7 @@ def evaluator_of(session: Session, trust: Trust) -> Evaluator | None:
     if chosen.every is not None:
         from gan_cli.training.evaluator import Evaluator
 
-        return Evaluator(session, trust)
+        return Evaluator(session, trust, folders)
     for key in ("best", "patience"):
         if (value := getattr(chosen, key)) is not None:
             raise ConfigError(
@@ -298,7 +298,7 @@ def train_in_folder(
     )
     with recorded(run, session, save):
         result = loop.run()
-    close(run, session, result, evaluator.best if evaluator else None)
+    close(run, session, result, evaluator)
     return INTERRUPTED if result.state == runs.INTERRUPTED else DONE
 
 

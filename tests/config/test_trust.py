@@ -19,8 +19,8 @@ from gan_cli.formatting import show
 from gan_cli.priors import Gaussian
 
 ROOMS = (
-    "gan_cli.callbacks, gan_cli.data, gan_cli.losses, gan_cli.models, gan_cli.networks, "
-    "gan_cli.penalties, gan_cli.priors"
+    "gan_cli.callbacks, gan_cli.data, gan_cli.evaluation.measures, gan_cli.losses, gan_cli.models, "
+    "gan_cli.networks, gan_cli.optimizers, gan_cli.penalties, gan_cli.priors"
 )
 FOREIGN = "no class of gan_cli or of yours; a config cannot name it"
 NO_NAME = "must be the full name of a class, such as package.module.Class"

@@ -55,7 +55,7 @@ def test_the_truth_is_at_its_floor() -> None:
 
 def test_bounds_say_how_many_samples_they_are_of() -> None:
     model = Knowing(lambda x: {"elbo": -x.sum((1, 2, 3)), "iwae": 1 - x.sum((1, 2, 3))})
-    found = figures(model, Likelihood("some", importance=7, samples=50))
+    found = figures(model, Likelihood(importance=7, samples=50))
     assert list(found) == ["elbo", "iwae_7"]
     assert found["iwae_7"].value == pytest.approx(found["elbo"].value + 1)
     assert found["iwae_7"].protocol["importance_samples"] == 7
@@ -84,7 +84,7 @@ def test_what_is_drawn_depends_on_the_seed_alone() -> None:
 def test_who_it_is_for() -> None:
     assert "does not say how probable" in Likelihood().unfit(subject())
     exact = Knowing(lambda x: {"log_likelihood": x.sum((1, 2, 3))})
-    many = Likelihood("likelihood_5000", 5000, None, dear=True)
+    many = Likelihood(5000, None, dear=True)
     assert Likelihood().unfit(subject(model=exact)) == ""
     assert "is exact" in many.unfit(subject(model=exact))
     assert many.unfit(subject(model=Knowing(lambda x: {"iwae": x.sum((1, 2, 3))}))) == ""

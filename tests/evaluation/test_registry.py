@@ -1,4 +1,4 @@
-"""Which measures are taken, and why others are not."""
+"""The choice of metrics: by file, by name, and by what applies to a model."""
 
 from __future__ import annotations
 
@@ -40,20 +40,64 @@ def four(monkeypatch) -> None:
         Named("odd", "it is odd"),
         Named("e", "error"),
     ]
-    monkeypatch.setattr(registry, "measures", lambda: some)
+    monkeypatch.setattr(registry, "available", lambda folders: [metric.name for metric in some])
+    monkeypatch.setattr(
+        registry, "metrics", lambda names, *_: [m for m in some if not names or m.name in names]
+    )
 
 
-def test_every_measure_is_listed_once() -> None:
-    listed = registry.measures()
-    names = [measure.name for measure in listed]
-    assert len(set(names)) == len(names) > 0
+ORDER = """
+classifier fid kid prdc conditional gan_train infogan modes stacked_modes points likelihood
+likelihood_5000 density reconstruction memorisation diversity interpolation
+"""
+
+
+def test_the_order_of_metrics_decides_which_one_selects_the_best_step() -> None:
+    assert [metric.name for metric in registry.metrics()] == ORDER.split()
+
+
+def test_every_metric_has_a_file() -> None:
     written = {
         thing
         for info in pkgutil.iter_modules(measures.__path__)
         for thing in vars(importlib.import_module(f"{measures.__name__}.{info.name}")).values()
         if inspect.isclass(thing) and issubclass(thing, Metric) and thing is not Metric
     }
-    assert {type(measure) for measure in listed} == written
+    assert {type(metric) for metric in registry.metrics()} == written
+    assert all(inspect.getdoc(kind) for kind in written)
+
+
+def test_names_are_those_of_the_files(tmp_path: Path) -> None:
+    assert sorted(registry.available()) == sorted(ORDER.split())
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "mine.yaml").write_text("")
+    assert registry.available([tmp_path])[-1] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "mine.yaml: cannot be read ("),
+        ("", "metric/mine = null: must be a mapping with _target_"),
+        (
+            "_target_: gan_cli.priors.Gaussian\ndim: 3",
+            "metric/mine._target_ = gan_cli.priors.Gaussian: must be a Metric",
+        ),
+        (
+            "_target_: gan_cli.evaluation.measures.modes.Modes\nmost: 3",
+            "metric/mine.most: Modes has no such setting",
+        ),
+        ("_target_: evil.Metric", "metric/mine._target_ = evil.Metric: not part of gan_cli"),
+    ],
+    ids=["no YAML", "empty", "no metric", "no setting", "not trusted"],
+)
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        registry.metrics(["mine"], [tmp_path])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +112,7 @@ def test_reading(text: str, names: object) -> None:
 @pytest.mark.usefixtures("four")
 def test_auto_takes_what_fits_and_is_quick() -> None:
     choice = choose("auto", subject())
-    assert [measure.name for measure in choice.taken] == ["quick"]
+    assert [m.name for m in choice.taken] == ["quick"]
     assert choice.unfit["odd"] == "it is odd"
     assert choice.unfit["e"] == "the data is gone"
     assert "asked for by name" in choice.unfit["slow"]
@@ -102,13 +146,6 @@ def test_wrong_names(names: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         choose(names, subject())
     assert message in str(error.value)
-
-
-def test_measures_are_where_the_contract_says() -> None:
-    folder = Path(inspect.getfile(measures)).parent
-    for measure in registry.measures():
-        assert Path(inspect.getfile(type(measure))).parent == folder
-        assert inspect.getdoc(type(measure))
 
 
 def test_what_wants_a_gpu_is_in_auto_where_there_is_one() -> None:

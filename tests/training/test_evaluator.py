@@ -97,8 +97,16 @@ class Failing(Mean):
 
 @pytest.fixture
 def use(monkeypatch) -> Callable[..., None]:
-    """Have these measures and no others."""
-    return lambda *some: monkeypatch.setattr(registry, "measures", lambda: list(some))
+    """Have these metrics and no others."""
+
+    def use(*some: Metric) -> None:
+        by_name = {metric.name: metric for metric in some}
+        monkeypatch.setattr(registry, "available", lambda folders: list(by_name))
+        monkeypatch.setattr(
+            registry, "metrics", lambda names, *_: [by_name[name] for name in names or by_name]
+        )
+
+    return use
 
 
 @pytest.fixture(autouse=True)

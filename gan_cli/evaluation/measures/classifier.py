@@ -80,7 +80,7 @@ LEAST_OF_EACH = 50  # images of a class, on average
 class ClassifierFigures(Metric):
     """fid_classifier and its siblings, score_classifier, and the histogram of classes."""
 
-    name = "classifier"
+    order = 10
 
     def unfit(self, subject: Subject) -> str:
         """Why not: a classifier learns from labelled images."""

@@ -39,7 +39,7 @@ Protocol = dict[str, str | int | float]
 class Conditional(Metric):
     """GAN-test, and the error of a nearest-neighbour classifier whose examples are generated."""
 
-    name = "conditional"
+    order = 50
 
     def unfit(self, subject: Subject) -> str:
         """Why not: classes must be asked for, and known."""

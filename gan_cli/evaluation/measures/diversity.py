@@ -24,7 +24,7 @@ VALUES = 1 << 25  # pixel values of one kind at once: fewer samples of large ima
 class Diversity(Metric):
     """Pairwise distances in pixels, within classes too, and sliced Wasserstein distance."""
 
-    name = "diversity"
+    order = 150
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""

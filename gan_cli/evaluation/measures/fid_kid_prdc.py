@@ -33,7 +33,7 @@ from gan_cli.metrics.neighbours import (
 class FID(Metric):
     """fid_inception: FID with the Inception network of 2015-12-05 (Heusel et al. 2017)."""
 
-    name = "fid"
+    order = 20
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
@@ -112,7 +112,7 @@ def _caution(count: int, extractor: Extractor) -> str:
 class KID(Metric):
     """kid_inception: KID with the Inception network of 2015-12-05 (Binkowski et al. 2018)."""
 
-    name = "kid"
+    order = 30
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
@@ -153,7 +153,7 @@ def _kernel_distance(first: Features, second: Features) -> KernelDistance:
 class PRDC(Metric):
     """precision_inception and its siblings (Kynkaanniemi 2019, Naeem 2020, Lopez-Paz 2017)."""
 
-    name = "prdc"
+    order = 40
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:

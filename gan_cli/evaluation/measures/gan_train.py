@@ -31,7 +31,7 @@ class GANTrain(Metric):
         recipe: of both classifiers.
     """
 
-    name = "gan_train"
+    order = 60
     dear = True
 
     def __init__(self, recipe: Recipe = SHORT) -> None:

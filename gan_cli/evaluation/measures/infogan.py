@@ -93,7 +93,7 @@ Protocol = dict[str, str | int | float]
 class InfoGANFigures(Metric):
     """The information that codes leave in samples, and whether the category is the class."""
 
-    name = "infogan"
+    order = 70
 
     def unfit(self, subject: Subject) -> str:
         """Why not: there must be codes, and something that reads them."""

@@ -34,7 +34,7 @@ MIDWAY = 0.5
 class Interpolation(Metric):
     """Norms along lerp, slerp and the matched path, and the classifier's score midway."""
 
-    name = "interpolation"
+    order = 160
     aside = True
 
     def unfit(self, subject: Subject) -> str:

@@ -26,20 +26,17 @@ class Likelihood(Metric):
     """The mean of log p over real samples, exact or a bound from below.
 
     Args:
-        name: what --metrics takes.
         importance: samples of the importance-weighted bound.
         samples: real samples at most; None for all.
         dear: whether it takes minutes.
     """
 
+    order = 110
+
     def __init__(
-        self,
-        name: str = "likelihood",
-        importance: int = 100,
-        samples: int | None = 1000,
-        dear: bool = False,
+        self, importance: int = 100, samples: int | None = 1000, dear: bool = False
     ) -> None:
-        self.name, self.importance, self.samples, self.dear = name, importance, samples, dear
+        self.importance, self.samples, self.dear = importance, samples, dear
 
     def unfit(self, subject: Subject) -> str:
         """Why not: the model must say how probable samples are."""

@@ -34,7 +34,7 @@ NEAR = 0.01  # share of unseen real images that are as close as near-copies
 class Memorisation(Metric):
     """Nearest training images, in pixels, beside those of real images that were not trained on."""
 
-    name = "memorisation"
+    order = 140
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""

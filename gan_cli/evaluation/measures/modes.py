@@ -30,7 +30,7 @@ SAMPLES = 2500  # in VEEGAN and PacGAN; more samples find more modes
 class Modes(Metric):
     """VEEGAN's and PacGAN's figures on mixtures of Gaussians such as ring and grid."""
 
-    name = "modes"
+    order = 80
 
     def unfit(self, subject: Subject) -> str:
         """Why not: the modes must be known, and several."""
@@ -99,7 +99,7 @@ class StackedModes(Metric):
         digits: gives the classifier; None for MNIST's own, at the size of the images.
     """
 
-    name = "stacked_modes"
+    order = 90
 
     def __init__(self, digits: Callable[[Subject], Extractor] | None = None) -> None:
         self.digits = digits or mnist_classifier

@@ -21,7 +21,7 @@ PIECE = 500
 class Reconstruction(Metric):
     """Mean squared error of reconstructions per pixel value, beside that of PCA."""
 
-    name = "reconstruction"
+    order = 130
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it needs a model that reconstructs."""

@@ -29,7 +29,7 @@ PAIRS = 4096  # samples of each kind for what compares all with all
 class Points(Metric):
     """Energy and sliced Wasserstein distance; on the line also Wasserstein-1, KL and JS."""
 
-    name = "points"
+    order = 100
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for points."""
@@ -109,7 +109,7 @@ EXACT = "log_likelihood"
 class Density(Metric):
     """Total variation and KL by quadrature, for models that know their density on toy data."""
 
-    name = "density"
+    order = 120
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it needs two known densities."""
