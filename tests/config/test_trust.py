@@ -152,7 +152,7 @@ def test_our_own_classes_need_no_trust() -> None:
 def test_a_class_that_merely_passes_through_is_none_of_a_module_s_own() -> None:
     own = r"must be the class's own name, gan_cli\.networks\.family\.NetworkFamily"
     with pytest.raises(ConfigError, match=own):
-        resolve("gan_cli.networks.dcgan.NetworkFamily", Trust(), "network")
+        resolve("gan_cli.networks.pacgan.NetworkFamily", Trust(), "network")
     with pytest.raises(ConfigError, match=r"cannot be built; take one of .*NonSaturating.*Hinge"):
         resolve("gan_cli.losses.AdversarialLoss", Trust(), "loss")
 

@@ -97,12 +97,12 @@ def make_older(run: RunFolder) -> None:
     run.config.write_text(text, encoding="utf-8")
     for file in run.checkpoints.glob("*.pt"):
         state = torch.load(file, weights_only=True)
-        told = {**state["data"], "fingerprint": "of names and dates"}
-        torch.save({**state, "config": text, "data": told}, file)
+        data = {**state["data"], "fingerprint": "of names and dates"}
+        torch.save({**state, "config": text, "data": data}, file)
 
 
 @pytest.mark.parametrize("older", [True, False])
-def test_a_folder_that_an_older_version_told_apart_in_another_way_needs_force_once(
+def test_a_folder_whose_fingerprint_an_older_version_computed_otherwise_needs_force_once(
     older: bool, tmp_path: Path, monkeypatch, caplog
 ) -> None:
     monkeypatch.chdir(images(tmp_path / "photos", 4))
@@ -128,7 +128,7 @@ def test_a_folder_that_an_older_version_told_apart_in_another_way_needs_force_on
     if older:
         words = [str(place), "--metrics", "diversity", "--samples", "4"]
         evaluate.evaluate(evaluate.parser().parse_args(words))
-        assert "was told apart in another way by the older version" in caplog.text
+        assert "the older version computed its fingerprint in another way" in caplog.text
     assert train("data.root=.", "steps=2", run, "force=true") == DONE
     assert train("data.root=.", "steps=3", run) == DONE
 
