@@ -242,14 +242,31 @@ SENSIBLE = ("fid_classifier", "fid_inception", "kid_inception", "wasserstein_1",
 
 def number(value: float) -> str:
     """Four digits that matter, and no power of ten between 0.0001 and a million."""
-    if value != value or abs(value) == float("inf"):
+    if not math.isfinite(value):
         return str(value)
-    if value and not 1e-4 <= abs(value) < 1e6:
+    if _needs_power(value):
         return f"{value:.3g}"
     if float(value).is_integer():
         return f"{value:,.0f}"
-    digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
-    return f"{value:,.{digits}f}"
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def numbers(*values: float) -> list[str]:
+    """Values that are compared, such as the ends of an interval, all with as many decimals."""
+    if any(not math.isfinite(value) or _needs_power(value) for value in values):
+        return [number(value) for value in values]
+    if all(float(value).is_integer() for value in values):
+        return [f"{value:,.0f}" for value in values]
+    decimals = _decimals(max(values, key=abs))
+    return [f"{value:,.{decimals}f}" for value in values]
+
+
+def _needs_power(value: float) -> bool:
+    return value != 0 and not 1e-4 <= abs(value) < 1e6
+
+
+def _decimals(value: float) -> int:
+    return max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 4
 
 
 class Interval(NamedTuple):

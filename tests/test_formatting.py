@@ -16,6 +16,8 @@ from gan_cli.formatting import (
     assignment,
     leaves,
     literal,
+    number,
+    numbers,
     parse_duration,
     shell_command,
     show_duration,
@@ -146,3 +148,38 @@ def test_a_duration_is_shown(seconds: float, text: str) -> None:
 def test_a_duration_that_is_shown_is_read_back() -> None:
     for seconds in (0.3, 45, 200, 3600, 7500, 86400 * 3 + 4 * 3600):
         assert parse_duration(show_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.12346, "0.1235"),
+        (-1.00001, "-1.000"),
+        (12.3456, "12.35"),
+        (12345.6, "12,346"),
+        (3.0, "3"),
+        (0.0, "0"),
+        (1e-5, "1e-05"),
+        (2.5e6, "2.5e+06"),
+        (math.inf, "inf"),
+    ],
+)
+def test_a_number_keeps_four_digits(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((-1.0000002, -0.9999996), ["-1.000", "-1.000"]),
+        ((0.99, 1.01), ["0.990", "1.010"]),
+        ((-0.25, 0.0), ["-0.2500", "0.0000"]),
+        ((1.0, 30.0), ["1", "30"]),
+        ((-1e-5, 0.25), ["-1e-05", "0.2500"]),
+        ((math.nan, 0.25), ["nan", "0.2500"]),
+    ],
+)
+def test_the_ends_of_an_interval_have_as_many_decimals(
+    values: tuple[float, ...], shown: list[str]
+) -> None:
+    assert numbers(*values) == shown

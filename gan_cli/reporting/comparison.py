@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from gan_cli.formatting import Interval, number
+from gan_cli.formatting import Interval, number, numbers
 from gan_cli.reporting.configurations import Configuration
 from gan_cli.reporting.metric import ReportedMetric
 from gan_cli.reporting.statistics import (
@@ -160,9 +160,9 @@ class Effect(Tested):
     @property
     def estimate(self) -> str:
         """The mean difference with its interval."""
-        mean, low, high = (None if x is None else number(x) for x in self.difference)
-        ends = "" if low is None else f", 95 % t-interval {low} to {high}"
-        return f"{self.levels[0]} - {self.levels[1]}: {mean}{ends}"
+        mean, *ends = numbers(*(x for x in self.difference if x is not None))
+        interval = f", 95 % t-interval {' to '.join(ends)}" if ends else ""
+        return f"{self.levels[0]} - {self.levels[1]}: {mean}{interval}"
 
     @property
     def short(self) -> str:
