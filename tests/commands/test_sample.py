@@ -346,7 +346,7 @@ def test_checkpoints_that_do_not_fit_are_one_line(run, capsys):
     assert "its weights are not those of the model" in call(capsys, run.path, status=2)
     for data in (None, {"name": "x"}, {"name": "x", "shape": 3, "size": 1}):
         edited(run, data=data)
-        assert "says nothing of the data" in call(capsys, run.path, status=2)
+        assert "holds no description of its training data" in call(capsys, run.path, status=2)
 
 
 def test_the_shares_of_classes_come_back_with_the_data(run):
@@ -355,7 +355,7 @@ def test_the_shares_of_classes_come_back_with_the_data(run):
     older = {k: v for k, v in load.describe_data(spec).items() if k != "class_counts"}
     assert load.data_spec(older, "here").shares == (1, 1, 1)
     for counts in ((7, 3), (7, 4, -1), (0, 0, 0), (1, 1, 10**400), "xyz", 3):
-        with pytest.raises(CheckpointError, match="here: says nothing of the data"):
+        with pytest.raises(CheckpointError, match="here: holds no description"):
             load.data_spec({**load.describe_data(spec), "class_counts": counts}, "here")
 
 
@@ -364,18 +364,30 @@ HOSTILE = {
     "two documents": ({"config": "a: 1\n---\nb: 2"}, "found another document"),
     "a list": ({"config": "[1]"}, "is not a mapping of settings"),
     "a bomb of aliases": ({"config": BOMB}, "has anchors or aliases"),
-    "a config of bytes": ({"config": b"a"}, "config is missing"),
+    "a config of bytes": ({"config": b"a"}, "config is no str"),
     "no model": ({"model": None}, "model is missing"),
     "a model of numbers": ({"model": {"generator": 1}}, "its weights are not those"),
     "a model with odd keys": ({"model": {1: 2}}, "its weights are not those"),
     "averages in a list": ({"averages": [1]}, "averages is no dict"),
     "an average of text": ({"averages": {"generator": "x"}}, "its weights are not those"),
     "data in a list": ({"data": [1]}, "data is no dict"),
-    "a negative shape": ({"data": {"name": "x", "shape": (1, -28, 28), "size": 9}}, "says nothing"),
-    "a huge shape": ({"data": {"name": "x", "shape": (1, 2**40, 1), "size": 9}}, "says nothing"),
-    "a shape of four": ({"data": {"name": "x", "shape": (1, 1, 1, 1), "size": 9}}, "says nothing"),
-    "a negative size": ({"data": {"name": "x", "shape": (1, 28, 28), "size": -9}}, "says nothing"),
-    "an infinite size": ({"data": {"name": "", "shape": (1, 2, 3), "size": 1e999}}, "says nothing"),
+    "a negative shape": (
+        {"data": {"name": "x", "shape": (1, -28, 28), "size": 9}},
+        "no description",
+    ),
+    "a huge shape": ({"data": {"name": "x", "shape": (1, 2**40, 1), "size": 9}}, "no description"),
+    "a shape of four": (
+        {"data": {"name": "x", "shape": (1, 1, 1, 1), "size": 9}},
+        "no description",
+    ),
+    "a negative size": (
+        {"data": {"name": "x", "shape": (1, 28, 28), "size": -9}},
+        "no description",
+    ),
+    "an infinite size": (
+        {"data": {"name": "", "shape": (1, 2, 3), "size": 1e999}},
+        "no description",
+    ),
 }
 
 
