@@ -1,7 +1,7 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020).
+"""Differentiable augmentation of a discriminator's inputs (Zhao et al. 2020).
 
-Every sample gets its own transformation, drawn anew at each call from torch's stream. Gradients
-flow through, so the generator learns from augmented fakes, as in Fig. 4 there.
+Every sample gets its own transformation, drawn at each call from torch's random generator.
+Gradients flow through, so the generator learns from augmented fakes, as in Fig. 4 there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def color(x: Tensor) -> Tensor:
 
 
 def translation(x: Tensor) -> Tensor:
-    """Move each image by whole pixels, up to 1/8 of each side either way; 0 comes in.
+    """Move each image by whole pixels, up to 1/8 of each side either way, padded with 0.
 
     As in the authors' code a half is rounded up: up to 4 pixels of 28.
     """
@@ -57,14 +57,11 @@ def cutout(x: Tensor) -> Tensor:
 
 
 def _covered(n: int, size: int, device: torch.device) -> Tensor:
-    """Where along a side of `size` a stretch of half of it lies, bool [n, size]; it may stick out.
-
-    Its first place is one of those for which the middle of the stretch is within the side.
-    """
+    """Masks of a random interval of half of `size`, bool [n, size]; its centre is inside."""
     length = int(size / 2 + 0.5)
-    first = torch.randint(size + 1 - length % 2, (n, 1), device=device) - length // 2
-    places = torch.arange(size, device=device)
-    return (places >= first) & (places < first + length)
+    start = torch.randint(size + 1 - length % 2, (n, 1), device=device) - length // 2
+    position = torch.arange(size, device=device)
+    return (position >= start) & (position < start + length)
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
@@ -84,7 +81,7 @@ POLICIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def augment(x: Tensor, policies: Sequence[str]) -> Tensor:
-    """Images [n, C, H, W] under each of `policies` (keys of POLICIES), one after the other."""
+    """Apply each of `policies` (keys of POLICIES) in turn to images [n, C, H, W]."""
     for policy in policies:
         x = POLICIES[policy](x)
     return x

@@ -15,11 +15,11 @@ from torch.nn.functional import relu, softplus
 
 
 class AdversarialLoss(ABC):
-    """What the two players minimise."""
+    """The losses that the two players of a game minimise."""
 
-    player = "discriminator"  # what the field calls the opponent of the generator
+    player = "discriminator"  # name of the generator's opponent
     probabilistic = True  # sigmoid(output) estimates the probability of being real
-    boundary: float | None = 0.0  # outputs above it are taken for real; None: they only compare
+    boundary: float | None = 0.0  # outputs above it mean "real"; None: only differences count
     unbounded = False  # needs a constraint on the critic to have a finite value
     whole_batch = False  # whether it is more than a mean over samples, or pairs of them
     compares = False  # whether the generator's loss needs the outputs for real samples too
@@ -37,17 +37,17 @@ class AdversarialLoss(ABC):
         """
 
     def best(self, log_ratio: Tensor) -> Tensor | None:
-        """The output [n] that is best for D where log p/q is `log_ratio` [n], p of real samples.
+        """D's optimal output [n] where log p/q is `log_ratio` [n], with p the real density.
 
-        None where no output is best point by point.
+        None where the optimum is not defined point by point.
         """
         return None
 
 
 class Comparing(AdversarialLoss, ABC):
-    """A loss of outputs for real and fake samples against each other.
+    """A loss of differences between outputs for real and fake samples.
 
-    An output has no meaning by itself: the same constant added to all changes nothing.
+    Adding the same constant to all outputs does not change it.
     """
 
     probabilistic = False
@@ -78,10 +78,10 @@ def cross_entropy(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 class CrossEntropy(AdversarialLoss, ABC):
-    """The discriminator of the original game.
+    """The discriminator's loss of the original GAN.
 
     Args:
-        smoothing: how much the target of real samples falls short of 1.
+        smoothing: s, where the target of real samples is 1 - s.
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:
@@ -120,7 +120,7 @@ class BoundarySeeking(CrossEntropy):
 
 
 class NonSaturating(CrossEntropy):
-    """G minimises -E[log D(G(z))], whose gradient does not vanish when D wins.
+    """G minimises -E[log D(G(z))], whose gradient does not vanish where D is confident.
 
     Goodfellow et al. 2014, section 3. Karras et al. 2019 call it logistic.
     """
@@ -133,9 +133,9 @@ class LeastSquares(AdversarialLoss):
     """Squared distances to the labels, halved (Mao et al. 2017, Eq. 2 and 9: a=0, b=1, c=1).
 
     Args:
-        fake: what D should say of fakes (a in the paper).
-        real: what D should say of real samples (b).
-        wanted: what G wants D to say of fakes (c).
+        fake: D's target for fakes (a in the paper).
+        real: D's target for real samples (b).
+        wanted: G's target for D's outputs on fakes (c).
     """
 
     probabilistic = False
@@ -190,8 +190,8 @@ class Wasserstein(AdversarialLoss):
 class Relativistic(Comparing):
     """-E[log sigmoid(C(x) - C(G(z)))] against -E[log sigmoid(C(G(z)) - C(x))], in pairs.
 
-    The i-th real sample meets the i-th fake. Jolicoeur-Martineau 2018, section 4.1 (RSGAN);
-    RpGAN in Huang et al. 2024 (R3GAN), Eq. 2.
+    The i-th real sample is paired with the i-th fake. Jolicoeur-Martineau 2018, section 4.1
+    (RSGAN); RpGAN in Huang et al. 2024 (R3GAN), Eq. 2.
     """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -221,8 +221,8 @@ class RelativisticAverage(Comparing):
 def _pairs(above: Tensor, below: Tensor) -> Tensor:
     if above.shape != below.shape:
         raise ValueError(
-            f"the Relativistic loss compares pairs, and there are {len(above)} outputs of one "
-            f"kind and {len(below)} of the other"
+            f"the Relativistic loss compares pairs: {len(above)} outputs of one kind and "
+            f"{len(below)} of the other do not match"
         )
     return softplus(below - above).mean()
 
@@ -235,7 +235,7 @@ class Softmax(Comparing):
     """D puts all the probability of a batch on its real samples, G spreads it evenly (Lin 2017).
 
     With p = softmax of all outputs of the batch, real and fake, D minimises the cross-entropy
-    -mean(log p) over the real samples, and G over all samples. At their best these are the
+    -mean(log p) over the real samples, and G over all samples. Their minima are the
     logarithms of the number of real samples and of all. The paper's mu is minus our output.
     """
 
@@ -253,7 +253,7 @@ LIMIT = 20.0  # of |V| where g_f or f* raise e to it
 
 
 def soft_clamp(v: Tensor) -> Tensor:
-    """`v` up to LIMIT in size and logarithmic beyond, so that exp(soft_clamp(v)) goes on as a line.
+    """`v` up to LIMIT in size and logarithmic beyond, so exp(soft_clamp(v)) continues linearly.
 
     It is increasing and smooth, hence g_f(soft_clamp(v)) is as good an activation as g_f(v), and
     neither values nor gradients overflow. At least fp32, whatever the precision of the rest.
@@ -268,8 +268,8 @@ class FDivergence(AdversarialLoss, ABC):
     """E_Q[f*(T)] - E_P[T] against -E_Q[f*(T)] (Nowozin et al. 2016, Eq. 6).
 
     Args:
-        alternative: G maximises E_Q[T] instead, what D says of real samples (section 3.2): the
-            counterpart of the non-saturating loss.
+        alternative: G maximises E_Q[T] instead (section 3.2), the counterpart of the non-saturating
+            loss.
     """
 
     probabilistic = False
@@ -283,7 +283,7 @@ class FDivergence(AdversarialLoss, ABC):
 
     @abstractmethod
     def conjugate(self, v: Tensor) -> Tensor:
-        """f*(g_f(v)) of outputs [n], in one formula, as exact as fp32 allows."""
+        """f*(g_f(v)) of outputs [n], in one formula, to the precision of fp32."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return self.conjugate(fake).mean() - self.activation(real).mean()
@@ -326,7 +326,7 @@ class ForwardKL(FDivergence):
 class ReverseKL(FDivergence):
     """KL(Q || P): f(u) = -log u, g_f(v) = -exp(-v), f*(t) = -1 - log(-t).
 
-    Nowozin et al. 2016, Table 2. At its best v = log(p / q). Infinite where P misses a part of Q.
+    Nowozin et al. 2016, Table 2. The optimal v is log(p / q). Infinite where P misses a part of Q.
     """
 
     probabilistic = True
@@ -361,7 +361,7 @@ class Pearson(FDivergence):
 class SquaredHellinger(FDivergence):
     """f(u) = (sqrt(u) - 1)^2, g_f(v) = 1 - exp(-v), f*(t) = t / (1 - t).
 
-    Nowozin et al. 2016, Table 2. At its best v = log(p / q) / 2.
+    Nowozin et al. 2016, Table 2. The optimal v is log(p / q) / 2.
     """
 
     def best(self, log_ratio: Tensor) -> Tensor | None:
@@ -378,8 +378,8 @@ class JensenShannon(FDivergence):
     """f(u) = u log u - (u + 1) log((u + 1) / 2), g_f(v) = log 2 - log(1 + exp(-v)).
 
     f*(t) = -log(2 - exp(t)) (Nowozin et al. 2016, Table 2). This f gives KL(P || M) + KL(Q || M)
-    with M the mean of P and Q, which is twice the divergence that carries the name. At its best
-    v = log(p / q): the original game less 2 log 2.
+    with M the mean of P and Q: twice the Jensen-Shannon divergence. The optimal v is log(p / q):
+    the original GAN's loss minus 2 log 2.
     """
 
     probabilistic = True

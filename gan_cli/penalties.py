@@ -1,8 +1,8 @@
 """Penalties that keep a discriminator smooth: on its gradient, and limits on its weights.
 
-A penalty is called with the discriminator as a function of samples and returns a scalar to be
-added to its loss, and so is what `regularise` makes of its weights; `constrain` runs after each of
-its updates.
+A penalty is called with the discriminator as a function of samples and returns a scalar that is
+added to its loss; `regularise` does so with its weights, and `constrain` runs after each of its
+updates.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Penalty(ABC):
 
     name = ""  # of the term, for its curve; empty where there is no term
     lipschitz = False  # whether it bounds the critic's slope, as the Wasserstein loss requires
-    per_sample = False  # whether it looks at one sample's gradient, which batch norm mixes
-    at_fakes = False  # whether it looks at fakes too
+    per_sample = False  # whether it uses the gradient of each sample, which batch norm mixes
+    at_fakes = False  # whether it uses fakes too
     whole_batch = False  # whether it is more than a mean over samples
     on_weights = False  # whether it has a term of the weights themselves ...
     of: Literal["generator", "discriminator"] = "discriminator"  # ... and of whose
@@ -58,21 +58,21 @@ class Penalty(ABC):
 
 
 class WeightPenalty(Penalty, ABC):
-    """A constraint that looks at no sample."""
+    """A constraint on the weights alone."""
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         return real.new_zeros(())
 
 
 class NoPenalty(WeightPenalty):
-    """No constraint at all."""
+    """No constraint."""
 
     def __init__(self) -> None:
         super().__init__()
 
 
 def constant(x: Tensor) -> Tensor:
-    """Samples without their history, in fp32 (float64 stays)."""
+    """Detached samples, in fp32 (float64 stays)."""
     return x.detach().to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -278,7 +278,7 @@ class Orthogonal(WeightPenalty):
     """weight * sum over layers of |W W^T o (1 - I)|_F^2 (Brock et al. 2019, Eq. 3).
 
     The rows of W are a layer's filters, flattened: different ones are to be orthogonal, and their
-    norms stay free. Every parameter of two dimensions or more counts, but for embeddings of
+    norms stay free. It covers every parameter of two or more dimensions except embeddings of
     classes, as in the authors' code, which adds half of this term's gradient.
 
     Args:

@@ -20,8 +20,8 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
 
     Directions go along the arc and norms linearly, so the end points are exact for vectors of any
     length. Parallel vectors have no arc of any length and antipodal vectors have every arc: the
-    first go straight, the second turn through the axis least aligned with `a`. A zero vector has
-    no direction and takes the other's.
+    first are interpolated linearly, the second turn through the axis least aligned with `a`. A zero
+    vector has no direction and takes the other's.
     """
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
     norm_a, norm_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
@@ -53,8 +53,8 @@ STRAIGHT = {"lerp": lerp, "slerp": slerp}  # whatever the distribution
 class Prior(ABC):
     """A distribution over latents z of dimension `dim`."""
 
-    path = "lerp"  # the interpolation that is taken unless another one is asked for
-    paths = tuple(STRAIGHT)  # all that it knows
+    path = "lerp"  # the default interpolation
+    paths = tuple(STRAIGHT)  # the available interpolations
 
     def __init__(self, dim: int) -> None:
         if dim < 1:
@@ -72,11 +72,11 @@ class Prior(ABC):
         """log p(z), [n], in nats."""
 
     def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
-        """lerp, brought back to the distribution by optimal transport (Agustsson et al. 2019).
+        """lerp, mapped back to the distribution by optimal transport (Agustsson et al. 2019).
 
         With independent parts it is monotone in each: F^-1(F_t(y)), with F of the distribution
-        and F_t of (1 - t) a + t b for two draws a, b. So the latents on the way are distributed
-        as those at the ends.
+        and F_t of (1 - t) a + t b for two draws a, b. So the latents in between have the prior's
+        distribution.
         """
         raise NotImplementedError(f"{type(self).__name__} has no matched path")
 
@@ -143,9 +143,9 @@ class Uniform(Prior):
 
 
 class Categorical(Prior):
-    """A uniform choice among `dim` categories, one-hot; between two lies only a straight mix."""
+    """A uniform choice among `dim` categories, one-hot; interpolations are linear mixtures."""
 
-    paths = (*STRAIGHT, "matched")  # which are one here
+    paths = (*STRAIGHT, "matched")  # all linear
 
     def sample(
         self, n: int, device: torch.device | None = None, generator: Generator | None = None

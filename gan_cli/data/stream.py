@@ -1,4 +1,4 @@
-"""The endless sequence of batches: which samples a step sees is a pure function of (seed, k)."""
+"""The endless sequence of batches: the samples of batch k are a pure function of (seed, k)."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ T = TypeVar("T")
 
 
 class Prefetch(Generic[T]):
-    """`work(k)` for k = 0, 1, ..., begun before it is asked for.
+    """`work(k)` for k = 0, 1, ..., computed ahead on a thread.
 
-    What it gives is a function of k alone, whatever was asked before. An error of `work` is raised
-    where its k is asked for. The thread ends with the object, or with the program.
+    The result depends on k alone, not on earlier calls. An error of `work` is raised by the call
+    for its k. The thread ends with the object, or with the program.
 
     Args:
         work: is called on one thread, one k after the other.
-        ahead: how many it may be ahead.
+        ahead: number of results to compute ahead.
     """
 
     def __init__(self, work: Callable[[int], T], ahead: int = AHEAD) -> None:
         self._work, self._ahead = work, ahead
         self._thread = ThreadPoolExecutor(1, "prefetch")
-        self._begun: dict[int, Future[T]] = {}
+        self._started: dict[int, Future[T]] = {}
 
     def __call__(self, k: int) -> T:
-        """Wait for `work(k)`; the next ones begin."""
-        wanted = range(k, k + self._ahead + 1)
-        for other in set(self._begun) - set(wanted):
-            self._begun.pop(other).cancel()
-        for each in wanted:
-            if each not in self._begun:
-                self._begun[each] = self._thread.submit(self._work, each)
-        return self._begun.pop(k).result()
+        """Start the next ones, and wait for `work(k)`."""
+        window = range(k, k + self._ahead + 1)
+        for other in set(self._started) - set(window):
+            self._started.pop(other).cancel()
+        for each in window:
+            if each not in self._started:
+                self._started[each] = self._thread.submit(self._work, each)
+        return self._started.pop(k).result()
 
 
-class Arriving(NamedTuple):
-    """A tensor that may still be on its way to the device."""
+class Transfer(NamedTuple):
+    """A tensor whose copy to the device may not have finished."""
 
     values: Tensor
     sent: torch.cuda.Event | None = None
 
-    def here(self) -> Tensor:
-        """The tensor; what the device does with it waits for it, the host does not."""
+    def received(self) -> Tensor:
+        """The tensor; the device waits for the copy before it uses it, the host does not wait."""
         if self.sent is not None:
             stream = torch.cuda.current_stream(self.values.device)
             self.sent.wait(stream)
@@ -64,38 +64,38 @@ class Arriving(NamedTuple):
 
 
 class Sender:
-    """Fills batches on the host and sends them to `device`.
+    """Fills batches on the host and copies them to `device`.
 
-    To CUDA they travel on a stream of their own from pinned buffers, used in turns: a buffer is
-    filled again when its last batch has arrived.
+    Copies to CUDA use a stream of their own and pinned buffers in rotation: a buffer is filled
+    again once its last batch has arrived.
 
     Args:
-        device: where to.
-        buffers: how many.
+        device: the destination.
+        buffers: number of pinned buffers.
     """
 
     def __init__(self, device: torch.device, buffers: int = 2) -> None:
         self.device, self._buffers = device, buffers
-        self._used: deque[Arriving] = deque()
+        self._used: deque[Transfer] = deque()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def send(
         self, shape: tuple[int, ...], dtype: torch.dtype, fill: Callable[[Tensor], None]
-    ) -> Arriving:
-        """What `fill` writes into a tensor on the CPU, on the device."""
+    ) -> Transfer:
+        """Fill a tensor on the CPU with `fill` and copy it to the device."""
         if self._stream is None:
             out = torch.empty(shape, dtype=dtype)
             fill(out)
-            return Arriving(out.to(self.device))
-        with torch.cuda.device(self.device):  # a thread begins on the first one
+            return Transfer(out.to(self.device))
+        with torch.cuda.device(self.device):  # a new thread starts on the first device
             buffer = self._buffer(shape, dtype)
             fill(buffer)
             sent = torch.cuda.Event()
             with torch.cuda.stream(self._stream):
                 moved = buffer.to(self.device, non_blocking=True)
                 sent.record(self._stream)
-        self._used.append(Arriving(buffer, sent))
-        return Arriving(moved, sent)
+        self._used.append(Transfer(buffer, sent))
+        return Transfer(moved, sent)
 
     def _buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         if len(self._used) < self._buffers:
@@ -112,17 +112,17 @@ ORDER = 0x0D8E  # keeps these seeds apart from those of a step's noise
 class Stream:
     """Batches of `dataset`, epoch after epoch, each epoch in its own order.
 
-    The samples' places form one endless row, one random permutation of the data set after the
-    other; batch k is its k-th piece of `batch_size`. So a batch may span epochs (and many of
-    them, where it is larger than the data set), no sample is dropped, and the row is the same on
-    every device.
+    The samples' indices form one endless sequence, a new random permutation of the data set for
+    each epoch; batch k is its k-th slice of `batch_size`. So a batch may span epochs (many, where
+    it is larger than the data set), no sample is dropped, and the sequence is the same on every
+    device.
 
     Args:
-        dataset: whose samples.
+        dataset: the samples.
         batch_size: of all devices together.
         seed: of the permutations.
-        device: where places are wanted.
-        part: (r, w) gives the r-th of w equal, contiguous parts of each batch.
+        device: of the indices.
+        part: (r, w) selects the r-th of w equal, contiguous parts of each batch.
     """
 
     def __init__(
@@ -141,36 +141,37 @@ class Stream:
         self._length = batch_size // part[1]
         self._first = part[0] * self._length  # of a batch
         self._orders: dict[int, tuple[Tensor, Tensor]] = {}  # epoch -> (on the CPU, on the device)
-        self._making = Lock()
-        self._ahead: Prefetch[Arriving] | None = None
+        self._lock = Lock()
+        self._prefetch: Prefetch[Transfer] | None = None
         if dataset.distant:
             self._sender = Sender(dataset.device)
-            self._ahead = Prefetch(self._sent)
+            self._prefetch = Prefetch(self._send)
 
     def index(self, k: int) -> Tensor:
-        """The places of the samples of batch `k` = 0, 1, ..., int64 [batch_size / w]."""
+        """The indices of the samples of batch `k` = 0, 1, ..., int64 [batch_size / w]."""
         return self._slice(k, 1)
 
     def batch(self, k: int) -> Batch:
-        """Batch `k`; its samples are gathered only when they are asked for."""
+        """Batch `k`; its samples are gathered on first use."""
         dataset = self.dataset
         index = self._slice(k, 1)
         if dataset.resident:
             return Batch(index, dataset.real, dataset.labels, dataset.source)
-        if (ahead := self._ahead) is not None:
-            return Batch(index, lambda _: scaled(ahead(k).here()), dataset.labels, dataset.source)
-        # The table stayed behind: gather with the CPU's copy, as reading `index` back would
-        # stall the device.
-        return Batch(
-            index, lambda _: dataset.real(self._slice(k, 0)), dataset.labels, dataset.source
-        )
 
-    def _sent(self, k: int) -> Arriving:
-        """The samples of batch `k`, as stored, on the way to the device. Runs on a thread."""
+        def real(index: Tensor) -> Tensor:
+            del index  # the CPU's copy is used, as reading this one back would stall the device
+            if self._prefetch is not None:
+                return scaled(self._prefetch(k).received())
+            return dataset.real(self._slice(k, 0))
+
+        return Batch(index, real, dataset.labels, dataset.source)
+
+    def _send(self, k: int) -> Transfer:
+        """Start to copy the samples of batch `k`, as stored, to the device. Runs on a thread."""
         index, dataset = self._slice(k, 0), self.dataset
-        epoch, place = divmod(k * self.batch_size, self.size)
-        if place > self.size // 2:
-            self._order(epoch + 1)  # so that no step has to wait for it
+        epoch, position = divmod(k * self.batch_size, self.size)
+        if position > self.size // 2:
+            self._order(epoch + 1)  # so that no step waits for it
         shape = dataset.shape_of(index)
         return self._sender.send(shape, dataset.values.dtype, lambda out: dataset.fetch(index, out))
 
@@ -186,11 +187,10 @@ class Stream:
         return torch.cat(pieces)
 
     def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """The permutation of an epoch; the last two stay in memory."""
-        found = self._orders.get(epoch)
-        if found is not None:
-            return found
-        with self._making:
+        """The permutation of an epoch on the CPU and on the device; the last two stay in memory."""
+        if (order := self._orders.get(epoch)) is not None:
+            return order
+        with self._lock:
             if epoch not in self._orders:
                 generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch))
                 host = torch.randperm(self.size, generator=generator)

@@ -1,7 +1,7 @@
-"""Toy data whose true density is known, for learning what a GAN does and for testing that it does.
+"""Toy data sets with a known density, to study and test generative models.
 
-Each set is a table of points drawn once from a fixed seed, so every run and every machine sees
-the same ones.
+Each is a table of points drawn once from a fixed seed, the same in every run and on every
+machine.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from gan_cli.errors import ConfigError
 SEED = 0x70
 LARGEST = 1e12  # of a coordinate: squares of points and their sums stay float32 numbers
 SMALLEST = 1e-12
-RESOLVED = 1e-6  # of a coordinate: float32 tells apart points that are some 1e-7 of it apart
+RESOLVED = 1e-6  # of a coordinate: float32 resolves differences of about 1e-7 of it
 
 
 class Mixture(Dataset):
-    """Equally likely Gaussians of one deviation around several modes; abstract.
+    """Equally likely Gaussians with one standard deviation around several modes; abstract.
 
     Attributes:
         modes: their means, float32 [M, D].
@@ -66,7 +66,7 @@ class Gaussian1D(Mixture):
 
 
 class Mixture1D(Mixture):
-    """Gaussians of one deviation around some means on the line, labelled by mode."""
+    """Gaussians with one standard deviation on the line, labelled by mode."""
 
     def __init__(
         self, means: Sequence[float] = (-2.0, 2.0), deviation: float = 0.5, points: int = 131072
@@ -96,7 +96,7 @@ class Ring(Mixture):
 
 
 class Grid(Mixture):
-    """Gaussians on a square lattice around 0, labelled by mode, row by row (25 as a rule)."""
+    """Gaussians on a square lattice around 0, labelled by mode, row by row (25 by default)."""
 
     def __init__(
         self, side: int = 5, spacing: float = 2.0, deviation: float = 0.05, points: int = 131072
@@ -108,6 +108,6 @@ class Grid(Mixture):
         super().__init__("grid", lattice, deviation, points, labelled=True)
 
 
-def _require(key: str, value: float, holds: bool, what: str) -> None:
+def _require(key: str, value: float, holds: bool, needed: str) -> None:
     if not (holds and math.isfinite(value)):
-        raise ConfigError(f"data.{key} = {value:g}: {what} is needed")
+        raise ConfigError(f"data.{key} = {value:g}: {needed} is needed")
