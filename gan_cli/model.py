@@ -65,6 +65,14 @@ class DataSpec:
         """True for sentences: int64 numbers of symbols, [length]."""
         return bool(self.vocabulary)
 
+    def sentences(self, x: Tensor) -> list[str]:
+        """Rows [n, length] of numbers of symbols as text."""
+        rows = x.long().tolist()
+        return [
+            self.separator.join(filter(None, (self.vocabulary[place] for place in row)))
+            for row in rows
+        ]
+
     @property
     def shares(self) -> tuple[int, ...]:
         """Weights of the classes: their counts, or all alike where these are not known."""

@@ -35,7 +35,7 @@ class RunContext:
         hparams: settings by which runs are compared, a few, under flat names such as `prior.dim`.
         last_point: the step of an earlier start's last point that stays in the curves; None for
             the step at which this start begins.
-        draw: makes the pictures of a step, by name, each uint8 [height, width, channels].
+        draw: makes the pictures of a step, by name, as `Callback.drawn` is given them.
         sampling: a context with the model in eval mode with averaged weights, to be looked at and
             not to be changed: `with run.sampling() as model: model.sample(64)`.
     """
@@ -44,7 +44,7 @@ class RunContext:
     settings: Settings
     config: str
     total: int
-    draw: Callable[[int], Mapping[str, ndarray]]
+    draw: Callable[[int], Mapping[str, ndarray | str]]
     sampling: Callable[[], AbstractContextManager[Model]]
     device: str = "cpu"
     hparams: Mapping[str, object] = field(default_factory=dict)
@@ -74,8 +74,11 @@ class Callback:
     ) -> None:
         """The scalars' means since the last log, and vectors whose distribution is of interest."""
 
-    def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
-        """Pictures by name, each uint8 [height, width, channels] with 1 or 3 channels."""
+    def drawn(self, step: int, pictures: Mapping[str, ndarray | str]) -> None:
+        """Pictures by name, each uint8 [height, width, channels] with 1 or 3 channels.
+
+        Of a model of sentences it is a text, a sentence in each line.
+        """
 
     def evaluated(
         self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
@@ -136,7 +139,7 @@ class Callbacks(Callback):
     ) -> None:
         self._each("logged", step, scalars, outputs)
 
-    def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
+    def drawn(self, step: int, pictures: Mapping[str, ndarray | str]) -> None:
         self._each("drawn", step, pictures)
 
     def evaluated(

@@ -1,4 +1,4 @@
-"""samples/: the pictures of a run as PNG files."""
+"""samples/: the pictures of a run as PNG files, and sentences as text files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gan_cli.callbacks.callback import Callback, RunContext
 from gan_cli.errors import CheckpointError
-from gan_cli.files import cannot_write
+from gan_cli.files import cannot_write, write
 from gan_cli.formatting import counted
 from gan_cli.images import read_png, write_gif, write_png
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Samples(Callback):
-    """Writes `<name>-<step, 8 digits>.png` into the run's samples/.
+    """Writes `<name>-<step, 8 digits>.png`, or `.txt`, into the run's samples/.
 
     When a run resumes, damaged pictures of its step are drawn again.
 
@@ -40,16 +40,21 @@ class Samples(Callback):
         if step:
             self._redraw(step)
 
-    def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
+    def drawn(self, step: int, pictures: Mapping[str, ndarray | str]) -> None:
         for name, picture in pictures.items():
-            write_png(self._path(name, step), picture)
+            path = self._path(name, step)
+            if isinstance(picture, str):
+                write(path.with_suffix(".txt"), picture + "\n")
+            else:
+                write_png(path, picture)
 
     def _redraw(self, step: int) -> None:
         """Write the pictures of `step` that are damaged again; the state still is that step's."""
         damaged = [path for path in self.folder.glob(f"*-{step:08d}.png") if not _whole(path)]
         pictures = self.run.draw(step) if damaged else {}
         for name, picture in pictures.items():
-            if (path := self._path(name, step)) in damaged:
+            path = self._path(name, step)
+            if path in damaged and not isinstance(picture, str):
                 write_png(path, picture)
                 log.info(f"{path}: was damaged, so it is drawn again")
 

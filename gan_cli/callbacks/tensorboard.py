@@ -101,10 +101,16 @@ class TensorBoard(Callback):
             values += [shape] if shape is not None else []
         self._add(step, values)
 
-    def drawn(self, step: int, pictures: Mapping[str, ndarray]) -> None:
-        # TensorBoard groups by what stands before the slash.
-        tags = {name if "/" in name else f"images/{name}": name for name in pictures}
-        self._add(step, [picture(tag, pictures[name]) for tag, name in tags.items()])
+    def drawn(self, step: int, pictures: Mapping[str, ndarray | str]) -> None:
+        values = []
+        for name, shown in pictures.items():
+            # TensorBoard groups by what stands before the slash.
+            tag = name if "/" in name else f"images/{name}"
+            if isinstance(shown, str):
+                values.append(event_file.text(tag, f"```\n{shown}\n```"))
+            else:
+                values.append(picture(tag, shown))
+        self._add(step, values)
 
     def evaluated(
         self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]

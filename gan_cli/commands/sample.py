@@ -17,7 +17,8 @@ examples:
 
 Sample i depends on the checkpoint and the seed alone: not on -n, --batch-size or the output.
 Conditional models draw sample i of class i modulo the number of classes, unless --class is given.
-Points (toy data) become a plot, and with -n or an --out that ends in .csv a table.
+Points (toy data) become a plot, and with -n or an --out that ends in .csv a table; sentences become
+a text file.
 """
 
 

@@ -1,4 +1,4 @@
-"""Samples as files: a grid, numbered images, an interpolation, a plot or table of points."""
+"""Samples as files: a grid, numbered images, an interpolation, points, sentences."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ LEGIBLE = 56  # pixels; smaller images are magnified in grids
 POINTS = 2000  # in a plot
 PAIRS, STEPS = 8, 10  # rows and columns of an interpolation
 FRAMES, FRAME_SECONDS = 24, 0.06  # of its animation, one way
-FILES = {".png", ".gif", ".csv"}
-OTHER_FILES = {".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".txt", ".npy", ".npz", ".pt"}
+FILES = {".png", ".gif", ".csv", ".txt"}
+OTHER_FILES = {".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".npz", ".pt"}
 OTHER_FILES |= {".mp4", ".webm", ".mov", ".avi", ".mkv", ".apng", ".svg", ".pdf", ".html", ".json"}
 OTHER_FILES |= {".zip", ".tar", ".gz", ".h5", ".hdf5", ".parquet", ".pkl"}
 
@@ -59,8 +59,8 @@ class Output:
         suffix = "" if path.is_dir() else path.suffix.lower()
         if suffix in OTHER_FILES:
             raise ConfigError(
-                f"--out {path}: a file must end in .png (pictures), .gif (animations) or .csv "
-                "(points); or name a folder"
+                f"--out {path}: a file must end in .png (pictures), .gif (animations), .csv "
+                "(points) or .txt (sentences); or name a folder"
             )
         return cls(file=path) if suffix in FILES else cls(folder=path)
 
@@ -91,6 +91,8 @@ class SampleWriter:
         """
         if self.options.interpolate:
             return self.interpolation()
+        if self.loaded.model.data.is_text:
+            return self.text()
         if not self.loaded.model.data.is_image:
             return self.points()
         if self.options.number and self.output.folder and not self.options.grid:
@@ -154,6 +156,13 @@ class SampleWriter:
         frames = [self._table(moments[:, k], across) for k in range(FRAMES)]
         write_gif(animation, frames + frames[-2:0:-1], FRAME_SECONDS)
         return [still, animation]
+
+    def text(self) -> list[Path]:
+        """Sentences, one in each line."""
+        path = self._file("text", ".txt")
+        lines = self.loaded.model.data.sentences(self._all(self.options.number or GRID))
+        files.write(path, "\n".join(lines) + "\n")
+        return [path]
 
     def points(self) -> list[Path]:
         """A plot of points, or a table where a number or a .csv is asked for."""

@@ -102,7 +102,7 @@ class Loop:
         trainer: Trainer,
         plan: Intervals,
         callbacks: Sequence[Callback],
-        draw: Callable[[int], Mapping[str, ndarray]],
+        draw: Callable[[int], Mapping[str, ndarray | str]],
         save: Callable[[bool], None],
         model_evaluator: ModelEvaluator | None = None,
         last_point: int | None = None,
@@ -214,7 +214,7 @@ class Loop:
         if self.plan.sample_every is None:
             return
         with self._off_the_clock():
-            step, none = self.trainer.step, dict[str, ndarray]()
+            step, none = self.trainer.step, dict[str, ndarray | str]()
             pictures = self.callbacks.attempt("pictures", lambda: self._draw(step), none)
             self.callbacks.drawn(step, pictures)
 

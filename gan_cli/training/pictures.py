@@ -50,11 +50,11 @@ class Draw:
         if model.prior is not None:
             self.latents = model.prior.sample(LATENTS, generator=generator).to(model.device)
 
-    def __call__(self, step: int) -> dict[str, ndarray]:
-        """Pictures by name, each uint8 [height, width, channels]."""
+    def __call__(self, step: int) -> dict[str, ndarray | str]:
+        """Pictures by name, each uint8 [height, width, channels]; of sentences, a text."""
         image, density = self.dataset.spec.is_image, self.dataset.log_density
         batch = self._some(LATENTS if image else POINTS)
-        shown: dict[str, ndarray] = {}
+        shown: dict[str, ndarray | str] = {}
         with self.trainer.sampling() as model:
             seed_streams(mix(self.seed, DRAWN, step), model.device)
             views: dict[str, View] = {}
@@ -67,7 +67,9 @@ class Draw:
                     rebuilt = model.reconstruct(batch.at(batch.index[:PAIRED]))
                     if rebuilt is not None:
                         views["samples/reconstruction"] = above(batch.real[:PAIRED], rebuilt, 8)
-            elif not self.dataset.spec.is_text:
+            elif self.dataset.spec.is_text:
+                shown["samples/text"] = "\n".join(model.data.sentences(model.sample(LATENTS)))
+            else:
                 shown["samples/points"] = points.draw(
                     batch.real,
                     model.sample(POINTS),

@@ -457,7 +457,7 @@ def test_full_disk_is_status_1(run, capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["x.mp4", "x.webm", "X.MOV", "x.npz", "x.svg"])
 def test_a_file_of_another_kind_is_refused_and_no_folder_made(run, capsys, name):
     said = call(capsys, run.path, "--out", name, status=2)
-    assert f"--out {name}: a file must end in .png (pictures), .gif (animations) or .csv " in said
+    assert f"--out {name}: a file must end in .png (pictures), .gif (animations), .csv " in said
     assert not Path(name).exists()
 
 

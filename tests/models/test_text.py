@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from composing import session_of
 from playing import advance
 from torch import Tensor, nn
 
+from gan_cli.commands import sample, train
 from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
 from gan_cli.model import Batch, DataSpec
@@ -160,6 +162,26 @@ class TestTextWGAN:
         assert samples.shape == (5, 32)
         assert samples.dtype == torch.int64
         assert samples.max() < len(session.dataset.spec.vocabulary)
+
+
+def test_sentences_of_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As text files beside the run, as text in TensorBoard, and from gan-sample."""
+    folder = tmp_path / "run"
+    arguments = [
+        *("model=text_wgan", "network.width=4", "network.blocks=1", "model.d_steps=1", "steps=2"),
+        *("sample_every=1", "batch_size=4", f"run.dir={folder}", "runtime.threads=1"),
+    ]
+    assert train.run(arguments) == 0
+    lines = (folder / "samples" / "text-00000002.txt").read_text().splitlines()
+    assert len(lines) == 64
+    assert set("".join(lines)) <= set("abcdefghijklmnopqrstuvwxyz .")
+    (events,) = folder.glob("events.out.tfevents.*")
+    assert lines[0].encode() in events.read_bytes()
+    out = tmp_path / "text.txt"
+    with pytest.raises(SystemExit) as ended:
+        sample.main([str(folder), "-n", "5", "--out", str(out)])
+    assert ended.value.code == 0
+    assert len(out.read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize(
