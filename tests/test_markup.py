@@ -13,7 +13,7 @@ from rich.text import Text
 import gan_cli
 from gan_cli import console
 from gan_cli import console as console_module
-from gan_cli.evaluation.metric import LOWER, MetricValue
+from gan_cli.evaluation.metric import MetricValue
 from gan_cli.evaluation.report import Report, show
 from gan_cli.sweeps.board import failures
 from gan_cli.sweeps.index import JobEntry
@@ -58,7 +58,7 @@ def test_failed_jobs_keep_their_names(screen: Console) -> None:
 
 
 def test_reports_keep_the_names_of_runs_and_figures(screen: Console) -> None:
-    figure = MetricValue(NAME, 1.0, LOWER, note=NAME)
+    figure = MetricValue(NAME, 1.0, note=NAME)
     report = Report(NAME, 1, "raw", [figure], {NAME: NAME}, {NAME: NAME})
     show(screen, report, [NAME])
     assert shown(screen).count(NAME) == 7

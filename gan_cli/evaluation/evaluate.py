@@ -54,7 +54,7 @@ def evaluate(
                 failed[measure.name] = one_line(error)
                 log.debug(f"{measure.name} failed", exc_info=True)
                 continue
-            figures += found.figures
+            figures += map(measure.directed, found.figures)
             pictures += found.pictures
     return Report(
         run, subject.step, subject.weights, figures, dict(choice.unfit), failed, tuple(pictures)

@@ -448,8 +448,10 @@ def self_check(root: str | None, samples: int | None, extractor: Extractor) -> l
     fid = frechet_distance(train.mean, train.covariance, test.mean, test.covariance)
     kid = kernel_distance(train.kept, test.kept)
     return [
-        MetricValue(f"fid_{extractor.name}", fid, LOWER, protocol=protocol, note=note),
-        MetricValue(f"kid_{extractor.name}", kid.value, LOWER, error=kid.error, protocol=protocol),
+        MetricValue(f"fid_{extractor.name}", fid, protocol=protocol, note=note, better=LOWER),
+        MetricValue(
+            f"kid_{extractor.name}", kid.value, error=kid.error, protocol=protocol, better=LOWER
+        ),
     ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from numpy import ndarray
@@ -23,11 +24,11 @@ class MetricValue:
 
     name: str  # "fid_inception"; its curve is metrics/<name>
     value: float
-    better: str = NEITHER  # LOWER, HIGHER or NEITHER
     floor: float | None = None  # the same metric between real data and real data
     error: float | None = None  # standard error of `value`, where the metric knows it
     protocol: Mapping[str, str | int | float] = field(default_factory=dict)
     note: str = ""  # a caution, in a sentence
+    better: str = NEITHER  # LOWER, HIGHER or NEITHER, from the metric's class by `evaluate`
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class MetricResult(NamedTuple):
 
     figures: list[MetricValue]
     pictures: Sequence[Plot] = ()
+
+
+def direction(higher_is_better: Mapping[str, bool | None], name: str) -> str:
+    """LOWER, HIGHER or NEITHER for a value's name, by the longest pattern that fits."""
+    fitting = [pattern for pattern in higher_is_better if fnmatchcase(name, pattern)]
+    if not fitting:
+        return NEITHER
+    return {None: NEITHER, False: LOWER, True: HIGHER}[higher_is_better[max(fitting, key=len)]]
 
 
 class SampleBatch(NamedTuple):
@@ -168,6 +177,9 @@ class Metric(ABC):
 
     name: str = ""  # that of its file, such as "fid" of conf/metric/fid.yaml; what --metrics takes
     order: int = 1000  # among the values shown; the first in it selects the best step. Ties by name
+    # Of all its values, or by patterns of their names as in `fnmatch`, of which the longest that
+    # fits counts; None, or no pattern, where neither direction is better.
+    higher_is_better: ClassVar[bool | Mapping[str, bool | None]] = {}
     dear: bool = False  # takes minutes, so not part of "auto"
     dear_on_cpu: bool = False  # so without a GPU
     aside: bool = False  # about something else than how good samples are, so not part of "auto"
@@ -175,6 +187,15 @@ class Metric(ABC):
     def takes_minutes(self, device: torch.device) -> bool:
         """Whether "auto" leaves it out on `device`."""
         return self.dear or (self.dear_on_cpu and device.type == "cpu")
+
+    def directed(self, value: MetricValue) -> MetricValue:
+        """One of its values with the direction that `higher_is_better` gives."""
+        return replace(value, better=direction(self.patterns("*"), value.name))
+
+    def patterns(self, every: str) -> Mapping[str, bool | None]:
+        """`higher_is_better` by patterns; one for all values goes by the pattern `every`."""
+        stated = self.higher_is_better
+        return {every: stated} if isinstance(stated, bool) else stated
 
     @abstractmethod
     def unfit(self, subject: Subject) -> str:

@@ -11,7 +11,7 @@ import torch
 from gan_cli.config import groups
 from gan_cli.config.instantiate import Trust, build, check
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.evaluation.metric import Extractor, Metric, Subject
+from gan_cli.evaluation.metric import Extractor, Metric, Subject, direction
 from gan_cli.evaluation.trained_model import Extractors, Real
 from gan_cli.foreign import parse_yaml
 from gan_cli.formatting import hint
@@ -59,6 +59,19 @@ def metrics(
         metric.name = name
         built.append(metric)
     return sorted(built, key=lambda metric: (metric.order, metric.name))
+
+
+def direction_of(value: str, known: Sequence[Metric]) -> str:
+    """LOWER, HIGHER or NEITHER for a value's name, without computing it.
+
+    The names of a metric with one direction for all begin with its own; a pattern that fits every
+    name decides nothing.
+    """
+    patterns: dict[str, bool | None] = {}
+    for metric in known:
+        patterns |= metric.patterns(f"{metric.name}*")
+    patterns.pop("*", None)
+    return direction(patterns, value)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from gan_cli.runs.record import EVALUATED, PROTOCOL, Record
 
 LOWER, HIGHER = "lower", "higher"
 ORDER = (*SENSIBLE, "stacked_modes", "modes_captured")
-# Of curves without a file in evaluations/ beside them.
-KNOWN_LOWER = ("fid", "kid", "wasserstein", "energy_distance", "reverse_kl", "forward_kl", "js")
-KNOWN_HIGHER = ("modes_captured", "stacked_modes", "high_quality_share", "precision", "recall")
-KNOWN_HIGHER = (*KNOWN_HIGHER, "density", "coverage", "gan_test", "gan_train")
+# Curves of the training; the direction of a metric is in the files of its evaluations.
+LOWER_CURVES, HIGHER_CURVES = ("loss/",), ("accuracy/", "speed/images")
 
 
 @dataclass(frozen=True)
@@ -108,17 +106,18 @@ def _kept_by(record: Record) -> str | None:
 
 
 def _direction(records: Sequence[Record], name: str) -> str:
+    """As the metric's class states it, which evaluations and status.json keep."""
     for record in records:
-        for found in record.metrics.get(name, []):
-            if found.better:
-                return found.better
-    if name.startswith("loss/") or name.startswith(KNOWN_LOWER) or name.endswith(KNOWN_LOWER):
+        best = record.status.get("best")
+        kept = best if isinstance(best, dict) and best.get("figure") == name else {}
+        for better in (*(one.better for one in record.metrics.get(name, [])), kept.get("better")):
+            if better in (LOWER, HIGHER):
+                return better
+    if name.startswith(LOWER_CURVES):
         return LOWER
-    if name.startswith((*KNOWN_HIGHER, "accuracy/", "speed/images")):
+    if name.startswith(HIGHER_CURVES):
         return HIGHER
-    raise ConfigError(
-        f"--metric {name}: has no better and worse of its own; add --lower or --higher"
-    )
+    raise ConfigError(f"--metric {name}: its better direction is unknown; add --lower or --higher")
 
 
 def _protocols(records: Sequence[Record], name: str) -> list[str]:

@@ -20,20 +20,22 @@ from gan_cli.config.command_line import UNSET, Command, prepare, split
 from gan_cli.config.schema import Count, Folder, Seconds, Settings, Strict, Text, Whole
 from gan_cli.config.search_space import Dimension, dimensions
 from gan_cli.config.settings import settings_of
-from gan_cli.config.validation import validate
+from gan_cli.config.validation import trusted, validate
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import show, unquoted
 
 EVALUATED = "metrics/"  # curves of evaluations; others are of the training
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
-HIGHER = re.compile(
-    r"metrics/((precision|recall|density|coverage|score)_\w+|gan_test|gan_train\w*|information\w*"
-    r"|\w+_(accuracy|nmi|correlation)|modes_captured|high_quality_share|stacked_modes)"
-)
 
 
-def direction_of(metric: str, asked: str) -> str:
-    """`asked`, or for "auto" the direction assumed of a metric; a run later confirms it.
+def direction_of(metric: str, asked: str, line: Command, runs: str) -> str:
+    """`asked`, or for "auto" the direction that the metric's class states; a run later confirms it.
+
+    Args:
+        metric: a curve's name.
+        asked: tune.direction.
+        line: the command line, whose folders may hold metrics.
+        runs: the folder of runs.
 
     Raises:
         ConfigError: `metric` is a curve of the training, whose direction is unknown.
@@ -45,7 +47,12 @@ def direction_of(metric: str, asked: str) -> str:
             f"tune.direction: must be minimize or maximize for tune.metric = {metric}, which is "
             f"not a metric of an evaluation, such as {EVALUATED}fid_classifier"
         )
-    return MAXIMIZE if HIGHER.fullmatch(metric) else MINIMIZE
+    from gan_cli.evaluation import registry
+    from gan_cli.evaluation.metric import HIGHER
+
+    known = registry.metrics(folders=line.config_dirs, trust=trusted(line, runs))
+    better = registry.direction_of(metric.removeprefix(EVALUATED), known)
+    return MAXIMIZE if better == HIGHER else MINIMIZE
 
 
 PREFIX = "tune."
@@ -204,7 +211,7 @@ def plan_of(argv: Sequence[str]) -> StudyPlan:
     options = line.sources
     found, fixed = dimensions(line)
     settings = check(options, fixed, found)
-    direction = direction_of(tune.metric, tune.direction)
+    direction = direction_of(tune.metric, tune.direction, line, settings.run.root)
     added = list(_added(tune, line, settings))
     every = settings.log_every
     if tune.metric.startswith(EVALUATED):

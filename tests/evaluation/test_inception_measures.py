@@ -15,7 +15,7 @@ from gan_cli.evaluation import inception, real_baseline
 from gan_cli.evaluation.measures import fid_kid_prdc
 from gan_cli.evaluation.measures import fid_kid_prdc as fid_kid_prdc_module
 from gan_cli.evaluation.measures.fid_kid_prdc import FID, PRDC
-from gan_cli.evaluation.metric import HIGHER, LOWER, NEITHER, Extractor, MetricValue
+from gan_cli.evaluation.metric import Extractor, MetricValue
 from gan_cli.metrics.kernel import kernel_distance
 from gan_cli.metrics.neighbours import neighbourhoods, two_sample
 
@@ -41,7 +41,6 @@ def test_fid_is_the_distance_of_generated_and_real_features() -> None:
     (found,) = FID().measure(given).figures
     generated, real = given.generated(random), given.reference(random)
     assert found.name == "fid_random"  # by the extractor that was used
-    assert found.better == LOWER
     assert found.value == pytest.approx(plain_fid(generated.kept, real.kept), rel=1e-4)
     first, second = given.halves(random)
     assert found.floor == pytest.approx(plain_fid(first.kept, second.kept), rel=1e-4)
@@ -77,7 +76,7 @@ def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
     given = subject(random)
     (found,) = fid_kid_prdc_module.KID().measure(given).figures
     generated, real = given.generated(random), given.reference(random)
-    assert (found.name, found.better) == ("kid_random", LOWER)
+    assert found.name == "kid_random"
     # Subsets take all 200 generated samples, and 200 of 300 real ones.
     assert found.value == pytest.approx(kernel_distance(generated.kept, real.kept).value)
     assert found.protocol["subset_size"] == 200
@@ -117,7 +116,6 @@ def test_neighbourhoods_compare_equally_many() -> None:
         two_sample(first.kept, second.kept).accuracy,
     ]
     assert [f.floor for f in figures] == pytest.approx(best)
-    assert [f.better for f in figures] == [HIGHER] * 4 + [NEITHER]
     assert [f.protocol["neighbours"] for f in figures] == [3, 3, 5, 5, 1]
     assert of(figures, "recall_random").protocol["compared"] == "200 generated with 200 real"
 

@@ -46,7 +46,6 @@ def test_the_truth_is_at_its_floor() -> None:
     entropy = math.log(0.5 * math.sqrt(2 * math.pi * math.e))
     assert found.error == pytest.approx(math.sqrt(0.5 / 1000), rel=0.15)
     assert found.value == pytest.approx(-entropy, abs=4 * found.error)
-    assert found.better == "higher"
     assert (found.protocol["samples"], found.protocol["unit"]) == (1000, "nats")
     shifted = Knowing(lambda x: {"log_likelihood": LINE.log_density(x + 0.25)}, LINE.spec)
     lost = found.value - figures(shifted, node=NODE, known=LINE)["log_likelihood"].value
@@ -69,7 +68,6 @@ def test_pixels_also_have_bits() -> None:
     found = figures(model)
     assert found["elbo"].note == "of binarised pixels"
     assert found["bits_per_dimension"].value == pytest.approx(11 / math.log(2) / 16)
-    assert found["bits_per_dimension"].better == "lower"
 
 
 def test_what_is_drawn_depends_on_the_seed_alone() -> None:

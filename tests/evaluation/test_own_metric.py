@@ -17,11 +17,13 @@ SMALL += ["data.points=200", "batch_size=4", "steps=4", "runtime.device=cpu", "r
 SMALL += ["evaluation.samples=50", "runtime.threads=1"]
 DURING = ["evaluation.every=2", "evaluation.metrics=[mine]"]
 CODE = """
-from gan_cli.evaluation.metric import HIGHER, Metric, MetricResult, MetricValue
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue
 from gan_cli.evaluation.real_baseline import generated
 
 
 class Spread(Metric):
+    higher_is_better = True
+
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
 
@@ -31,7 +33,7 @@ class Spread(Metric):
     def measure(self, subject):
         made = generated(subject, subject.options.samples).samples
         value = self.scale * made.std().item()
-        return MetricResult([MetricValue("spread", value, HIGHER, protocol=subject.protocol())])
+        return MetricResult([MetricValue("spread", value, protocol=subject.protocol())])
 """
 
 

@@ -13,7 +13,7 @@ from painting import subject
 
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import measures, registry
-from gan_cli.evaluation.metric import Metric, MetricResult, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.registry import choose, parse
 
 
@@ -54,6 +54,54 @@ likelihood_5000 density reconstruction memorisation diversity interpolation
 
 def test_the_order_of_metrics_decides_which_one_selects_the_best_step() -> None:
     assert [metric.name for metric in registry.metrics()] == ORDER.split()
+
+
+LOWER_VALUES = """
+classifier fid_classifier kid_classifier classes_missing classes_distance
+fid fid_inception
+kid kid_inception
+conditional nn_error nn_error_classifier
+modes modes_reverse_kl
+stacked_modes stacked_reverse_kl
+points wasserstein_1 forward_kl reverse_kl js energy_distance sliced_wasserstein
+likelihood bits_per_dimension
+density density_total_variation density_kl
+reconstruction reconstruction reconstruction_pca reconstruction_test
+memorisation near_copy_share
+diversity sliced_wasserstein
+"""
+HIGHER_VALUES = """
+classifier score_classifier precision_classifier recall_classifier density_classifier
+prdc precision_inception recall_inception density_inception coverage_inception
+conditional gan_test
+gan_train gan_train
+infogan information information_category category_accuracy category_nmi code_1_correlation
+modes modes_captured high_quality_share
+stacked_modes stacked_modes
+likelihood elbo log_likelihood
+likelihood_5000 iwae_5000
+interpolation score_ends score_midway_slerp
+"""
+NEITHER_VALUES = """
+classifier classes_entropy two_sample_classifier
+prdc two_sample_inception
+conditional nn_error_shuffled
+infogan code_1_effect
+memorisation nearest_training_distance nearest_training_ratio
+diversity pairwise_distance diversity_ratio class_diversity_least
+interpolation norm_ends norm_midway_lerp
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "better"), [(LOWER_VALUES, "lower"), (HIGHER_VALUES, "higher"), (NEITHER_VALUES, "")]
+)
+def test_the_direction_of_values(values: str, better: str) -> None:
+    known = {metric.name: metric for metric in registry.metrics()}
+    for metric, *names in map(str.split, values.strip().splitlines()):
+        for name in names:
+            found = known[metric].directed(MetricValue(name, 1.0, note="as it is"))
+            assert found == MetricValue(name, 1.0, note="as it is", better=better)
 
 
 def test_every_metric_has_a_file() -> None:

@@ -18,7 +18,6 @@ from gan_cli.evaluation.evaluate import Best, evaluate, missed, selection_metric
 from gan_cli.evaluation.metric import (
     HIGHER,
     LOWER,
-    NEITHER,
     Metric,
     MetricResult,
     MetricValue,
@@ -30,7 +29,7 @@ from gan_cli.evaluation.report import Report, show, told, write
 from gan_cli.formatting import number
 from gan_cli.runs.folder import RunFolder
 
-FID = MetricValue("fid_random", 12.345, LOWER, 0.5, 0.1, {"samples": 10}, "few [samples]")
+FID = MetricValue("fid_random", 12.345, 0.5, 0.1, {"samples": 10}, "few [samples]", LOWER)
 
 
 class Drawing(Metric):
@@ -147,7 +146,7 @@ def shown(report: Report, named: tuple[str, ...] = ()) -> str:
 def test_the_screen_shows_it_all() -> None:
     protocol = {"samples": 2000, "seed": 1, "data": "digits", "split": "test", "real_samples": 9000}
     protocol |= {"extractor": "random", "extractor_sha256": "abcdef0123", "resize": "to 3x3"}
-    figures = [FID, MetricValue("up", 0.5, HIGHER, protocol=protocol), MetricValue("x", 3.0)]
+    figures = [FID, MetricValue("up", 0.5, protocol=protocol, better=HIGHER), MetricValue("x", 3.0)]
     report = Report("runs/a", 1200, "ema", figures, {"c": "points", "d": "no"}, {"e": "gone"})
     text = shown(report, ("c",))
     for part in (
@@ -208,8 +207,8 @@ def test_numbers(value: float, text: str) -> None:
 def test_the_most_telling_figure_is_the_default() -> None:
     figures = [
         MetricValue("x", 1.0),
-        MetricValue("modes", 1.0, HIGHER),
-        MetricValue("fid_inception", 1.0, LOWER),
+        MetricValue("modes", 1.0, better=HIGHER),
+        MetricValue("fid_inception", 1.0, better=LOWER),
     ]
     found = selection_metric(None, figures)
     assert found is not None
@@ -220,7 +219,7 @@ def test_the_most_telling_figure_is_the_default() -> None:
 
 
 def test_a_figure_that_is_not_there() -> None:
-    figures = [MetricValue("x", 1.0, NEITHER), MetricValue("modes", 1.0, HIGHER)]
+    figures = [MetricValue("x", 1.0), MetricValue("modes", 1.0, better=HIGHER)]
     with pytest.raises(ConfigError, match=r"no such figure \(did you mean modes\?\)"):
         selection_metric("mode", figures)
     with pytest.raises(ConfigError, match="has no better and worse; available: modes"):

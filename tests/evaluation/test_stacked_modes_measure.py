@@ -67,10 +67,6 @@ def test_one_digit_alone_and_ten(data: StackedMNIST) -> None:
     found = figures(data, lambda z: painted(torch.full((len(z), 3), 5)))
     assert found["stacked_modes"].value == 1
     assert found["stacked_reverse_kl"].value == pytest.approx(math.log(1000))
-    assert (found["stacked_modes"].better, found["stacked_reverse_kl"].better) == (
-        "higher",
-        "lower",
-    )
     assert found["stacked_modes"].floor >= 1  # real stacks, by the same classifier
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,8 +23,6 @@ from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError, DataError
 from gan_cli.evaluation import registry
 from gan_cli.evaluation.metric import (
-    LOWER,
-    NEITHER,
     Metric,
     MetricResult,
     MetricValue,
@@ -47,6 +46,7 @@ class Mean(Metric):
     """Of the samples; draws random numbers, which must not matter to anyone else."""
 
     name = "mean"
+    higher_is_better: ClassVar = {"mean": False}
 
     def unfit(self, subject: Subject) -> str:
         return ""
@@ -55,15 +55,14 @@ class Mean(Metric):
         mean = torch.cat([drawn.samples for drawn in subject.draw(70)]).mean().item()
         torch.rand(3)
         picture = Plot("dot", np.zeros((2, 2, 1), np.uint8))
-        return MetricResult(
-            [MetricValue("mean", mean, LOWER), MetricValue("count", 70.0, NEITHER)], [picture]
-        )
+        return MetricResult([MetricValue("mean", mean), MetricValue("count", 70.0)], [picture])
 
 
 class Told(Metric):
     """What a test says, by step; may do something first."""
 
     name = "told"
+    higher_is_better = False
 
     def __init__(self, values: dict[int, float], act: Callable[[int], object] = str) -> None:
         self.values, self.act = values, act
@@ -74,7 +73,7 @@ class Told(Metric):
     def measure(self, subject: Subject) -> MetricResult:
         self.act(subject.step)
         list(subject.draw(70))
-        return MetricResult([MetricValue("told", self.values.get(subject.step, 9.0), LOWER)])
+        return MetricResult([MetricValue("told", self.values.get(subject.step, 9.0))])
 
 
 class Unfit(Mean):

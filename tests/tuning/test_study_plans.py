@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from studying import LINE
 
+from gan_cli.config.command_line import prepare
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.tuning.plan import StudyPlan, direction_of, plan_of, prepare_folder, read
 from gan_cli.tuning.search import worker_settings
@@ -81,10 +82,13 @@ def test_an_evaluated_metric_brings_its_evaluations() -> None:
     assert (plan.every, plan.steps, plan.direction) == (30, 300, "minimize")
 
 
+NOTHING = prepare([])
+
+
 def test_a_curve_of_the_training_needs_a_direction() -> None:
-    assert direction_of("wasserstein_estimate", "maximize") == "maximize"
+    assert direction_of("wasserstein_estimate", "maximize", NOTHING, "runs") == "maximize"
     with pytest.raises(ConfigError, match=r"tune\.direction: must be minimize or maximize"):
-        direction_of("wasserstein_estimate", "auto")
+        direction_of("wasserstein_estimate", "auto", NOTHING, "runs")
 
 
 @pytest.mark.parametrize(
@@ -95,10 +99,15 @@ def test_a_curve_of_the_training_needs_a_direction() -> None:
         ("precision_classifier", "maximize"),
         ("modes_captured", "maximize"),
         ("gan_test", "maximize"),
+        ("density_classifier", "maximize"),
+        ("density_kl", "minimize"),
+        ("elbo", "maximize"),
+        ("code_accuracy", "maximize"),
+        ("no_such_metric", "minimize"),
     ],
 )
 def test_the_direction_of_metrics_is_known(metric: str, direction: str) -> None:
-    assert direction_of(f"metrics/{metric}", "auto") == direction
+    assert direction_of(f"metrics/{metric}", "auto", NOTHING, "runs") == direction
 
 
 def test_another_study_in_the_same_folder_is_refused(base: StudyPlan, tmp_path: Path) -> None:

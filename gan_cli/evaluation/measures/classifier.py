@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,14 +14,13 @@ from torch import Tensor
 
 from gan_cli.evaluation.classifier import Classifier
 from gan_cli.evaluation.measures.fid_kid_prdc import (
+    NEIGHBOURS,
     frechet_figure,
     kernel_figure,
     neighbour_figures,
     too_few,
 )
 from gan_cli.evaluation.metric import (
-    HIGHER,
-    LOWER,
     Extractor,
     Features,
     Metric,
@@ -81,6 +81,14 @@ class ClassifierFigures(Metric):
     """fid_classifier and its siblings, score_classifier, and the histogram of classes."""
 
     order = 10
+    higher_is_better: ClassVar = {
+        "fid_*": False,
+        "kid_*": False,
+        "score_*": True,
+        **NEIGHBOURS,
+        "classes_missing": False,
+        "classes_distance": False,
+    }
 
     def unfit(self, subject: Subject) -> str:
         """Why not: a classifier learns from labelled images."""
@@ -130,7 +138,6 @@ def score_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     return MetricValue(
         name=f"score_{extractor.name}",
         value=score_of(subject.generated(extractor)),
-        better=HIGHER,
         floor=floor("score", subject, extractor, lambda first, _: score_of(first)),
         protocol={
             **subject.protocol(extractor),
@@ -155,7 +162,7 @@ def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue],
     protocol = subject.protocol(extractor)
     of_half = {**protocol, "floor": "of a random half of these real samples"}
     figures = [
-        MetricValue("classes_missing", _missing(made), LOWER, _missing(first), None, of_half),
+        MetricValue("classes_missing", _missing(made), _missing(first), None, of_half),
         MetricValue(
             "classes_entropy",
             _entropy(made),
@@ -165,7 +172,6 @@ def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue],
         MetricValue(
             "classes_distance",
             _distance(made, real),
-            LOWER,
             _distance(first, second),
             None,
             {**protocol, "distance": "total variation, from 0 to 1, of the shares of classes"},

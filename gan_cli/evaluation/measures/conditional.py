@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +17,6 @@ from gan_cli.evaluation.classifier_training import LONGEST, shrunk
 from gan_cli.evaluation.features import quantised
 from gan_cli.evaluation.measures.classifier import accuracy_of, no_classifier
 from gan_cli.evaluation.metric import (
-    HIGHER,
-    LOWER,
-    NEITHER,
     Extractor,
     Features,
     Metric,
@@ -40,6 +37,7 @@ class Conditional(Metric):
     """GAN-test, and the error of a nearest-neighbour classifier whose examples are generated."""
 
     order = 50
+    higher_is_better: ClassVar = {"gan_test": True, "nn_error*": False, "nn_error_shuffled": None}
 
     def unfit(self, subject: Subject) -> str:
         """Why not: classes must be asked for, and known."""
@@ -73,7 +71,6 @@ def gan_test(subject: Subject, extractor: Extractor) -> MetricValue:
     return MetricValue(
         name="gan_test",
         value=value,
-        better=HIGHER,
         floor=floor,
         error=share_error(value, features.count),
         protocol={**subject.protocol(extractor), "floor": f"the same of {of}"},
@@ -126,7 +123,6 @@ def neighbour_errors(subject: Subject, extractor: Extractor) -> list[MetricValue
             MetricValue(
                 name=f"nn_error{suffix}",
                 value=value,
-                better=LOWER,
                 floor=error_of(real.labels[true], queries.labels),
                 error=share_error(value, len(queries.labels)),
                 protocol={**protocol, "distance": _distance(suffix, extractor)},
@@ -163,7 +159,6 @@ def _control(examples: Tensor, index: Tensor, true: Tensor, protocol: Protocol) 
     return MetricValue(
         name="nn_error_shuffled",
         value=value,
-        better=NEITHER,
         error=share_error(chance, len(true)),
         protocol={**protocol, "distance": "as nn_error", "floor": "none", "chance": chance},
         note=f"a control: examples' labels are shuffled, so it is near {chance:.3f}",

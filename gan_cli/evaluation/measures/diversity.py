@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import quantised
-from gan_cli.evaluation.metric import LOWER, NEITHER, Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import generated, real, shuffled
 from gan_cli.metrics.distances import DIRECTIONS, sliced_wasserstein
 from gan_cli.metrics.diversity import mean_pairwise_distance
@@ -25,6 +26,7 @@ class Diversity(Metric):
     """Pairwise distances in pixels, within classes too, and sliced Wasserstein distance."""
 
     order = 150
+    higher_is_better: ClassVar = {"sliced_wasserstein": False}
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""
@@ -49,7 +51,6 @@ class Diversity(Metric):
         sliced = MetricValue(
             "sliced_wasserstein",
             sliced_wasserstein(made / 255, first / 255),
-            LOWER,
             sliced_wasserstein(second / 255, first / 255),
             None,
             protocol | {"order": 2, "directions": DIRECTIONS, "values": "pixels from 0 to 1"},
@@ -59,12 +60,10 @@ class Diversity(Metric):
 
 def _pairwise(made: Tensor, real: Tensor, other: Tensor, protocol: Protocol) -> list[MetricValue]:
     ours, theirs, again = (_spread(x) for x in (made, real, other))
-    figures = [MetricValue("pairwise_distance", ours, NEITHER, theirs, None, protocol)]
+    figures = [MetricValue("pairwise_distance", ours, theirs, None, protocol)]
     if theirs > 0:
         note = "1 is as diverse as real images; noise makes it larger too"
-        ratio = MetricValue(
-            "diversity_ratio", ours / theirs, NEITHER, again / theirs, None, protocol, note
-        )
+        ratio = MetricValue("diversity_ratio", ours / theirs, again / theirs, None, protocol, note)
         figures.append(ratio)
     return figures
 
@@ -100,13 +99,10 @@ def _within_classes(
     }
     mean, floor = sum(ratios.values()) / len(ratios), sum(floors) / len(floors)
     return [
-        MetricValue(
-            "class_diversity_ratio", mean, NEITHER, floor, None, protocol, "mean over classes"
-        ),
+        MetricValue("class_diversity_ratio", mean, floor, None, protocol, "mean over classes"),
         MetricValue(
             "class_diversity_least",
             ratios[least],
-            NEITHER,
             min(floors),
             None,
             protocol,

@@ -7,8 +7,6 @@ from dataclasses import replace
 from torch import Tensor
 
 from gan_cli.evaluation.metric import (
-    HIGHER,
-    LOWER,
     Extractor,
     Features,
     Metric,
@@ -29,11 +27,14 @@ from gan_cli.metrics.neighbours import (
     two_sample,
 )
 
+NEIGHBOURS = {"precision_*": True, "recall_*": True, "density_*": True, "coverage_*": True}
+
 
 class FID(Metric):
     """fid_inception: FID with the Inception network of 2015-12-05 (Heusel et al. 2017)."""
 
     order = 20
+    higher_is_better = False
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
@@ -68,7 +69,6 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     return MetricValue(
         name=f"fid_{extractor.name}",
         value=_distance(generated, real),
-        better=LOWER,
         floor=floor(f"fid of {compared}", subject, extractor, floor_of),
         protocol={
             **subject.protocol(extractor),
@@ -113,6 +113,7 @@ class KID(Metric):
     """kid_inception: KID with the Inception network of 2015-12-05 (Binkowski et al. 2018)."""
 
     order = 30
+    higher_is_better = False
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
@@ -131,7 +132,6 @@ def kernel_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     return MetricValue(
         name=f"kid_{extractor.name}",
         value=found.value,
-        better=LOWER,
         floor=floor("kid", subject, extractor, _kernel_distance).value,
         error=found.error,
         protocol={
@@ -154,6 +154,7 @@ class PRDC(Metric):
     """precision_inception and its siblings (Kynkaanniemi 2019, Naeem 2020, Lopez-Paz 2017)."""
 
     order = 40
+    higher_is_better = NEIGHBOURS
     dear_on_cpu = True
 
     def unfit(self, subject: Subject) -> str:
@@ -199,7 +200,6 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValu
         MetricValue(
             name=f"{name}_{extractor.name}",
             value=value,
-            better=HIGHER,
             floor=getattr(best, name),
             protocol={**protocol, "neighbours": ks.get(name, DENSITY_K)},
         )

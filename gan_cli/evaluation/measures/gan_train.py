@@ -14,7 +14,7 @@ from gan_cli.evaluation.classifier import trained_classifier
 from gan_cli.evaluation.classifier_training import Recipe, accuracy, trained
 from gan_cli.evaluation.features import quantised
 from gan_cli.evaluation.measures.conditional import not_asked, share_error
-from gan_cli.evaluation.metric import HIGHER, Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 
 SHORT = Recipe(images=80_000)  # looked at in all, so that both trainings take a minute on one core
 BYTES = 1 << 30  # of pixels that are learned from
@@ -32,6 +32,7 @@ class GANTrain(Metric):
     """
 
     order = 60
+    higher_is_better = True
     dear = True
 
     def __init__(self, recipe: Recipe = SHORT) -> None:
@@ -59,7 +60,6 @@ class GANTrain(Metric):
                 MetricValue(
                     name="gan_train",
                     value=value,
-                    better=HIGHER,
                     floor=floor,
                     error=share_error(value, test.spec.size),
                     protocol={

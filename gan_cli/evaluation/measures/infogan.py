@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import CHUNK, exactly
 from gan_cli.evaluation.measures.conditional import share_error
-from gan_cli.evaluation.metric import HIGHER, NEITHER, Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import shuffled
 from gan_cli.metrics.classes import (
     Bound,
@@ -94,6 +95,12 @@ class InfoGANFigures(Metric):
     """The information that codes leave in samples, and whether the category is the class."""
 
     order = 70
+    higher_is_better: ClassVar = {
+        "information*": True,
+        "*_accuracy": True,
+        "*_nmi": True,
+        "*_correlation": True,
+    }
 
     def unfit(self, subject: Subject) -> str:
         """Why not: there must be codes, and something that reads them."""
@@ -190,7 +197,7 @@ def _bounds(prior: Product, read: Read, protocol: Protocol) -> list[MetricValue]
 
 
 def _bound(name: str, bound: Bound, protocol: Protocol, note: str) -> MetricValue:
-    return MetricValue(name, bound.value, HIGHER, None, bound.error, protocol, note)
+    return MetricValue(name, bound.value, None, bound.error, protocol, note)
 
 
 def _sum(terms: dict[str, Tensor]) -> Tensor:
@@ -238,7 +245,6 @@ def against_classes(subject: Subject, name: str) -> list[MetricValue]:
         MetricValue(
             f"{name}_accuracy",
             matching.accuracy,
-            HIGHER,
             error=share_error(matching.accuracy, data.spec.size),
             protocol={**protocol, "matching": "best one-to-one", "naming": names},
             note=f"error {1 - matching.accuracy:.2%}; no label was seen in training",
@@ -246,7 +252,6 @@ def against_classes(subject: Subject, name: str) -> list[MetricValue]:
         MetricValue(
             f"{name}_nmi",
             normalised_mutual_information(table),
-            HIGHER,
             protocol={**protocol, "norm": "arithmetic mean of both entropies"},
         ),
     ]
@@ -269,11 +274,10 @@ def _effects(subject: Subject, name: str, read: Read, protocol: Protocol) -> lis
         effect = moved(subject, name, i) / read.distance if read.distance > 0 else math.nan
         correlation = torch.corrcoef(torch.stack([read.true[name][:, i], read.mean[name][:, i]]))
         figures += [
-            MetricValue(f"{name}_{i + 1}_effect", effect, NEITHER, protocol=told),
+            MetricValue(f"{name}_{i + 1}_effect", effect, protocol=told),
             MetricValue(
                 f"{name}_{i + 1}_correlation",
                 correlation[0, 1].item(),
-                HIGHER,
                 protocol=protocol,
                 note="of the code and of Q's mean, on fresh samples",
             ),

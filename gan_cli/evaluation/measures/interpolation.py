@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from gan_cli.evaluation.features import Collector, quantised
 from gan_cli.evaluation.measures.classifier import no_classifier, score_of
 from gan_cli.evaluation.metric import (
-    HIGHER,
     Extractor,
     Features,
     Metric,
@@ -35,6 +36,7 @@ class Interpolation(Metric):
     """Norms along lerp, slerp and the matched path, and the classifier's score midway."""
 
     order = 160
+    higher_is_better: ClassVar = {"score_*": True}
     aside = True
 
     def unfit(self, subject: Subject) -> str:
@@ -91,7 +93,6 @@ def _score(
     return MetricValue(
         name,
         score_of(features),
-        HIGHER,
         None,
         None,
         protocol,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import exactly
-from gan_cli.evaluation.metric import HIGHER, LOWER, Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import real, shuffled
 from gan_cli.evaluation.trained_model import NotFiniteError
 from gan_cli.model import Batch, HasLikelihood
@@ -32,6 +33,13 @@ class Likelihood(Metric):
     """
 
     order = 110
+    higher_is_better: ClassVar = {
+        "*": True,
+        "elbo": True,
+        "iwae_*": True,
+        "log_likelihood": True,
+        "bits_per_dimension": False,
+    }
 
     def __init__(
         self, importance: int = 100, samples: int | None = 1000, dear: bool = False
@@ -72,7 +80,7 @@ class Likelihood(Metric):
             protocol = told | ({"importance_samples": self.importance} if weighted else {})
             shown = f"{name}_{self.importance}" if name == "iwae" else name
             mean, error = float(value.mean()), float(value.std() / math.sqrt(len(value)))
-            figures.append(MetricValue(shown, mean, HIGHER, floor, error, protocol, _note(subject)))
+            figures.append(MetricValue(shown, mean, floor, error, protocol, _note(subject)))
         if _density_of(subject):  # pixels have probabilities, not densities
             best = figures[-1]
             bits = 1 / (math.prod(subject.data.shape) * math.log(2))
@@ -80,7 +88,6 @@ class Likelihood(Metric):
                 MetricValue(
                     "bits_per_dimension",
                     -best.value * bits,
-                    LOWER,
                     None,
                     None if best.error is None else best.error * bits,
                     {**best.protocol, "unit": "bits", "of": best.name},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from numpy import ndarray
@@ -12,8 +13,6 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.features import quantised
 from gan_cli.evaluation.metric import (
-    LOWER,
-    NEITHER,
     Metric,
     MetricResult,
     MetricValue,
@@ -35,6 +34,7 @@ class Memorisation(Metric):
     """Nearest training images, in pixels, beside those of real images that were not trained on."""
 
     order = 140
+    higher_is_better: ClassVar = {"near_copy_share": False}
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""
@@ -125,11 +125,10 @@ def _figures(
     near = floor.quantile(NEAR)
     blur = "below 1 it is copying, or blur, as smooth images are close to everything"
     figures = [
-        MetricValue("nearest_training_distance", ours, NEITHER, real, None, protocol, "median"),
+        MetricValue("nearest_training_distance", ours, real, None, protocol, "median"),
         MetricValue(
             "near_copy_share",
             (distance < near).double().mean().item(),
-            LOWER,
             (floor < near).double().mean().item(),
             None,
             protocol,
@@ -137,9 +136,7 @@ def _figures(
         ),
     ]
     if real > 0:
-        ratio = MetricValue(
-            "nearest_training_ratio", ours / real, NEITHER, 1.0, None, protocol, blur
-        )
+        ratio = MetricValue("nearest_training_ratio", ours / real, 1.0, None, protocol, blur)
         figures.insert(1, ratio)
     return figures
 

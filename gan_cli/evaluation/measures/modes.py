@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,8 +13,6 @@ from gan_cli.data.stacked_mnist import CHANNELS, CLASSES, read_as_number
 from gan_cli.data.toy import Mixture
 from gan_cli.evaluation.features import CHUNK, exactly, quantised
 from gan_cli.evaluation.metric import (
-    HIGHER,
-    LOWER,
     Extractor,
     Metric,
     MetricResult,
@@ -31,6 +30,11 @@ class Modes(Metric):
     """VEEGAN's and PacGAN's figures on mixtures of Gaussians such as ring and grid."""
 
     order = 80
+    higher_is_better: ClassVar = {
+        "modes_captured": True,
+        "high_quality_share": True,
+        "modes_reverse_kl": False,
+    }
 
     def unfit(self, subject: Subject) -> str:
         """Why not: the modes must be known, and several."""
@@ -59,13 +63,10 @@ class Modes(Metric):
         asked = "each mode is asked for equally often" if subject.model.conditional else ""
         perfect = 100 * perfect_share(data.modes.shape[1])
         figures = [
-            MetricValue(
-                "modes_captured", made.captured, HIGHER, true.captured, None, protocol, asked
-            ),
+            MetricValue("modes_captured", made.captured, true.captured, None, protocol, asked),
             MetricValue(
                 "high_quality_share",
                 share,
-                HIGHER,
                 true.high_quality,
                 math.sqrt(share * (1 - share) / n),
                 protocol,
@@ -74,7 +75,6 @@ class Modes(Metric):
             MetricValue(
                 "modes_reverse_kl",
                 _reverse_kl(made.counts),
-                LOWER,
                 _reverse_kl(true.counts),
                 None,
                 protocol | {"kl": "of modes, generated from uniform, in nats, high quality only"},
@@ -100,6 +100,7 @@ class StackedModes(Metric):
     """
 
     order = 90
+    higher_is_better: ClassVar = {"stacked_modes": True, "stacked_reverse_kl": False}
 
     def __init__(self, digits: Callable[[Subject], Extractor] | None = None) -> None:
         self.digits = digits or mnist_classifier
@@ -130,8 +131,8 @@ class StackedModes(Metric):
         kl, kl_floor = kl_from_uniform(made), kl_from_uniform(true)
         return MetricResult(
             [
-                MetricValue("stacked_modes", seen, HIGHER, floor, None, protocol, asked),
-                MetricValue("stacked_reverse_kl", kl, LOWER, kl_floor, None, protocol, asked),
+                MetricValue("stacked_modes", seen, floor, None, protocol, asked),
+                MetricValue("stacked_reverse_kl", kl, kl_floor, None, protocol, asked),
             ]
         )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
-from gan_cli.evaluation.metric import LOWER, Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.metrics.diversity import components
 from gan_cli.model import Batch, Model, Reconstructs
 
@@ -22,6 +22,7 @@ class Reconstruction(Metric):
     """Mean squared error of reconstructions per pixel value, beside that of PCA."""
 
     order = 130
+    higher_is_better = False
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it needs a model that reconstructs."""
@@ -65,13 +66,9 @@ class Reconstruction(Metric):
                 "pca": f"with {size} components of {len(places)} training images",
             }
             floor = None if linear is None else floors / count
-            figures.append(
-                MetricValue(f"reconstruction{suffix}", errors / count, LOWER, None, None, told)
-            )
+            figures.append(MetricValue(f"reconstruction{suffix}", errors / count, None, None, told))
             if floor is not None:
-                figures.append(
-                    MetricValue(f"reconstruction{suffix}_pca", floor, LOWER, None, None, told)
-                )
+                figures.append(MetricValue(f"reconstruction{suffix}_pca", floor, None, None, told))
         return MetricResult(figures)
 
 

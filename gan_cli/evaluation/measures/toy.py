@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.toy import Mixture
-from gan_cli.evaluation.metric import LOWER, Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import generated, real, shuffled
 from gan_cli.metrics.distances import (
     DIRECTIONS,
@@ -30,6 +31,7 @@ class Points(Metric):
     """Energy and sliced Wasserstein distance; on the line also Wasserstein-1, KL and JS."""
 
     order = 100
+    higher_is_better = False
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for points."""
@@ -55,14 +57,10 @@ def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[MetricVal
     w, w_floor = wasserstein_1_to(made, truth), wasserstein_1_to(true, truth)
     tail = "large values are too low: where nothing is generated, few samples cannot show more"
     return [
-        MetricValue(
-            "wasserstein_1", w, LOWER, w_floor, None, protocol | {"against": "true density"}
-        ),
-        MetricValue(
-            "forward_kl", ours.forward_kl, LOWER, floor.forward_kl, None, protocol | kl, tail
-        ),
-        MetricValue("reverse_kl", ours.reverse_kl, LOWER, floor.reverse_kl, None, protocol | kl),
-        MetricValue("js", ours.js, LOWER, floor.js, None, protocol | cells),
+        MetricValue("wasserstein_1", w, w_floor, None, protocol | {"against": "true density"}),
+        MetricValue("forward_kl", ours.forward_kl, floor.forward_kl, None, protocol | kl, tail),
+        MetricValue("reverse_kl", ours.reverse_kl, floor.reverse_kl, None, protocol | kl),
+        MetricValue("js", ours.js, floor.js, None, protocol | cells),
     ]
 
 
@@ -80,7 +78,6 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[MetricV
         MetricValue(
             "energy_distance",
             energy_distance(made, first),
-            LOWER,
             energy_distance(second, first),
             None,
             protocol | {"estimator": "unbiased, without a root"},
@@ -90,7 +87,6 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[MetricV
         sliced = MetricValue(
             "sliced_wasserstein",
             sliced_wasserstein(made, first),
-            LOWER,
             sliced_wasserstein(second, first),
             None,
             protocol | {"order": 2, "directions": DIRECTIONS},
@@ -100,7 +96,7 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[MetricV
         return figures
     ours, floor = (wasserstein_power(x, first, 1).item() for x in (made, second))
     protocol |= {"against": "real samples"}
-    return [MetricValue("wasserstein_1", ours, LOWER, floor, None, protocol), *figures]
+    return [MetricValue("wasserstein_1", ours, floor, None, protocol), *figures]
 
 
 EXACT = "log_likelihood"
@@ -110,6 +106,7 @@ class Density(Metric):
     """Total variation and KL by quadrature, for models that know their density on toy data."""
 
     order = 120
+    higher_is_better: ClassVar = {"density_total_variation": False, "density_kl": False}
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it needs two known densities."""
@@ -132,11 +129,11 @@ class Density(Metric):
         found = distances(data.log_density(nodes.points), ours.cpu(), nodes.weights)
         protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}
         protocol |= {"estimator": f"quadrature, {len(nodes.points)} nodes"}
-        figures = [MetricValue("density_total_variation", found.total_variation, LOWER, 0.0, None)]
+        figures = [MetricValue("density_total_variation", found.total_variation, 0.0, None)]
         if math.isfinite(found.forward_kl):  # else the model gives no mass where the truth has some
-            figures.append(MetricValue("density_kl", found.forward_kl, LOWER, 0.0, None))
+            figures.append(MetricValue("density_kl", found.forward_kl, 0.0, None))
         return MetricResult(
-            [MetricValue(f.name, f.value, f.better, f.floor, f.error, protocol) for f in figures]
+            [MetricValue(f.name, f.value, f.floor, f.error, protocol) for f in figures]
         )
 
 
