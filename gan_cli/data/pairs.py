@@ -181,7 +181,7 @@ class Derived(Dataset):
         of: str = "mnist",
         input: str = "edges",  # noqa: A002 - what users type
         factor: int = 4,
-        split: str | None = None,
+        split: str | None = "train",
         size: Size = None,
         root: str | None = None,
         outputs: Sequence[str] = (),
