@@ -87,7 +87,10 @@ class ACGAN(AdversarialModel):
         y, wanted = self._classes(batch), self._wanted(len(batch))
         real, fake = self.pair(batch, wanted)
         features = self.discriminator.features(real), self.discriminator.features(fake)
-        outputs = self.discriminator.judge(features[0]), self.discriminator.judge(features[1])
+        outputs = (
+            self.discriminator.output_of(features[0]),
+            self.discriminator.output_of(features[1]),
+        )
         game = self.compare((real, fake), outputs)
         logits = self._logits(features[0]), self._logits(features[1])
         loss = cross_entropy(logits[0], y) + cross_entropy(logits[1], wanted)  # -L_C
@@ -111,7 +114,7 @@ class ACGAN(AdversarialModel):
         """
         wanted = self._wanted(len(batch))
         features = self.discriminator.features(self.view(self.sample(len(wanted), wanted), batch))
-        adversarial = self.reply(self.discriminator.judge(features), batch)
+        adversarial = self.reply(self.discriminator.output_of(features), batch)
         total = adversarial + self.classification * cross_entropy(self._logits(features), wanted)
         return Loss(total, {})
 

@@ -192,8 +192,8 @@ class GAN(AdversarialModel):
         gap = feature_gap(theirs, mine)
         total = self.feature_matching * gap
         if self.adversarial:
-            against = self.discriminator.judge(theirs, y) if self.loss.compares else None
-            game = self.loss.generator(self.discriminator.judge(mine, wanted), against)
+            against = self.discriminator.output_of(theirs, y) if self.loss.compares else None
+            game = self.loss.generator(self.discriminator.output_of(mine, wanted), against)
             total = total + self.adversarial * game
         return Loss(total, {"feature_matching": gap.detach()})
 

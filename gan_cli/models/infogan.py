@@ -85,7 +85,7 @@ class InfoGAN(AdversarialModel):
         z = self.prior.sample(len(batch), self.device)
         fake = self.generate(z)
         features = self.discriminator.features(fake)
-        outputs = self.discriminator(batch.real), self.discriminator.judge(features)
+        outputs = self.discriminator(batch.real), self.discriminator.output_of(features)
         game = self.compare((batch.real, fake), outputs)
         bounds = self.bounds(features, z)
         logs = {f"information/{name}": bound.detach() for name, bound in bounds.items()}
@@ -96,7 +96,7 @@ class InfoGAN(AdversarialModel):
         """Make the discriminator take fakes for real, and make their codes recoverable."""
         z = self.prior.sample(len(batch), self.device)
         features = self.discriminator.features(self.generate(z))
-        adversarial = self.reply(self.discriminator.judge(features), batch)
+        adversarial = self.reply(self.discriminator.output_of(features), batch)
         bound = self.bounds(features, z)["total"]
         return Loss(adversarial - self.information * bound, {})
 

@@ -96,8 +96,8 @@ class VAEGAN(DiscriminatorModel):
         rebuilt, drawn = self._decoded(batch)
         theirs, mine = self.discriminator.features(batch.real), self.discriminator.features(rebuilt)
         like = half_squares(theirs - mine)
-        against = self.discriminator.judge(theirs) if self.loss.compares else None
-        game = self.loss.generator(self.discriminator.judge(mine), against)
+        against = self.discriminator.output_of(theirs) if self.loss.compares else None
+        game = self.loss.generator(self.discriminator.output_of(mine), against)
         game = game + self.loss.generator(self.discriminator(drawn), against)
         logs = {"game": game.detach(), "squared_error": (rebuilt - batch.real).square().mean()}
         logs = {name: value.detach() for name, value in logs.items()}

@@ -198,7 +198,7 @@ class Discriminator(nn.Module, ABC):
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The trunk's features of samples: [n, width]."""
 
-    def judge(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+    def output_of(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         """The output [n] on features [n, width]; in fp32, whatever the networks compute in.
 
         With a projection V of the labels it is <V_y, features> + psi(features)
@@ -213,7 +213,7 @@ class Discriminator(nn.Module, ABC):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The output [n]: a logit, or a critic's value."""
-        return self.judge(self.features(x, y), y)
+        return self.output_of(self.features(x, y), y)
 
     def label_bias(self, classes: int, channels: int) -> LabelBias:
         """The label bias of a layer with `channels`; empty where labels come in by projection."""
