@@ -128,6 +128,6 @@ def _composition(error: BaseException) -> str:
     if match := NOT_THERE.search(message):
         return f"~{match[1]}: nothing of that name to delete"
     if match := TWICE.search(message):
-        return f"{match[1]}: chosen twice; leave the + away, or put override in the defaults list"
+        return f"{match[1]}: chosen twice; remove the +, or put override in the defaults list"
     where = WHERE.match(message)
     return message.strip() if not where else f"{where[1]}.yaml: {message[where.end() :].strip()}"

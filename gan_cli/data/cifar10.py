@@ -1,5 +1,6 @@
-"""CIFAR-10 (Krizhevsky 2009), in its binary form, or in the one for Python that torchvision and
-Keras keep. Having no formal licence, it is not shipped.
+"""CIFAR-10 (Krizhevsky 2009), in binary form or in the Python form of torchvision and Keras.
+
+It has no formal licence, so it is not shipped.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ PUBLISHED = Published(
 
 
 class CIFAR10(Dataset):
-    """Ten kinds of things, 32x32, colour: 50,000 in `train`, 10,000 in `test`, both in `all`.
+    """Ten classes of objects, 32x32, colour: 50,000 in `train`, 10,000 in `test`, both in `all`.
 
     Args:
         split: train, test or all.
-        root: folder with the .bin files or cifar-10-binary.tar.gz, or what torchvision (its
-            `root`) or Keras (~/.keras/datasets) keep; None: the cache, then the official mirror.
+        root: folder with the .bin files or cifar-10-binary.tar.gz, or the files of torchvision
+            (its `root`) or Keras (~/.keras/datasets); None: the cache, then the official mirror.
         size: a number or [height, width]; None leaves 32x32.
     """
 
@@ -81,12 +82,12 @@ def parse(content: bytearray, path: Path) -> tuple[Tensor, Tensor]:
     """Images uint8 [N, 3, 32, 32] and labels uint8 [N] of one .bin file.
 
     Raises:
-        DataError: it does not consist of whole records with labels from 0 to 9.
+        DataError: it does not consist of whole records, or a label is not 0 to 9.
     """
     if not content or len(content) % RECORD:
         raise DataError(f"{path}: {len(content):,} bytes are not records of {RECORD:,} bytes")
     records = torch.frombuffer(content, dtype=torch.uint8).view(-1, RECORD)
     labels = records[:, 0]
     if int(labels.max()) >= len(CLASSES):
-        raise DataError(f"{path}: a label is {int(labels.max())}; 0 to 9 are possible")
+        raise DataError(f"{path}: a label is {int(labels.max())}; it must be 0 to 9")
     return records[:, 1:].reshape(-1, *SHAPE), labels

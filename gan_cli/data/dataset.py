@@ -1,4 +1,4 @@
-"""What every data set is: a table of samples, gathered by index on the trainer's device."""
+"""The base of all data sets: a table of samples, gathered by index on the trainer's device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gan_cli.model import DataSpec
 
 
 class Rows:
-    """The rows of a table of bytes [N, *shape], nothing else in the file.
+    """A file that holds the rows of a table of bytes [N, *shape], read by index.
 
     Args:
         path: the file.
@@ -43,11 +43,11 @@ class Rows:
         """Fill `out`, uint8 [n, *shape] on the CPU, with the rows at `index` [n].
 
         Raises:
-            DataError: the file ends before, or cannot be read.
+            DataError: the file is too short, or cannot be read.
         """
         size, view = self.bytes_each, out.numpy().data.cast("B")
-        for place, row in enumerate(index.tolist()):
-            target = view[place * size : (place + 1) * size]
+        for position, row in enumerate(index.tolist()):
+            target = view[position * size : (position + 1) * size]
             try:
                 got = os.preadv(self._file, [target], row * size)
             except OSError as cause:
@@ -56,8 +56,8 @@ class Rows:
                 ) from cause
             if got != size:
                 raise DataError(
-                    f"{self.path}: ends before row {row:,}: it was cut short while it was in use; "
-                    "remove its folder and start again, which makes it anew"
+                    f"{self.path}: ends before row {row:,}: it was truncated while in use; "
+                    "remove its folder and start again to rebuild it"
                 )
 
 
@@ -81,7 +81,7 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         rows: Rows | None = None,
     ) -> None:
         self.values, self.targets, self.rows = values, labels, rows
-        self.device = values.device  # where batches are wanted
+        self.device = values.device  # of the batches
         classes, counts = len(class_names), ()
         if labels is not None and classes and len(labels):
             counts = tuple(labels.bincount(minlength=classes).tolist())
@@ -105,10 +105,10 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
     def to(self, device: torch.device | str) -> Dataset:
         """Deliver batches on `device`; the table moves there if it takes at most half the room.
 
-        A larger one stays where it is, and each batch travels on its own.
+        A larger table stays where it is, and each batch is copied by itself.
         """
         self.device = torch.device(device)
-        # A mapped table stays on the disk of a CPU's run: its size has no bound.
+        # On the CPU a mapped table stays on the disk: its size has no bound.
         mapped = self.rows is not None and self.device.type == "cpu"
         if not mapped and self.values.nbytes <= _room(self.device) // 2:
             self.values, self.rows = self.values.to(self.device), None
@@ -117,15 +117,15 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
 
     @property
     def resident(self) -> bool:
-        """Whether the table lies in the memory where batches are wanted."""
+        """Whether the table is in the memory of the batches' device."""
         return self.rows is None and self.values.device.type == self.device.type
 
     @property
     def distant(self) -> bool:
-        """Whether a batch is worth fetching ahead: it comes from the host's memory, or from a disk.
+        """Whether to fetch batches ahead: they come from the host's memory, or from a disk.
 
-        A mapped table that takes at most half of the machine's memory will stay in the system's
-        cache, and reading it from there takes less than handing it from thread to thread.
+        A mapped table of at most half of the machine's memory stays in the system's cache, and
+        reading from there takes less time than passing a batch between threads.
         """
         if type(self)._chosen is not Dataset._chosen or self.resident:
             return False
@@ -138,21 +138,21 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
     def _chosen(self, index: Tensor) -> Tensor:
         if self.resident:
             return self.values.index_select(0, index)
-        # From pinned memory the copy runs beside the device's work.
+        # From pinned memory the copy overlaps with the device's work.
         cuda = self.device.type == "cuda"
         batch = torch.empty(self.shape_of(index), dtype=self.values.dtype, pin_memory=cuda)
         self.fetch(index, batch)
         return batch.to(self.device, non_blocking=cuda)
 
     def fetch(self, index: Tensor, out: Tensor) -> None:
-        """Write the rows at `index` of a table that lies on the host into `out`, as they are."""
+        """Copy the rows at `index` of a table on the host into `out`, as stored."""
         if self.rows is None:
             torch.index_select(self.values, 0, index, out=out)
         else:
             self.rows.read(index, out)
 
     def shape_of(self, index: Tensor) -> tuple[int, ...]:
-        """Of the rows at `index`."""
+        """The shape of the rows at `index`."""
         return (len(index), *self.values.shape[1:])
 
     def labels(self, index: Tensor) -> Tensor | None:
@@ -180,17 +180,17 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         return digest.hexdigest()
 
     def _tables(self) -> list[Tensor]:
-        """All that the samples and labels are made of."""
+        """The tensors that determine samples and labels."""
         return [self.values] if self.targets is None else [self.values, self.targets]
 
 
 def scaled(samples: Tensor) -> Tensor:
-    """Images as stored, uint8, as float32 in [-1, 1]; points are left as they are."""
+    """Scale stored images, uint8, to float32 in [-1, 1]; points stay as they are."""
     return samples.float().div_(127.5).sub_(1) if samples.dtype == torch.uint8 else samples
 
 
 def _room(device: torch.device) -> int:
-    """Bytes that are free on `device`; no bound on the CPU, where tables already are."""
+    """Free bytes on `device`; unbounded on the CPU, where tables already are."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":

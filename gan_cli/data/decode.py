@@ -2,14 +2,14 @@
 
 Every image is turned upright (EXIF), laid on a background where it is transparent, cropped to the
 centre of the wanted aspect and resampled once, with antialiasing (Lanczos). 16 bits are scaled to
-8, rounded. Of animations and files of several pages the first picture is decoded.
+8, rounded. The first frame of an animation, or page of a document, is decoded.
 
-A hostile file cannot take much: at most `LARGEST_FILE` bytes are read, only the decoders of
+The cost of a hostile file is bounded: at most `LARGEST_FILE` bytes are read, only the decoders of
 `FORMATS` are tried, Pillow refuses more than 179 million pixels before it decodes any, and images
-above `LARGE` pixels are decoded one at a time, so that their memory does not add up. Whatever
-exception a decoder raises is the reason why that one file is broken. Threads cannot contain a
-crash in C or the system's out-of-memory killer, as a process for each decoder could: these end the
-program. Pillow lets go of the interpreter's lock while it decodes and resizes.
+above `LARGE` pixels are decoded one at a time, so that their memory does not add up. Any
+exception of a decoder marks that one file as broken. A crash in C or the system's out-of-memory
+killer ends the program, as threads cannot contain them. Pillow releases the interpreter's lock
+while it decodes and resizes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other
 } | {"LA;16B": "RGBA"}  # grey and alpha, each as its two bytes
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
 
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an exception gives the fault of a file
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # exceptions report the faults of files
 
 Colour = tuple[int, int, int]
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Decoded:
 
 
 class UnsupportedError(Exception):
-    """A sound image of a kind that is not read here."""
+    """A valid image of an unsupported kind."""
 
 
 def inspect(path: Path) -> Inspected:
@@ -158,7 +158,7 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
 def silenced(tiffs: bool) -> Iterator[None]:
     """Drop the warnings of Pillow and, where there are TIFFs, what libtiff writes to stderr.
 
-    Both concern the whole process, so one thread does this for all. Python's own stderr works on.
+    Both affect the whole process, so one thread does this for all. Python's own stderr still works.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # large images and odd metadata; errors are raised
@@ -207,14 +207,14 @@ def _channels(image: Image.Image) -> int:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How samples are stored, in Pillow's words."""
+    """Pillow's raw mode: how samples are stored."""
     tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
     tile = tiles[0].args if tiles else ""
     return str(tile[0] if isinstance(tile, tuple) and tile else tile)
 
 
 def _low_bytes(image: Image.Image, data: bytes) -> Image.Image | None:
-    """The lower halves of 16-bit colours, of which Pillow decodes the upper ones alone.
+    """The lower bytes of 16-bit colours, of which Pillow decodes only the upper ones.
 
     Reading the samples in the other byte order gives them. None for all other images.
     """
@@ -242,11 +242,11 @@ def to_pixels(
         image: as opened.
         size: height and width.
         channels: 1 or 3.
-        background: what shows where the image is transparent.
+        background: colour behind transparent pixels.
         low: the lower bytes of its colours, where these have 16 bits.
     """
     # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is several times faster; from three
-    # times the wanted size on nothing is lost. EXIF may still exchange the sides: both must do.
+    # times the target size on nothing is lost. EXIF may exchange the sides, so both must suffice.
     image.draft(None, (3 * max(size), 3 * max(size)))
     with ONE_AT_A_TIME if image.width * image.height > LARGE else nullcontext():
         return _resized(_upright(image, low), size, channels, background)

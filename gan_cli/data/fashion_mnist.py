@@ -46,6 +46,6 @@ PUBLISHED = published_idx("fashion_mnist", MIRRORS, "FashionMNIST/raw", FILES)
 
 
 class FashionMNIST(IdxSet):
-    """Ten kinds of clothes, 28x28, grey: 60,000 in `train`, 10,000 in `test`, both in `all`."""
+    """Ten classes of clothes, 28x28, grey: 60,000 in `train`, 10,000 in `test`, both in `all`."""
 
     published, names = PUBLISHED, CLASSES

@@ -31,21 +31,20 @@ FEW = 5  # files that it names for one reason
 class Folder(Dataset):
     """Images of one size from the files below `root` (PNG, JPEG, WebP, BMP, GIF, TIFF).
 
-    Which files count is told in `scan`, what labels and parts they have in `folder_labels`, how
-    they become pixels in `decode`. A broken file stops everything, unless `skip_broken`; it is
-    never left out silently.
+    `scan` defines the files that count, `folder_labels` their labels and parts, `decode` their
+    pixels. A broken file is an error, unless `skip_broken`; it is never skipped silently.
 
     Args:
         root: the folder.
-        split: train, test or all; None takes train where `root` comes in such parts, else all.
+        split: train, test or all; None is train where `root` has such parts, else all.
         size: a number or [height, width]; the centre of that aspect is cut out and resized.
         channels: 1 (grey), 3 (colour) or "auto": 1 where every file is stored as grey, else 3.
         classes: "auto" (the sub-folders, where there are at least two) or "none".
-        labels: a file that gives the classes instead, below `root`: see `labels_from`.
+        labels: a file of classes instead, below `root`: see `labels_from`.
         background: the colour behind transparent images, as CSS writes colours.
-        skip_broken: go on without the files that cannot be read.
+        skip_broken: continue without the files that cannot be read.
         workers: threads that decode; None: one per core.
-        outputs: folders that the program writes to, whose images are not taken.
+        outputs: folders that the program writes to, whose images are ignored.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Folder(Dataset):
         listing = scan(folder, outputs)
         if listing.ours:
             ours = shown(listing.ours)
-            log.info("%s: passing over what this program wrote there (%s)", folder, ours)
+            log.info("%s: skipping folders that this program wrote (%s)", folder, ours)
         paths = [entry.path for entry in listing.entries]
         parts = splits_of(folder, paths, classes == "auto" and labels is None)
         part = _chosen(folder, split, parts)
@@ -87,12 +86,12 @@ class Folder(Dataset):
         needed = [entry.path for entry in entries]
         by_path = None if labels is None else labels_from(folder, labels, paths, needed)
         if labels is None and classes == "auto" and (folder / STYLEGAN).is_file():
-            log.info("%s: %s is not used; data.labels=%s takes it", folder, STYLEGAN, STYLEGAN)
+            log.info("%s: %s is ignored; data.labels=%s uses it", folder, STYLEGAN, STYLEGAN)
 
         def labelled(some: Sequence[str]) -> tuple[list[int] | None, tuple[str, ...]]:
             if by_path is not None:
                 names = ordered(set(by_path.values()))
-                number = {name: place for place, name in enumerate(names)}
+                number = {name: index for index, name in enumerate(names)}
                 return [number[by_path[path]] for path in some], tuple(names)
             if classes == "none":
                 return None, ()
@@ -124,9 +123,9 @@ class Folder(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 of the samples and their labels, wherever they lie, whatever is beside them.
+        """A sha256 of the samples and their labels, wherever the folder is.
 
-        That of the samples was taken when they were decoded.
+        The samples' own was computed when they were decoded.
         """
         found = hashlib.sha256(f"{self._pixels} {list(self.spec.shape)}".encode())
         if self.targets is not None:
@@ -138,7 +137,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     """`data.background` as red, green and blue.
 
     Raises:
-        ConfigError: it is no colour.
+        ConfigError: it is not a colour.
     """
     from PIL import ImageColor
 
@@ -159,7 +158,7 @@ def _resolved(root: str) -> Path:
 
 
 def _chosen(folder: Path, split: str | None, parts: Mapping[str, object]) -> str:
-    """The part to take: train, test or all."""
+    """The part to use: train, test or all."""
     if split is None:
         return "train" if parts else "all"
     check_split(split)
@@ -188,7 +187,7 @@ def _tell_parts(
 
 
 def _report(folder: Path, index: Index, skip_broken: bool) -> None:
-    """Warn of the broken files, or refuse to go on."""
+    """Log the broken files as a warning, or raise."""
     count, kept = len(index.broken), index.shape[0]
     listed = "\n".join(_by_reason(index.broken))
     if kept and skip_broken:
@@ -198,7 +197,7 @@ def _report(folder: Path, index: Index, skip_broken: bool) -> None:
     advice = (
         "repair or delete them, or skip them with data.skip_broken=true"
         if kept
-        else "there is no other image"
+        else "no other image is left"
     )
     raise DataError(
         f"data.root = {folder}: {count:,} of {count + kept:,} images cannot be read; {advice}:\n"
@@ -207,7 +206,7 @@ def _report(folder: Path, index: Index, skip_broken: bool) -> None:
 
 
 def _by_reason(broken: Sequence[tuple[str, str]]) -> list[str]:
-    """A line for each reason, with how many files have it, and the first of them."""
+    """One line per reason, with its number of files and the first of them."""
     files: dict[str, list[str]] = {}
     for path, reason in broken:
         files.setdefault(reason, []).append(printable(path))
@@ -224,5 +223,5 @@ def _by_reason(broken: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def printable(path: str) -> str:
-    """A path with bytes that are no text written as escapes, so that it can be printed."""
+    """A path whose undecodable bytes are written as escapes, so that it can be printed."""
     return os.fsencode(path).decode(errors="backslashreplace")

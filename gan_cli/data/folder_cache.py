@@ -1,11 +1,11 @@
-"""The cache of a folder of images: one file of pixels, mapped into memory, and what it holds.
+"""The cache of a folder of images: one file of pixels, mapped into memory, and its index.
 
     <cache>/folders/<key>/pixels     uint8 [N, C, H, W], nothing else
-    <cache>/folders/<key>/index.json what they are; written last, so its presence says "complete"
-    <cache>/folders/seen/<name>.json which key a folder had when its files had these sizes and times
+    <cache>/folders/<key>/index.json their description; written last, so it marks a complete cache
+    <cache>/folders/seen/<name>.json the key of a folder whose files had these sizes and times
 
-The key is a hash of the files' contents, their places and the settings: a copied or touched
-folder finds its cache again, a changed one never does.
+The key is a hash of the files' contents, their paths and the settings: a copied or touched
+folder finds its cache again, a changed one gets another.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ from gan_cli.files import cannot_write, locked, remove_leftovers, replacing, wri
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # of the decoding: raise it when the same file would give other pixels
+VERSION = 2  # of the decoding: increase it when the same file gives other pixels
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a cache holds."""
+    """The description of a cache."""
 
     shape: tuple[int, int, int, int]  # [N, C, H, W]
     paths: tuple[str, ...]  # of the N images, relative to the root
-    broken: tuple[tuple[str, str], ...]  # path and reason of the files left out
+    broken: tuple[tuple[str, str], ...]  # path and reason of the skipped files
     sha256: str  # of the pixels
 
 
 def digest(parts: Iterable[object]) -> str:
     """A hash, 32 hexadecimal digits, of plain values."""
-    # Piece by piece, as of a million files the whole text would take hundreds of megabytes.
+    # In pieces: the text of a million files would take hundreds of megabytes.
     found = hashlib.sha256(f"[{VERSION}".encode())
     for part in parts:
         found.update(f", {json.dumps(part, sort_keys=True)}".encode())
@@ -79,15 +79,15 @@ class FolderCache:
         return self.home / key
 
     def seen(self, name: str, entries: Sequence[Entry]) -> str | None:
-        """The key that the folder called `name` had when its files looked as they do now."""
+        """The key of the folder `name`, if its files have unchanged paths, sizes and times."""
         try:
             saved = json.loads((self.home / "seen" / f"{name}.json").read_text())
             return saved["key"] if saved["files"] == _looks(entries) else None
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # never seen, or from a broken or other version: the contents decide
+            return None  # never seen, or written by another version: the contents decide
 
     def remember(self, name: str, entries: Sequence[Entry], key: str) -> None:
-        """Note the key for `seen`."""
+        """Save the key for `seen`."""
         saved = {"key": key, "files": _looks(entries)}
         write(self._made("seen") / f"{name}.json", json.dumps(saved), DataError)
 
@@ -108,11 +108,11 @@ class FolderCache:
         return index if size == math.prod(index.shape) else None
 
     def pixels(self, key: str, index: Index) -> np.ndarray:
-        """The images [N, C, H, W], mapped into memory; what is written to them stays private."""
+        """The images [N, C, H, W], mapped into memory, copy-on-write."""
         return np.memmap(self.place(key) / "pixels", np.uint8, mode="c", shape=index.shape)
 
     def rows(self, key: str, index: Index) -> Rows | None:
-        """The same images, to be read; None where the system cannot read at a place."""
+        """The same images, read by index; None where the system has no `preadv`."""
         if not hasattr(os, "preadv"):
             return None
         return Rows(self.place(key) / "pixels", index.shape[1:])
@@ -124,9 +124,9 @@ class FolderCache:
         image_shape: tuple[int, int, int],
         outcomes: Iterable[tuple[bytes, str]],
     ) -> Index:
-        """Write the cache `key` from pixels, or the reason why there are none, for each path.
+        """Write the cache `key` from the pixels, or the fault, of each path.
 
-        Whoever calls holds the lock of this key.
+        The caller holds the lock of this key.
 
         Raises:
             DataError: the cache cannot be written, for example because the disk is full.
@@ -148,7 +148,7 @@ class FolderCache:
         return index
 
     def forget(self, key: str) -> None:
-        """Have the cache `key` built anew by the next who wants it."""
+        """Invalidate the cache `key`, so that its next user rebuilds it."""
         (self.place(key) / "index.json").unlink(missing_ok=True)
 
     def _made(self, name: str) -> Path:
@@ -166,13 +166,13 @@ def _looks(entries: Sequence[Entry]) -> str:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WAITING = 4  # files under way for each thread
+WAITING = 4  # items in progress per thread
 
 
 def on_threads(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Iterator[Result]:
-    """The results of `work` in order, with few items under way at once, so that few wait."""
+    """The results of `work` in order, with a bounded number of items in progress."""
     pool, waiting = ThreadPoolExecutor(threads, "decode"), deque[Future[Result]]()
     try:
         for item in items:
@@ -186,7 +186,7 @@ def on_threads(
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the disk of `folder`."""
+    """Free bytes on the disk of `folder`."""
     return shutil.disk_usage(folder).free
 
 
@@ -210,11 +210,11 @@ class FolderMaker:
     def prepared(self, entries: Sequence[Entry]) -> tuple[str, Index]:
         """The key and the index of a complete cache of these files.
 
-        Unchanged files (by path, size and time) are not read again. Else all are, and only where
-        no folder ever had the same contents are they decoded.
+        Unchanged files (by path, size and time) are not read again. Otherwise all are read, and
+        decoded unless a folder with the same contents was.
 
         Raises:
-            DataError: the cache cannot be written, or a file changes meanwhile.
+            DataError: the cache cannot be written, or a file changes while it is read.
         """
         choice = [self.size, self.channels, self.background]
         name = digest([os.fsencode(self.root).hex(), *choice, self.part])
@@ -231,7 +231,7 @@ class FolderMaker:
             key = digest([*choice, *contents])
             index = self._built(key, entries, looks)
         if all(look.sha256 for look in looks):
-            # (A file that could not be read may become readable and look the same as before.)
+            # (A file that could not be read may become readable without a change of size or time.)
             self.cache.remember(name, entries, key)
         return key, index
 
@@ -264,15 +264,15 @@ class FolderMaker:
         free = free_bytes(self.cache.home)
         if needed > free:
             raise DataError(
-                f"{self.cache.home}: {needed / 1e9:.1f} GB are needed for the images as pixels and "
-                f"{free / 1e9:.1f} GB are free; make room, set $GAN_CLI_CACHE to a folder on "
+                f"{self.cache.home}: {needed / 1e9:.1f} GB are needed for the decoded images, "
+                f"{free / 1e9:.1f} GB are free; free some space, set $GAN_CLI_CACHE to a folder on "
                 "another disk, or lower data.size"
             )
 
     def _outcomes(
         self, entries: Sequence[Entry], looks: Sequence[Inspected], shape: tuple[int, int, int]
     ) -> Iterator[tuple[bytes, str]]:
-        """The pixels, or the reason why there are none, file by file."""
+        """The pixels, or the fault, of each file."""
         pairs = zip(entries, looks, strict=True)
         sound = ((self.root / entry.path, look.sha256) for entry, look in pairs if not look.broken)
         decoded = on_threads(
@@ -286,7 +286,8 @@ class FolderMaker:
                 outcome = Decoded(broken=look.broken) if look.broken else next(decoded)
                 if outcome.broken == CHANGED:
                     raise DataError(
-                        f"{self.root / entry.path}: {CHANGED}; start again when the folder rests"
+                        f"{self.root / entry.path}: {CHANGED}; start again once the folder is "
+                        "complete"
                     )
                 yield outcome.pixels, outcome.broken
                 advance(1)

@@ -1,7 +1,7 @@
-"""What a folder says of its images: their parts for training and testing, and their classes.
+"""The structure of a folder of images: parts for training and testing, and classes.
 
 Parts are folders `train` and `test` (or `val`, `valid`, `validation`) that hold the same
-sub-folders, or images alone. Classes are the sub-folders, or what a file of labels says.
+sub-folders, or images alone. Classes are the sub-folders, or come from a file of labels.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from gan_cli.data.scan import read_file, shown
 from gan_cli.errors import ConfigError, DataError
 
 TRAIN = frozenset({"train", "training"})
-TEST = ("test", "testing", "val", "valid", "validation")  # the first of them that is there
+TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists
 LARGEST_FILE = 1 << 30  # bytes of labels
 
 
 def splits_of(root: Path, paths: Sequence[str], by_folder: bool) -> dict[str, tuple[str, ...]]:
-    """The sub-folders behind the parts train, test and all; empty where there are no such parts.
+    """The sub-folders of the parts train, test and all; empty where there are no such parts.
 
     Args:
         root: the folder.
         paths: of its images.
-        by_folder: the sub-folders of the parts are classes, and have to be the same ones.
+        by_folder: the sub-folders of the parts are classes, and must be the same.
 
     Raises:
-        DataError: there are folders of those names whose sub-folders differ.
+        DataError: folders of those names have different sub-folders.
     """
     inner: dict[str, set[str]] = {}
     for path in paths:
@@ -53,7 +53,7 @@ def splits_of(root: Path, paths: Sequence[str], by_folder: bool) -> dict[str, tu
 def classify(root: Path, paths: Sequence[str]) -> tuple[list[int] | None, tuple[str, ...]]:
     """Labels and class names: the first sub-folder of each path is its class.
 
-    Images that lie in the root alone, or all in one sub-folder, have no classes. Classes are
+    Images that are all in the root, or all in one sub-folder, have no classes. Classes are
     sorted by name, or by value where every name is a number.
 
     Raises:
@@ -70,7 +70,7 @@ def classify(root: Path, paths: Sequence[str]) -> tuple[list[int] | None, tuple[
             f"({', '.join(names[:3])}{' ...' if len(names) > 3 else ''}) lie images without a "
             f"class ({loose:,}); move them into one, or set data.classes=none"
         )
-    number = {name: place for place, name in enumerate(names)}
+    number = {name: index for index, name in enumerate(names)}
     return [number[folder] for folder in folders], tuple(names)
 
 
@@ -85,15 +85,15 @@ def ordered(names: Iterable[str]) -> list[str]:
 def labels_from(
     root: Path, name: str, paths: Sequence[str], needed: Sequence[str]
 ) -> dict[str, str]:
-    """The class of each image in `paths`, or at least of those `needed`, from the file `name`.
+    """Read the classes of the images `paths`, at least of those `needed`, from the file `name`.
 
     A `.json` file is StyleGAN's: `{"labels": [["00000/img00000000.png", 6], ...]}`. Any other is a
-    table with two columns, the path below `root` and the class, with or without a heading. The
-    file lies below `root` too, or is named with its whole path.
+    table with two columns, the path below `root` and the class, with or without a heading. `name`
+    is relative to `root`, or absolute.
 
     Raises:
         ConfigError: there is no such file.
-        DataError: it cannot be read, or an image has no label in it, or two.
+        DataError: it cannot be read, or an image has no label in it, or two different ones.
     """
     file = root / Path(name).expanduser()
     key = f"data.labels = {name}"

@@ -23,12 +23,12 @@ PREFIX = {"train": "train", "test": "t10k"}  # of the files of each split
 
 
 def parse_idx(content: bytearray, path: Path) -> Tensor:
-    """The table that `content` holds, uint8, with as many dimensions as it says.
+    """Parse an idx file: its table, uint8, of the shape in its header.
 
     The tensor shares the memory of `content`. `path` is named in errors.
 
     Raises:
-        DataError: not idx, not of unsigned bytes, or shorter or longer than its header says.
+        DataError: not idx, not of unsigned bytes, or not of the length in its header.
     """
     zeros, kind, dimensions = struct.unpack(">HBB", content[:4].ljust(4, b"\xff"))
     header = 4 + 4 * dimensions
@@ -37,11 +37,11 @@ def parse_idx(content: bytearray, path: Path) -> Tensor:
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     if len(content) - header != math.prod(shape):
         raise DataError(
-            f"{path}: {len(content) - header:,} bytes of data where its header says "
+            f"{path}: {len(content) - header:,} bytes of data, but its header states "
             f"{' x '.join(map(str, shape))}; get it again"
         )
     if not math.prod(shape):
-        raise DataError(f"{path}: holds nothing (its header says {' x '.join(map(str, shape))})")
+        raise DataError(f"{path}: is empty (its header states {' x '.join(map(str, shape))})")
     return torch.frombuffer(content, dtype=torch.uint8, offset=header).view(shape)
 
 
@@ -70,12 +70,12 @@ class IdxSet(Dataset, ABC):
 def published_idx(
     name: str, mirrors: tuple[str, ...], home: str, files: Mapping[str, tuple[int, str, str]]
 ) -> Published:
-    """A set of idx files that every mirror (a folder's address) holds as `<name>.gz`.
+    """Describe a set of idx files, each on every mirror as `<name>.gz`.
 
     Args:
         name: of the set.
-        mirrors: addresses that end in a slash.
-        home: the folder below data.root where torchvision keeps the files.
+        mirrors: addresses of folders, each with a slash at its end.
+        home: torchvision's folder of the files, below data.root.
         files: by name, images before labels: the size in bytes and the sha256 of the .gz file, and
             the sha256 of the file in it, empty where unknown.
     """

@@ -36,7 +36,7 @@ TIMEOUT = 20.0  # seconds without an answer
 
 @dataclass(frozen=True)
 class Remote:
-    """A file that official mirrors hold."""
+    """A file on official mirrors."""
 
     name: str
     size: int  # bytes
@@ -45,7 +45,7 @@ class Remote:
 
 
 def cache_folder() -> Path:
-    """Where fetched and prepared data is kept: $GAN_CLI_CACHE, else the user's cache folder."""
+    """The folder of downloaded and prepared data: $GAN_CLI_CACHE, else the user's cache folder."""
     chosen = os.environ.get("GAN_CLI_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -55,7 +55,7 @@ def cache_folder() -> Path:
 
 
 def unwritable(folder: Path, cause: OSError) -> DataError:
-    """The one line for a cache that cannot be written."""
+    """The error for a cache that cannot be written."""
     return DataError(
         f"{folder}: cannot be written: {cause.strerror or cause}; free space or permissions, or "
         "choose another cache folder with the variable GAN_CLI_CACHE"
@@ -63,11 +63,11 @@ def unwritable(folder: Path, cause: OSError) -> DataError:
 
 
 class FetchError(Exception):
-    """No mirror gave the file; the message says why, in a few words."""
+    """No mirror delivered the file; the message is the reason, in a few words."""
 
 
 def fetch(remote: Remote, folder: Path) -> Path:
-    """Put `remote` into `folder`, whole and checked, and say where; a good one there is kept.
+    """Download `remote` into `folder`, checked, unless it is there; return its path.
 
     Raises:
         FetchError: no mirror could be reached, or none had the right bytes.
@@ -95,7 +95,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
             except RequestException as cause:
                 reason = _in_short(cause, url)
             except ValueError:
-                reason = f"what {url} sent is not the official file (its sha256 differs)"
+                reason = f"{url} sent another file than the official one (its sha256 differs)"
             log.debug("%s", reason)
     raise FetchError(reason)
 
@@ -105,7 +105,7 @@ _PLAIN = {"Accept-Encoding": "identity"}
 
 
 class _Bar:
-    """What pooch wants of a progress bar. Ours closes by itself."""
+    """The progress bar's interface as pooch expects it. Ours closes by itself."""
 
     def __init__(self, advance: Callable[[int], None], what: str) -> None:
         self.total = 0  # pooch sets it
@@ -113,13 +113,13 @@ class _Bar:
         self._advance, self._what = advance, what
 
     def _first(self, count: int) -> None:
-        # Said only now that something comes: with no network there is the error alone.
+        # Logged once data arrives, so that without a network the error is the only message.
         log.info("downloading %s", self._what)
         self.update = self._advance
         self._advance(count)
 
     def reset(self) -> None:
-        """The file is there: what pooch adds from here on would fill the bar a second time."""
+        """Ignore later updates: pooch would fill the bar a second time."""
         self.update = ignore
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class Member:
     """A file of a published set, as it is read; it may lie compressed as `<name>.gz`."""
 
     name: str
-    remote: Remote  # what to fetch for it: the file itself, or an archive that holds it
+    remote: Remote  # the file itself, or an archive that holds it
     sha256: str = ""  # of the decompressed bytes; where unknown, the remote's own bytes are checked
     other: str = ""  # name of the same file in another form, as other programs keep it
     convert: Callable[[bytearray, Path], bytearray] | None = None  # from that form
@@ -198,7 +198,7 @@ class Published:
         if not root.is_dir():
             raise DataError(
                 f"data.root = {root}: no such folder; {self.name} needs {_names(members)} from "
-                f"{urls}, or leave data.root away to use the cache and the mirrors"
+                f"{urls}, or remove data.root to use the cache and the mirrors"
             )
         missing = [member for member in members if _find(member, root, self.homes) is None]
         names = (members[0].remote.name, *self.archives) if members[0].archived else ()
@@ -208,7 +208,7 @@ class Published:
         if missing:
             raise DataError(
                 f"data.root = {root}: no {_names(missing)} there; they come from {urls}; or "
-                "leave data.root away to use the cache and the mirrors"
+                "remove data.root to use the cache and the mirrors"
             )
         results = []
         for member in members:
@@ -226,7 +226,7 @@ class Published:
 
         return [(path, self._checked(member, path, content(member))) for member in members]
 
-    def _from_cache(self, member: Member, wanted: Sequence[Member]) -> tuple[Path, bytearray]:
+    def _from_cache(self, member: Member, members: Sequence[Member]) -> tuple[Path, bytearray]:
         folder = cache_folder() / self.name
         found = _find_good(member, folder)
         if found is not None:
@@ -237,9 +237,9 @@ class Published:
                 return found or self._fetched(member, folder)
         except FetchError as reason:
             raise DataError(
-                f"{self.name}: no {_names(wanted)} in {folder}, and no download: {reason}; put "
+                f"{self.name}: no {_names(members)} in {folder}, and no download: {reason}; put "
                 f"the files there or into a folder that data.root names; they come from "
-                f"{_urls(wanted)}"
+                f"{_urls(members)}"
             ) from reason
         except OSError as cause:
             raise unwritable(folder, cause) from cause
@@ -287,7 +287,7 @@ def inflate(stored: bytes, path: Path) -> bytearray:
     content, filled = bytearray(min(length, len(stored) * LARGEST_RATIO)), 0
     stream, source = zlib.decompressobj(wbits=31), memoryview(stored)
     try:
-        # Piece by piece into place: what has just been unpacked is copied from the CPU's cache.
+        # In pieces: each is copied into place while it is in the CPU's cache.
         for start in range(0, len(source), 1 << 16):
             piece = stream.decompress(source[start : start + (1 << 16)])
             content[filled : filled + len(piece)] = piece
@@ -300,14 +300,14 @@ def inflate(stored: bytes, path: Path) -> bytearray:
 
 
 def is_official(member: Member, path: Path, content: bytearray) -> bool:
-    """Whether `content`, decompressed from `path`, is what was published."""
+    """Whether `content`, decompressed from `path`, is the published file."""
     if member.sha256:
         return hashlib.sha256(content).hexdigest() == member.sha256
     return hashlib.sha256(path.read_bytes()).hexdigest() == member.remote.sha256
 
 
 def read_archive(path: Path, names: Collection[str]) -> dict[str, bytearray]:
-    """Those of the files `names` that are in a .tar.gz, by name, wherever in it they lie.
+    """The files `names` of a .tar.gz, by name, in any folder of it.
 
     Raises:
         DataError: the archive is cut short or damaged.
@@ -334,8 +334,8 @@ def _urls(members: Sequence[Member]) -> str:
 
 
 def _candidates(member: Member, folder: Path, homes: Sequence[str] = ()) -> list[Path]:
-    """The files that may be `member`, the best first."""
-    # Where only the packed file's hash is known, that one is preferred.
+    """The existing files that may be `member`, in order of preference."""
+    # The packed file comes first where only its hash is known.
     endings = ("", ".gz") if member.sha256 else (".gz", "")
     places = [folder / home for home in ("", *homes)]
     paths = [place / f"{member.name}{end}" for place in places for end in endings]
@@ -363,7 +363,7 @@ SPLITS = ("train", "test", "all")
 
 
 def parts(split: str) -> tuple[str, ...]:
-    """Which of "train" and "test" make up `data.split`, in order.
+    """The parts, "train" and "test", that make up `data.split`, in order.
 
     Raises:
         ConfigError: it is none of train, test and all.
@@ -373,10 +373,10 @@ def parts(split: str) -> tuple[str, ...]:
 
 
 def check_split(split: str) -> None:
-    """Refuse what is none of train, test and all.
+    """Check that `split` is train, test or all.
 
     Raises:
-        ConfigError: `split` is none of them.
+        ConfigError: it is none of them.
     """
     if split not in SPLITS:
         close = get_close_matches(str(split), SPLITS, n=1)
@@ -385,7 +385,7 @@ def check_split(split: str) -> None:
 
 
 def joined(tables: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """One (images, labels) of several; labels become int64."""
+    """Several (images, labels) as one; labels become int64."""
     images, labels = zip(*tables, strict=True)
     if len(tables) == 1:
         return images[0], labels[0].long()

@@ -1,4 +1,4 @@
-"""`data.size`: the sizes of images that a user may ask for, and resizing whole sets in memory."""
+"""`data.size`: parsing it, and resizing whole image sets in memory."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def centre_crop(
 
 
 def resized(images: Tensor, size: Size) -> Tensor:
-    """Images [N, C, H, W], uint8, at `data.size`; unchanged where it is None or already theirs.
+    """Images [N, C, H, W], uint8, at `data.size`; unchanged where it is None or equals theirs.
 
-    The centre of the wanted aspect is cropped, then resampled bilinearly with antialiasing.
+    The centre of the target's aspect ratio is cropped, then resampled bilinearly with antialiasing.
 
     Raises:
         ConfigError: `size` is not a size.

@@ -1,13 +1,13 @@
 """The image files below a folder.
 
 - Hidden files and folders (names that begin with a dot) and folders that operating systems and
-  network drives make for themselves (`SYSTEM`) are passed over without a word.
-- Folders that this program wrote are passed over and named, so that no run trains on pictures of
-  earlier ones: the given `outputs`, and whatever holds the record of a run, a sweep or a study.
-- A file is an image if its name ends like one (`IMAGES`), or if its name says nothing (`photo`,
-  `photo.dat`) and its first bytes are those of an image that can be read.
-- A file whose name is that of an image format that cannot be read (`OTHERS`) is a broken image.
-- All else (`labels.csv`, `README`) is no image and is left alone.
+  network drives create (`SYSTEM`) are skipped silently.
+- Folders that this program wrote are skipped and logged, so that no run trains on samples of
+  earlier ones: the given `outputs`, and all with the record of a run, a sweep or a study.
+- A file is an image if its suffix is that of one (`IMAGES`), or if its suffix is unknown (`photo`,
+  `photo.dat`) and its first bytes are those of a readable image.
+- A file with the suffix of an unsupported image format (`OTHERS`) is a broken image.
+- All other files (`labels.csv`, `README`) are ignored.
 - Links are followed; a folder that is reached twice is entered once.
 """
 
@@ -32,17 +32,17 @@ OTHERS = frozenset(
 TEXTS = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml"})
 TIFFS = frozenset({".tif", ".tiff"})
 KINDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # their first bytes
 SYSTEM = frozenset(
     {"__MACOSX", "@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "lost+found"}
     | {"$RECYCLE.BIN", "System Volume Information", "__pycache__"}
 )
-RECORDS = {  # the files by which our folders are known, and keys that each of them has
+RECORDS = {  # files that mark our folders, and keys that each of them has
     "status.json": {"status", "step"},
     "sweep.json": {"version", "jobs"},
     "study.json": {"place"},
 }
-LARGEST_RECORD = 64 << 20  # bytes; a longer file is not read to see whether it is one
+LARGEST_RECORD = 64 << 20  # bytes; a longer file is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds."""
+    """The images of a folder."""
 
     entries: list[Entry]  # in the order of their paths
-    ours: list[str]  # folders of this program that were passed over, relative to the root
+    ours: list[str]  # skipped folders of this program, relative to the root
 
 
 @dataclass
@@ -77,11 +77,11 @@ class _Walk:
 
 
 def scan(root: Path, outputs: Sequence[str | Path] = ()) -> Listing:
-    """The image files below `root`, which itself may be a folder of any kind.
+    """List the image files below `root`, which itself may have any name.
 
     Args:
         root: the folder.
-        outputs: folders that this program writes to; those below `root` are passed over.
+        outputs: folders that this program writes to; those below `root` are skipped.
 
     Raises:
         DataError: there is no such folder, it cannot be read, or it holds no image.
@@ -112,7 +112,7 @@ def _identity(folder: str | Path) -> tuple[int, int] | None:
     try:
         found = Path(folder).expanduser().stat()
     except OSError:
-        return None  # nothing was written there yet
+        return None  # it does not exist yet
     return found.st_dev, found.st_ino
 
 
@@ -130,23 +130,23 @@ def _walk(folder: Path, prefix: str, walk: _Walk) -> Iterator[Entry]:
     for child in children:
         if child.name.startswith(".") or child.name in SYSTEM:
             continue
-        if _asked(child.is_dir):
+        if _check(child.is_dir):
             yield from _walk(Path(child.path), f"{prefix}{child.name}/", walk)
         elif _is_image(child):
             yield _entry(child, prefix)
 
 
-def _asked(question: Callable[[], bool]) -> bool:
-    """The answer of `is_dir` or `is_file`; False of a link to itself, of which neither is known."""
+def _check(test: Callable[[], bool]) -> bool:
+    """The result of `is_dir` or `is_file`; False for a link to itself, where both fail."""
     try:
-        return question()
+        return test()
     except OSError:
         return False
 
 
 def _is_record(child: os.DirEntry[str]) -> bool:
     """Whether a file is the status of a run, the index of a sweep, or the plan of a study."""
-    if child.name not in RECORDS or not _asked(child.is_file):
+    if child.name not in RECORDS or not _check(child.is_file):
         return False
     try:
         if child.stat().st_size > LARGEST_RECORD:
@@ -169,12 +169,12 @@ def _is_image(child: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(child.name)[1].lower()  # noqa: PTH122
     if suffix in IMAGES or suffix in OTHERS:
         return True
-    if suffix in TEXTS or not _asked(child.is_file):
+    if suffix in TEXTS or not _check(child.is_file):
         return False
     try:
         start = read_file(child.path, 16)
     except OSError:
-        return False  # nothing says that it is an image
+        return False  # cannot be recognised as an image
     return is_readable_format(start)
 
 
@@ -182,9 +182,9 @@ def read_file(path: str | Path, most: int) -> bytes:
     """A regular file, or the first `most` bytes of a longer one.
 
     Raises:
-        OSError: it cannot be read, or is no regular file: a pipe would be waited for without end.
+        OSError: it cannot be read, or is not a regular file: reading a pipe could block for ever.
     """
-    # A pipe may have taken the file's place since it was listed, so what was opened is asked.
+    # The open file is checked, as a pipe may have replaced it since it was listed.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:  # noqa: PTH123
         if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -1,4 +1,4 @@
-"""Stacked MNIST (Metz et al. 2017): 1000 modes that can be counted."""
+"""Stacked MNIST (Metz et al. 2017): colour images of 1000 countable modes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class StackedMNIST(Dataset):
     """Colour images whose red, green and blue are three MNIST digits, drawn independently.
 
     The class is the number that the digits read as, 100 r + 10 g + b. Stacks are drawn once from a
-    fixed seed, so every run sees the same ones. The table in memory is MNIST's own; a stack is put
-    together when it is asked for, from its three places there.
+    fixed seed, so every run sees the same ones. The table in memory is MNIST's own, and each batch
+    is stacked from three indices per sample.
 
     Args:
-        split: whose digits are stacked: train, test or all (as in VEEGAN and PacGAN).
-        stacks: how many; 128,000 in VEEGAN and PacGAN.
+        split: split of the digits: train, test or all (as in VEEGAN and PacGAN).
+        stacks: number of samples; 128,000 in VEEGAN and PacGAN.
         size: a number or [height, width]; None leaves 28x28.
     """
 
@@ -46,7 +46,7 @@ class StackedMNIST(Dataset):
         self.spec = replace(self.spec, shape=shape, size=stacks)
 
     def to(self, device: torch.device | str) -> StackedMNIST:
-        """As every data set; the places stay beside the digits."""
+        """As for every data set; the indices move with the digits."""
         super().to(device)
         self.places = self.places.to(self.values.device)
         return self

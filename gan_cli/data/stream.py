@@ -158,8 +158,8 @@ class Stream:
         if dataset.resident:
             return Batch(index, dataset.real, dataset.labels, dataset.source)
 
-        def real(index: Tensor) -> Tensor:
-            del index  # the CPU's copy is used, as reading this one back would stall the device
+        def real(_: Tensor) -> Tensor:
+            # The CPU's copy of the index is used, as reading this one back would stall the device.
             if self._prefetch is not None:
                 return scaled(self._prefetch(k).received())
             return dataset.real(self._slice(k, 0))

@@ -94,7 +94,7 @@ def _given(path: Path) -> list[ConvWeights]:
     if not path.is_file():
         raise DataError(
             f"evaluation.inception = {path}: no such file; {PUBLISHED.name} from "
-            f"{PUBLISHED.urls[0]} is needed, or leave it away to look elsewhere"
+            f"{PUBLISHED.urls[0]} is needed, or remove it to look elsewhere"
         )
     try:
         if _sha256(path) == PACKAGED_SHA256:

@@ -74,7 +74,7 @@ def find_earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | Non
         if typed:
             raise ConfigError(
                 f"resume = {settings.resume}: resumes in that folder, so {typed[0]} cannot be "
-                "chosen; leave it away"
+                "chosen; remove it"
             )
         return folder.find(place), None
     if settings.run.dir is not None and is_run(Path(settings.run.dir)):
@@ -257,8 +257,8 @@ def restore(session: Session, earlier: EarlierRun) -> None:
             config = _saved(earlier.state["config"], earlier.run)
             older = of_older_folder(config.get("data")) and changed.startswith("fingerprint ")
             hint = (
-                "an older version told the images of folders apart in another way, so they may be "
-                "the same: force=true resumes, and is needed once"
+                "an older version computed the fingerprints of folders in another way, so the "
+                "images may be the same: force=true resumes, and is needed once"
                 if older
                 else "force=true resumes all the same"
             )

@@ -189,7 +189,7 @@ def test_broken_files_are_counted_by_reason(tmp_path: Path, caplog) -> None:
     with pytest.raises(DataError) as caught:
         Folder(str(root), size=8, skip_broken=True, workers=1)
     assert str(caught.value).splitlines() == [
-        f"data.root = {root}: 651 of 651 images cannot be read; there is no other image:",
+        f"data.root = {root}: 651 of 651 images cannot be read; no other image is left:",
         "  650 files: HEIC is not supported; convert it to PNG or JPEG (000.heic, 001.heic, "
         "002.heic, 003.heic, 004.heic and 645 more)",
         "  empty.png: empty file",
@@ -420,7 +420,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_decoded(
     root: Path, decoded: list[Path], monkeypatch
 ) -> None:
     monkeypatch.setattr(folder_cache_module, "free_bytes", lambda _: 6 * 3 * 8 * 8 - 1)
-    message = "0.0 GB are needed for the images as pixels and 0.0 GB are free; make room"
+    message = "0.0 GB are needed for the decoded images, 0.0 GB are free; free some space"
     with pytest.raises(DataError, match=message):
         Folder(str(root), size=8)
     assert decoded == []
@@ -436,7 +436,7 @@ def test_pictures_of_earlier_runs_are_passed_over_and_it_is_said(
     (root / "runs" / "dcgan-x" / "1" / "status.json").write_text('{"status": "?", "step": 1}')
     again = Folder(str(root), size=8, outputs=[str(root / "mine"), str(root / "runs")])
     assert (again.spec.class_names, again.fingerprint) == (("cat", "dog"), first)
-    assert "passing over what this program wrote there (mine, runs)" in caplog.text
+    assert "skipping folders that this program wrote (mine, runs)" in caplog.text
 
 
 def test_folders_train_and_test_are_parts(tmp_path: Path, caplog) -> None:
@@ -485,7 +485,7 @@ def test_stylegan_s_labels_are_not_passed_over_in_silence(root: Path, caplog) ->
     labels = [[path, number // 2] for number, path in enumerate(paths)]
     (root / "dataset.json").write_text(json.dumps({"labels": labels}))
     assert Folder(str(root), size=4).spec.class_names == ("cat", "dog")
-    assert "dataset.json is not used; data.labels=dataset.json takes it" in caplog.text
+    assert "dataset.json is ignored; data.labels=dataset.json uses it" in caplog.text
     data = Folder(str(root), size=4, labels="dataset.json")
     assert data.targets is not None
     assert (data.targets.tolist(), data.spec.class_names) == ([0, 0, 1, 1, 2, 2], ("0", "1", "2"))

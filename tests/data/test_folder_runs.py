@@ -70,7 +70,7 @@ def test_runs_inside_their_data_learn_from_the_same_images_each_time(
     pictures = list(Path("runs").rglob("samples/*.png"))
     assert len(pictures) >= 2
     assert caplog.text.count("1 steps on 4 samples of own") == 2
-    assert "passing over what this program wrote there (runs)" in caplog.text
+    assert "skipping folders that this program wrote (runs)" in caplog.text
 
 
 def test_deleting_a_file_that_was_skipped_changes_no_data(
@@ -117,8 +117,8 @@ def test_a_folder_whose_fingerprint_an_older_version_computed_otherwise_needs_fo
     with pytest.raises(ConfigError) as caught:
         train("data.root=.", "steps=2", run)
     hint = (
-        "an older version told the images of folders apart in another way, so they may be the "
-        "same: force=true resumes, and is needed once"
+        "an older version computed the fingerprints of folders in another way, so the images may "
+        "be the same: force=true resumes, and is needed once"
         if older
         else "force=true resumes all the same"
     )

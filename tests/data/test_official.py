@@ -133,7 +133,7 @@ def test_missing_files_in_root_are_named_and_not_fetched(mirror: Mirror, tmp_pat
     (root / "labels").unlink()
     message = (
         f"data.root = {root}: no labels.gz there; they come from {mirror.address}/images.gz "
-        f"{mirror.address}/labels.gz; or leave data.root away to use the cache and the mirrors"
+        f"{mirror.address}/labels.gz; or remove data.root to use the cache and the mirrors"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         load(published, "train", str(root))
@@ -309,7 +309,7 @@ def test_cifar_archive_put_into_the_cache_by_hand(
     [
         (b"", "0 bytes are not records of 3,073 bytes"),
         (bytes(3072), "3,072 bytes are not records"),
-        (bytes([10]) + bytes(3072), "a label is 10; 0 to 9 are possible"),
+        (bytes([10]) + bytes(3072), "a label is 10; it must be 0 to 9"),
     ],
 )
 def test_cifar_records_are_checked(content: bytes, message: str) -> None:

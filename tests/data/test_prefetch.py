@@ -52,7 +52,7 @@ def test_an_error_is_raised_where_its_batch_is_wanted(tmp_path: Path) -> None:
         file.truncate(4 * place)
     for k in range(last):
         assert stream.batch(k).real.shape == (1, 1, 2, 2)
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated while in use"):
         _ = stream.batch(last).real
 
 

@@ -29,7 +29,7 @@ def test_a_file_cut_short_meanwhile_is_an_error_that_names_it(file: Path) -> Non
         table.truncate(30)
     out = torch.empty(1, 3, 2, 2, dtype=torch.uint8)
     rows.read(torch.tensor([1]), out)
-    with pytest.raises(DataError, match=r"pixels: ends before row 2: it was cut short"):
+    with pytest.raises(DataError, match=r"pixels: ends before row 2: it was truncated"):
         rows.read(torch.tensor([2]), out)
 
 
