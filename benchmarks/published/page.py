@@ -22,14 +22,13 @@ with an expectation of its own. `python -m benchmarks.published TABLE --form cpu
 one row of it: every seed by the `gan-train` command shown, then `gan-eval`. All runs, with their
 commands, dates and hardware, are in `benchmarks/results/published/`.
 
-Each table says where its published figures were read. The protocols were compared with the authors'
-code (tables 1 to 4, and the log of 6) or with the paper (5), and all that was found to differ is
-listed.
+Each table names the source of its published values. The protocols were compared with the authors'
+code (tables 1 to 4, and the log of 6) or with the paper (5), and every known difference is listed.
 
 Ours are means over runs, ± the standard deviation of a run, and in brackets the standard error of
-the mean; *published* says which of the two it gives. A dash is a figure that is not there. A row
-that misses its expectation stays as it is, and a run that failed counts as no result, but where
-runs above a mark are counted: one that diverged is not above it.
+the mean; *published* states which of the two it gives. A dash is a missing value. A row that
+misses its expectation stays as it is. A failed run has no result, except where runs above a
+threshold are counted: one that diverged is not above it.
 """
 Contents = Mapping[tuple[str, FormName], Json]
 
