@@ -82,8 +82,8 @@ def _row(table: Table, name: FormName, form: Form, row: Row, content: Json) -> s
     keys = keys_of(table, row, name)
     done = sum(key in content["runs"] for key in keys)
     complete = done == len(keys)
-    said = f"needs {row.needs}" if row.needs else expectation(form, row, found, complete)
-    return _line([*cells, f"{done} of {len(keys)}" if keys else "–", said])
+    status = f"needs {row.needs}" if row.needs else expectation(form, row, found, complete)
+    return _line([*cells, f"{done} of {len(keys)}" if keys else "–", status])
 
 
 def ours(found: Statistic | None, column: Column) -> str:
@@ -112,17 +112,17 @@ def theirs(row: Row, column: Column) -> str:
 
 
 def expectation(form: Form, row: Row, found: Mapping[str, Statistic], complete: bool) -> str:
-    """Whether a row has the values that the form expects, and which those are."""
-    said = []
-    for figure, bounds in form.expect.get(row.name, {}).items():
-        wanted = f"{figure} {_bounds(*bounds)}"
-        if figure not in found:
-            said.append(f"not run yet: {wanted}")
+    """Whether a row has the values that the form expects, and these values."""
+    parts = []
+    for metric, bounds in form.expect.get(row.name, {}).items():
+        expected = f"{metric} {_bounds(*bounds)}"
+        if metric not in found:
+            parts.append(f"not run yet: {expected}")
         elif not complete:
-            said.append(f"not complete: {wanted}")
+            parts.append(f"not complete: {expected}")
         else:
-            said.append(f"{'yes' if met(found[figure].value, bounds) else '**no**'}: {wanted}")
-    return "; ".join(said) or "nothing stated"
+            parts.append(f"{'yes' if met(found[metric].value, bounds) else '**no**'}: {expected}")
+    return "; ".join(parts) or "nothing stated"
 
 
 def _bounds(least: float | None, most: float | None) -> str:

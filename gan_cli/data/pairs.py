@@ -1,4 +1,4 @@
-"""Data for translation from image to image: pairs, two unpaired sets, and inputs that are made."""
+"""Data for image-to-image translation: pairs, unpaired sets, and inputs derived from images."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from gan_cli.data.scan import shown
 from gan_cli.errors import ConfigError, DataError
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
-EDGE = 1.0  # steepest slope of a picture in [-1, 1] that is no edge, by Sobel's operator
+EDGE = 1.0  # twice the least slope of an edge, by Sobel's operator, of images in [-1, 1]
 MADE = ("edges", "grey", "half", "hole", "low")
 
 
 class Pairs(Dataset):
-    """Two folders of images of equal names, inputs and targets, or one of both side by side.
+    """Paired inputs and targets: two folders of equal file names, or one of images side by side.
 
     Args:
         root: the folder.
         source: sub-folder of the inputs, and ...
         target: ... of the targets; or both null: each image below `root` is two side by side, the
             left half the input (as in the data sets of pix2pix).
-        split: train, test or all; null takes train where the folders come in such parts.
+        split: train, test or all; null is train where the folders have such parts.
         size: a number or [height, width] of each image.
         channels: 1, 3 or "auto".
         reverse: exchange inputs and targets.
-        outputs: folders that the program writes to, whose images are not taken.
+        outputs: folders that the program writes to, whose images are ignored.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Pairs(Dataset):
             ]
             _require_equal_names(*sides)
             name, self.halves = Path(root).expanduser().resolve().name, (sides[0], sides[1])
-        given, wanted = self.halves[::-1] if reverse else self.halves
-        super().__init__(name, wanted.values, rows=wanted.rows)
-        self.given, self.wanted, self.reverse = given, wanted, reverse
-        self.spec = replace(self.spec, shape=wanted.spec.shape, source=given.spec.shape)
+        inputs, target_images = self.halves[::-1] if reverse else self.halves
+        super().__init__(name, target_images.values, rows=target_images.rows)
+        self.inputs, self.target_images, self.reverse = inputs, target_images, reverse
+        self.spec = replace(self.spec, shape=target_images.spec.shape, source=inputs.spec.shape)
 
     @classmethod
     def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
@@ -79,36 +79,36 @@ class Pairs(Dataset):
 
     def to(self, device: torch.device | str) -> Pairs:
         super().to(device)
-        self.given.to(device)
-        self.wanted.to(device)
+        self.inputs.to(device)
+        self.target_images.to(device)
         return self
 
     def real(self, index: Tensor) -> Tensor:
-        return self.wanted.real(index)
+        return self.target_images.real(index)
 
     def source(self, index: Tensor) -> Tensor:
-        return self.given.real(index)
+        return self.inputs.real(index)
 
     @cached_property
     def fingerprint(self) -> str:
-        return _joined(self.given.fingerprint, self.wanted.fingerprint, self.reverse)
+        return _joined(self.inputs.fingerprint, self.target_images.fingerprint, self.reverse)
 
 
 class Unpaired(Dataset):
-    """Two folders of images that nothing ties to each other: inputs and targets.
+    """Unpaired inputs and targets: two folders of images.
 
-    There are as many samples as images in the larger folder. The smaller one's come round, in a
-    fixed order of their own, so that a target meets no input of its name.
+    The larger folder determines the number of samples; the smaller one's images repeat, in a fixed
+    random order, so that targets are not paired with inputs of the same name.
 
     Args:
         root: the folder.
         source: sub-folder of the inputs; as in the data sets of CycleGAN, "A" also means the
             folders trainA and testA.
         target: of the targets.
-        split: train, test or all; null takes train where the folders come in such parts.
+        split: train, test or all; null is train where the folders have such parts.
         size: a number or [height, width] of each image.
         channels: 1, 3 or "auto".
-        outputs: folders that the program writes to, whose images are not taken.
+        outputs: folders that the program writes to, whose images are ignored.
     """
 
     def __init__(
@@ -121,15 +121,17 @@ class Unpaired(Dataset):
         channels: int | str = "auto",
         outputs: Sequence[str] = (),
     ) -> None:
-        given, wanted = (
+        inputs, target_images = (
             _side(root, part, split, size, channels, outputs) for part in (source, target)
         )
-        super().__init__(Path(root).expanduser().resolve().name, wanted.values, rows=wanted.rows)
-        self.given, self.wanted = given, wanted
-        count = max(len(given), len(wanted))
+        super().__init__(
+            Path(root).expanduser().resolve().name, target_images.values, rows=target_images.rows
+        )
+        self.inputs, self.target_images = inputs, target_images
+        count = max(len(inputs), len(target_images))
         order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
-        self.order = order % len(given)
-        self.spec = replace(self.spec, size=count, source=given.spec.shape)
+        self.order = order % len(inputs)
+        self.spec = replace(self.spec, size=count, source=inputs.spec.shape)
 
     @classmethod
     def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
@@ -137,28 +139,28 @@ class Unpaired(Dataset):
 
     def to(self, device: torch.device | str) -> Unpaired:
         super().to(device)
-        self.given.to(device)
-        self.wanted.to(device)
+        self.inputs.to(device)
+        self.target_images.to(device)
         self.order = self.order.to(device)
         return self
 
     def real(self, index: Tensor) -> Tensor:
-        return self.wanted.real(index % len(self.wanted))
+        return self.target_images.real(index % len(self.target_images))
 
     def source(self, index: Tensor) -> Tensor:
-        return self.given.real(self.order[index.to(self.order.device)])
+        return self.inputs.real(self.order[index.to(self.order.device)])
 
     @property
     def distant(self) -> bool:
-        return False  # the two tables are read at different places
+        return False  # the two tables are read at different indices
 
     @cached_property
     def fingerprint(self) -> str:
-        return _joined(self.given.fingerprint, self.wanted.fingerprint)
+        return _joined(self.inputs.fingerprint, self.target_images.fingerprint)
 
 
 class Derived(Dataset):
-    """Any images as targets, and inputs that are made of them.
+    """Any images as targets, and inputs derived from them.
 
     - "edges": white where the brightness changes steeply, by Sobel's operator; black elsewhere.
     - "grey": the brightness of a colour image.
@@ -168,12 +170,12 @@ class Derived(Dataset):
 
     Args:
         of: the images: mnist, fashion_mnist, kmnist, cifar10 or folder.
-        input: what is made of them.
+        input: the kind of input.
         factor: of "low", 2, 4 or 8.
         split: train, test or all.
         size: a number or [height, width]; null leaves their own size.
         root: where the images are, for data that has it.
-        outputs: folders that the program writes to, whose images are not taken.
+        outputs: folders that the program writes to, whose images are ignored.
     """
 
     def __init__(
@@ -228,14 +230,14 @@ class Derived(Dataset):
             return brightness(x)
         if self.input == "edges":
             return edges(x)
-        given = x.clone()
+        inputs = x.clone()
         height, width = x.shape[2:]
         if self.input == "half":
-            given[:, :, height - height // 2 :] = 0
+            inputs[:, :, height - height // 2 :] = 0
         else:
             top, left = height // 4, width // 4
-            given[:, :, top : height - top, left : width - left] = 0
-        return given
+            inputs[:, :, top : height - top, left : width - left] = 0
+        return inputs
 
 
 def brightness(x: Tensor) -> Tensor:
@@ -246,7 +248,7 @@ def brightness(x: Tensor) -> Tensor:
 
 
 def edges(x: Tensor) -> Tensor:
-    """White (1) where images [n, C, H, W] change steeply, black (-1) elsewhere, [n, 1, H, W]."""
+    """White (1) at the edges of images [n, C, H, W], black (-1) elsewhere, [n, 1, H, W]."""
     across = x.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 4
     both = torch.stack([across, across.T])[:, None]
     slopes = conv2d(pad(brightness(x), (1, 1, 1, 1), mode="replicate"), both)
@@ -255,7 +257,7 @@ def edges(x: Tensor) -> Tensor:
 
 
 class _Half(Dataset):
-    """One half of images that are two side by side."""
+    """One half of images that hold two side by side."""
 
     def __init__(self, both: Folder, columns: slice) -> None:
         self.both = both
@@ -302,13 +304,13 @@ def _in_parts(settings: Mapping[str, Any]) -> bool:
     return Folder.comes_in_parts({"root": str(root / part), "classes": "none"})
 
 
-def _require_equal_names(given: Folder, wanted: Folder) -> None:
-    """Check that each input has its target.
+def _require_equal_names(inputs: Folder, target_images: Folder) -> None:
+    """Check that each input has a target.
 
     Raises:
-        DataError: some have none.
+        DataError: some have none, or their orders differ.
     """
-    ours, theirs = map(_stems, (given, wanted))
+    ours, theirs = map(_stems, (inputs, target_images))
     alone = sorted(ours.keys() ^ theirs.keys())
     if alone:
         raise DataError(

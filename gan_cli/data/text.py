@@ -1,4 +1,4 @@
-"""Sentences as rows of symbols: a text file, a small grammar, and an oracle that knows its law."""
+"""Sentences as sequences of symbols: a text file, a grammar, and an oracle of known density."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gan_cli.data.published import check_split
 from gan_cli.errors import ConfigError, DataError
 
 SEED = 0x7E87
-END = ""  # the symbol that fills a sentence up; nothing is printed for it
+END = ""  # the padding symbol, printed as nothing
 UNKNOWN = "<unk>"
-HELD_OUT = 10  # every so-many-th sentence is for testing
+HELD_OUT = 10  # every tenth sentence is for testing
 LARGEST = 256 << 20  # bytes of a text file
 SENTENCES = 20000  # of the grammar
 
@@ -39,15 +39,15 @@ GRAMMAR: Mapping[str, Sequence[str]] = {
 class Text(Dataset):
     """Sentences of equal length: the lines of a text file, or the sentences of a small grammar.
 
-    The grammar (`GRAMMAR`) is made for this program, so it has no owner and works offline, and
-    `grammatical` knows its sentences.
+    The grammar (`GRAMMAR`) was written for this program: it is free of rights and works offline,
+    and `grammatical` recognises its sentences.
 
     Args:
         root: a UTF-8 text file; None for the grammar.
-        level: what a symbol is: "characters" or "words".
-        length: symbols of a sentence; shorter ones are filled up with an end, longer ones cut.
+        level: the symbols: "characters" or "words".
+        length: symbols of a sentence; shorter ones are padded, longer ones cut.
         form: "lines", a sentence each, or "stream", pieces of the whole text one after the other.
-        most: words that are told apart, the most frequent ones; others become <unk>.
+        most: size of the vocabulary, the most frequent symbols; others become <unk>.
         split: train, test (every tenth sentence) or all.
     """
 
@@ -84,7 +84,7 @@ class Text(Dataset):
         kept = sorted(symbol for symbol, _ in counts.most_common(most))
         unknown = [UNKNOWN] if len(counts) > len(kept) else []
         vocabulary = (END, *unknown, *kept)
-        number = {symbol: place for place, symbol in enumerate(vocabulary)}
+        number = {symbol: index for index, symbol in enumerate(vocabulary)}
         other = number.get(UNKNOWN, 0)
         table = torch.zeros(len(sentences), length, dtype=torch.int64)
         for row, sentence in zip(table, sentences, strict=True):
@@ -102,10 +102,10 @@ class Text(Dataset):
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file that are not empty.
+    """Read the non-empty lines of a UTF-8 file.
 
     Raises:
-        DataError: there is no such file, it is no text, or it holds nothing.
+        DataError: there is no such file, it is not text, or it is empty.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -127,7 +127,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def grammar(count: int) -> list[str]:
-    """Sentences that the rules of `GRAMMAR` make, drawn from a fixed seed."""
+    """Sentences of `GRAMMAR`, drawn with a fixed seed."""
     generator = torch.Generator().manual_seed(SEED)
 
     def expand(word: str) -> list[str]:
@@ -141,7 +141,7 @@ def grammar(count: int) -> list[str]:
 
 
 def grammatical(sentence: str) -> bool:
-    """Whether the rules of `GRAMMAR` can make a sentence."""
+    """Whether `GRAMMAR` generates a sentence."""
     return re.fullmatch(_pattern("SENTENCE"), sentence) is not None
 
 
@@ -153,16 +153,16 @@ def _pattern(word: str) -> str:
 
 
 class OracleLSTM(Dataset):
-    """Sequences drawn from an LSTM with random weights, whose law is known (Yu et al. 2017, 5.1).
+    """Sequences drawn from an LSTM with random weights, of known density (Yu et al. 2017, 5.1).
 
-    All its weights are normal with deviation 1, it begins with symbol 0 and a state of zeros, and
-    as in the paper there are 10,000 sequences of 20 of 5,000 symbols; embedding and state have 32
-    numbers. The weights come from a fixed seed of ours and are not the authors'.
+    All its weights are standard normal, and it starts with symbol 0 and a state of zeros. As in the
+    paper there are 10,000 sequences of 20 of 5,000 symbols; embedding and state have 32 dimensions.
+    The weights come from a fixed seed of ours and are not the authors'.
 
     Args:
-        symbols: how many there are.
+        symbols: size of the vocabulary.
         length: of a sequence.
-        sequences: how many are drawn for training, and as many for testing.
+        sequences: number for training, and as many for testing.
         split: train or test.
     """
 
@@ -194,7 +194,7 @@ class Oracle(nn.Module):
     """The LSTM itself.
 
     Args:
-        symbols: how many there are.
+        symbols: size of the vocabulary.
         width: of embedding and state.
         generator: of its weights.
     """
@@ -208,37 +208,37 @@ class Oracle(nn.Module):
         for parameter in self.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
 
-    def _run(self, n: int, length: int, chosen: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """log p [n] of the symbols that `chosen` gives of the log-probabilities at each place."""
+    def _run(self, n: int, length: int, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """log p [n] of the symbols that `choose` picks at each position, given their log p."""
         device = self.head.weight.device
         symbol = torch.zeros(n, dtype=torch.int64, device=device)
         state = None
         total = torch.zeros(n, device=device)
-        for place in range(length):
+        for position in range(length):
             state = self.cell(self.embedding(symbol), state)
             log = log_softmax(self.head(state[0]), 1)
-            symbol = chosen(log, place)
+            symbol = choose(log, position)
             total += log.gather(1, symbol[:, None])[:, 0]
         return total
 
     @torch.no_grad()
     def sample(self, n: int, length: int, generator: torch.Generator) -> Tensor:
         """Sequences [n, length]."""
-        places: list[Tensor] = []
+        symbols: list[Tensor] = []
 
-        def draw(log: Tensor, place: int) -> Tensor:
+        def draw(log: Tensor, _: int) -> Tensor:
             uniform = torch.rand(log.shape, generator=generator).clamp_min(1e-20)
-            places.append((log - (-uniform.log()).log()).argmax(1))  # Gumbel's maximum
-            return places[-1]
+            symbols.append((log - (-uniform.log()).log()).argmax(1))  # Gumbel's maximum
+            return symbols[-1]
 
         pieces = []
-        for some in range(0, n, 1000):
-            places.clear()
-            self._run(min(1000, n - some), length, draw)
-            pieces.append(torch.stack(places, dim=1))
+        for start in range(0, n, 1000):
+            symbols.clear()
+            self._run(min(1000, n - start), length, draw)
+            pieces.append(torch.stack(symbols, dim=1))
         return torch.cat(pieces)
 
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
         """log p [n] of sequences [n, length], in nats."""
-        return self._run(len(x), x.shape[1], lambda log, place: x[:, place])
+        return self._run(len(x), x.shape[1], lambda _, position: x[:, position])
