@@ -72,8 +72,8 @@ def test_translation_moves_by_up_to_an_eighth_and_zeros_come_in() -> None:
     """One bright pixel shows the shift; every shift of up to 2 of 16 and 3 of 24 occurs."""
     x = torch.zeros(2000, 1, 16, 24)
     x[:, :, 8, 12] = 1
-    place = translation(x).flatten(1).argmax(1)
-    down, right = place // 24 - 8, place % 24 - 12
+    position = translation(x).flatten(1).argmax(1)
+    down, right = position // 24 - 8, position % 24 - 12
     assert set(down.tolist()) == set(range(-2, 3))
     assert set(right.tolist()) == set(range(-3, 4))
     moved = translation(torch.ones(200, 2, 16, 24))
@@ -100,8 +100,8 @@ def test_halves_are_rounded_up_as_in_the_authors_code(size: int, shift: int, hal
     """int(size * ratio + .5): an eighth of 28 is 4 pixels, and half of 7 is 4."""
     x = torch.zeros(2000, 1, size, size)
     x[:, :, size // 2, size // 2] = 1
-    place = translation(x).flatten(1).argmax(1)
-    assert set((place // size - size // 2).tolist()) == set(range(-shift, shift + 1))
+    position = translation(x).flatten(1).argmax(1)
+    assert set((position // size - size // 2).tolist()) == set(range(-shift, shift + 1))
     cut = cutout(torch.ones(2000, 1, size, size)) == 0
     assert cut[:, 0].any(2).sum(1).max() == half
     # An odd stretch has its middle on a pixel, an even one between two of them or at an end.

@@ -157,7 +157,7 @@ def test_gradients_are_those_of_finite_differences(make: type[AdversarialLoss]) 
 
 
 @pytest.mark.parametrize("make", LOSSES)
-def test_a_loss_that_compares_says_what_it_misses(make: type[AdversarialLoss]) -> None:
+def test_a_loss_that_compares_names_the_missing_outputs(make: type[AdversarialLoss]) -> None:
     loss = make()
     if not loss.compares:
         torch.testing.assert_close(loss.generator(FAKE), loss.generator(FAKE, REAL))
@@ -199,7 +199,7 @@ def test_smoothing_moves_the_target_of_real_samples_alone(
     torch.testing.assert_close(loss.discriminator(real, fake), expected)
     torch.testing.assert_close(loss.generator(fake), make().generator(fake))
     assert loss.boundary is not None
-    # Where p = q the best D says (1 - s) / 2.
+    # Where p = q the best D outputs (1 - s) / 2.
     assert torch.tensor(loss.boundary).sigmoid().item() == pytest.approx((1 - smoothing) / 2)
 
 

@@ -118,7 +118,7 @@ def test_gradients_are_those_of_finite_differences(make: type[FDivergence]) -> N
 
 @pytest.mark.parametrize("make", [ForwardKL, ReverseKL, SquaredHellinger, Pearson])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_powers_are_taken_in_fp32(make: type[FDivergence], dtype: torch.dtype) -> None:
+def test_powers_are_computed_in_fp32(make: type[FDivergence], dtype: torch.dtype) -> None:
     """e^15 is beyond what 16 bits hold, and so are squares of 300."""
     real, fake = torch.tensor([-15.0]).to(dtype), torch.tensor([15.0]).to(dtype)
     if make is Pearson:

@@ -19,7 +19,7 @@ class Mirror:
         self.files: dict[str, bytes] = {}
         self.failures = 0
         self.status = 503
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def remote(self, name: str, content: bytes) -> Remote:
         """Serve `content` as `name`; how to fetch it."""
@@ -38,7 +38,7 @@ def serving() -> Iterator[Mirror]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            mirror.asked.append(self.path)
+            mirror.requests.append(self.path)
             content = mirror.files.get(self.path)
             status = 404 if content is None else 200
             if mirror.failures:

@@ -20,7 +20,7 @@ def noise(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
 
 
 def save(path: Path, pixels: np.ndarray, **options) -> Path:
-    """Write pixels in the format that the path's ending says."""
+    """Write pixels in the format of the path's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return path

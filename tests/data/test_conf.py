@@ -50,7 +50,7 @@ def test_keys_and_values_are_those_of_the_class(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_first_line_says_what_it_is(path: Path) -> None:
+def test_the_first_line_is_a_sentence(path: Path) -> None:
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ")
     assert first.endswith(".")

@@ -38,7 +38,7 @@ def test_lossless_formats_come_back_exactly(tmp_path: Path, kind: str, channels:
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(Image.fromarray(source), kind, **options)
     look, result = through(tmp_path, data, (6, 5), channels)
-    assert look.channels == (3 if kind == "WEBP" else channels)  # WebP knows no grey
+    assert look.channels == (3 if kind == "WEBP" else channels)  # WebP has no grey
     assert np.array_equal(result, source.reshape(6, 5, channels).transpose(2, 0, 1))
 
 
@@ -193,7 +193,7 @@ def test_compressed_tiffs_are_turned_once(tmp_path: Path, compression: str) -> N
         assert look.channels == len(wide)
 
 
-def test_16_bit_colours_are_turned_as_exif_says(tmp_path: Path) -> None:
+def test_16_bit_colours_are_turned_by_exif(tmp_path: Path) -> None:
     values, exif = samples(3), Image.Exif()
     exif[0x0112] = 6
     block = exif.tobytes().removeprefix(b"Exif\0\0")

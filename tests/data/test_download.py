@@ -29,21 +29,21 @@ def test_a_file_is_fetched_once(mirror: Mirror, tmp_path: Path) -> None:
     remote = mirror.remote("file.gz", CONTENT)
     for _ in range(2):
         assert fetch(remote, tmp_path / "new" / "folder").read_bytes() == CONTENT
-    assert mirror.asked == ["/file.gz"]
+    assert mirror.requests == ["/file.gz"]
 
 
 def test_a_failed_answer_is_tried_again(mirror: Mirror, tmp_path: Path) -> None:
     remote = mirror.remote("file.gz", CONTENT)
     mirror.failures = 2
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
-    assert len(mirror.asked) == 3
+    assert len(mirror.requests) == 3
 
 
-def test_failing_for_good_says_what_the_mirror_said(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_final_failure_names_the_answer_of_the_mirror(mirror: Mirror, tmp_path: Path) -> None:
     remote = mirror.promised("file.gz", CONTENT)
     with pytest.raises(FetchError, match=re.escape(f"{mirror.address}/file.gz answered 404")):
         fetch(remote, tmp_path)
-    assert len(mirror.asked) == published.ROUNDS
+    assert len(mirror.requests) == published.ROUNDS
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,7 +65,7 @@ def test_the_second_mirror_steps_in(mirror: Mirror, tmp_path: Path) -> None:
     remote = mirror.remote("file.gz", CONTENT)
     both = dataclasses.replace(remote, urls=(f"{mirror.address}/gone", *remote.urls))
     assert fetch(both, tmp_path).read_bytes() == CONTENT
-    assert mirror.asked == ["/gone", "/file.gz"]
+    assert mirror.requests == ["/gone", "/file.gz"]
 
 
 def test_no_network_is_said_shortly(mirror: Mirror, tmp_path: Path, caplog) -> None:
@@ -103,7 +103,7 @@ def test_a_bar_on_terminals_alone(mirror: Mirror, tmp_path: Path, monkeypatch, c
     assert "256.0" not in screen.getvalue()  # the bar is filled once
 
 
-def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path: Path) -> None:
+def test_the_user_chooses_the_cache(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.setenv("GAN_CLI_CACHE", "~/data")

@@ -130,18 +130,18 @@ def test_changed_content_and_settings_make_another_cache(root: Path) -> None:
 @pytest.mark.parametrize("damage", ["short pixels", "no index", "half an index", "wrong index"])
 def test_a_damaged_cache_is_built_anew(root: Path, cache: Path, damage: str) -> None:
     first = Folder(str(root), size=8)
-    before, place = first.values.clone(), cache / "folders" / first.key
+    before, entry = first.values.clone(), cache / "folders" / first.key
     match damage:
         case "short pixels":
-            (place / "pixels").write_bytes(b"short")
+            (entry / "pixels").write_bytes(b"short")
         case "no index":
-            (place / "index.json").unlink()
+            (entry / "index.json").unlink()
         case "half an index":
-            (place / "index.json").write_text((place / "index.json").read_text()[:20])
+            (entry / "index.json").write_text((entry / "index.json").read_text()[:20])
         case "wrong index":
-            (place / "index.json").write_text(json.dumps({"shape": [1]}))
+            (entry / "index.json").write_text(json.dumps({"shape": [1]}))
     assert torch.equal(Folder(str(root), size=8).values, before)
-    assert (place / "pixels").stat().st_size == before.numel()
+    assert (entry / "pixels").stat().st_size == before.numel()
 
 
 def test_broken_files_are_all_listed_and_nothing_goes_on(root: Path) -> None:
@@ -159,7 +159,7 @@ def test_broken_files_are_all_listed_and_nothing_goes_on(root: Path) -> None:
     ]
 
 
-def test_skip_broken_goes_on_and_says_so(root: Path, caplog, decoded: list[Path]) -> None:
+def test_skip_broken_continues_and_warns(root: Path, caplog, decoded: list[Path]) -> None:
     (root / "cat" / "1.png").write_bytes(b"nothing")
     for _ in range(2):
         with pytest.raises(DataError, match="1 of 6 images"):
@@ -169,7 +169,7 @@ def test_skip_broken_goes_on_and_says_so(root: Path, caplog, decoded: list[Path]
     assert data.targets.tolist() == [0, 0, 1, 1, 1]
     assert "continuing without broken images (1 of 6)" in caplog.text
     assert "cat/1.png: not a PNG" in caplog.text
-    assert len(decoded) == 5  # once, although it was asked for three times
+    assert len(decoded) == 5  # once, although it was requested three times
 
 
 def test_a_class_without_readable_images_is_none(root: Path) -> None:
@@ -216,7 +216,7 @@ def test_names_that_are_no_text_can_be_listed(tmp_path: Path) -> None:
     assert len(Folder(str(root), size=8, skip_broken=True)) == 1
 
 
-def test_a_file_that_became_readable_is_taken(root: Path) -> None:
+def test_a_file_that_became_readable_is_used(root: Path) -> None:
     link = root / "cat" / "late.png"
     link.symlink_to(root.parent / "late")
     assert len(Folder(str(root), size=8, skip_broken=True)) == 6
@@ -224,7 +224,9 @@ def test_a_file_that_became_readable_is_taken(root: Path) -> None:
     assert len(Folder(str(root), size=8)) == 7
 
 
-def test_a_file_that_changes_meanwhile_stops_the_work(root: Path, cache: Path, monkeypatch) -> None:
+def test_a_file_that_changes_while_it_is_read_is_an_error(
+    root: Path, cache: Path, monkeypatch
+) -> None:
     really = decode.inspect
 
     def inspect(path):
@@ -247,11 +249,11 @@ def test_threads_give_what_one_thread_gives(root: Path, cache: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_come_in_order_and_few_wait(threads: int) -> None:
-    taken: list[int] = []
+    started: list[int] = []
 
     def numbers():
         for number in range(50):
-            taken.append(number)
+            started.append(number)
             yield number
 
     def square(number: int) -> int:
@@ -261,7 +263,7 @@ def test_results_come_in_order_and_few_wait(threads: int) -> None:
     results = folder_cache.on_threads(square, numbers(), threads)
     for number in range(50):
         assert next(results) == number**2
-        assert len(taken) <= number + folder_cache.WAITING * threads
+        assert len(started) <= number + folder_cache.WAITING * threads
     assert list(results) == []
 
 
@@ -389,7 +391,7 @@ def test_fingerprints_are_of_pixels_and_labels_alone(root: Path) -> None:
     (root / "cat" / "broken.png").unlink()
     assert Folder(str(root), size=8, skip_broken=True).fingerprint == before
     moved = root.rename(root.parent / "elsewhere")
-    (moved / "cat" / "0.png").rename(moved / "cat" / "00.png")  # in the same place of the order
+    (moved / "cat" / "0.png").rename(moved / "cat" / "00.png")  # at the same position of the order
     assert Folder(str(moved), size=8).fingerprint == before
     (moved / "cat" / "2.png").rename(moved / "dog" / "2.png")
     assert Folder(str(moved), size=8).fingerprint != before

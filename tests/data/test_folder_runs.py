@@ -106,11 +106,11 @@ def test_a_folder_whose_fingerprint_an_older_version_computed_otherwise_needs_fo
     older: bool, tmp_path: Path, monkeypatch, caplog
 ) -> None:
     monkeypatch.chdir(images(tmp_path / "photos", 4))
-    place = tmp_path / "run"
-    run = f"run.dir={place}"
+    path = tmp_path / "run"
+    run = f"run.dir={path}"
     assert train("data.root=.", "steps=1", run) == DONE
     if older:
-        make_older(RunFolder(place))
+        make_older(RunFolder(path))
     else:
         Path("0.png").unlink()
         shutil.copyfile("1.png", "0.png")
@@ -123,10 +123,10 @@ def test_a_folder_whose_fingerprint_an_older_version_computed_otherwise_needs_fo
         else "force=true resumes all the same"
     )
     message = str(caught.value)
-    assert message.startswith(f"resume = {place}: the data is not what the run began with: finger")
+    assert message.startswith(f"resume = {path}: the data is not what the run began with: finger")
     assert message.endswith(f"; {hint}")
     if older:
-        words = [str(place), "--metrics", "diversity", "--samples", "4"]
+        words = [str(path), "--metrics", "diversity", "--samples", "4"]
         evaluate.evaluate(evaluate.parser().parse_args(words))
         assert "the older version computed its fingerprint in another way" in caplog.text
     assert train("data.root=.", "steps=2", run, "force=true") == DONE

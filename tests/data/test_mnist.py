@@ -18,7 +18,7 @@ def test_split() -> MNIST:
     return MNIST("test")
 
 
-def test_shipped_files_are_the_originals_and_the_readme_says_so() -> None:
+def test_shipped_files_are_the_originals_as_the_readme_states() -> None:
     readme = (FOLDER / "README.md").read_text()
     for name, expected in make.RAW_SHA256.items():
         stored = (FOLDER / f"{name}.gz").read_bytes()
@@ -74,7 +74,7 @@ def test_images_lie_in_minus_one_to_one(test_split: MNIST) -> None:
     assert (real.min(), real.max()) == (-1, 1)
 
 
-def test_size_is_taken() -> None:
+def test_images_are_resized_to_the_given_size() -> None:
     assert MNIST("test", size=[20, 32]).spec.shape == (1, 20, 32)
 
 

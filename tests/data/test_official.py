@@ -64,13 +64,13 @@ def small(mirror: Mirror, known: bool, served: bool = True) -> Published:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_fetched_once_then_taken_from_the_cache(mirror: Mirror, cache: Path, known: bool) -> None:
+def test_downloaded_once_then_read_from_the_cache(mirror: Mirror, cache: Path, known: bool) -> None:
     published = small(mirror, known)
     for _ in range(2):
         images, labels = load(published, "train", None)
         assert (images.shape, images.dtype) == ((20, 1, 28, 28), torch.uint8)
         assert labels.tolist() == [*range(10), *range(10)]
-    assert mirror.asked == ["/images.gz", "/labels.gz"]
+    assert mirror.requests == ["/images.gz", "/labels.gz"]
     assert (cache / "small" / "images.gz").is_file()
     assert len(load(published, "all", None)[0]) == 40
 
@@ -82,15 +82,15 @@ def test_a_damaged_cache_is_fetched_again_and_said(mirror: Mirror, cache: Path, 
     damaged.write_bytes(damaged.read_bytes()[:-5])
     load(published, "train", None)
     assert f"{damaged} is damaged" in caplog.text
-    assert mirror.asked == ["/images.gz", "/labels.gz", "/images.gz"]
+    assert mirror.requests == ["/images.gz", "/labels.gz", "/images.gz"]
 
 
 @pytest.mark.parametrize("form", ["raw", "other gzip header"])
-def test_files_put_into_the_cache_by_hand_are_taken(mirror: Mirror, cache: Path, form: str) -> None:
+def test_files_put_into_the_cache_by_hand_are_used(mirror: Mirror, cache: Path, form: str) -> None:
     published = small(mirror, known=True, served=False)
     put(cache / "small", form)
     assert len(load(published, "train", None)[0]) == 20
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 def put(folder: Path, form: str) -> Path:
@@ -112,7 +112,7 @@ def test_root_is_looked_into_and_nothing_fetched(
     put(tmp_path / "root" / below, form)
     published = small(mirror, known=True)
     assert len(load(published, "train", str(tmp_path / "root"))[0]) == 20
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 def test_where_only_the_packed_hash_is_known_other_packings_are_refused(
@@ -139,7 +139,7 @@ def test_missing_files_in_root_are_named_and_not_fetched(mirror: Mirror, tmp_pat
         load(published, "train", str(root))
     with pytest.raises(DataError, match=r"data.root = .*nowhere: no such folder; small needs"):
         load(published, "train", str(tmp_path / "nowhere"))
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 def test_other_content_in_root_is_refused(mirror: Mirror, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_other_content_in_root_is_refused(mirror: Mirror, tmp_path: Path) -> Non
         load(small(mirror, known=True), "train", str(root))
 
 
-def test_without_a_network_one_line_says_it_all(mirror: Mirror, cache: Path) -> None:
+def test_without_a_network_the_error_is_one_line(mirror: Mirror, cache: Path) -> None:
     published = small(mirror, known=True, served=False)
     message = (
         f"small: no images.gz, labels.gz in {cache / 'small'}, and no download: "
@@ -227,7 +227,7 @@ def test_cifar_is_fetched_unpacked_and_kept(
     caplog.set_level(logging.INFO)
     for split, size in (("train", 20), ("test", 4), ("all", 24)):
         assert CIFAR10(split).values.shape == (size, 3, 32, 32)
-    assert mirror.asked == ["/cifar-10-binary.tar.gz"]
+    assert mirror.requests == ["/cifar-10-binary.tar.gz"]
     assert "downloading" in caplog.text
     kept = {path.name for path in (cache / "cifar10").iterdir() if path.suffix != ".lock"}
     assert kept - {".lock"} == set(BATCHES)
@@ -249,7 +249,7 @@ def test_cifar_files_in_root(small_cifar: bytes, mirror: Mirror, tmp_path: Path,
     for name, content in BATCHES.items():
         (folder / name).write_bytes(content)
     assert len(CIFAR10("all", root=str(tmp_path / "root"))) == 24
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 PICKLES = {name.removesuffix(".bin"): batch(content) for name, content in BATCHES.items()}
@@ -264,7 +264,7 @@ def test_cifar_as_torchvision_and_keras_leave_it(
     for name, content in PICKLES.items():
         (folder / name).write_bytes(content)
     data = CIFAR10("all", root=str(tmp_path / "root"))
-    assert mirror.asked == []
+    assert mirror.requests == []
     assert torch.equal(data.values, CIFAR10("all").values)
     (folder / "data_batch_1").write_bytes(PICKLES["data_batch_2"])
     with pytest.raises(DataError, match=r"data_batch_1: not cifar10's data_batch_1.bin, but dam"):
@@ -280,7 +280,7 @@ def test_cifar_archives_of_torchvision_and_keras(
 ) -> None:
     (tmp_path / name).write_bytes(tar(PICKLES))
     assert len(CIFAR10("all", root=str(tmp_path))) == 24
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 def test_cifar_archive_in_root(small_cifar: bytes, mirror: Mirror, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_cifar_archive_put_into_the_cache_by_hand(
     (cache / "cifar10").mkdir(parents=True)
     (cache / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(small_cifar)
     assert len(CIFAR10()) == 20
-    assert mirror.asked == []
+    assert mirror.requests == []
 
 
 @pytest.mark.parametrize(

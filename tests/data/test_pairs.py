@@ -29,8 +29,8 @@ def levels(x: torch.Tensor) -> list[int]:
 
 def folders(root: Path, names: str = "abc", other: str | None = None) -> Path:
     for side, which, first in (("A", names, 10), ("B", other or names, 100)):
-        for place, name in enumerate(which):
-            picture(root / side / f"{name}.png", first + place)
+        for index, name in enumerate(which):
+            picture(root / side / f"{name}.png", first + index)
     return root
 
 

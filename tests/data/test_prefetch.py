@@ -42,14 +42,14 @@ def test_batches_are_those_of_a_table_in_memory_in_any_order(tmp_path: Path, bat
 
 
 @pytest.mark.usefixtures("small_machine")
-def test_an_error_is_raised_where_its_batch_is_wanted(tmp_path: Path) -> None:
+def test_an_error_is_raised_by_the_call_for_its_batch(tmp_path: Path) -> None:
     data = Mapped(tmp_path / "pixels", 20)
     stream = Stream(data, 1, seed=0)
     broken = int(stream.index(2))
-    place = max(broken, 1)
-    last = next(k for k in range(20) if int(stream.index(k)) >= place)
+    row = max(broken, 1)
+    last = next(k for k in range(20) if int(stream.index(k)) >= row)
     with (tmp_path / "pixels").open("r+b") as file:
-        file.truncate(4 * place)
+        file.truncate(4 * row)
     for k in range(last):
         assert stream.batch(k).real.shape == (1, 1, 2, 2)
     with pytest.raises(DataError, match="truncated while in use"):
@@ -75,6 +75,6 @@ def test_work_runs_ahead_on_another_thread() -> None:
 
     prefetch = Prefetch(work, ahead=2)
     assert prefetch(0) == 0
-    assert begun[2].wait(60)  # nobody has asked for it yet
+    assert begun[2].wait(60)  # before any request for it
     assert threading.get_ident() not in where
     assert not begun[3].is_set()

@@ -23,7 +23,7 @@ def test_rows_come_in_the_order_of_their_places(file: Path) -> None:
     assert torch.equal(out, TABLE[index])
 
 
-def test_a_file_cut_short_meanwhile_is_an_error_that_names_it(file: Path) -> None:
+def test_a_file_truncated_while_in_use_is_an_error_that_names_it(file: Path) -> None:
     rows = Rows(file, (3, 2, 2))
     with file.open("r+b") as table:
         table.truncate(30)

@@ -43,7 +43,7 @@ def test_hidden_files_and_other_files_are_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
-def test_images_are_known_by_their_content_where_the_name_says_nothing(
+def test_images_without_a_known_suffix_are_recognised_by_their_content(
     tmp_path: Path, kind: str
 ) -> None:
     image = encoded(Image.new("RGB", (8, 8)), kind)
@@ -101,7 +101,7 @@ def test_a_run_that_is_named_itself_is_read(tmp_path: Path) -> None:
     assert found(tree(tmp_path, {"samples/a.png": PNG, "status.json": RUN})) == ["samples/a.png"]
 
 
-def test_where_only_our_own_pictures_are_it_says_so(tmp_path: Path) -> None:
+def test_a_folder_with_only_our_own_samples_is_an_error_that_says_so(tmp_path: Path) -> None:
     tree(tmp_path, {"r/samples/a.png": PNG, "r/status.json": RUN})
     with pytest.raises(DataError, match=r"holds no images beside what this program wrote \(r\); "):
         scan(tmp_path)

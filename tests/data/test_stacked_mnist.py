@@ -51,7 +51,7 @@ def test_channels_are_drawn_independently_and_evenly(data: StackedMNIST) -> None
     assert (torch.corrcoef(data.places.T.double()) - torch.eye(3)).abs().max() < 5 / 20_000**0.5
 
 
-def test_every_run_sees_the_same_stacks_and_the_fingerprint_knows_them(data: StackedMNIST) -> None:
+def test_every_run_sees_the_same_stacks_and_the_fingerprint_covers_them(data: StackedMNIST) -> None:
     again = StackedMNIST("test", stacks=20_000)
     assert torch.equal(again.places, data.places)
     assert again.fingerprint == data.fingerprint
@@ -91,7 +91,7 @@ def test_the_stream_runs_over_stacks(data: StackedMNIST) -> None:
     assert batch.labels.shape == (64,)
 
 
-def test_size_is_taken() -> None:
+def test_stacks_are_resized_to_the_given_size() -> None:
     data = StackedMNIST("test", stacks=5, size=[20, 32])
     assert data.real(torch.arange(5)).shape == (5, 3, 20, 32)
 

@@ -8,7 +8,7 @@ from gan_cli.seeding import mix
 
 
 class Few(Dataset):
-    """`size` points, each its own place."""
+    """`size` points, each its own index."""
 
     def __init__(self, size: int) -> None:
         values = torch.arange(size, dtype=torch.float32).unsqueeze(1)
@@ -75,15 +75,15 @@ def test_a_table_left_behind_is_gathered_with_the_cpus_index() -> None:
             return False  # as if the device were another
 
         def real(self, index: torch.Tensor) -> torch.Tensor:
-            self.asked = index
+            self.requested = index
             return super().real(index)
 
     data = Behind(10)
     stream = Stream(data, 6, seed=0)
     batch = stream.batch(1)  # spans two epochs
     assert torch.equal(batch.real[:, 0].long(), batch.index)
-    assert torch.equal(data.asked, batch.index)
-    assert data.asked.device.type == "cpu"
+    assert torch.equal(data.requested, batch.index)
+    assert data.requested.device.type == "cpu"
 
 
 def test_an_empty_batch_is_refused() -> None:

@@ -12,8 +12,8 @@ from gan_cli.data.text import UNKNOWN, Oracle, OracleLSTM, Text, grammar, gramma
 from gan_cli.errors import ConfigError, DataError
 
 
-def told(data: Text, row: int) -> str:
-    symbols = [data.spec.vocabulary[place] for place in data.values[row].tolist()]
+def sentence(data: Text, row: int) -> str:
+    symbols = [data.spec.vocabulary[index] for index in data.values[row].tolist()]
     return data.spec.separator.join(symbol for symbol in symbols if symbol)
 
 
@@ -22,7 +22,7 @@ def test_lines_are_cut_and_filled_up(tmp_path: Path) -> None:
     file.write_text("ab  cd\n\nabcdefgh\n")
     data = Text(str(file), length=6, split="all")
     assert data.spec.name == "corpus"
-    assert [told(data, 0), told(data, 1)] == ["ab cd", "abcdef"]
+    assert [sentence(data, 0), sentence(data, 1)] == ["ab cd", "abcdef"]
     assert data.values[0, 5] == 0
     assert data.spec.vocabulary[0] == ""
 
@@ -31,14 +31,14 @@ def test_rare_words_are_unknown(tmp_path: Path) -> None:
     file = tmp_path / "corpus.txt"
     file.write_text("the cat sat\nthe dog sat\n")
     data = Text(str(file), level="words", length=3, most=2, split="all")
-    assert told(data, 0) == f"the {UNKNOWN} sat"
+    assert sentence(data, 0) == f"the {UNKNOWN} sat"
 
 
 def test_a_stream_is_cut_into_pieces(tmp_path: Path) -> None:
     file = tmp_path / "corpus.txt"
     file.write_text("one two\nthree four five\n")
     data = Text(str(file), level="words", length=2, form="stream", split="all")
-    assert [told(data, row) for row in range(len(data))] == ["one two", "three four"]
+    assert [sentence(data, row) for row in range(len(data))] == ["one two", "three four"]
 
 
 def test_every_tenth_sentence_is_held_out() -> None:
@@ -47,7 +47,7 @@ def test_every_tenth_sentence_is_held_out() -> None:
     assert train.spec.vocabulary == test.spec.vocabulary
 
 
-def test_the_grammar_knows_its_sentences() -> None:
+def test_the_grammar_recognises_its_sentences() -> None:
     sentences = grammar(300)
     assert all(map(grammatical, sentences))
     assert len(set(sentences)) > 200
