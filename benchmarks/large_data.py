@@ -32,8 +32,7 @@ import torch
 
 from gan_cli.data import dataset
 from gan_cli.data.dataset import Dataset, Rows
-from gan_cli.data.decode import WHITE
-from gan_cli.data.folder_cache import FolderCache, Index, digest
+from gan_cli.data.folder_cache import FolderCache, Index
 from gan_cli.data.scan import scan
 from gan_cli.data.stream import Stream
 
@@ -51,10 +50,10 @@ def pretend(images: int, place: Path) -> Path:
         (root / str(number)).mkdir(parents=True)
     for number in range(images):
         os.close(os.open(root / str(number % FOLDERS) / f"{number:07}.png", os.O_CREAT))
-    cache, entries = FolderCache(place / "cache" / "folders"), scan(root).entries
-    choice = [os.fsencode(root).hex(), SHAPE[1:], SHAPE[0], WHITE, "all"]
-    cache.remember(digest(choice), entries, "simulated")
-    folder = cache.place("simulated")
+    cache, entries = FolderCache(root, SHAPE[1:], SHAPE[0]), scan(root).entries
+    cache.home = place / "cache" / "folders"
+    cache.remember(entries, "simulated")
+    folder = cache.home / "simulated"
     folder.mkdir()
     index = Index((images, *SHAPE), tuple(entry.path for entry in entries), (), "simulated")
     (folder / "index.json").write_text(json.dumps(asdict(index)))

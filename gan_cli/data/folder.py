@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.folder_cache import FolderMaker, Index
+from gan_cli.data.folder_cache import FolderCache, Index
 from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of
 from gan_cli.data.published import check_split
 from gan_cli.data.resize import Size, parse_size
@@ -98,8 +98,8 @@ class Folder(Dataset):
             return classify(folder, [path.partition("/")[2] for path in some] if parts else some)
 
         labelled(needed)  # its error comes before the work
-        maker = FolderMaker(folder, target, channels, workers, behind, part)
-        self.key, index = maker.prepared(entries)
+        cache = FolderCache(folder, target, channels, workers, behind, part)
+        self.key, index = cache.prepared(entries)
         if index.broken:
             _report(folder, index, skip_broken)
         self._pixels = index.sha256
@@ -107,10 +107,10 @@ class Folder(Dataset):
         numbers, names = labelled(index.paths)
         super().__init__(
             re.sub(r"[^\w.-]+", "_", folder.name) or "folder",
-            torch.from_numpy(maker.cache.pixels(self.key, index)),
+            torch.from_numpy(cache.pixels(self.key, index)),
             None if numbers is None else torch.tensor(numbers),
             names,
-            maker.cache.rows(self.key, index),
+            cache.rows(self.key, index),
         )
 
     @classmethod

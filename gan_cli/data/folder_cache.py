@@ -69,89 +69,174 @@ def digest(parts: Iterable[object]) -> str:
 
 
 class FolderCache:
-    """The caches below `home` (the cache folder's `folders`)."""
+    """The cache of one folder with one choice of settings.
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    Args:
+        root: the folder.
+        size: height and width of the images.
+        channels: 1, 3 or "auto".
+        workers: threads that decode; None: one per core.
+        background: the colour behind transparent images.
+        part: the part of the folder that is used: train, test or all.
+    """
 
-    def place(self, key: str) -> Path:
-        """The folder of the cache `key`."""
-        return self.home / key
+    def __init__(
+        self,
+        root: Path,
+        size: tuple[int, int],
+        channels: int | str,
+        workers: int | None = None,
+        background: Colour = WHITE,
+        part: str = "all",
+    ) -> None:
+        self.root, self.size, self.channels = root, size, channels
+        self.threads, self.background = workers or cores(), background
+        self.home = cache_folder() / "folders"
+        self._settings = [size, channels, background]
+        self._name = digest([os.fsencode(root).hex(), *self._settings, part])
 
-    def seen(self, name: str, entries: Sequence[Entry]) -> str | None:
-        """The key of the folder `name`, if its files have unchanged paths, sizes and times."""
+    def prepared(self, entries: Sequence[Entry]) -> tuple[str, Index]:
+        """The key and the index of a complete cache of these files.
+
+        Unchanged files (by path, size and time) are not read again. Otherwise all are read, and
+        decoded unless a folder with the same contents was.
+
+        Raises:
+            DataError: the cache cannot be written, or a file changes while it is read.
+        """
+        key = self._seen(entries)
+        index = None if key is None else self._load(key)
+        if key is not None and index is not None:
+            return key, index
+        with silenced(any(entry.suffix in TIFFS for entry in entries)):
+            looks = self._inspected(entries)
+            contents = (
+                (entry.path, look.sha256, look.broken)
+                for entry, look in zip(entries, looks, strict=True)
+            )
+            key = digest([*self._settings, *contents])
+            index = self._built(key, entries, looks)
+        if all(look.sha256 for look in looks):
+            # (A file that could not be read may become readable without a change of size or time.)
+            self.remember(entries, key)
+        return key, index
+
+    def pixels(self, key: str, index: Index) -> np.ndarray:
+        """The images [N, C, H, W], mapped into memory, copy-on-write."""
+        return np.memmap(self.home / key / "pixels", np.uint8, mode="c", shape=index.shape)
+
+    def rows(self, key: str, index: Index) -> Rows | None:
+        """The same images, read by index; None where the system has no `preadv`."""
+        if not hasattr(os, "preadv"):
+            return None
+        return Rows(self.home / key / "pixels", index.shape[1:])
+
+    def remember(self, entries: Sequence[Entry], key: str) -> None:
+        """Save the key for files with these paths, sizes and times."""
+        saved = {"key": key, "files": _state(entries)}
+        write(self._folder("seen") / f"{self._name}.json", json.dumps(saved), DataError)
+
+    def _seen(self, entries: Sequence[Entry]) -> str | None:
         try:
-            saved = json.loads((self.home / "seen" / f"{name}.json").read_text())
-            return saved["key"] if saved["files"] == _looks(entries) else None
+            saved = json.loads((self.home / "seen" / f"{self._name}.json").read_text())
+            return saved["key"] if saved["files"] == _state(entries) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None  # never seen, or written by another version: the contents decide
 
-    def remember(self, name: str, entries: Sequence[Entry], key: str) -> None:
-        """Save the key for `seen`."""
-        saved = {"key": key, "files": _looks(entries)}
-        write(self._made("seen") / f"{name}.json", json.dumps(saved), DataError)
-
-    def load(self, key: str) -> Index | None:
+    def _load(self, key: str) -> Index | None:
         """The index of a complete cache, or None."""
-        place = self.place(key)
         try:
-            saved = json.loads((place / "index.json").read_text())
+            saved = json.loads((self.home / key / "index.json").read_text())
             index = Index(
                 tuple(saved["shape"]),
                 tuple(saved["paths"]),
                 tuple((path, reason) for path, reason in saved["broken"]),
                 str(saved["sha256"]),
             )
-            size = (place / "pixels").stat().st_size
+            size = (self.home / key / "pixels").stat().st_size
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return index if size == math.prod(index.shape) else None
 
-    def pixels(self, key: str, index: Index) -> np.ndarray:
-        """The images [N, C, H, W], mapped into memory, copy-on-write."""
-        return np.memmap(self.place(key) / "pixels", np.uint8, mode="c", shape=index.shape)
+    def _inspected(self, entries: Sequence[Entry]) -> list[Inspected]:
+        looks: list[Inspected] = []
+        paths = (self.root / entry.path for entry in entries)
+        with progress_bar(f"reading {self.root.name}", len(entries)) as advance:
+            for look in on_threads(inspect, paths, self.threads):
+                looks.append(look)
+                advance(1)
+        return looks
 
-    def rows(self, key: str, index: Index) -> Rows | None:
-        """The same images, read by index; None where the system has no `preadv`."""
-        if not hasattr(os, "preadv"):
-            return None
-        return Rows(self.place(key) / "pixels", index.shape[1:])
+    def _built(self, key: str, entries: Sequence[Entry], looks: Sequence[Inspected]) -> Index:
+        channels = self.channels
+        if isinstance(channels, str):
+            channels = 3 if any(look.channels == 3 for look in looks) else 1
+        shape = (channels, *self.size)
+        try:
+            with locked(self.home / f"{key}.lock", "decodes the same images"):
+                index = self._load(key)  # another process may have built it meanwhile
+                if index is not None:
+                    return index
+                self._check_room(sum(not look.broken for look in looks) * math.prod(shape))
+                return self._written(key, entries, shape, self._decoded(entries, looks, channels))
+        except OSError as cause:
+            raise unwritable(self.home, cause) from cause
 
-    def build(
+    def _check_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self.home).free
+        if needed > free:
+            raise DataError(
+                f"{self.home}: {needed / 1e9:.1f} GB are needed for the decoded images, "
+                f"{free / 1e9:.1f} GB are free; free some space, set $GAN_CLI_CACHE to a folder on "
+                "another disk, or lower data.size"
+            )
+
+    def _decoded(
+        self, entries: Sequence[Entry], looks: Sequence[Inspected], channels: int
+    ) -> Iterator[Decoded]:
+        """The pixels, or the fault, of each file."""
+        pairs = zip(entries, looks, strict=True)
+        sound = ((self.root / entry.path, look.sha256) for entry, look in pairs if not look.broken)
+        if count := sum(not look.broken for look in looks):
+            log.info("decoding %s images of %s", f"{count:,}", self.root)
+        decoded = on_threads(
+            lambda job: decode(*job, self.size, channels, self.background), sound, self.threads
+        )
+        with progress_bar(f"decoding {self.root.name}", len(entries)) as advance:
+            for entry, look in zip(entries, looks, strict=True):
+                image = Decoded(broken=look.broken) if look.broken else next(decoded)
+                if image.broken == CHANGED:
+                    raise DataError(
+                        f"{self.root / entry.path}: {CHANGED}; start again once the folder is "
+                        "complete"
+                    )
+                yield image
+                advance(1)
+
+    def _written(
         self,
         key: str,
-        paths: Sequence[str],
-        image_shape: tuple[int, int, int],
-        outcomes: Iterable[tuple[bytes, str]],
+        entries: Sequence[Entry],
+        shape: tuple[int, int, int],
+        images: Iterable[Decoded],
     ) -> Index:
-        """Write the cache `key` from the pixels, or the fault, of each path.
-
-        The caller holds the lock of this key.
-
-        Raises:
-            DataError: the cache cannot be written, for example because the disk is full.
-        """
-        place = self._made(key)
-        remove_leftovers(place)
+        """Write the cache `key`, whose lock the caller holds."""
+        folder = self._folder(key)
+        remove_leftovers(folder)
         kept, broken, found = [], [], hashlib.sha256()
-        with replacing(place / "pixels", DataError) as file:
-            for path, (pixels, reason) in zip(paths, outcomes, strict=True):
-                if reason:
-                    broken.append((path, reason))
+        with replacing(folder / "pixels", DataError) as file:
+            for entry, image in zip(entries, images, strict=True):
+                if image.broken:
+                    broken.append((entry.path, image.broken))
                 else:
-                    kept.append(path)
-                    file.write(pixels)
-                    found.update(pixels)
-        shape = (len(kept), *image_shape)
-        index = Index(shape, tuple(kept), tuple(broken), found.hexdigest())
-        write(place / "index.json", json.dumps(asdict(index)), DataError)
+                    kept.append(entry.path)
+                    file.write(image.pixels)
+                    found.update(image.pixels)
+        index = Index((len(kept), *shape), tuple(kept), tuple(broken), found.hexdigest())
+        write(folder / "index.json", json.dumps(asdict(index)), DataError)
         return index
 
-    def forget(self, key: str) -> None:
-        """Invalidate the cache `key`, so that its next user rebuilds it."""
-        (self.place(key) / "index.json").unlink(missing_ok=True)
-
-    def _made(self, name: str) -> Path:
+    def _folder(self, name: str) -> Path:
         folder = self.home / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +245,7 @@ class FolderCache:
         return folder
 
 
-def _looks(entries: Sequence[Entry]) -> str:
+def _state(entries: Sequence[Entry]) -> str:
     return digest((entry.path, entry.size, entry.modified) for entry in entries)
 
 
@@ -183,111 +268,3 @@ def on_threads(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def free_bytes(folder: Path) -> int:
-    """Free bytes on the disk of `folder`."""
-    return shutil.disk_usage(folder).free
-
-
-class FolderMaker:
-    """Prepares the cache of one folder with one choice of settings."""
-
-    def __init__(
-        self,
-        root: Path,
-        size: tuple[int, int],
-        channels: int | str,
-        workers: int | None,
-        background: Colour = WHITE,
-        part: str = "all",
-    ) -> None:
-        self.root, self.size, self.channels = root, size, channels
-        self.threads = workers or cores()
-        self.background, self.part = background, part
-        self.cache = FolderCache(cache_folder() / "folders")
-
-    def prepared(self, entries: Sequence[Entry]) -> tuple[str, Index]:
-        """The key and the index of a complete cache of these files.
-
-        Unchanged files (by path, size and time) are not read again. Otherwise all are read, and
-        decoded unless a folder with the same contents was.
-
-        Raises:
-            DataError: the cache cannot be written, or a file changes while it is read.
-        """
-        choice = [self.size, self.channels, self.background]
-        name = digest([os.fsencode(self.root).hex(), *choice, self.part])
-        key = self.cache.seen(name, entries)
-        index = None if key is None else self.cache.load(key)
-        if key is not None and index is not None:
-            return key, index
-        with silenced(any(entry.suffix in TIFFS for entry in entries)):
-            looks = self._inspected(entries)
-            contents = (
-                (entry.path, look.sha256, look.broken)
-                for entry, look in zip(entries, looks, strict=True)
-            )
-            key = digest([*choice, *contents])
-            index = self._built(key, entries, looks)
-        if all(look.sha256 for look in looks):
-            # (A file that could not be read may become readable without a change of size or time.)
-            self.cache.remember(name, entries, key)
-        return key, index
-
-    def _inspected(self, entries: Sequence[Entry]) -> list[Inspected]:
-        looks: list[Inspected] = []
-        paths = (self.root / entry.path for entry in entries)
-        with progress_bar(f"reading {self.root.name}", len(entries)) as advance:
-            for look in on_threads(inspect, paths, self.threads):
-                looks.append(look)
-                advance(1)
-        return looks
-
-    def _built(self, key: str, entries: Sequence[Entry], looks: Sequence[Inspected]) -> Index:
-        channels = self.channels
-        if isinstance(channels, str):
-            channels = 3 if any(look.channels == 3 for look in looks) else 1
-        shape = (channels, *self.size)
-        try:
-            with locked(self.cache.home / f"{key}.lock", "decodes the same images"):
-                index = self.cache.load(key)  # another process may have built it meanwhile
-                if index is not None:
-                    return index
-                self._check_room(sum(not look.broken for look in looks) * math.prod(shape))
-                paths = [entry.path for entry in entries]
-                return self.cache.build(key, paths, shape, self._outcomes(entries, looks, shape))
-        except OSError as cause:
-            raise unwritable(self.cache.home, cause) from cause
-
-    def _check_room(self, needed: int) -> None:
-        free = free_bytes(self.cache.home)
-        if needed > free:
-            raise DataError(
-                f"{self.cache.home}: {needed / 1e9:.1f} GB are needed for the decoded images, "
-                f"{free / 1e9:.1f} GB are free; free some space, set $GAN_CLI_CACHE to a folder on "
-                "another disk, or lower data.size"
-            )
-
-    def _outcomes(
-        self, entries: Sequence[Entry], looks: Sequence[Inspected], shape: tuple[int, int, int]
-    ) -> Iterator[tuple[bytes, str]]:
-        """The pixels, or the fault, of each file."""
-        pairs = zip(entries, looks, strict=True)
-        sound = ((self.root / entry.path, look.sha256) for entry, look in pairs if not look.broken)
-        decoded = on_threads(
-            lambda job: decode(*job, self.size, shape[0], self.background), sound, self.threads
-        )
-        count = sum(not look.broken for look in looks)
-        if count:
-            log.info("decoding %s images of %s", f"{count:,}", self.root)
-        with progress_bar(f"decoding {self.root.name}", len(entries)) as advance:
-            for entry, look in zip(entries, looks, strict=True):
-                outcome = Decoded(broken=look.broken) if look.broken else next(decoded)
-                if outcome.broken == CHANGED:
-                    raise DataError(
-                        f"{self.root / entry.path}: {CHANGED}; start again once the folder is "
-                        "complete"
-                    )
-                yield outcome.pixels, outcome.broken
-                advance(1)

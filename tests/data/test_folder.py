@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from pictures import RED, encoded, noise, save
 from PIL import Image
 
 from gan_cli.data import decode, folder, folder_cache
-from gan_cli.data import folder_cache as folder_cache_module
 from gan_cli.data.folder import Folder
 from gan_cli.errors import ConfigError, DataError
 
@@ -48,7 +48,7 @@ def decoded(monkeypatch) -> list[Path]:
         paths.append(path)
         return really(path, *choice)
 
-    monkeypatch.setattr(folder_cache_module, "decode", recording)
+    monkeypatch.setattr(folder_cache, "decode", recording)
     return paths
 
 
@@ -96,7 +96,7 @@ def test_auto_channels_are_1_only_where_all_files_are_grey(tmp_path: Path) -> No
 def test_the_second_time_nothing_is_read(root: Path, decoded: list[Path], monkeypatch) -> None:
     first = Folder(str(root), size=8)
     assert len(decoded) == 6
-    monkeypatch.setattr(folder_cache_module, "inspect", None)
+    monkeypatch.setattr(folder_cache, "inspect", None)
     second = Folder(str(root), size=8)
     assert len(decoded) == 6
     assert torch.equal(first.values, second.values)
@@ -235,7 +235,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(
             (root / "dog" / "4.png").write_bytes(b"other")
         return look
 
-    monkeypatch.setattr(folder_cache_module, "inspect", inspect)
+    monkeypatch.setattr(folder_cache, "inspect", inspect)
     with pytest.raises(DataError, match=r"dog/4.png: changed while it was read; start again"):
         Folder(str(root), size=8, workers=1)
     assert not leftovers(cache)
@@ -421,7 +421,8 @@ def test_the_cache_s_key_is_that_of_the_whole_text() -> None:
 def test_a_disk_without_room_is_refused_before_anything_is_decoded(
     root: Path, decoded: list[Path], monkeypatch
 ) -> None:
-    monkeypatch.setattr(folder_cache_module, "free_bytes", lambda _: 6 * 3 * 8 * 8 - 1)
+    full = SimpleNamespace(free=6 * 3 * 8 * 8 - 1)
+    monkeypatch.setattr(folder_cache.shutil, "disk_usage", lambda _: full)
     message = "0.0 GB are needed for the decoded images, 0.0 GB are free; free some space"
     with pytest.raises(DataError, match=message):
         Folder(str(root), size=8)
@@ -469,7 +470,7 @@ def test_each_part_is_found_again_unread(tmp_path: Path, decoded: list[Path], mo
     for _ in range(2):
         for split in ("train", "test"):
             assert len(Folder(str(tmp_path / "d"), split=split, size=4)) == 1
-        monkeypatch.setattr(folder_cache_module, "inspect", None)
+        monkeypatch.setattr(folder_cache, "inspect", None)
     assert len(decoded) == 2
 
 
