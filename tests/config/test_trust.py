@@ -42,7 +42,11 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = set(sys.modules)
     yield folder
     for name in set(sys.modules) - before:
-        del sys.modules[name]
+        # Others stay: protobuf, for one, crashes when it is imported a second time.
+        module = sys.modules[name]
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+        if any(isinstance(place, str) and Path(place).is_relative_to(folder) for place in places):
+            del sys.modules[name]
     sys.path_importer_cache.clear()
 
 
