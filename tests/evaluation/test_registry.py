@@ -47,8 +47,9 @@ def four(monkeypatch) -> None:
 
 
 ORDER = """
-classifier fid kid prdc conditional gan_train infogan modes stacked_modes points likelihood
-likelihood_5000 density reconstruction memorisation diversity interpolation
+classifier fid kid prdc conditional gan_train infogan modes stacked_modes points
+translation likelihood likelihood_5000 density reconstruction encoding memorisation diversity
+interpolation
 """
 
 
@@ -78,6 +79,8 @@ gan_train gan_train
 infogan information information_category category_accuracy category_nmi code_1_correlation
 modes modes_captured high_quality_share
 stacked_modes stacked_modes
+translation psnr ssim
+encoding encoding_accuracy
 likelihood elbo log_likelihood
 likelihood_5000 iwae_5000
 interpolation score_ends score_midway_slerp
@@ -87,6 +90,7 @@ classifier classes_entropy two_sample_classifier
 prdc two_sample_inception
 conditional nn_error_shuffled
 infogan code_1_effect
+translation sharpness
 memorisation nearest_training_distance nearest_training_ratio
 diversity pairwise_distance diversity_ratio class_diversity_least
 interpolation norm_ends norm_midway_lerp

@@ -35,6 +35,8 @@ class Points(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for points."""
+        if subject.data.is_text:
+            return "it compares points, and this data is sentences"
         return "it compares points, and this data is images" if subject.data.is_image else ""
 
     def measure(self, subject: Subject) -> MetricResult:

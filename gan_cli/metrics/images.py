@@ -1,0 +1,67 @@
+"""Likeness of images to those that they should equal, pair by pair."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+WINDOW, DEVIATION = 11, 1.5  # of SSIM's Gaussian weights (Wang et al. 2004, section III-B)
+K1, K2 = 0.01, 0.03  # its constants, likewise
+SPAN = 2.0  # of pixel values in [-1, 1]
+
+
+def psnr(made: Tensor, true: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB, float64 [n]: 10 log10(2^2 / MSE).
+
+    Infinite where both are equal.
+
+    Args:
+        made: images [n, C, H, W] in [-1, 1].
+        true: of the same shape.
+    """
+    error = (made.double() - true.double()).square().flatten(1).mean(1)
+    return 10 * (SPAN**2 / error).log10()
+
+
+def ssim(made: Tensor, true: Tensor) -> Tensor:
+    """Mean structural similarity of each image, float64 [n] (Wang et al. 2004, Eqs. 13 to 17).
+
+    On values from 0 to 1, over all windows that lie inside, of each channel by itself.
+
+    Args:
+        made: images [n, C, H, W] in [-1, 1], of at least 11 pixels a side.
+        true: of the same shape.
+
+    Raises:
+        ValueError: they are smaller.
+    """
+    if min(made.shape[-2:]) < WINDOW:
+        raise ValueError(f"images of {list(made.shape[-2:])} pixels are smaller than the window")
+    x, y = ((images.double() + 1) / 2 for images in (made, true))
+    mean_x, mean_y = smoothed(x), smoothed(y)
+    variance_x = smoothed(x * x) - mean_x.square()
+    variance_y = smoothed(y * y) - mean_y.square()
+    covariance = smoothed(x * y) - mean_x * mean_y
+    c1, c2 = K1**2, K2**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return (luminance * structure).flatten(1).mean(1)
+
+
+def smoothed(images: Tensor) -> Tensor:
+    """Local means [n, C, H - 10, W - 10] of images float64 [n, C, H, W] by SSIM's window."""
+    places = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
+    weights = (-places.square() / (2 * DEVIATION**2)).exp()
+    weights = weights / weights.sum()
+    rows = images.flatten(0, 1).unsqueeze(1)
+    rows = conv2d(conv2d(rows, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    return rows.view(*images.shape[:2], *rows.shape[2:])
+
+
+def laplacian(images: Tensor) -> Tensor:
+    """The discrete Laplacian [n, C, H - 2, W - 2] of images [n, C, H, W]: four neighbours."""
+    x = images.double()
+    middle = x[..., 1:-1, 1:-1]
+    around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
+    return around - 4 * middle

@@ -1,0 +1,61 @@
+"""PSNR, SSIM and the Laplacian on images whose values are known by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gan_cli.metrics.images import K1, laplacian, psnr, smoothed, ssim
+
+NOISE = torch.rand(3, 2, 16, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_psnr_of_a_constant_error() -> None:
+    """An error of 0.2 everywhere is a hundredth of the span's square: 20 dB."""
+    torch.testing.assert_close(psnr(NOISE + 0.2, NOISE), torch.full((3,), 20.0).double())
+    assert psnr(NOISE, NOISE).isinf().all()
+    one = torch.zeros(1, 1, 2, 2)
+    other = one.clone()
+    other[0, 0, 0, 0] = 2  # of four pixels: MSE 1
+    assert psnr(one, other).item() == pytest.approx(10 * math.log10(4))
+
+
+def test_ssim_of_equal_and_of_flat_images() -> None:
+    torch.testing.assert_close(ssim(NOISE, NOISE), torch.ones(3).double())
+    # Flat ones differ in luminance alone: (2ab + C1) / (a^2 + b^2 + C1) at a = 1/2, b = 1/4.
+    flat, darker = torch.zeros(1, 1, 12, 12), torch.full((1, 1, 12, 12), -0.5)
+    expected = (0.25 + K1**2) / (0.3125 + K1**2)
+    assert ssim(flat, darker).item() == pytest.approx(expected)
+    assert ssim(darker, flat).item() == pytest.approx(expected)
+
+
+def test_ssim_of_a_negative_is_that_of_opposite_structure() -> None:
+    """Around a mean of 1/2, x and 1 - x have equal variances and the opposite covariance."""
+    images = NOISE[:1, :1]
+    mean = smoothed(((images + 1) / 2).double())
+    variance = smoothed(((images.double() + 1) / 2).square()) - mean.square()
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean * (1 - mean) + c1) / (mean.square() + (1 - mean).square() + c1)
+    expected = (luminance * (c2 - 2 * variance) / (c2 + 2 * variance)).mean().item()
+    assert ssim(images, -images).item() == pytest.approx(expected, rel=1e-6)
+    assert expected < -0.5
+
+
+def test_the_window_is_a_gaussian_of_sum_one() -> None:
+    point = torch.zeros(1, 1, 21, 21, dtype=torch.float64)
+    point[0, 0, 10, 10] = 1
+    window = smoothed(point)[0, 0]
+    assert window.shape == (11, 11)
+    assert window.sum().item() == pytest.approx(1)
+    assert (window[5, 6] / window[5, 5]).item() == pytest.approx(math.exp(-1 / 4.5))
+    with pytest.raises(ValueError, match="smaller than the window"):
+        ssim(NOISE[..., :10], NOISE[..., :10])
+
+
+def test_the_laplacian_of_a_slope_and_of_a_bowl() -> None:
+    y, x = torch.meshgrid(torch.arange(5.0), torch.arange(6.0), indexing="ij")
+    plane, bowl = (z.view(1, 1, 5, 6) for z in (3 * x - y + 1, x * x + 2 * y * y))
+    torch.testing.assert_close(laplacian(plane), torch.zeros(1, 1, 3, 4).double())
+    torch.testing.assert_close(laplacian(bowl), torch.full((1, 1, 3, 4), 6.0).double())
