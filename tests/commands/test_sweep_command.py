@@ -107,7 +107,7 @@ def test_a_dry_run_lists_jobs_and_makes_nothing(tmp_path: Path) -> None:
     ("values", "message"),
     [
         (["seed=range(0,0)"], "seed = range(0,0): has no value, so there is nothing to run"),
-        (["model=glob(xyz*)", "seed=1,2"], "model = glob(xyz*): fits none of acgan, autoencoder"),
+        (["model=glob(xyz*)", "seed=1,2"], "model = glob(xyz*): fits none of aae, acgan"),
         (["hydra/launcher=basic", "seed=range(3,1)"], "seed = range(3,1): has no value, so there"),
         (["optimizer.lr=interval(0,1)"], "optimizer.lr = interval(0,1): -m needs single values"),
     ],

@@ -11,13 +11,18 @@ from gan_cli.formatting import show
 
 # What a preset or an option cannot know: where the user's images are.
 NEEDS = {"folder": ["data.root=images"]}
+NEEDS |= {"pairs": NEEDS["folder"], "unpaired": NEEDS["folder"]}
 NEEDS |= {"dcgan_paper": NEEDS["folder"], "wgan_paper": NEEDS["folder"]}
+# Networks that are built for some models alone.
+MODELS = {"encoder_decoder": "context_encoder", "resnet_translator": "cyclegan"}
+MODELS |= {"srresnet": "srgan", "unet": "pix2pix", "text_lstm": "seqgan", "text_conv": "text_wgan"}
 OPTIONS = [(group, option) for group in groups.names() for option in groups.options(group)]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_is_sound(group: str, option: str) -> None:
-    settings = settings_of(f"{group}={option}", *NEEDS.get(option, []))
+    model = [f"model={MODELS[option]}"] if group == "network" and option in MODELS else []
+    settings = settings_of(f"{group}={option}", *model, *NEEDS.get(option, []))
     if group == "callbacks":  # of which several may be chosen
         assert set(settings.callbacks) <= set(groups.options(group))
     else:
