@@ -107,7 +107,7 @@ def metrics_of(session: Session, form: Form) -> dict[str, float]:
         given = Options(form.samples, 0, "train")
         subject = TrainedModel(model, session.trainer.step, "ema", given, real, networks)
         report = evaluate(subject, choose(form.measures, subject))
-    found = {figure.name: figure.value for figure in report.figures}
+    found = {figure.name: figure.value for figure in report.values}
     if missing := [name for name in form.figures if name not in found]:
         raise UserError(f"{', '.join(missing)} not computed: {report.failed or report.unfit}")
     return {name: found[name] for name in form.figures}

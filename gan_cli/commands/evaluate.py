@@ -162,7 +162,7 @@ def evaluate_run(
     if options.json != "-":
         show(screen, report, choice.named)
         screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
-    return FAILED if missed(report, choice) or not report.figures else DONE
+    return FAILED if missed(report, choice) or not report.values else DONE
 
 
 def with_data(loaded: Loaded, options: argparse.Namespace) -> TrainedModel:

@@ -1,4 +1,4 @@
-"""Runs measures on a subject, one after the other; one that fails does not stop the others."""
+"""Compute metrics of a subject, one after the other; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ def silent(name: str) -> None:
 def evaluate(
     subject: Subject, choice: Choice, run: str = "", tell: Callable[[str], object] = silent
 ) -> Report:
-    """The figures of all measures that `choice` takes.
+    """The values of all metrics that `choice` takes.
 
-    Each measure finds the same random stream whichever others run, and the program's own stream
+    Each metric finds the same random stream whichever others run, and the program's own stream
     is afterwards what it was.
 
     Args:
-        subject: what is judged.
-        choice: the measures.
+        subject: what is evaluated.
+        choice: the metrics.
         run: its folder, for the report.
-        tell: called with a measure's name before it begins.
+        tell: called with a metric's name before it begins.
     """
     figures: list[MetricValue] = []
     pictures: list[Plot] = []
     failed: dict[str, str] = {}
     device = subject.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for measure in choice.taken:
-            tell(measure.name)
+        for metric in choice.taken:
+            tell(metric.name)
             seed_streams(mix(subject.options.seed, MEASURED), device)
             try:
-                found = measure.measure(subject)
+                found = metric.measure(subject)
             except Exception as error:
-                failed[measure.name] = one_line(error)
-                log.debug(f"{measure.name} failed", exc_info=True)
+                failed[metric.name] = one_line(error)
+                log.debug(f"{metric.name} failed", exc_info=True)
                 continue
-            figures += map(measure.directed, found.figures)
+            figures += map(metric.directed, found.values)
             pictures += found.pictures
     return Report(
         run, subject.step, subject.weights, figures, dict(choice.unfit), failed, tuple(pictures)
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def missed(report: Report, choice: Choice) -> Sequence[str]:
-    """The measures that were asked for by name and failed."""
+    """The metrics that were asked for by name and failed."""
     return [name for name in choice.named if name in report.failed]
 
 

@@ -1,4 +1,4 @@
-"""What a measure is, what it is given, and what it returns."""
+"""The contract of a metric: what it is given, and what it returns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MetricValue:
 
     name: str  # "fid_inception"; its curve is metrics/<name>
     value: float
-    floor: float | None = None  # the same metric between real data and real data
+    baseline: float | None = None  # the same metric between real data and real data
     error: float | None = None  # standard error of `value`, where the metric knows it
     protocol: Mapping[str, str | int | float] = field(default_factory=dict)
     note: str = ""  # a caution, in a sentence
@@ -33,16 +33,16 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class Plot:
-    """An image that belongs to a measure, such as nearest neighbours."""
+    """An image that belongs to a metric, such as nearest neighbours."""
 
     name: str
     image: ndarray  # uint8 [height, width, 1 or 3]
 
 
 class MetricResult(NamedTuple):
-    """What a measure returns."""
+    """The values and plots of a metric."""
 
-    figures: list[MetricValue]
+    values: list[MetricValue]
     pictures: Sequence[Plot] = ()
 
 
@@ -62,7 +62,7 @@ class SampleBatch(NamedTuple):
 
 
 class Extractor(ABC):
-    """A fixed network that turns images into features; its sameness makes figures comparable."""
+    """A fixed network that turns images into features; its sameness makes values comparable."""
 
     name: str  # "inception", "classifier"
     width: int  # of the features
@@ -110,7 +110,7 @@ class Options:
 class Subject(Protocol):
     """A trained model beside its real data. Samples and features are made once and shared."""
 
-    model: Model  # in eval mode, with the weights that are judged
+    model: Model  # in eval mode, with the weights that are evaluated
     options: Options
     weights: str  # "ema" or "raw"
     step: int
@@ -164,7 +164,7 @@ class Subject(Protocol):
         ...
 
     def halves(self, extractor: Extractor) -> tuple[Features, Features]:
-        """Of two disjoint random halves of `options.split`; cached too. For floors."""
+        """Of two disjoint random halves of `options.split`; cached too. For baselines."""
         ...
 
     def protocol(self, extractor: Extractor | None = None) -> dict[str, str | int | float]:
@@ -203,4 +203,4 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, subject: Subject) -> MetricResult:
-        """The figures, on a subject for which `unfit` is empty."""
+        """The values, on a subject for which `unfit` is empty."""

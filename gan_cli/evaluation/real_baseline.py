@@ -24,7 +24,7 @@ def once(key: Hashable, compute: Callable[[], T]) -> T:
     return _known[key]  # type: ignore[return-value]
 
 
-def floor(
+def baseline(
     metric: str,
     subject: Subject,
     extractor: Extractor,

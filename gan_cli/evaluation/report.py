@@ -36,13 +36,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of one model at one step."""
+    """The values of one model at one step."""
 
     run: str
     step: int
     weights: str
-    figures: Sequence[MetricValue]
-    unfit: dict[str, str] = field(default_factory=dict)  # measure -> why
+    values: Sequence[MetricValue]
+    unfit: dict[str, str] = field(default_factory=dict)  # metric -> why
     failed: dict[str, str] = field(default_factory=dict)
     pictures: Sequence[Plot] = ()
 
@@ -52,7 +52,7 @@ class Report:
             "run": self.run,
             "step": self.step,
             "weights": self.weights,
-            "figures": [_figure(figure) for figure in self.figures],
+            "figures": [_figure(figure) for figure in self.values],
             "unfit": self.unfit,
             "failed": self.failed,
         }
@@ -63,7 +63,7 @@ def _figure(figure: MetricValue) -> Json:
         "name": figure.name,
         "value": _number(figure.value),
         "better": figure.better,
-        "floor": _number(figure.floor),
+        "floor": _number(figure.baseline),
         "error": _number(figure.error),
         "protocol": {key: _number(value) for key, value in figure.protocol.items()},
         "note": figure.note,
@@ -164,14 +164,14 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
     Args:
         console: where to.
         report: what.
-        named: measures that were asked for by name: if they say nothing, the reason is told.
+        named: metrics that were asked for by name: if they say nothing, the reason is told.
     """
     from rich.text import Text
 
     title = Text.assemble((report.run, "bold"))
     if report.weights:
         title.append(f" at step {report.step:,}, {WEIGHTS[report.weights]}")
-    if report.figures:
+    if report.values:
         console.print(_table(report, title))
         for line in told(report):
             console.print(f"  {line}", style="dim", highlight=False)
@@ -203,40 +203,40 @@ def _table(report: Report, title: Text) -> Table:
     table.add_column("better")
     table.add_column("baseline", justify="right", no_wrap=True)
     table.add_column("note", ratio=1)
-    floors = any(figure.floor is not None for figure in report.figures)
-    for figure in report.figures:
+    baselines = any(figure.baseline is not None for figure in report.values)
+    for figure in report.values:
         value = Text.assemble((number(figure.value), "bold"))
         if figure.error is not None:
             value.append(f" ± {number(figure.error)}")
-        floor = "" if figure.floor is None else number(figure.floor)
+        baseline = "" if figure.baseline is None else number(figure.baseline)
         better = Text(DIRECTIONS.get(figure.better, ""), "green")
-        table.add_row(figure.name, value, better, floor, figure.note)
-    if floors:
+        table.add_row(figure.name, value, better, baseline, figure.note)
+    if baselines:
         table.caption = "baseline: the same metric between real data and real data"
         table.caption_justify = "left"
     return table
 
 
 def told(report: Report) -> Iterator[str]:
-    """The protocol in sentences, each once, with the figures that it holds for if not for all."""
+    """The protocol in sentences, each once, with the values that it holds for if not for all."""
     users: dict[str, list[int]] = {}
-    for i, figure in enumerate(report.figures):
+    for i, figure in enumerate(report.values):
         for line in _lines(figure.protocol):
             users.setdefault(line, []).append(i)
     for line, places in users.items():
-        everybody = len(places) == len(report.figures)
+        everybody = len(places) == len(report.values)
         yield line if everybody else f"{line} ({_named(report, places)})"
 
 
 def _named(report: Report, places: list[int]) -> str:
-    """The figures at `places`, neighbours in short as the first to the last."""
+    """The values at `places`, neighbours in short as the first to the last."""
     stretches: list[list[int]] = []
     for i in places:
         if stretches and stretches[-1][-1] == i - 1:
             stretches[-1].append(i)
         else:
             stretches.append([i])
-    names = [figure.name for figure in report.figures]
+    names = [figure.name for figure in report.values]
     return ", ".join(
         names[some[0]] if len(some) == 1 else f"{names[some[0]]} to {names[some[-1]]}"
         for some in stretches

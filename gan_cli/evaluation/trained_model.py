@@ -1,4 +1,4 @@
-"""What measures look at: a trained model beside its real data."""
+"""What metrics are given: a trained model beside its real data."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def nothing() -> None:
 
 
 class Real:
-    """Real data as a run's settings describe it, read once and shared by all measures.
+    """Real data as a run's settings describe it, read once and shared by all metrics.
 
     Args:
         node: the settings' `data`.
-        split: of the figures.
+        split: of the values.
         trust: whose classes may be built.
         known: the part that is in memory already, where one is: the one to train on.
         pause: called now and then; may raise to break off.
@@ -202,7 +202,7 @@ class TrainedModel:
     """The `Subject` that a run offers.
 
     Args:
-        model: in eval mode, with the weights that are judged.
+        model: in eval mode, with the weights that are evaluated.
         step: completed steps.
         weights: "ema" or "raw".
         options: what the user chose.

@@ -105,7 +105,7 @@ class Evaluator:
         for name in missed(report, self._choice):
             raise ConfigError(f"evaluation.metrics = {name}: {report.failed[name]}")
         self._warn(report)
-        by = selection_metric(chosen.best, report.figures)
+        by = selection_metric(chosen.best, report.values)
         if by is None and chosen.patience is not None:
             raise ConfigError(
                 f"evaluation.patience = {chosen.patience}: no metric can select the best step; "
@@ -134,7 +134,7 @@ class Evaluator:
         if self.run is not None:
             write(replace(report, run=str(self.run.path)), self.run)
         self._warn(report)
-        self._values = {f"metrics/{f.name}": f.value for f in report.figures}
+        self._values = {f"metrics/{f.name}": f.value for f in report.values}
         self.evaluated = step
         pictures = {f"metrics/{p.name}": p.image for p in report.pictures}
         # As it came into being, a model is no candidate.

@@ -1,4 +1,4 @@
-"""Figures in the eyes of a classifier: their names, hand-computed values, floors and protocols."""
+"""Metrics by a classifier: their names, hand-computed values, baselines and protocols."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ def found(tmp_path_factory) -> MetricResult:
 
 
 def test_nothing_is_called_as_inceptions(found) -> None:
-    by_name = {figure.name: figure for figure in found.figures}
+    by_name = {figure.name: figure for figure in found.values}
     assert set(by_name) >= {
         *(f"{kind}_classifier" for kind in ("fid", "kid", "score")),
         *(f"{kind}_classifier" for kind in ("precision", "recall", "density", "coverage")),
         *("classes_missing", "classes_entropy", "classes_distance"),
     }
     assert all(name.endswith("_classifier") or name.startswith("classes_") for name in by_name)
-    for figure in found.figures:
-        assert figure.floor is not None
+    for figure in found.values:
+        assert figure.baseline is not None
         assert figure.protocol["extractor"] == "classifier"
         assert str(figure.protocol["classifier_accuracy"]).startswith("unknown")
 
 
 def test_the_score_of_real_images_is_that_of_their_probabilities(found) -> None:
-    figure = next(figure for figure in found.figures if figure.name == "score_classifier")
+    figure = next(figure for figure in found.values if figure.name == "score_classifier")
     first, _ = subject(Named()).halves(Named())
     assert first.mean_probability is not None
     assert first.mean_entropy is not None
     entropy = -(first.mean_probability * first.mean_probability.log()).sum().item()
-    assert figure.floor == pytest.approx(math.exp(entropy - first.mean_entropy))
+    assert figure.baseline == pytest.approx(math.exp(entropy - first.mean_entropy))
     assert 1 < figure.value < 3
 
 
@@ -70,10 +70,10 @@ def test_classes_are_counted(monkeypatch) -> None:
     monkeypatch.setattr(type(given), "halves", lambda *_: (real, made))
     figures, picture = measures._classes(given, Named())
     missing, entropy, distance = figures
-    assert (missing.value, missing.floor) == (1, 0)
+    assert (missing.value, missing.baseline) == (1, 0)
     assert entropy.value == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
-    assert entropy.floor == pytest.approx(1.5 * math.log(2))
-    assert (distance.value, distance.floor) == (0.25, 0.25)
+    assert entropy.baseline == pytest.approx(1.5 * math.log(2))
+    assert (distance.value, distance.baseline) == (0.25, 0.25)
     assert picture.image.dtype == np.uint8
 
 
@@ -81,7 +81,7 @@ def test_the_classifiers_accuracy_is_in_the_protocol() -> None:
     network = ClassifierNetwork((1, 4, 4), 3).eval()
     assert measures.accuracy_of(Classifier(network, 0.75)) == {"classifier_accuracy": 0.75}
     finding = ClassifierFigures().measure(subject(Classifier(network, 0.5)))
-    assert all(figure.protocol["classifier_accuracy"] == 0.5 for figure in finding.figures)
+    assert all(figure.protocol["classifier_accuracy"] == 0.5 for figure in finding.values)
 
 
 def test_bars_are_as_long_as_the_shares() -> None:
@@ -116,4 +116,4 @@ def test_data_without_labels_or_images_has_none() -> None:
 
 def test_few_samples_have_no_neighbours() -> None:
     finding = ClassifierFigures().measure(subject(Named(), known=Pictures(), samples=8))
-    assert not [figure for figure in finding.figures if "recall" in figure.name]
+    assert not [figure for figure in finding.values if "recall" in figure.name]

@@ -44,7 +44,7 @@ def given(wrong: bool = False, **options) -> TrainedModel:
 
 
 def figures_of(some: TrainedModel) -> dict[str, MetricValue]:
-    return {figure.name: figure for figure in Conditional().measure(some).figures}
+    return {figure.name: figure for figure in Conditional().measure(some).values}
 
 
 def test_a_model_that_obeys() -> None:
@@ -52,7 +52,7 @@ def test_a_model_that_obeys() -> None:
     assert set(found) == {"gan_test", "nn_error", "nn_error_random", "nn_error_shuffled"}
     assert found["gan_test"].value == 1
     assert found["nn_error"].value == 0
-    assert found["nn_error"].floor == 0
+    assert found["nn_error"].baseline == 0
     control = found["nn_error_shuffled"]
     assert control.error is not None
     # The three classes are as blocks to the examples, so the deviation is one of 200 labels.
@@ -64,8 +64,8 @@ def test_a_model_that_makes_other_classes() -> None:
     found = figures_of(given(wrong=True))
     assert found["gan_test"].value == 0
     assert found["nn_error"].value == found["nn_error_random"].value == 1
-    assert found["nn_error"].floor == 0
-    assert found["gan_test"].floor == given().reference(Random()).hits / 300  # type: ignore[operator]
+    assert found["nn_error"].baseline == 0
+    assert found["gan_test"].baseline == given().reference(Random()).hits / 300  # type: ignore[operator]
 
 
 def test_gan_test_counts_samples_and_knows_its_error() -> None:
@@ -77,10 +77,10 @@ def test_gan_test_counts_samples_and_knows_its_error() -> None:
     assert figure.error == pytest.approx(math.sqrt(0.25 * 0.75 / 200))
 
 
-def test_gan_tests_floor_is_the_test_accuracy() -> None:
+def test_gan_tests_baseline_is_the_test_accuracy() -> None:
     judge = Classifier(ClassifierNetwork((1, 4, 4), 3).eval(), 0.875)
     figure = measures.gan_test(given(), judge)
-    assert figure.floor == 0.875
+    assert figure.baseline == 0.875
 
 
 def test_as_many_real_examples_as_generated_ones() -> None:
@@ -117,13 +117,13 @@ def test_large_images_are_shrunk_by_their_means() -> None:
 
 def test_what_can_be_learned_from_samples() -> None:
     recipe = Recipe(images=300, batch=15)
-    (right,) = GANTrain(recipe).measure(given(samples=90)).figures
-    assert right.floor is not None
-    assert min(right.value, right.floor) > 0.8
+    (right,) = GANTrain(recipe).measure(given(samples=90)).values
+    assert right.baseline is not None
+    assert min(right.value, right.baseline) > 0.8
     assert right.protocol["test_samples"] == 300
-    (wrong,) = GANTrain(recipe).measure(given(wrong=True, samples=90)).figures
+    (wrong,) = GANTrain(recipe).measure(given(wrong=True, samples=90)).values
     assert wrong.value < 0.2
-    assert wrong.floor == right.floor
+    assert wrong.baseline == right.baseline
 
 
 def test_samples_are_learned_from_as_asked_for(monkeypatch) -> None:

@@ -33,7 +33,7 @@ def judged(model: Pretender, data: str = "Gaussian1D") -> dict[str, float]:
     known = LINE if data == "Gaussian1D" else RING
     some = subject(model=model, node={"_target_": f"gan_cli.data.toy.{data}"}, known=known)
     assert Density().unfit(some) == ""
-    return {figure.name: figure.value for figure in Density().measure(some).figures}
+    return {figure.name: figure.value for figure in Density().measure(some).values}
 
 
 def test_of_two_gaussians_by_their_closed_forms() -> None:

@@ -12,7 +12,7 @@ DATA = Pictures()
 def figures(decode, conditional: bool = False, samples: int = 150) -> dict:
     model = Pretender(DATA, decode, conditional=conditional)
     found = Diversity().measure(subject(model=model, known=DATA, samples=samples))
-    return {figure.name: figure for figure in found.figures}
+    return {figure.name: figure for figure in found.values}
 
 
 def real(z: Tensor, y: Tensor | None) -> Tensor:
@@ -25,17 +25,17 @@ def test_real_images_are_as_diverse_as_real_images() -> None:
     found = figures(real)
     assert list(found) == ["pairwise_distance", "diversity_ratio", "sliced_wasserstein"]
     assert found["diversity_ratio"].value == pytest.approx(1, abs=0.1)
-    assert found["diversity_ratio"].floor == pytest.approx(1, abs=0.1)
+    assert found["diversity_ratio"].baseline == pytest.approx(1, abs=0.1)
     assert found["pairwise_distance"].value == pytest.approx(
-        found["diversity_ratio"].value * found["pairwise_distance"].floor
+        found["diversity_ratio"].value * found["pairwise_distance"].baseline
     )
-    assert found["sliced_wasserstein"].value < 3 * found["sliced_wasserstein"].floor
+    assert found["sliced_wasserstein"].value < 3 * found["sliced_wasserstein"].baseline
 
 
 def test_one_image_alone_has_no_diversity() -> None:
     found = figures(lambda z, _: torch.zeros(len(z), 1, 4, 4))
     assert found["pairwise_distance"].value == found["diversity_ratio"].value == 0
-    assert found["sliced_wasserstein"].value > 5 * found["sliced_wasserstein"].floor
+    assert found["sliced_wasserstein"].value > 5 * found["sliced_wasserstein"].baseline
 
 
 def test_within_classes_a_collapse_shows_that_the_whole_hides() -> None:
@@ -46,7 +46,7 @@ def test_within_classes_a_collapse_shows_that_the_whole_hides() -> None:
     found = figures(one_each, conditional=True)
     assert found["diversity_ratio"].value > 0.5
     assert found["class_diversity_ratio"].value == found["class_diversity_least"].value == 0
-    assert found["class_diversity_ratio"].floor == pytest.approx(1, abs=0.1)
+    assert found["class_diversity_ratio"].baseline == pytest.approx(1, abs=0.1)
 
 
 def test_the_least_diverse_class_is_named() -> None:

@@ -29,11 +29,11 @@ def of(model: Painter) -> Subject:
 
 def test_codes_that_hold_the_class_and_codes_that_hold_nothing() -> None:
     assert Encoding().unfit(of(Encoder())) == ""
-    (found,) = Encoding().measure(of(Encoder())).figures
+    (found,) = Encoding().measure(of(Encoder())).values
     assert (found.name, found.value, found.error) == ("encoding_accuracy", 1.0, 0.0)
     assert (found.protocol["training_images"], found.protocol["test_images"]) == (300, 300)
     assert found.protocol["code"] == 1
-    (found,) = Encoding().measure(of(Encoder(0.0))).figures  # one training image is all images'
+    (found,) = Encoding().measure(of(Encoder(0.0))).values  # one training image is all images'
     assert found.value == pytest.approx(1 / 3)
     assert Encoding().directed(found).better == "higher"
 

@@ -1,4 +1,4 @@
-"""FID, KID and neighbourhood figures: their names, floors, protocols and cautions."""
+"""FID, KID and neighbourhood figures: their names, baselines, protocols and cautions."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ def plain_fid(a: Tensor, b: Tensor) -> float:
 def test_fid_is_the_distance_of_generated_and_real_features() -> None:
     random = Random()
     given = subject(random)
-    (found,) = FID().measure(given).figures
+    (found,) = FID().measure(given).values
     generated, real = given.generated(random), given.reference(random)
     assert found.name == "fid_random"  # by the extractor that was used
     assert found.value == pytest.approx(plain_fid(generated.kept, real.kept), rel=1e-4)
     first, second = given.halves(random)
-    assert found.floor == pytest.approx(plain_fid(first.kept, second.kept), rel=1e-4)
-    assert found.floor is not None
-    assert found.floor < found.value
+    assert found.baseline == pytest.approx(plain_fid(first.kept, second.kept), rel=1e-4)
+    assert found.baseline is not None
+    assert found.baseline < found.value
     assert found.note == ""
     assert found.protocol["extractor_sha256"] == random.identity
     assert found.protocol["samples"] == 200
     assert "150 real samples against 150 others" in str(found.protocol["floor"])
 
 
-def test_fids_floor_is_of_as_many_real_samples_as_were_generated() -> None:
+def test_fids_baseline_is_of_as_many_real_samples_as_were_generated() -> None:
     random = Random()
     given = subject(random, samples=60)
-    (found,) = FID().measure(given).figures
+    (found,) = FID().measure(given).values
     first, second = given.halves(random)
-    assert found.floor == pytest.approx(plain_fid(first.kept[:60], second.kept), rel=1e-4)
+    assert found.baseline == pytest.approx(plain_fid(first.kept[:60], second.kept), rel=1e-4)
     assert "60 real samples against 150 others" in str(found.protocol["floor"])
 
 
 @pytest.mark.parametrize("samples", [4, 5, 6])
 def test_fid_of_no_more_samples_than_features_says_so_and_offers_kid(samples: int) -> None:
-    (found,) = FID().measure(subject(samples=samples)).figures
+    (found,) = FID().measure(subject(samples=samples)).values
     if samples > Random.width:
         assert found.note == ""
     else:
@@ -74,7 +74,7 @@ def test_fid_of_no_more_samples_than_features_says_so_and_offers_kid(samples: in
 def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
     random = Random()
     given = subject(random)
-    (found,) = fid_kid_prdc_module.KID().measure(given).figures
+    (found,) = fid_kid_prdc_module.KID().measure(given).values
     generated, real = given.generated(random), given.reference(random)
     assert found.name == "kid_random"
     # Subsets take all 200 generated samples, and 200 of 300 real ones.
@@ -83,14 +83,14 @@ def test_kid_is_that_of_the_kept_features_with_its_error() -> None:
     assert found.protocol["compared"] == "200 generated with 300 real"
     assert found.error is None
     first, second = given.halves(random)
-    assert found.floor == pytest.approx(kernel_distance(first.kept, second.kept).value)
+    assert found.baseline == pytest.approx(kernel_distance(first.kept, second.kept).value)
 
 
 def test_kid_has_an_error_where_subsets_leave_samples_out(monkeypatch) -> None:
     monkeypatch.setattr(
         fid_kid_prdc_module, "kernel_distance", lambda a, b: kernel_distance(a, b, 20, 50)
     )
-    (found,) = fid_kid_prdc_module.KID().measure(subject()).figures
+    (found,) = fid_kid_prdc_module.KID().measure(subject()).values
     assert found.error is not None
     assert 0 < found.error < found.value
     assert "over the subsets" in found.note
@@ -99,7 +99,7 @@ def test_kid_has_an_error_where_subsets_leave_samples_out(monkeypatch) -> None:
 def test_neighbourhoods_compare_equally_many() -> None:
     random = Random()
     given = subject(random)
-    figures = PRDC().measure(given).figures
+    figures = PRDC().measure(given).values
     assert [f.name for f in figures] == [
         "precision_random",
         "recall_random",
@@ -115,38 +115,38 @@ def test_neighbourhoods_compare_equally_many() -> None:
         *neighbourhoods(first.kept, second.kept),
         two_sample(first.kept, second.kept).accuracy,
     ]
-    assert [f.floor for f in figures] == pytest.approx(best)
+    assert [f.baseline for f in figures] == pytest.approx(best)
     assert [f.protocol["neighbours"] for f in figures] == [3, 3, 5, 5, 1]
     assert of(figures, "recall_random").protocol["compared"] == "200 generated with 200 real"
 
 
-def test_the_floor_of_neighbourhoods_is_of_as_many_samples() -> None:
+def test_the_baseline_of_neighbourhoods_is_of_as_many_samples() -> None:
     random = Random()
     given = subject(random, samples=60)
-    few, (first, second) = PRDC().measure(given).figures, given.halves(random)
+    few, (first, second) = PRDC().measure(given).values, given.halves(random)
     best = neighbourhoods(first.kept[:60], second.kept[:60])
-    assert [f.floor for f in few[:4]] == pytest.approx([*best])
+    assert [f.baseline for f in few[:4]] == pytest.approx([*best])
     assert "between 60 and 60" in str(few[0].protocol["floor"])
-    more = PRDC().measure(subject(random, samples=100)).figures
+    more = PRDC().measure(subject(random, samples=100)).values
     assert "between 100 and 100" in str(more[0].protocol["floor"])
-    assert [f.floor for f in more] != [f.floor for f in few]
+    assert [f.baseline for f in more] != [f.baseline for f in few]
 
 
 def test_figures_do_not_depend_on_the_batch_size() -> None:
     for measure in (FID(), fid_kid_prdc_module.KID(), PRDC()):
-        usual, other = (measure.measure(subject(batch_size=b)).figures for b in (256, 7))
+        usual, other = (measure.measure(subject(batch_size=b)).values for b in (256, 7))
         assert [f.value for f in usual] == [f.value for f in other]
 
 
-def test_floors_are_computed_once(monkeypatch) -> None:
+def test_baselines_are_computed_once(monkeypatch) -> None:
     calls = []
     plain = fid_kid_prdc.frechet_distance
     monkeypatch.setattr(
         fid_kid_prdc, "frechet_distance", lambda *given: calls.append(given) or plain(*given)
     )
     given = subject()
-    first, second = (FID().measure(given).figures[0] for _ in range(2))
-    assert len(calls) == 3  # two figures and one floor
+    first, second = (FID().measure(given).values[0] for _ in range(2))
+    assert len(calls) == 3  # two figures and one baseline
     assert first == second
 
 

@@ -68,7 +68,7 @@ def given(model: Painter, **options) -> TrainedModel:
 
 
 def figures_of(model: Painter, **options) -> dict[str, MetricValue]:
-    return {f.name: f for f in InfoGANFigures().measure(given(model, **options)).figures}
+    return {f.name: f for f in InfoGANFigures().measure(given(model, **options)).values}
 
 
 def test_codes_that_are_read_exactly() -> None:
@@ -112,7 +112,7 @@ def test_without_labels_there_is_no_accuracy() -> None:
     data.targets = None
     made = subject(model=Teller(), known=data)
     made.truth._sets["test"] = data
-    names = {figure.name for figure in InfoGANFigures().measure(made).figures}
+    names = {figure.name for figure in InfoGANFigures().measure(made).values}
     assert "category_accuracy" not in names
     assert "information_category" in names
 

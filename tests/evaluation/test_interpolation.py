@@ -46,7 +46,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def figures_of(some: TrainedModel) -> dict[str, MetricValue]:
-    return {figure.name: figure for figure in Interpolation().measure(some).figures}
+    return {figure.name: figure for figure in Interpolation().measure(some).values}
 
 
 @pytest.mark.parametrize("uniform", [False, True])

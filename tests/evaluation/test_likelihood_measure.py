@@ -1,4 +1,4 @@
-"""How probable real samples are: means, errors, floors and what is said of them."""
+"""How probable real samples are: means, errors, baselines and what is said of them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Knowing(Painter):
 
 def figures(model, measure: Likelihood | None = None, **more) -> dict:
     found = (measure or Likelihood()).measure(subject(model=model, **more))
-    return {figure.name: figure for figure in found.figures}
+    return {figure.name: figure for figure in found.values}
 
 
-def test_the_truth_is_at_its_floor() -> None:
+def test_the_truth_is_at_its_baseline() -> None:
     """The mean of log p is minus the entropy; a shift by half a deviation costs 1/8."""
     exact = Knowing(lambda x: {"log_likelihood": LINE.log_density(x)}, LINE.spec)
     found = figures(exact, node=NODE, known=LINE)["log_likelihood"]
-    assert found.value == pytest.approx(found.floor)
+    assert found.value == pytest.approx(found.baseline)
     entropy = math.log(0.5 * math.sqrt(2 * math.pi * math.e))
     assert found.error == pytest.approx(math.sqrt(0.5 / 1000), rel=0.15)
     assert found.value == pytest.approx(-entropy, abs=4 * found.error)

@@ -27,7 +27,7 @@ NODE = {"_target_": "gan_cli.data.toy.Ring"}  # which does not come in parts
 def figures(decode, known: Dataset = TRAIN) -> tuple[dict, list]:
     model = Pretender(known, lambda z, _: decode(z))
     found = Memorisation().measure(subject(model=model, node=NODE, known=known))
-    return {figure.name: figure for figure in found.figures}, list(found.pictures)
+    return {figure.name: figure for figure in found.values}, list(found.pictures)
 
 
 def test_the_nearest_image_by_hand() -> None:
@@ -61,7 +61,7 @@ def test_copies_are_seen() -> None:
     assert found["nearest_training_distance"].value == 0
     assert found["nearest_training_ratio"].value == 0
     assert found["near_copy_share"].value == 1
-    assert found["near_copy_share"].floor < 0.03
+    assert found["near_copy_share"].baseline < 0.03
     # Samples and what they are nearest to are the same picture.
     assert [picture.name for picture in pictures] == [
         "nearest_training_images",
@@ -79,7 +79,7 @@ def test_fresh_images_are_as_far_as_real_ones_are() -> None:
     found, _ = figures(fresh)
     assert found["nearest_training_ratio"].value == pytest.approx(1, abs=0.05)
     assert found["near_copy_share"].value < 0.05
-    assert found["nearest_training_distance"].floor > 20
+    assert found["nearest_training_distance"].baseline > 20
 
 
 def test_with_a_test_part_that_is_what_unseen_images_are_of() -> None:
@@ -87,11 +87,11 @@ def test_with_a_test_part_that_is_what_unseen_images_are_of() -> None:
     judged = subject(model=model, known=TRAIN)
     judged.truth._sets["test"] = Noise(200, seed=2)
     found = Memorisation().measure(judged)
-    assert found.figures[0].protocol["floor"] == "of 200 test images"
-    assert found.figures[0].value == 0
-    judged.truth._sets["test"] = Noise(200, seed=3)  # whose floor is another
+    assert found.values[0].protocol["floor"] == "of 200 test images"
+    assert found.values[0].value == 0
+    judged.truth._sets["test"] = Noise(200, seed=3)  # whose baseline is another
     other = Memorisation().measure(judged)
-    assert other.figures[0].floor != found.figures[0].floor
+    assert other.values[0].baseline != found.values[0].baseline
 
 
 def test_many_or_large_training_images_are_looked_up_for_fewer() -> None:

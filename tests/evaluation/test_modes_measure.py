@@ -16,7 +16,7 @@ NODE = {"_target_": "gan_cli.data.toy.Ring"}
 def figures(decode, conditional: bool = False) -> dict:
     model = Pretender(RING, decode, conditional=conditional)
     found = Modes().measure(subject(model=model, node=NODE, known=RING))
-    return {figure.name: figure for figure in found.figures}
+    return {figure.name: figure for figure in found.values}
 
 
 def truth(z: Tensor, y: Tensor | None) -> Tensor:
@@ -28,10 +28,10 @@ def truth(z: Tensor, y: Tensor | None) -> Tensor:
 
 def test_a_perfect_sampler_has_all_modes_and_its_share() -> None:
     found = figures(truth)
-    assert found["modes_captured"].value == found["modes_captured"].floor == 8
+    assert found["modes_captured"].value == found["modes_captured"].baseline == 8
     share = found["high_quality_share"]
     assert share.value == pytest.approx(0.9889, abs=4 * share.error)
-    assert share.floor == pytest.approx(0.9889, abs=4 * share.error)
+    assert share.baseline == pytest.approx(0.9889, abs=4 * share.error)
     assert "98.89 %" in share.note
     assert found["modes_reverse_kl"].value < 0.006  # 7 / 5000 on average
     assert share.protocol["samples"] == 2500

@@ -17,7 +17,7 @@ def figures(data: Dataset, decode, target: str, samples: int = 4000) -> dict:
     node = {"_target_": f"gan_cli.data.toy.{target}"}
     model = Pretender(data, lambda z, _: decode(z), latents=data.spec.shape[0])
     found = Points().measure(subject(model=model, node=node, known=data, samples=samples))
-    return {figure.name: figure for figure in found.figures}
+    return {figure.name: figure for figure in found.values}
 
 
 def test_on_the_line_a_shift_has_its_closed_forms() -> None:
@@ -33,12 +33,12 @@ def test_on_the_line_a_shift_has_its_closed_forms() -> None:
     assert found["energy_distance"].value == pytest.approx(expected, abs=0.05)
 
 
-def test_a_perfect_sampler_is_at_its_floor() -> None:
+def test_a_perfect_sampler_is_at_its_baseline() -> None:
     found = figures(LINE, lambda z: 4 + 0.5 * z, "Gaussian1D")
     # Wasserstein-1 of 4,000 exact draws is about .5 / 63 = .008, KL 0 +- .002, JS 1 / (8 63).
     for name, limit in (("wasserstein_1", 0.03), ("reverse_kl", 0.02), ("js", 0.01)):
         assert abs(found[name].value) < limit, name
-        assert abs(found[name].floor) < limit, name
+        assert abs(found[name].baseline) < limit, name
     assert abs(found["energy_distance"].value) < 0.004
     assert found["js"].protocol["estimator"].startswith("cells")
 
@@ -47,7 +47,7 @@ def test_in_the_plane_distances_come_from_samples() -> None:
     found = figures(GRID, lambda z: z, "Grid", samples=1000)
     assert list(found) == ["energy_distance", "sliced_wasserstein"]
     for figure in found.values():
-        assert figure.value > 3 * abs(figure.floor)
+        assert figure.value > 3 * abs(figure.baseline)
         assert figure.protocol["samples"] == 1000
 
 

@@ -27,7 +27,7 @@ def figures(model: Painter) -> dict[str, float]:
     some = subject(model=model, node={"_target_": "gan_cli.data.mnist.MNIST"})
     some.truth._sets["test"] = Pictures("test")
     assert Reconstruction().unfit(some) == ""
-    return {figure.name: figure.value for figure in Reconstruction().measure(some).figures}
+    return {figure.name: figure.value for figure in Reconstruction().measure(some).values}
 
 
 def test_the_error_of_every_pixel_beside_that_of_pca() -> None:

@@ -55,16 +55,16 @@ def test_a_measure_finds_the_same_random_numbers_whoever_came_first() -> None:
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(())), "the program's own stream is as it was"
     both = evaluate(given, Choice([Drawing("a"), Drawing("b")], [], {}))
-    assert both.figures[1] == alone.figures[0]
+    assert both.values[1] == alone.values[0]
     other = evaluate(subject(seed=1), Choice([Drawing("b")], [], {}))
-    assert other.figures != alone.figures
+    assert other.values != alone.values
 
 
 def test_one_that_fails_does_not_stop_the_others() -> None:
     some = [Drawing("a", DataError("no weights")), Drawing("b", ValueError("odd")), Drawing("c")]
     choice = Choice(some, ["b", "c"], {"d": "is points"})
     report = evaluate(subject(), choice)
-    assert [figure.name for figure in report.figures] == ["c"]
+    assert [figure.name for figure in report.values] == ["c"]
     assert report.failed == {"a": "no weights", "b": "ValueError: odd"}
     assert missed(report, choice) == ["b"]
     assert report.unfit == {"d": "is points"}

@@ -41,7 +41,7 @@ def figures(data: StackedMNIST, decode) -> dict:
     model = Pretender(data, lambda z, _: decode(z), latents=3)
     judged = subject(model=model, node=node, known=data, split="all")
     found = StackedModes(lambda _: Brightness()).measure(judged)
-    return {figure.name: figure for figure in found.figures}
+    return {figure.name: figure for figure in found.values}
 
 
 def test_channels_are_read_from_red_to_blue() -> None:
@@ -67,7 +67,7 @@ def test_one_digit_alone_and_ten(data: StackedMNIST) -> None:
     found = figures(data, lambda z: painted(torch.full((len(z), 3), 5)))
     assert found["stacked_modes"].value == 1
     assert found["stacked_reverse_kl"].value == pytest.approx(math.log(1000))
-    assert found["stacked_modes"].floor >= 1  # real stacks, by the same classifier
+    assert found["stacked_modes"].baseline >= 1  # real stacks, by the same classifier
 
 
 def test_other_data_has_no_stacks() -> None:

@@ -44,7 +44,7 @@ def of(model: Painter) -> TrainedModel:
 
 def values(model: Painter) -> dict[str, float]:
     assert Translation().unfit(of(model)) == ""
-    return {f.name: f.value for f in Translation().measure(of(model)).figures}
+    return {f.name: f.value for f in Translation().measure(of(model)).values}
 
 
 def test_a_constant_error_and_half_the_contrast() -> None:

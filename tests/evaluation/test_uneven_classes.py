@@ -86,11 +86,11 @@ def judged(tmp_path, monkeypatch) -> TrainedModel:
 
 
 def test_a_perfect_conditional_sampler_is_as_near_to_the_data_as_real_samples_are(judged) -> None:
-    figures = {figure.name: figure for figure in ClassifierFigures().measure(judged).figures}
+    figures = {figure.name: figure for figure in ClassifierFigures().measure(judged).values}
     fid = figures["fid_classifier"]
-    assert fid.floor is not None
-    # With as many samples of each class it is 1.37, four times the floor.
-    assert fid.value < 1.5 * fid.floor
+    assert fid.baseline is not None
+    # With as many samples of each class it is 1.37, four times the baseline.
+    assert fid.value < 1.5 * fid.baseline
     assert "shares" in str(fid.protocol["labels"])
 
 
@@ -106,6 +106,6 @@ def test_classes_are_asked_for_in_the_shares_of_the_split(judged) -> None:
 
 
 def test_diversity_within_classes_looks_at_as_many_of_each(judged) -> None:
-    figures = {figure.name: figure for figure in Diversity().measure(judged).figures}
+    figures = {figure.name: figure for figure in Diversity().measure(judged).values}
     assert figures["class_diversity_ratio"].protocol["labels"] == "as many of each class"
     assert figures["class_diversity_ratio"].value == pytest.approx(1.0, abs=0.1)

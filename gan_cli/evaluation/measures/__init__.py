@@ -1,1 +1,1 @@
-"""The measures, one kind per file."""
+"""The metrics, one kind per file."""

@@ -29,7 +29,7 @@ from gan_cli.evaluation.metric import (
     Plot,
     Subject,
 )
-from gan_cli.evaluation.real_baseline import floor
+from gan_cli.evaluation.real_baseline import baseline
 from gan_cli.metrics.classes import score
 
 MADE, REAL, INK = (31, 119, 180), (190, 190, 190), (64, 64, 64)  # blue, grey, dark
@@ -50,7 +50,7 @@ def bars(made: Tensor, real: Tensor, names: tuple[str, ...]) -> ndarray:
     """
     cell = min(WIDE, max(NARROW, PLOT // len(names)))
     top = max(made.max().item(), real.max().item())
-    floor = TALL + 2 * STRIP - 1
+    bottom = TALL + 2 * STRIP - 1
     text = f"generated (blue) and real (grey); the longest bar is {top:.1%}"
     font = ImageFont.load_default(size=11)
     width = 2 * STRIP + max(cell * len(names), math.ceil(font.getlength(text)))
@@ -63,11 +63,11 @@ def bars(made: Tensor, real: Tensor, names: tuple[str, ...]) -> ndarray:
         for share, color in ((made[i].item(), MADE), (real[i].item(), REAL)):
             height = round(share / top * TALL)
             if height:
-                pen.rectangle((left, floor - height + 1, left + room - 1, floor), color)
+                pen.rectangle((left, bottom - height + 1, left + room - 1, bottom), color)
             left += room
         if pen.textlength(name, font) <= cell:
-            pen.text((STRIP + i * cell, floor + 3), name, INK, font)
-    pen.line((STRIP, floor + 1, STRIP + cell * len(names), floor + 1), INK)
+            pen.text((STRIP + i * cell, bottom + 3), name, INK, font)
+    pen.line((STRIP, bottom + 1, STRIP + cell * len(names), bottom + 1), INK)
     return np.asarray(image)
 
 
@@ -138,7 +138,7 @@ def score_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     return MetricValue(
         name=f"score_{extractor.name}",
         value=score_of(subject.generated(extractor)),
-        floor=floor("score", subject, extractor, lambda first, _: score_of(first)),
+        baseline=baseline("score", subject, extractor, lambda first, _: score_of(first)),
         protocol={
             **subject.protocol(extractor),
             "splits": 1,
@@ -166,7 +166,7 @@ def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue],
         MetricValue(
             "classes_entropy",
             _entropy(made),
-            floor=_entropy(first),
+            baseline=_entropy(first),
             protocol={**of_half, "unit": "nats"},
         ),
         MetricValue(

@@ -61,17 +61,17 @@ def not_asked(subject: Subject) -> str:
 def gan_test(subject: Subject, extractor: Extractor) -> MetricValue:
     """The share of samples in which a classifier of real images sees the class asked for.
 
-    (Shmelkov et al. 2018, section 3.2). Its floor is the classifier's accuracy on real images.
+    (Shmelkov et al. 2018, section 3.2). Its baseline is the classifier's accuracy on real images.
     """
     features = subject.generated(extractor)
     value = _hits(features)
-    floor, of = _hits(subject.reference(extractor)), "the real samples of the split"
+    baseline, of = _hits(subject.reference(extractor)), "the real samples of the split"
     if isinstance(extractor, Classifier) and extractor.test_accuracy is not None:
-        floor, of = extractor.test_accuracy, "real test images"
+        baseline, of = extractor.test_accuracy, "real test images"
     return MetricValue(
         name="gan_test",
         value=value,
-        floor=floor,
+        baseline=baseline,
         error=share_error(value, features.count),
         protocol={**subject.protocol(extractor), "floor": f"the same of {of}"},
         note="rises with the samples' quality, and says nothing of their diversity",
@@ -123,7 +123,7 @@ def neighbour_errors(subject: Subject, extractor: Extractor) -> list[MetricValue
             MetricValue(
                 name=f"nn_error{suffix}",
                 value=value,
-                floor=error_of(real.labels[true], queries.labels),
+                baseline=error_of(real.labels[true], queries.labels),
                 error=share_error(value, len(queries.labels)),
                 protocol={**protocol, "distance": _distance(suffix, extractor)},
             )

@@ -79,7 +79,7 @@ def _within_classes(
         return []
     labels = labels.cpu()
     ratios: dict[int, float] = {}
-    floors: list[float] = []
+    baselines: list[float] = []
     for label in range(classes):
         of_class = places[labels == label][: 2 * PER_CLASS]
         if len(of_class) < 4:
@@ -88,7 +88,7 @@ def _within_classes(
         ours, other = (_spread(_levels(real(data, some))) for some in (first, second))
         if ours > 0:
             ratios[label] = _spread(_levels(drawn.samples[drawn.labels == label])) / ours
-            floors.append(other / ours)
+            baselines.append(other / ours)
     if not ratios:
         return []
     least = min(ratios, key=lambda label: ratios[label])
@@ -97,13 +97,13 @@ def _within_classes(
         "per_class": PER_CLASS,
         "labels": "as many of each class",
     }
-    mean, floor = sum(ratios.values()) / len(ratios), sum(floors) / len(floors)
+    mean, baseline = sum(ratios.values()) / len(ratios), sum(baselines) / len(baselines)
     return [
-        MetricValue("class_diversity_ratio", mean, floor, None, protocol, "mean over classes"),
+        MetricValue("class_diversity_ratio", mean, baseline, None, protocol, "mean over classes"),
         MetricValue(
             "class_diversity_least",
             ratios[least],
-            min(floors),
+            min(baselines),
             None,
             protocol,
             f"of the least diverse class, {data.spec.class_names[least]}",

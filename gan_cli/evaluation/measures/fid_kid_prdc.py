@@ -14,7 +14,7 @@ from gan_cli.evaluation.metric import (
     MetricValue,
     Subject,
 )
-from gan_cli.evaluation.real_baseline import floor
+from gan_cli.evaluation.real_baseline import baseline
 from gan_cli.formatting import percent
 from gan_cli.metrics.frechet import Moments, frechet_distance
 from gan_cli.metrics.kernel import SUBSETS, KernelDistance, kernel_distance
@@ -60,16 +60,16 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     """fid_<extractor's name>: between generated and real features."""
     generated, real = subject.generated(extractor), subject.reference(extractor)
     first, second = subject.halves(extractor)
-    compared = compared_in_floor(generated.count, first)
+    compared = compared_in_baseline(generated.count, first)
 
-    def floor_of(first: Features, second: Features) -> float:
+    def baseline_of(first: Features, second: Features) -> float:
         some = first if compared == first.count else _first(first, compared)
         return _distance(some, second)
 
     return MetricValue(
         name=f"fid_{extractor.name}",
         value=_distance(generated, real),
-        floor=floor(f"fid of {compared}", subject, extractor, floor_of),
+        baseline=baseline(f"fid of {compared}", subject, extractor, baseline_of),
         protocol={
             **subject.protocol(extractor),
             "width": extractor.width,
@@ -80,12 +80,12 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     )
 
 
-def compared_in_floor(generated: int, half: Features) -> int:
-    """How many real samples stand for the generated ones in the floor: as many, where it can.
+def compared_in_baseline(generated: int, half: Features) -> int:
+    """The number of real samples in place of generated ones in the baseline: as many, if possible.
 
-    FID has a bias that falls with the number of samples (Binkowski et al. 2018), so a floor of more
-    samples than were generated could not be reached by real data either. Beyond what is kept of a
-    half, it is the whole half.
+    FID has a bias that falls with the number of samples (Binkowski et al. 2018), so a baseline of
+    more samples than were generated could not be reached by real data either. Beyond what is kept
+    of a half, it is the whole half.
     """
     return max(generated, 2) if generated <= len(half.kept) else half.count
 
@@ -132,7 +132,7 @@ def kernel_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     return MetricValue(
         name=f"kid_{extractor.name}",
         value=found.value,
-        floor=floor("kid", subject, extractor, _kernel_distance).value,
+        baseline=baseline("kid", subject, extractor, _kernel_distance).value,
         error=found.error,
         protocol={
             **subject.protocol(extractor),
@@ -183,24 +183,24 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValu
     generated, real = subject.generated(extractor), subject.reference(extractor)
     count = min(len(generated.kept), len(real.kept))
     values, apart = _compared(real.kept[:count], generated.kept[:count])
-    of_floor = min(count, *(len(half.kept) for half in subject.halves(extractor)))
-    best, best_apart = floor(
-        f"prdc of {of_floor}",
+    of_baseline = min(count, *(len(half.kept) for half in subject.halves(extractor)))
+    best, best_apart = baseline(
+        f"prdc of {of_baseline}",
         subject,
         extractor,
-        lambda first, second: _compared(first.kept[:of_floor], second.kept[:of_floor]),
+        lambda first, second: _compared(first.kept[:of_baseline], second.kept[:of_baseline]),
     )
     protocol = {
         **subject.protocol(extractor),
         "compared": f"{count:,} generated with {count:,} real",
-        "floor": f"between {of_floor:,} and {of_floor:,} other real samples",
+        "floor": f"between {of_baseline:,} and {of_baseline:,} other real samples",
     }
     ks = {"precision": MANIFOLD_K, "recall": MANIFOLD_K}
     figures = [
         MetricValue(
             name=f"{name}_{extractor.name}",
             value=value,
-            floor=getattr(best, name),
+            baseline=getattr(best, name),
             protocol={**protocol, "neighbours": ks.get(name, DENSITY_K)},
         )
         for name, value in values._asdict().items()
@@ -208,7 +208,7 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValu
     told = MetricValue(
         name=f"two_sample_{extractor.name}",
         value=apart.accuracy,
-        floor=best_apart.accuracy,
+        baseline=best_apart.accuracy,
         protocol={**protocol, "neighbours": 1, "ideal": 0.5},
         note=f"a 1-NN test recognises {percent(apart.real)} of the real samples, "
         f"{percent(apart.fake)} of the generated ones",

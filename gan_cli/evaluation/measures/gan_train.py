@@ -50,7 +50,7 @@ class GANTrain(Metric):
         affordable = BYTES // math.prod(train.spec.shape)
         n = min(subject.options.samples, train.spec.size, affordable)
         real = table("real", train, *_real(train, n))
-        floor = trained_classifier(real, test, subject.device, recipe=self.recipe).test_accuracy
+        baseline = trained_classifier(real, test, subject.device, recipe=self.recipe).test_accuracy
         made = table("generated", train, *_made(subject, n))
         with progress_bar("classifier of generated samples", self.recipe.images) as advance:
             network = trained(made, self.recipe, subject.device, advance)
@@ -60,7 +60,7 @@ class GANTrain(Metric):
                 MetricValue(
                     name="gan_train",
                     value=value,
-                    floor=floor,
+                    baseline=baseline,
                     error=share_error(value, test.spec.size),
                     protocol={
                         **subject.protocol(),

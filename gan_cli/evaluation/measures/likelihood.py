@@ -71,8 +71,8 @@ class Likelihood(Metric):
             "unit": "nats",
         }
         truth = data.log_density(real(data, places))
-        floor = None if truth is None else float(truth.double().mean())
-        if floor is not None:
+        baseline = None if truth is None else float(truth.double().mean())
+        if baseline is not None:
             told["floor"] = "of the true density on these samples"
         figures = []
         for name, value in values.items():
@@ -80,7 +80,7 @@ class Likelihood(Metric):
             protocol = told | ({"importance_samples": self.importance} if weighted else {})
             shown = f"{name}_{self.importance}" if name == "iwae" else name
             mean, error = float(value.mean()), float(value.std() / math.sqrt(len(value)))
-            figures.append(MetricValue(shown, mean, floor, error, protocol, _note(subject)))
+            figures.append(MetricValue(shown, mean, baseline, error, protocol, _note(subject)))
         if _density_of(subject):  # pixels have probabilities, not densities
             best = figures[-1]
             bits = 1 / (math.prod(subject.data.shape) * math.log(2))

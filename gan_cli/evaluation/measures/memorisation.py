@@ -49,13 +49,13 @@ class Memorisation(Metric):
         distance, places = nearest_in(train, made, device)
         unseen = subject.real("test").fingerprint if subject.has_test else ""
         key = ("memorisation", train.fingerprint, unseen, n)
-        floor = once(key, lambda: _floor(subject, train, n, device))
+        baseline = once(key, lambda: _baseline(subject, train, n, device))
         # Per pixel value, of 255 levels.
-        distance, floor = (x / math.sqrt(made[0].numel()) for x in (distance, floor))
+        distance, baseline = (x / math.sqrt(made[0].numel()) for x in (distance, baseline))
         theirs = quantised(real_baseline.real(train, places))
         closest = distance.argsort()[:SHOWN]
         return MetricResult(
-            _figures(subject, train, distance, floor),
+            _figures(subject, train, distance, baseline),
             [
                 Plot("nearest_training_images", pairs(made[:SHOWN], theirs[:SHOWN])),
                 Plot("closest_training_images", pairs(made[closest], theirs[closest])),
@@ -72,7 +72,7 @@ def lookups(train: Dataset) -> int:
     return max(1, min(max(LEAST, min(MOST, affordable)), train.spec.size // 20))
 
 
-def _floor(subject: Subject, train: Dataset, n: int, device: torch.device) -> Tensor:
+def _baseline(subject: Subject, train: Dataset, n: int, device: torch.device) -> Tensor:
     """Distances [n] of real images that the look-up does not hold.
 
     They are of the test part; where there is none, training images left out of the look-up.
@@ -111,7 +111,7 @@ def nearest_in(
 
 
 def _figures(
-    subject: Subject, train: Dataset, distance: Tensor, floor: Tensor
+    subject: Subject, train: Dataset, distance: Tensor, baseline: Tensor
 ) -> list[MetricValue]:
     """Of distances [n] of generated and [m] of unseen real images."""
     kind = "test images" if subject.has_test else "training images to all others"
@@ -119,17 +119,17 @@ def _figures(
         "samples": len(distance),
         "looked_up_in": f"{train.spec.size} training images",
         "distance": "root mean square over pixels, in levels of 255",
-        "floor": f"of {len(floor)} {kind}",
+        "floor": f"of {len(baseline)} {kind}",
     }
-    ours, real = distance.median().item(), floor.median().item()
-    near = floor.quantile(NEAR)
+    ours, real = distance.median().item(), baseline.median().item()
+    near = baseline.quantile(NEAR)
     blur = "below 1 it is copying, or blur, as smooth images are close to everything"
     figures = [
         MetricValue("nearest_training_distance", ours, real, None, protocol, "median"),
         MetricValue(
             "near_copy_share",
             (distance < near).double().mean().item(),
-            (floor < near).double().mean().item(),
+            (baseline < near).double().mean().item(),
             None,
             protocol,
             f"closer to a training image than {1 - NEAR:.0%} of real images not trained on",

@@ -127,12 +127,12 @@ class StackedModes(Metric):
             "kl": "of modes, generated from uniform, in nats",
         }
         asked = "each mode is asked for equally often" if subject.model.conditional else ""
-        seen, floor = (int((counts > 0).sum()) for counts in (made, true))
-        kl, kl_floor = kl_from_uniform(made), kl_from_uniform(true)
+        seen, baseline = (int((counts > 0).sum()) for counts in (made, true))
+        kl, kl_baseline = kl_from_uniform(made), kl_from_uniform(true)
         return MetricResult(
             [
-                MetricValue("stacked_modes", seen, floor, None, protocol, asked),
-                MetricValue("stacked_reverse_kl", kl, kl_floor, None, protocol, asked),
+                MetricValue("stacked_modes", seen, baseline, None, protocol, asked),
+                MetricValue("stacked_reverse_kl", kl, kl_baseline, None, protocol, asked),
             ]
         )
 

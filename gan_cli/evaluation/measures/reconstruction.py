@@ -51,24 +51,24 @@ class Reconstruction(Metric):
         figures: list[MetricValue] = []
         for suffix, data in parts.items():
             some = real_baseline.shuffled(data)[:MOST]
-            errors, floors = 0.0, 0.0
+            errors, baselines = 0.0, 0.0
             for piece in some.split(PIECE):
                 real = real_baseline.real(data, piece)
                 made = _reconstructed(model, data, piece)
                 assert made is not None
                 errors += _squares(made - real)
                 if linear is not None:
-                    floors += _squares(linear.reconstruct(real.flatten(1)) - real.flatten(1))
+                    baselines += _squares(linear.reconstruct(real.flatten(1)) - real.flatten(1))
             count = len(some) * pixels
             told: Mapping[str, str | int | float] = protocol | {
                 "images": len(some),
                 "of": "test" if suffix else "training",
                 "pca": f"with {size} components of {len(places)} training images",
             }
-            floor = None if linear is None else floors / count
             figures.append(MetricValue(f"reconstruction{suffix}", errors / count, None, None, told))
-            if floor is not None:
-                figures.append(MetricValue(f"reconstruction{suffix}_pca", floor, None, None, told))
+            if linear is not None:
+                pca = baselines / count
+                figures.append(MetricValue(f"reconstruction{suffix}_pca", pca, None, None, told))
         return MetricResult(figures)
 
 

@@ -55,14 +55,14 @@ def _from_truth(subject: Subject, data: Mixture, made: Tensor) -> list[MetricVal
     protocol = subject.protocol() | {"floor": f"of {len(true)} real samples from the true density"}
     cells = {"estimator": "cells of sqrt(n) sample spacings, the truth's mass exact, in nats"}
     kl = cells | {"bias": "0 for a perfect sampler, whose value may be below 0"}
-    ours, floor = divergences(made, truth), divergences(true, truth)
-    w, w_floor = wasserstein_1_to(made, truth), wasserstein_1_to(true, truth)
+    ours, baseline = divergences(made, truth), divergences(true, truth)
+    w, w_baseline = wasserstein_1_to(made, truth), wasserstein_1_to(true, truth)
     tail = "large values are too low: where nothing is generated, few samples cannot show more"
     return [
-        MetricValue("wasserstein_1", w, w_floor, None, protocol | {"against": "true density"}),
-        MetricValue("forward_kl", ours.forward_kl, floor.forward_kl, None, protocol | kl, tail),
-        MetricValue("reverse_kl", ours.reverse_kl, floor.reverse_kl, None, protocol | kl),
-        MetricValue("js", ours.js, floor.js, None, protocol | cells),
+        MetricValue("wasserstein_1", w, w_baseline, None, protocol | {"against": "true density"}),
+        MetricValue("forward_kl", ours.forward_kl, baseline.forward_kl, None, protocol | kl, tail),
+        MetricValue("reverse_kl", ours.reverse_kl, baseline.reverse_kl, None, protocol | kl),
+        MetricValue("js", ours.js, baseline.js, None, protocol | cells),
     ]
 
 
@@ -96,9 +96,9 @@ def _from_samples(subject: Subject, data: Dataset, made: Tensor) -> list[MetricV
         return [*figures, sliced]
     if isinstance(data, Mixture):  # whose Wasserstein-1 is taken from the true density
         return figures
-    ours, floor = (wasserstein_power(x, first, 1).item() for x in (made, second))
+    ours, baseline = (wasserstein_power(x, first, 1).item() for x in (made, second))
     protocol |= {"against": "real samples"}
-    return [MetricValue("wasserstein_1", ours, floor, None, protocol), *figures]
+    return [MetricValue("wasserstein_1", ours, baseline, None, protocol), *figures]
 
 
 EXACT = "log_likelihood"
@@ -135,7 +135,7 @@ class Density(Metric):
         if math.isfinite(found.forward_kl):  # else the model gives no mass where the truth has some
             figures.append(MetricValue("density_kl", found.forward_kl, 0.0, None))
         return MetricResult(
-            [MetricValue(f.name, f.value, f.floor, f.error, protocol) for f in figures]
+            [MetricValue(f.name, f.value, f.baseline, f.error, protocol) for f in figures]
         )
 
 
