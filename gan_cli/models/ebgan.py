@@ -176,7 +176,8 @@ class EBGAN(AutoencoderGAN):
 def pulling_away(codes: Tensor) -> Tensor:
     """The mean squared cosine between different codes [n, dim] (Zhao et al. 2017, Eq. 3)."""
     n = len(codes)
-    cosines = normalize(codes) @ normalize(codes).T
+    with torch.autocast(codes.device.type, enabled=False):
+        cosines = normalize(codes) @ normalize(codes).T
     return (cosines.square().sum() - n) / (n * (n - 1))
 
 

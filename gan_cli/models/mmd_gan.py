@@ -120,7 +120,8 @@ def mmd(a: Tensor, b: Tensor, bandwidths: Sequence[float]) -> Tensor:
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         # Written out, since the gradient of a distance of 0 is not a number.
-        squared = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
+        with torch.autocast(x.device.type, enabled=False):
+            squared = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
         each = [(-squared.clamp_min(0) / (2 * s * s)).exp() for s in bandwidths]
         return torch.stack(each).sum(0)
 

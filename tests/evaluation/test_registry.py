@@ -48,7 +48,7 @@ def four(monkeypatch) -> None:
 
 ORDER = """
 classifier fid kid prdc conditional gan_train infogan modes stacked_modes points
-translation likelihood likelihood_5000 density reconstruction encoding memorisation diversity
+translation text likelihood likelihood_5000 density reconstruction encoding memorisation diversity
 interpolation
 """
 
@@ -70,6 +70,7 @@ density density_total_variation density_kl
 reconstruction reconstruction reconstruction_pca reconstruction_test
 memorisation near_copy_share
 diversity sliced_wasserstein
+text text_ngram_nll text_ngram_js text_oracle_nll
 """
 HIGHER_VALUES = """
 classifier score_classifier precision_classifier recall_classifier density_classifier
@@ -80,6 +81,7 @@ infogan information information_category category_accuracy category_nmi code_1_c
 modes modes_captured high_quality_share
 stacked_modes stacked_modes
 translation psnr ssim
+text text_grammatical_share
 encoding encoding_accuracy
 likelihood elbo log_likelihood
 likelihood_5000 iwae_5000
@@ -91,6 +93,7 @@ prdc two_sample_inception
 conditional nn_error_shuffled
 infogan code_1_effect
 translation sharpness
+text text_self_bleu text_copied_share
 memorisation nearest_training_distance nearest_training_ratio
 diversity pairwise_distance diversity_ratio class_diversity_least
 interpolation norm_ends norm_midway_lerp

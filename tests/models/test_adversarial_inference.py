@@ -135,7 +135,7 @@ class TestAdversarialAutoencoder:
             *("model.latent_width=64", "network.width=64", "optimizer.lr=1e-3"),
         )
         assert isinstance(session.model, AdversarialAutoencoder)
-        advance(session, 600)
+        advance(session, 400)
         with session.trainer.sampling():
             codes = session.model.encode(session.dataset.real(torch.arange(4000)))
         assert codes.mean(0).abs().max() < 0.4

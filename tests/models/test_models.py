@@ -51,7 +51,7 @@ def test_what_is_for_points_alone_refuses_images(model: str) -> None:
 
 @pytest.mark.parametrize("model", OF_IMAGES)
 def test_samples_and_pictures(model: str) -> None:
-    session = session_of(f"model={model}", "data.split=test")
+    session = session_of(*little(model))
     advance(session, 2)
     prior, batch = session.model.prior, session.stream.batch(0)
     latents = None if prior is None else prior.sample(64)  # what decodes none draws in `views`
