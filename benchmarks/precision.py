@@ -66,12 +66,12 @@ FORMS = {
     "short": Form(
         ("data=mnist", "network.width=12", "batch_size=32", "ema.decay=0.99"),
         300,
-        ("fid",),
+        ("classifier",),
         ("fid_classifier",),
         2000,
         {"wgan": ("optimizer.lr=5e-4",)},
     ),
-    "full": Form(("data=mnist",), 10_000, ("fid",), ("fid_classifier",), 10_000, {}),
+    "full": Form(("data=mnist",), 10_000, ("classifier",), ("fid_classifier",), 10_000, {}),
 }
 
 

@@ -50,8 +50,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "wasserstein_estimate": "Critic's mean on real minus mean on fake: the Wasserstein-1 distance"
     " up to a factor, the critic's Lipschitz constant (Arjovsky et al. 2017, Eq. 2).",
     "divergence/": "What D's output says of how far p and q are apart, beside the truth.",
-    "metrics/": "Of samples drawn with averaged weights; its protocol and floor are in the run's"
-    " evaluations/.",
+    "metrics/": "Of samples drawn with averaged weights; its protocol and baseline are in the"
+    " run's evaluations/.",
     "speed/images_per_second": "Real images seen, counting those of every update.",
     "speed/seconds_per_step": "Of one generator step with all that belongs to it.",
     "memory/own_megabytes": "Of the process itself, resident; constant, however large the data.",
