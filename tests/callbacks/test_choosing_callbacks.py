@@ -87,6 +87,7 @@ def test_a_wrong_choice_is_a_message(typed: str, said: str) -> None:
         settings_of(typed)
 
 
+@pytest.mark.slow
 def test_a_callback_of_the_user_s_is_one_file_and_one_yaml(own: Path) -> None:
     gan_train("--config-dir=conf", "callbacks=[default,losses]", *SMALL, cwd=own)
     run = own / "run"
@@ -104,6 +105,7 @@ def test_a_callback_of_the_user_s_is_one_file_and_one_yaml(own: Path) -> None:
     assert len(list(run.glob("events.out.tfevents.*"))) == 1
 
 
+@pytest.mark.slow
 def test_metrics_jsonl_is_written_whatever_is_chosen(tmp_path: Path) -> None:
     gan_train("callbacks=none", *SMALL, cwd=tmp_path)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2

@@ -218,6 +218,7 @@ def arguments(log: Path, pause: float = 0.0) -> list[str]:
     return [sys.executable, "-c", DRIVER, str(log), str(pause)]
 
 
+@pytest.mark.slow
 def test_without_a_terminal_there_are_plain_lines_only(tmp_path: Path) -> None:
     done = subprocess.run(
         arguments(tmp_path / "log"), capture_output=True, text=True, check=True, timeout=60
@@ -231,6 +232,7 @@ def test_without_a_terminal_there_are_plain_lines_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+@pytest.mark.slow
 def test_on_a_terminal_there_is_one_bar_and_the_lines_are_in_the_log(tmp_path: Path) -> None:
     import pty
 

@@ -129,13 +129,14 @@ class TestAdversarialAutoencoder:
         assert len(model.phases()[-1].trains) == 1
         assert model.phases()[-1].trains[0] is model.encoder
 
+    @pytest.mark.slow
     def test_codes_of_the_ring_take_the_prior_s_moments(self) -> None:
         session = session_of(
             *("model=aae", "data=ring", "prior.dim=2", "batch_size=128", "seed=1"),
             *("model.latent_width=64", "network.width=64", "optimizer.lr=1e-3"),
         )
         assert isinstance(session.model, AdversarialAutoencoder)
-        advance(session, 400)
+        advance(session, 600)
         with session.trainer.sampling():
             codes = session.model.encode(session.dataset.real(torch.arange(4000)))
         assert codes.mean(0).abs().max() < 0.4

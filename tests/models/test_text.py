@@ -125,6 +125,7 @@ class TestSeqGAN:
         model.after_likelihood()
         assert model.rollout.head.bias.mean().item() == pytest.approx(1.0)
 
+    @pytest.mark.slow
     def test_likelihood_learns_the_corpus(self) -> None:
         session = session_of("model=seqgan", "optimizer.generator.lr=1e-2", "batch_size=64")
         advance(session, 60)

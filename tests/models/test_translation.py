@@ -134,6 +134,7 @@ class TestPix2Pix:
         assert active[0] == active[4] == ["reconstruction"]
         assert active[5] == ["discriminator", "generator"]
 
+    @pytest.mark.slow
     def test_it_learns_to_copy(self) -> None:
         """The target is the input itself: the error falls to a fraction."""
         session = session_of(

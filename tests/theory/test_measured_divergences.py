@@ -195,6 +195,7 @@ def test_its_output_is_the_share_of_p() -> None:
     ],
     ids=["gradient_penalty", "weight_clip", "spectral_norm"],
 )
+@pytest.mark.slow
 def test_a_trained_critic_bounds_the_distance_from_below(
     constraint: tuple[str, ...], share: float
 ) -> None:

@@ -316,6 +316,7 @@ def pictures(run: RunFolder) -> dict[str, list[int]]:
     return {tag: [event.step for event in shown.Images(tag)] for tag in shown.Tags()["images"]}
 
 
+@pytest.mark.slow
 def test_pictures_of_a_resumed_step_between_points_of_the_curves_stay(monkeypatch) -> None:
     often = ("steps=40", "log_every=3", "sample_every=7", "checkpoint.every=5")
     overrides = (*often, "evaluation.every=35")

@@ -186,6 +186,7 @@ tune.main()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+@pytest.mark.slow
 def test_after_kill_9_the_same_command_resumes(study: Study, tmp_path: Path) -> None:
     plan = study((1e-3, WAITS), (1e-3, GOOD))
     line = [*LINE, f"tune.dir={plan.folder}", "tune.trials=2"]
