@@ -184,7 +184,7 @@ SHORTENED = {
     "gan-runs": [],
 }
 # A figure that takes minutes of training, codes of an InfoGAN, and runs that are wanted below.
-NEED_MORE = ("metrics.fid<20", "category=3", "remove")
+NEED_MORE = ("metrics.fid<20", "category=3", "remove", "--config-dir DIR")
 
 
 @pytest.mark.slow
