@@ -81,7 +81,11 @@ class BiGAN(DiscriminatorModel):
 
     def phases(self) -> list[Phase]:
         players = self.discriminator_phases(self.loss.player, (self.discriminator,), self.d_steps)
-        both = Phase("generator", self.generator_loss, (self.generator, self.encoder))
+        both = Phase(
+            "generator",
+            self.regularised("generator", self.generator, self.generator_loss),
+            (self.generator, self.encoder),
+        )
         return [*players, both]
 
     def generator_loss(self, batch: Batch) -> Loss:

@@ -131,6 +131,7 @@ class CoupledGAN(AdversarialModel):
         self.view.data = both
         self.build(network)
         self.generator = network.generator(prior.dim, both)
+        self.generator.set_reference(prior.sample)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real from fake, of either kind."""
@@ -200,6 +201,8 @@ class ParallelGAN(DiscriminatorModel):
         swap_every: steps between exchanges.
     """
 
+    discriminator: nn.ModuleList  # type: ignore[assignment] - one of each pair
+
     def __init__(
         self,
         data: DataSpec,
@@ -214,25 +217,24 @@ class ParallelGAN(DiscriminatorModel):
         self.prior, self.pairs, self.swap_every = prior, pairs, swap_every
         refuse([*below({"pairs": pairs}, 2), *below({"swap_every": swap_every}, 1)])
         self.warn_of_contradictions(network)
-        self.generators = nn.ModuleList(network.generator(prior.dim, data) for _ in range(pairs))
-        self.discriminators = nn.ModuleList(network.discriminator(data) for _ in range(pairs))
-        self.whole_batch = ()
+        generators = [network.generator(prior.dim, data) for _ in range(pairs)]
+        for generator in generators:
+            generator.set_reference(prior.sample)
+        self.generator = nn.ModuleList(generators)
+        self.discriminator = nn.ModuleList(network.discriminator(data) for _ in range(pairs))
 
     def phases(self) -> list[Phase]:
-        critics = Phase(
-            self.loss.player, self.discriminator_loss, (self.discriminators,), after=self._constrain
-        )
-        return [critics, Phase("generator", self.generator_loss, (self.generators,))]
-
-    def _constrain(self) -> None:
-        for discriminator in self.discriminators:
-            self.penalty.constrain(discriminator)
+        loss = self.regularised("generator", self.generator, self.generator_loss)
+        return [
+            *self.discriminator_phases(self.loss.player, (self.discriminator,)),
+            Phase("generator", loss, (self.generator,)),
+        ]
 
     def _matches(self, batch: Batch) -> Iterator[tuple[nn.Module, nn.Module]]:
         """Each generator with the discriminator that it meets at the batch's step."""
         shift = batch.step // self.swap_every
-        for place, generator in enumerate(self.generators):
-            yield generator, self.discriminators[(place + shift) % self.pairs]
+        for place, generator in enumerate(self.generator):
+            yield generator, self.discriminator[(place + shift) % self.pairs]
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """The sum of all discriminators' losses."""
@@ -264,18 +266,18 @@ class ParallelGAN(DiscriminatorModel):
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Samples of the first generator."""
-        return self.generators[0](z)
+        return self.generator[0](z)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
     def score(self, x: Tensor) -> Tensor:
         """The mean output of all discriminators, [n]."""
-        return torch.stack([discriminator(x) for discriminator in self.discriminators]).mean(0)
+        return torch.stack([discriminator(x) for discriminator in self.discriminator]).mean(0)
 
     def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generators,)
+        return (self.generator,)
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
-        rows = torch.cat([generator(z[:8]) for generator in self.generators])
+        rows = torch.cat([generator(z[:8]) for generator in self.generator])
         return {**grids(self, z), "samples/generators": Grid(rows, 8)}

@@ -92,7 +92,7 @@ class SeqGAN(DiscriminatorModel):
         found.append(
             Phase(
                 "generator",
-                self.generator_loss,
+                self.regularised("generator", self.generator, self.generator_loss),
                 players,
                 start=both,
                 after=self.after_generator,
@@ -199,7 +199,11 @@ class TextWGAN(DiscriminatorModel):
         critic = (self.discriminator,)
         return [
             *self.discriminator_phases(self.loss.player, critic, self.d_steps),
-            Phase("generator", self.generator_loss, (self.generator,)),
+            Phase(
+                "generator",
+                self.regularised("generator", self.generator, self.generator_loss),
+                (self.generator,),
+            ),
         ]
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -150,7 +150,8 @@ class Pix2Pix(TranslationModel):
 
     def phases(self) -> list[Phase]:
         trained = (self.generator, self.memory)
-        found = [Phase("generator", self.generator_loss, trained, start=self.pretrain)]
+        loss = self.regularised("generator", self.generator, self.generator_loss)
+        found = [Phase("generator", loss, trained, start=self.pretrain)]
         if self.pretrain:
             first = Phase(
                 "reconstruction",
@@ -279,6 +280,11 @@ class CycleGAN(TranslationModel):
     def _faults(self, pool: int) -> Iterator[str]:
         yield from below({"cycle": self.cycle, "identity": self.identity, "pool": pool}, 0)
         yield from below({"d_steps": self.d_steps}, 1)
+        if self.penalty.on_weights:
+            yield (
+                f"penalty = {self.penalty.name}: is on the weights of one network, and this game "
+                "has two of each; set penalty=none or a penalty on gradients"
+            )
         if self.identity and self.data.shape != self.data.source:
             yield (
                 "model.identity: inputs and targets differ in shape, so none can stay as it is; "

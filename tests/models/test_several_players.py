@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from composing import session_of
+from composing import little, session_of
 from linear_networks import Linear, batch_of, points
 from playing import advance
 from torch.nn.functional import softplus
 
 from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
+from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.bigan import BiGAN
 from gan_cli.models.mdgan import ModeRegularisedGAN
 from gan_cli.models.mmd_gan import MMDGAN, mmd
@@ -88,7 +89,7 @@ class TestParallelGAN:
         for step in range(7):
             batch = session.stream.batch(0)
             batch.step = step
-            known = list(model.discriminators)
+            known = list(model.discriminator)
             met.append([known.index(critic) for _, critic in model._matches(batch)])
         assert met == [[0, 1, 2], [0, 1, 2], [1, 2, 0], [1, 2, 0], [2, 0, 1], [2, 0, 1], [0, 1, 2]]
 
@@ -183,3 +184,30 @@ class TestKinOfBiGAN:
     def test_an_encoder_that_learns_nothing_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"model.encoder_plays = false: the encoder learns"):
             self.model(encoder_plays=False)
+
+
+PENALISED = ["bigan", "aae", "vaegan", "gap", "cogan", "mdgan", "pix2pix", "cyclegan", "text_wgan"]
+
+
+@pytest.mark.parametrize("model", PENALISED)
+@pytest.mark.filterwarnings("ignore:penalty = r1 looks at")
+def test_a_lazy_penalty_has_its_updates_in_every_game(model: str) -> None:
+    session = session_of(*little(model), "penalty=r1", "penalty.every=2", "optimizer=sgd")
+    advance(session, 3)
+    assert "penalty/r1" in session.trainer.window.means()
+
+
+@pytest.mark.parametrize("model", ["bigan", "gap", "cogan", "mdgan", "pix2pix", "text_wgan"])
+def test_a_penalty_on_the_generator_s_weights_is_in_its_loss(model: str) -> None:
+    session = session_of(*little(model), "penalty=orthogonal", "penalty.of=generator")
+    game = session.model
+    assert isinstance(game, DiscriminatorModel)
+    phases = {phase.name: phase for phase in game.phases()}
+    batch = session.stream.batch(0)
+    assert "penalty/orthogonal" in phases["generator"].loss(batch).logs
+    assert "penalty/orthogonal" not in phases[game.loss.player].loss(batch).logs
+
+
+def test_a_penalty_on_weights_is_refused_where_there_are_two_of_each() -> None:
+    with pytest.raises(ConfigError, match=r"penalty = orthogonal: is on the weights of one"):
+        session_of(*little("cyclegan"), "penalty=orthogonal")
