@@ -18,7 +18,7 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.pictures import grids
-from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
+from gan_cli.networks.family import Discriminator, Generator, NetworkFamily, Options
 from gan_cli.penalties import Penalty, Score
 from gan_cli.priors import Prior
 
@@ -185,7 +185,7 @@ class DiscriminatorModel(Model, ABC):
 
         return both
 
-    def warn_of_contradictions(self, network: NetworkFamily) -> None:
+    def warn_of_contradictions(self, network: Options) -> None:
         """Warn of settings that run but contradict the theory."""
         penalty = self.penalty
         if self.loss.unbounded and not (penalty.lipschitz or network.lipschitz):

@@ -221,7 +221,8 @@ class ParallelGAN(DiscriminatorModel):
         for generator in generators:
             generator.set_reference(prior.sample)
         self.generator = nn.ModuleList(generators)
-        self.discriminator = nn.ModuleList(network.discriminator(data) for _ in range(pairs))
+        critics = [network.discriminator(data) for _ in range(pairs)]
+        self.discriminator = nn.ModuleList(critics)  # type: ignore[assignment]
 
     def phases(self) -> list[Phase]:
         loss = self.regularised("generator", self.generator, self.generator_loss)

@@ -190,7 +190,7 @@ class TextWGAN(DiscriminatorModel):
         super().__init__(data, loss, penalty)
         self.prior, self.d_steps = prior, d_steps
         refuse(below({"d_steps": d_steps}, 1))
-        self.warn_of_contradictions(network)  # type: ignore[arg-type]
+        self.warn_of_contradictions(network)
         self.generator = network.generator(prior.dim, data)
         self.discriminator = network.discriminator(data)
         self.whole_batch = self.whole_batch_terms()

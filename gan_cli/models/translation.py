@@ -131,7 +131,7 @@ class Pix2Pix(TranslationModel):
         self.sees_inputs, self.adversarial = conditional_discriminator, adversarial
         self.l1, self.l2, self.content, self.pretrain = l1, l2, content, pretrain
         refuse(self._faults())
-        self.warn_of_contradictions(network)  # type: ignore[arg-type]
+        self.warn_of_contradictions(network)
         self.generator = network.translator(data.source, data.shape)
         channels = data.shape[0] + (data.source[0] if conditional_discriminator else 0)
         seen = DataSpec(data.name, (channels, *data.shape[1:]), data.size)
@@ -266,7 +266,7 @@ class CycleGAN(TranslationModel):
         self.cycle, self.cycle_error, self.identity = cycle, cycle_error, identity
         self.d_steps = d_steps
         refuse(self._faults(pool))
-        self.warn_of_contradictions(network)  # type: ignore[arg-type]
+        self.warn_of_contradictions(network)
         there = DataSpec(data.name, data.shape, data.size)
         here = DataSpec(data.name, data.source, data.size)
         self.generator = network.translator(data.source, data.shape)

@@ -24,7 +24,7 @@ from gan_cli.networks.layers import REFERENCES, Norm, VirtualBatchNorm
 
 
 class Options:
-    """The base of dataclasses of a family's options."""
+    """The base of families of any kind: their options, and what penalties must know of them."""
 
     def __post_init__(self) -> None:
         """Check the options: a `Literal` is one of its choices, a whole number at least 1.
@@ -41,10 +41,6 @@ class Options:
             if int in (kind, *get_args(kind)) and isinstance(value, int) and value < 1:
                 raise ConfigError(f"network.{name} = {value}: must be at least 1")
 
-
-class NetworkFamily(Options, ABC):
-    """Builds the two players for a data set."""
-
     @property
     def mixes_samples(self) -> bool:
         """Whether the discriminator's output on a sample depends on the others of its batch."""
@@ -54,6 +50,10 @@ class NetworkFamily(Options, ABC):
     def lipschitz(self) -> bool:
         """Whether the discriminator's slope is bounded whatever its weights."""
         return False
+
+
+class NetworkFamily(Options, ABC):
+    """Builds the two players for a data set."""
 
     @abstractmethod
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -186,9 +185,6 @@ class ConvDiscriminator(Discriminator):
 
 class TextFamily(Options, ABC):
     """Builds the players of sentences."""
-
-    mixes_samples: ClassVar[bool] = False  # as in `NetworkFamily`
-    lipschitz: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, data: DataSpec) -> Discriminator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -228,11 +228,8 @@ class TranslationFamily(Options, ABC):
     discriminator_layers: int | None = None
     discriminator_norm: Kind = "batch"
 
-    lipschitz: ClassVar[bool] = False  # as in `NetworkFamily`
-
     @property
     def mixes_samples(self) -> bool:
-        """As in `NetworkFamily`."""
         return self.discriminator_norm == "batch"
 
     @abstractmethod
