@@ -1,61 +1,82 @@
 #!/usr/bin/env bash
-# Everything that wants a GPU, in under ten minutes: GPU tests, eight models trained for twenty
-# seconds each with their grids, timings. Usage: benchmarks/on_gpu.sh [FOLDER], by default
-# benchmarks/results/<date>-<gpu>.
-# With PUBLISHED=8h also the published tables' full form for that long; the same again goes on with
-# it. PUBLISHED_ARGS takes tables and options of `python -m benchmarks.published`.
-set -euo pipefail
+# What only a GPU can show, in two parts of at most 270 s each:
+#   benchmarks/on_gpu.sh check [FOLDER]     GPU tests; every model trained for a while, with its samples
+#   benchmarks/on_gpu.sh measure [FOLDER]   steps and starts timed, many seeds, bf16 against fp32
+# Results are written as they are found, by default into benchmarks/results/<date>-<gpu>, so that a
+# cut leaves what was done. JOBS (default: the cores) run at a time where nothing is timed.
+# The published tables' full form: python -m benchmarks.published --form full.
+set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+part=${1:-}
 gpu=$("$python" -c 'import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else "")')
-if [ -z "$gpu" ]; then
-    echo "error: torch sees no CUDA device here" >&2
+if [ -z "$gpu" ] || [[ ! $part =~ ^(check|measure)$ ]]; then
+    [ -n "$gpu" ] && echo "usage: benchmarks/on_gpu.sh check|measure [FOLDER]" >&2 ||
+        echo "error: torch sees no CUDA device here" >&2
     exit 2
 fi
-out=${1:-benchmarks/results/$(date +%Y%m%d)-$(tr -c '[:alnum:]\n' '-' <<<"$gpu")}
+out=${2:-benchmarks/results/$(date +%Y%m%d)-$(tr -cs '[:alnum:]\n' '-' <<<"$gpu")}
 mkdir -p "$out"
-seconds=${SECONDS_PER_MODEL:-20}
-export PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+jobs=${JOBS:-$(nproc)}
+begun=$SECONDS
+export PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=1
 {
     date -u +%Y-%m-%dT%H:%M:%SZ
     echo "$gpu, $("$python" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)')"
     nvidia-smi --query-gpu=driver_version,memory.total --format=csv,noheader
+    lscpu | grep 'Model name'
 } | tee "$out/machine.txt"
 
 status=0
-echo "== GPU tests"
-if "$python" -c 'import pytest' 2>/dev/null; then
-    timeout 150 "$python" -m pytest -n0 -q -m gpu 2>&1 | tee "$out/tests.txt" || status=1
-else
-    echo "pytest is not installed: GPU tests not run" | tee "$out/tests.txt"
-    status=1
-fi
+# step NAME SECONDS COMMAND...: its output in NAME.txt, also if it fails or is cut.
+step() {
+    local name=$1 limit=$2
+    shift 2
+    echo "== $name ($((SECONDS - begun)) s)"
+    timeout "$limit" "$@" 2>&1 | tee "$out/$name.txt" | tail -n "${LINES_SHOWN:-12}" || status=1
+}
 
-echo "== trainings of $seconds s each"
-for model in dcgan cgan infogan wgan wgan_gp vae energy glo; do
+# train MODEL FOLDER: a short run; its log, last curves and samples.
+train() {
+    local model=$1 out=$2 run
     run=$(mktemp -d)/$model
-    "$python" -m gan_cli train model="$model" data=mnist runtime.device=cuda \
-        max_time="${seconds}s" steps=10000000 sample_every=2000 run.dir="$run" 2>&1 |
-        tee "$out/$model.log" || status=1
-    tail -n 1 "$run/metrics.jsonl" >"$out/$model.json" || status=1
-    "$python" -m gan_cli sample "$run" --out "$out/$model.png" || status=1
-done
+    timeout 70 "$python" -m gan_cli train model="$model" runtime.device=cuda max_time="${TIME:-25s}" \
+        steps=10000000 sample_every=500 run.dir="$run" >"$out/models/$model.log" 2>&1
+    local code=$?
+    tail -n 1 "$run/metrics.jsonl" >"$out/models/$model.json"
+    for kind in png txt; do
+        last=$(find "$run/samples" -name "*.$kind" 2>/dev/null | sort | tail -n 1)
+        [ -z "$last" ] || cp "$last" "$out/models/$model.$kind"
+    done
+    printf '%-18s exit %d  %s\n' "$model" "$code" \
+        "$(grep -oE '"(step|speed/[a-z_]+)": *[0-9.e+]+' "$out/models/$model.json" | tr '\n' ' ')" |
+        tee -a "$out/models.txt"
+    return "$code"
+}
+export -f train
+export python out
 
-echo "== timings"
-timeout 120 "$python" -m benchmarks.throughput --device cuda --rounds 5 --hardware "$gpu" \
-    --cases dcgan64,dcgan64_b128,dcgan28,dcgan28_b128,wgan \
-    --out "$out/throughput.json" 2>&1 | tee "$out/throughput.txt" || status=1
-timeout 60 "$python" -m benchmarks.seeds model=dcgan data=mnist --device cuda --rounds 3 --members 4 16 \
-    --hardware "$gpu" --out "$out/seeds.json" 2>&1 | tee "$out/seeds.txt" || status=1
-timeout 60 "$python" benchmarks/graphs.py 2>&1 | tee "$out/graphs.txt" || status=1
-timeout 60 "$python" -m benchmarks.precision --form full --models dcgan --seeds 0,1 --steps 1000 \
-    --device cuda --out "$out/precision.json" 2>&1 | tee "$out/precision.txt" || status=1
-if [ -n "${PUBLISHED:-}" ]; then
-    echo "== published tables, full form, at most $PUBLISHED"
-    # shellcheck disable=SC2086 - several arguments
-    "$python" -m benchmarks.published --form full --within "$PUBLISHED" --jobs "${PUBLISHED_JOBS:-4}" \
-        ${PUBLISHED_ARGS:-} 2>&1 | tee "$out/published.txt" ||
-        [ "${PIPESTATUS[0]}" -eq 130 ] || status=1 # 130: the time is over
+if [ "$part" = check ]; then
+    LINES_SHOWN=40 step tests 130 "$python" -m pytest -q -m gpu -n "$jobs" -p no:cacheprovider --maxfail=60 --tb=short
+    mkdir -p "$out/models"
+    : >"$out/models.txt"
+    echo "== every model ($((SECONDS - begun)) s)"
+    find conf/model -name '*.yaml' -exec basename {} .yaml \; | sort |
+        xargs -P "$jobs" -I{} bash -c 'train {} "$out"' || status=1
+else
+    step start 60 bash -c "time $python -m gan_cli train model=dcgan data=mnist batch_size=64 steps=10000 \
+        runtime.device=cuda run.dir=$(mktemp -d)/start"
+    step throughput 90 "$python" -m benchmarks.throughput --device cuda --rounds 5 --seconds .4 --hardware "$gpu" \
+        --cases dcgan64_b128,dcgan64,dcgan28_b128,dcgan28,wgan28,wgan --out "$out/throughput.json"
+    step graphs 80 "$python" benchmarks/graphs.py --models dcgan,wgan,wgan_gp --rounds 5
+    step seeds 50 "$python" -m benchmarks.seeds model=dcgan data=mnist --device cuda --rounds 3 --members 4 16 \
+        --hardware "$gpu" --out "$out/seeds.json"
+    echo "== precision ($((SECONDS - begun)) s)"
+    for job in {dcgan,wgan}/{0,1,2,3,4}; do echo "$job"; done |
+        timeout 100 xargs -P "$jobs" -I{} bash -c \
+            '"$python" -m benchmarks.precision --form full --models "$(dirname {})" --seeds "$(basename {})" \
+            --steps "${STEPS:-3000}" --device cuda --out "$out/precision/{}.json"' >"$out/precision.log" 2>&1 || status=1
+    "$python" -m benchmarks.precision --form full --merge "$out/precision" 2>&1 | tee "$out/precision.txt" || status=1
 fi
-echo "what was found lies in $out"
+echo "$part took $((SECONDS - begun)) s; what was found lies in $out"
 exit "$status"

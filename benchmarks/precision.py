@@ -2,6 +2,7 @@
 
     python -m benchmarks.precision [--form toy|short|full] [--models dcgan,wgan] [--seeds 0,1,2,3,4]
         [--steps N] [--device cpu] [--out FILE.json]
+    python -m benchmarks.precision --merge FOLDER    # the table of all files in it
 
 toy    a ring of 2-D Gaussians and multilayer perceptrons: modes and sliced Wasserstein distance.
 short  MNIST, narrow networks, a CPU that need not have bf16 units: the classifier's FID.
@@ -141,6 +142,16 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def merge(folder: Path) -> str:
+    """Join the results of processes that ran at the same time in FOLDER.json; return the table."""
+    parts = [json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))]
+    if not parts:
+        raise SystemExit(f"{folder} holds no results")
+    joined = parts[0] | {"results": {k: v for part in parts for k, v in part["results"].items()}}
+    files.write(folder.with_suffix(".json"), (json.dumps(joined, indent=1) + "\n").encode())
+    return table(joined["results"])
+
+
 def main() -> None:
     """Train and evaluate what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -151,7 +162,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--hardware", help="in words, for the record")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--merge", type=Path, metavar="FOLDER", help="run nothing")
     options = parser.parse_args()
+    if options.merge:
+        print(merge(options.merge))
+        return
     form = FORMS[options.form]
     steps = options.steps or form.steps
     out = options.out or Path(f"benchmarks/results/precision-{options.form}-{options.device}.json")
