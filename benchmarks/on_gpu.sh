@@ -57,7 +57,7 @@ export -f train
 export python out
 
 if [ "$part" = check ]; then
-    LINES_SHOWN=40 step tests 130 "$python" -m pytest -q -m gpu -n "$jobs" -p no:cacheprovider --maxfail=60 --tb=short
+    LINES_SHOWN=40 step tests 130 "$python" -m pytest -q -m gpu -n "$jobs" -p no:cacheprovider -p no:benchmark --maxfail=60 --tb=short
     mkdir -p "$out/models"
     : >"$out/models.txt"
     echo "== every model ($((SECONDS - begun)) s)"

@@ -14,6 +14,10 @@ SMALL = ["batch_size=8", "network.width=8", "runtime.device=cpu", "runtime.threa
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 # Models of points only, with densities that their integrals can resolve.
 OF_POINTS = {"divergence": ("data.deviation=0.3", "data.points=100")}
+STEPWISE = {  # phases whose loss reads the run's step, so no CUDA graph can replay them
+    "mixture": {"mixture"},  # the share of a batch in EM's moments falls with the steps
+    "gap": {"discriminator", "generator"},  # who meets whom depends on the step
+}
 
 NARROW = ("network.discriminator_width=8",)  # translators, beside their own width
 CHEAP = {  # what costs time and proves nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import warnings
 from typing import Any
 
 # cuBLAS reads it when CUDA is first used; deterministic mode needs it.
@@ -12,7 +13,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import pytest
 import torch
-from composing import MODELS, SMALL
+from composing import MODELS, SMALL, STEPWISE
 from torch import Tensor
 
 from gan_cli.config.instantiate import Trust
@@ -53,7 +54,7 @@ def test_the_data_lives_on_the_device_and_batches_are_the_cpus() -> None:
     for k in (0, 1, 8000):
         left, right = cuda.stream.batch(k), cpu.stream.batch(k)
         assert torch.equal(left.index.cpu(), right.index)
-        assert torch.equal(left.real.cpu(), right.real)
+        torch.testing.assert_close(left.real.cpu(), right.real, rtol=0, atol=1e-6)  # of 1/127.5
 
 
 def test_auto_chooses_cuda_bf16_and_graphs() -> None:
@@ -90,8 +91,10 @@ def test_a_step_reads_nothing_from_the_device(graphs: str) -> None:
     for _ in range(5):  # in which graphs are recorded
         session.trainer.advance()
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings():  # torch calls this mode a prototype
+            warnings.simplefilter("ignore")
+            torch.cuda.set_sync_debug_mode("error")
         for _ in range(3):
             session.trainer.advance()
     finally:
@@ -104,10 +107,14 @@ def advance(session: Session, steps: int) -> None:
 
 
 def check_close(left: Session, right: Session) -> None:
-    """Two runs of one seed; rates in fp32 and atomics leave them apart by rounding alone."""
+    """Two runs of one seed; rates in fp32 and atomics leave them apart by rounding alone.
+
+    A tensor's norm is compared, as RMSprop's first steps are the signs of gradients near zero.
+    """
     ours, theirs = left.model.state_dict(), right.model.state_dict()
     for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-2, atol=1e-3, msg=name)
+        apart = (ours[name] - theirs[name]).float().norm().item()
+        assert apart <= 2e-2 * theirs[name].float().norm().item() + 1e-3, (name, apart)
     scalars = right.trainer.read()
     assert left.trainer.read() == pytest.approx(scalars, rel=2e-2, abs=2e-3)
 
@@ -123,10 +130,9 @@ def test_recorded_steps_are_the_eager_ones(model: str) -> None:
     advance(recorded, 12)
     graphs = recorded.trainer.graphs
     assert graphs is not None
-    if model == "mixture":  # EM's rate depends on the step
-        assert set(graphs.reasons) == {"mixture"}
+    assert set(graphs.reasons) == STEPWISE.get(model, set())
+    if graphs.reasons:
         return
-    assert graphs.reasons == {}
     # Of 12 steps, half measured, each unit is made eagerly thrice in either kind.
     assert graphs.replays >= 6
     check_close(eager, recorded)

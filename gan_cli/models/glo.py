@@ -22,8 +22,8 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 SMALLEST = 4  # pixels; a map with a smaller side is not halved further
 
 
-@lru_cache
-def halving(size: int) -> Tensor:
+@lru_cache  # by device too, as a CUDA graph cannot record a copy from the host
+def halving(size: int, device: torch.device | str = "cpu") -> Tensor:
     """The matrix [ceil(size / 2), size] that blurs a line and keeps every second place.
 
     Beyond the ends the line continues with its nearest value.
@@ -32,11 +32,11 @@ def halving(size: int) -> Tensor:
     for row in range(len(matrix)):
         for k, weight in enumerate(BINOMIAL):
             matrix[row, min(max(2 * row + k - 2, 0), size - 1)] += weight
-    return matrix
+    return matrix.to(device)
 
 
 @lru_cache
-def doubling(size: int) -> Tensor:
+def doubling(size: int, device: torch.device | str = "cpu") -> Tensor:
     """The matrix [size, ceil(size / 2)] that inserts zeros between places, then blurs.
 
     Each row is divided by its sum, so constants are kept, also at the ends.
@@ -47,19 +47,19 @@ def doubling(size: int) -> Tensor:
             place = row + k - 2
             if place % 2 == 0 and 0 <= place < size:
                 matrix[row, place // 2] += weight
-    return matrix / matrix.sum(1, keepdim=True)
+    return (matrix / matrix.sum(1, keepdim=True)).to(device)
 
 
 def reduce(x: Tensor) -> Tensor:
     """Blur, and keep every second pixel: [n, c, h, w] to [n, c, ceil(h/2), ceil(w/2)]."""
     height, width = x.shape[2:]
-    return halving(height).to(x) @ x @ halving(width).to(x).T
+    return halving(height, x.device).to(x) @ x @ halving(width, x.device).to(x).T
 
 
 def expand(x: Tensor, size: tuple[int, int]) -> Tensor:
     """The inverse, up to the details lost, to `size`."""
     height, width = size
-    return doubling(height).to(x) @ x @ doubling(width).to(x).T
+    return doubling(height, x.device).to(x) @ x @ doubling(width, x.device).to(x).T
 
 
 def pyramid(x: Tensor) -> list[Tensor]:

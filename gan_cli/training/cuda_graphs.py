@@ -149,15 +149,19 @@ class Graphs:
                     self._give_up(unit, plan, reason)
                 unit.warmed += 1
                 return
+            reason = ""
             try:
                 with window.separate_tally() as tally:
                     unit.replay, unit.tally = self._recorder.capture(run), tally
             except Exception as error:
-                self._give_up(unit, plan, f"which cannot be recorded: {one_line(error)}")
+                reason = f"which cannot be recorded: {one_line(error)}"
+            if reason:  # outside `except`, as the error keeps the broken update's graph alive
+                self._give_up(unit, plan, reason)
                 for other in self._units.values():
                     other.replay = other.tally = None  # each is recorded again
                 make(plan.turns, batches, measure)
                 return
+        assert unit.replay is not None
         unit.replay()
         assert unit.tally is not None, "set with the recording"
         window.merge(unit.tally)

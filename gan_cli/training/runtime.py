@@ -174,7 +174,8 @@ def prepare(runtime: Runtime) -> None:
     """Configure torch for a run; this holds for the whole process."""
     torch.set_num_threads(runtime.threads)
     if runtime.device.type == "cuda":
-        torch.cuda.set_device(runtime.device)  # seeds and memory are those of the current device
+        # Seeds and memory are those of the current device.
+        torch.cuda.set_device(runtime.device.index or 0)
         tf32 = runtime.precision == "tf32"
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32

@@ -13,11 +13,13 @@ from gan_cli.training.trainer import Trainer
 
 
 class NoReading(TorchDispatchMode):
-    """Within it, no value travels to Python, which would stall a device and break a recording."""
+    """Within it, no value travels to Python or from it, which would break a recording."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             raise RuntimeError("a value was read from the device while recording")
+        if func is torch.ops.aten.lift_fresh.default:
+            raise RuntimeError("a tensor was made of Python's numbers while recording")
         return func(*args, **(kwargs or {}))
 
 

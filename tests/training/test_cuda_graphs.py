@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from composing import MODELS, little, session_of
+from composing import MODELS, STEPWISE, little, session_of
 from playing import same
 
 from gan_cli.errors import ConfigError
@@ -23,10 +23,6 @@ from rerunning import Rerun
 TOY = ["data=ring", "data.points=100", "network=mlp", "network.width=4", "prior.dim=3"]
 # one_hot looks at values there
 READ_ON_THE_CPU = {"infogan", "acgan", "cgan", "cvae", "projection_gan", "text_wgan"}
-STEPWISE = {
-    "mixture": {"mixture"},  # the share of a batch in EM's moments falls with the steps
-    "gap": {"discriminator", "generator"},  # who meets whom depends on the step
-}
 
 
 def recorded(*overrides: str, whole: bool = False, reads: bool = False) -> tuple[Session, Rerun]:
