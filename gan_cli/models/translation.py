@@ -96,10 +96,10 @@ class TranslationModel(DiscriminatorModel, ABC):
 class Pix2Pix(TranslationModel):
     """A generator from inputs to targets, an error between the two, and a discriminator.
 
-    G minimises adversarial * L_GAN(G, D) + l1 * E|y - G(x)| + l2 * E(y - G(x))^2 + content *
-    E(f(y) - f(G(x)))^2 with f the last hidden map of D (Isola et al. 2017, Eqs. 1 to 4; Ledig et
-    al. 2017, Eqs. 3 to 6; Pathak et al. 2016, Eqs. 1 to 3). D sees inputs and targets (pix2pix) or
-    targets alone.
+    G minimises adversarial * L_GAN(G, D) + l1 * E|y - G(x)| + l2 * E(y - G(x))^2 + cross_entropy *
+    H(y, G(x)) + content * E(f(y) - f(G(x)))^2 with f the last hidden map of D (Isola et al. 2017,
+    Eqs. 1 to 4; Ledig et al. 2017, Eqs. 3 to 6; Pathak et al. 2016, Eqs. 1 to 3). D sees inputs and
+    targets (pix2pix) or targets alone.
 
     Args:
         data: the targets, and the shape of the inputs.
@@ -112,6 +112,8 @@ class Pix2Pix(TranslationModel):
         l2: of the mean squared error.
         content: of the error in D's features.
         pretrain: steps at first with the error alone, with weight 1 (SRGAN).
+        cross_entropy: of the mean cross-entropy per pixel, for images of two values: the error of
+            outputs that are independent of each other.
     """
 
     def __init__(
@@ -126,10 +128,12 @@ class Pix2Pix(TranslationModel):
         l2: float = 0.0,
         content: float = 0.0,
         pretrain: int = 0,
+        cross_entropy: float = 0.0,
     ) -> None:
         super().__init__(data, loss, penalty, "pix2pix")
         self.sees_inputs, self.adversarial = conditional_discriminator, adversarial
         self.l1, self.l2, self.content, self.pretrain = l1, l2, content, pretrain
+        self.cross_entropy = cross_entropy
         refuse(self._faults())
         self.warn_of_contradictions(network)
         self.generator = network.translator(data.source, data.shape)
@@ -139,9 +143,9 @@ class Pix2Pix(TranslationModel):
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:
-        weights = ("adversarial", "l1", "l2", "content", "pretrain")
+        weights = ("adversarial", "l1", "l2", "cross_entropy", "content", "pretrain")
         yield from below({name: getattr(self, name) for name in weights}, 0)
-        if not self.adversarial + self.l1 + self.l2 + self.content:
+        if not self.adversarial + self.l1 + self.l2 + self.cross_entropy + self.content:
             yield "model.l1 = 0: the generator has nothing to learn from; set model.l1=100"
         if self.pretrain and not self.l1 + self.l2:
             yield "model.pretrain: needs an error to begin with; set model.l1 or model.l2"
@@ -190,6 +194,10 @@ class Pix2Pix(TranslationModel):
         fake = self.generator(batch.source)
         absolute, squared = errors(fake, batch.real)
         total, logs = self.l1 * absolute + self.l2 * squared, self._logs(absolute, squared)
+        if self.cross_entropy:
+            entropy = cross_entropy(fake, batch.real)
+            logs["cross_entropy"] = entropy.detach()
+            total = total + self.cross_entropy * entropy
         if self.adversarial:
             seen = self._seen(batch.source, fake)
             real = self._seen(batch.source, batch.real)
@@ -413,6 +421,13 @@ def errors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Mean absolute and mean squared difference of images, in fp32; scalars."""
     difference = (a - b).float()
     return difference.abs().mean(), difference.square().mean()
+
+
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy per pixel, in nats, of images in [-1, 1] as probabilities of white."""
+    p, t = ((x.float() + 1) / 2 for x in (output, target))
+    p = p.clamp(1e-6, 1 - 1e-6)
+    return -(t * p.log() + (1 - t) * (-p).log1p()).mean()
 
 
 def rows_of(rows: list[Tensor], like: Tensor) -> Grid:

@@ -48,8 +48,8 @@ def four(monkeypatch) -> None:
 
 ORDER = """
 classifier fid kid prdc conditional gan_train infogan modes stacked_modes points
-translation text likelihood likelihood_5000 density reconstruction encoding memorisation diversity
-interpolation
+validity translation text likelihood likelihood_5000 density reconstruction encoding memorisation
+diversity interpolation
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from composing import session_of
@@ -11,7 +13,14 @@ from torch.nn.functional import softplus
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, DataSpec, Grid, HasViews
-from gan_cli.models.translation import CycleGAN, ImagePool, InputMemory, Pix2Pix, rows_of
+from gan_cli.models.translation import (
+    CycleGAN,
+    ImagePool,
+    InputMemory,
+    Pix2Pix,
+    cross_entropy,
+    rows_of,
+)
 from gan_cli.networks.translation import PatchDiscriminator, ResNets, SRResNets, UNets
 
 SMALL = ("data.split=test", "network.width=8", "network.discriminator_width=8")
@@ -124,6 +133,22 @@ class TestPix2Pix:
 
     def test_the_control_has_no_discriminator(self) -> None:
         assert [phase.name for phase in paired(adversarial=0.0).phases()] == ["generator"]
+
+    def test_cross_entropy_per_pixel(self) -> None:
+        """Of probabilities .75 and .5 where the truth is white and black; a mean over pixels."""
+        output, target = torch.tensor([0.5, 0.0]), torch.tensor([1.0, -1.0])
+        expected = -(math.log(0.75) + math.log(0.5)) / 2
+        assert cross_entropy(output, target).item() == pytest.approx(expected)
+        model, some = paired(adversarial=0.0, l1=0.0, cross_entropy=2.0), batch()
+        found = model.generator_loss(some)
+        torch.testing.assert_close(found.total, 2 * found.logs["cross_entropy"])
+
+    def test_cross_entropy_is_least_at_the_mean(self) -> None:
+        """Independent outputs average: of targets -1, 1, 1, 1 the best output is .5."""
+        target = torch.tensor([-1.0, 1.0, 1.0, 1.0])
+        outputs = torch.linspace(-0.9, 0.9, 37)
+        losses = torch.stack([cross_entropy(o.expand(4), target) for o in outputs])
+        assert outputs[losses.argmin()].item() == pytest.approx(0.5)
 
     def test_errors_alone_at_first(self) -> None:
         phases = {phase.name: phase for phase in paired(pretrain=5).phases()}

@@ -42,11 +42,10 @@ class Translation(Metric):
         data = subject.real(split)
         places = real_baseline.shuffled(data)[:MOST]
         ratios, likeness, slopes = [], [], torch.zeros(2, dtype=torch.float64)
-        with torch.no_grad(), exactly():
-            for made, true in _pairs(subject, data, places):
-                ratios.append(psnr(made, true))
-                likeness.append(ssim(made, true))
-                slopes += torch.stack([laplacian(x).abs().mean() for x in (made, true)]) * len(made)
+        for made, true in translations(subject, data, places):
+            ratios.append(psnr(made, true))
+            likeness.append(ssim(made, true))
+            slopes += torch.stack([laplacian(x).abs().mean() for x in (made, true)]) * len(made)
         protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}
         protocol |= {"split": split if subject.has_test else "all that was trained on"}
         protocol |= {"pairs": len(places), "real_samples": len(places), "values": "from -1 to 1"}
@@ -61,12 +60,16 @@ class Translation(Metric):
         return MetricResult(values)
 
 
-def _pairs(subject: Subject, data: Dataset, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Translations and targets [n, *shape], on the CPU."""
+def translations(
+    subject: Subject, data: Dataset, places: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Translations and targets [n, *shape] of the samples of `data` at `places`, on the CPU."""
     assert isinstance(subject.model, Translates)
     for some in places.split(PIECE):
         source = data.source(some.to(data.device)).to(subject.device)
-        yield subject.model.translate(source).float().cpu(), real_baseline.real(data, some)
+        with torch.no_grad(), exactly():
+            made = subject.model.translate(source).float().cpu()
+        yield made, real_baseline.real(data, some)
 
 
 def _mean(name: str, values: Tensor, protocol: dict[str, str | int | float]) -> MetricValue:
