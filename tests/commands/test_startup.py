@@ -39,8 +39,9 @@ def test_help_imports_neither_torch_nor_hydra(command: str, tmp_path: Path) -> N
     assert not modules(code, tmp_path) & set(DEAR)
 
 
-def test_the_first_step_imports_no_compiler_and_no_tables(tmp_path: Path) -> None:
-    small = ["steps=1", "batch_size=4", "network.width=4", "runtime.device=cpu"]
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_first_step_imports_no_compiler_and_no_tables(device: str, tmp_path: Path) -> None:
+    small = ["steps=1", "batch_size=4", "network.width=4", f"runtime.device={device}"]
     code = f"from gan_cli.commands.train import compose\nassert compose({small!r}) == 0"
     seen = modules(code, tmp_path)
     assert "torch.optim" in seen
