@@ -50,6 +50,7 @@ class DataSpec:
     class_counts: tuple[int, ...] = field(default=(), repr=False, compare=False)
     # (channels, height, width) of the input images of data for translation; empty for other data.
     source: tuple[int, ...] = field(default=(), repr=False)
+    paired: bool = field(default=True, repr=False)  # each sample is the target of its input
     # Of sentences [length]: their symbols, the first of which fills them up, and what stands
     # between two when they are printed.
     vocabulary: tuple[str, ...] = field(default=(), repr=False)

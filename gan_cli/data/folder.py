@@ -72,7 +72,7 @@ class Folder(Dataset):
         if workers is not None and workers < 1:
             raise ConfigError(f"data.workers = {workers}: at least 1, or null, is needed")
         behind = parse_colour(background)
-        folder = _resolved(root)
+        self.root = folder = _resolved(root)
         listing = scan(folder, outputs)
         if listing.ours:
             ours = shown(listing.ours)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from gan_cli.data.dataset import Dataset
+from gan_cli.data.decode import ORIENTATION, TURNED
 from gan_cli.data.folder import Folder
 from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import shown
@@ -21,6 +22,7 @@ from gan_cli.errors import ConfigError, DataError
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 EDGE = 1.0  # twice the least slope of an edge, by Sobel's operator, of images in [-1, 1]
+LOOKED_AT = 2000  # images whose sizes are compared
 MADE = ("edges", "grey", "half", "hole", "low")
 
 
@@ -59,7 +61,7 @@ class Pairs(Dataset):
         if source is None or target is None:
             wide = (shape[0], 2 * shape[1])
             both = Folder(root, split, wide, channels, classes="none", outputs=outputs)
-            _require_two_in_one(both, Path(root).expanduser())
+            _require_two_in_one(both)
             name, width = both.spec.name, shape[1]
             self.halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
         else:
@@ -67,6 +69,7 @@ class Pairs(Dataset):
                 _side(root, part, split, shape, channels, outputs) for part in (source, target)
             ]
             _require_equal_names(*sides)
+            _require_equal_proportions(*sides)
             name, self.halves = Path(root).expanduser().resolve().name, (sides[0], sides[1])
         inputs, target_images = self.halves[::-1] if reverse else self.halves
         super().__init__(name, target_images.values, rows=target_images.rows)
@@ -131,7 +134,7 @@ class Unpaired(Dataset):
         count = max(len(inputs), len(target_images))
         order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
         self.order = order % len(inputs)
-        self.spec = replace(self.spec, size=count, source=inputs.spec.shape)
+        self.spec = replace(self.spec, size=count, source=inputs.spec.shape, paired=False)
 
     @classmethod
     def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
@@ -331,21 +334,59 @@ def _stems(folder: Folder) -> dict[str, None]:
     return dict.fromkeys(str(PurePosixPath(path).with_suffix("")) for path in folder.paths)
 
 
-def _require_two_in_one(folder: Folder, root: Path) -> None:
-    """Check that images are wider than high, as two side by side are.
+def _require_equal_proportions(inputs: Folder, target_images: Folder) -> None:
+    """Check that inputs and targets have the same proportions, so that both are cut alike.
 
     Raises:
-        DataError: the first one is not.
+        DataError: some pairs differ by a pixel or more, at the size of the smaller image.
     """
+    pairs = zip(_sizes(inputs), _sizes(target_images), strict=True)
+    differing = [
+        f"{name} is {width}x{height} and {wide}x{high}"
+        for (name, width, height), (_, wide, high) in pairs
+        if abs(width * high - wide * height) >= max(width, height, wide, high)
+    ]
+    if differing:
+        raise DataError(
+            f"data.root: {len(differing):,} inputs have other proportions than their targets "
+            f"({shown(differing)}); crop both alike"
+        )
+
+
+def _require_two_in_one(folder: Folder) -> None:
+    """Check that images can be two side by side: wider than high, and of an even width.
+
+    Raises:
+        DataError: some are not.
+    """
+    sizes = list(_sizes(folder))
+    narrow = [
+        f"{name} is {width}x{height}" for name, width, height in sizes if width < 1.5 * height
+    ]
+    if narrow:
+        raise DataError(
+            f"data.root = {folder.root}: {len(narrow):,} images are not two images side by side "
+            f"({shown(narrow)}); give the folders of inputs and targets by data.source and "
+            "data.target"
+        )
+    odd = [f"{name} is {width}x{height}" for name, width, height in sizes if width % 2]
+    if odd:
+        raise DataError(
+            f"data.root = {folder.root}: {len(odd):,} images have an odd width, which has no two "
+            f"halves ({shown(odd)}); cut or fill up a column"
+        )
+
+
+def _sizes(folder: Folder) -> Iterator[tuple[str, int, int]]:
+    """Name, width and height of some images, evenly spaced, by their headers."""
     from PIL import Image
 
-    with Image.open(root / folder.paths[0]) as first:
-        width, height = first.size
-    if width < 1.5 * height:
-        raise DataError(
-            f"data.root = {root}: {folder.paths[0]} is {width}x{height}, not two images side by "
-            "side; give the folders of inputs and targets by data.source and data.target"
-        )
+    for path in folder.paths[:: -(-len(folder.paths) // LOOKED_AT)]:
+        with Image.open(folder.root / path) as image:
+            # (To look for it, Pillow would decode a whole PNG.)
+            turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= TURNED
+            width, height = image.size[::-1] if turned else image.size
+        yield path, width, height
 
 
 def _images(

@@ -13,7 +13,7 @@ from gan_cli import labels
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.adversarial import AdversarialModel, View
-from gan_cli.models.faults import below
+from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
@@ -74,8 +74,7 @@ class ACGAN(AdversarialModel):
         dcgan_init(self.classifier)
 
     def faults(self) -> Iterator[str]:
-        if not self.data.classes:
-            yield f"model = acgan: data={self.data.name} has no labels; use model=gan"
+        yield from without_classes("model = acgan", self.data, "model=gan")
         yield from below({"classification": self.classification}, 0)
         yield from super().faults()
 

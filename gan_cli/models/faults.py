@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from gan_cli.errors import ConfigError
+from gan_cli.model import DataSpec
 
 
 def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
@@ -19,6 +20,19 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> Iterator[str]:
     """The fault of a setting that is not one of `choices`."""
     if value not in choices:
         yield f"model.{name} = {value}: must be {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def without_classes(setting: str, data: DataSpec, instead: str = "") -> Iterator[str]:
+    """The fault of a setting that needs data of at least two classes.
+
+    Args:
+        setting: such as "model.conditional = true".
+        data: its description.
+        instead: what to set instead.
+    """
+    if data.classes < 2:
+        found = f"only one class, {data.class_names[0]}" if data.classes else "no labels"
+        yield f"{setting}: data={data.name} has {found}{instead and f'; use {instead}'}"
 
 
 def refuse(faults: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.adversarial import AdversarialModel, View
-from gan_cli.models.faults import below
+from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
@@ -102,8 +102,8 @@ class GAN(AdversarialModel):
         self.discriminator_history = self._history(self.discriminator)
 
     def faults(self) -> Iterator[str]:
-        if self.conditional and not self.data.classes:
-            yield f"model.conditional = true: data={self.data.name} has no labels"
+        if self.conditional:
+            yield from without_classes("model.conditional = true", self.data)
         yield from super().faults()
         if self.conditional and self.pack > 1:
             yield (

@@ -143,6 +143,11 @@ class Pix2Pix(TranslationModel):
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:
+        if not self.data.paired:
+            yield (
+                f"model = pix2pix: learns from pairs, and data = {self.data.name} has none; use "
+                "data=pairs, or model=cyclegan"
+            )
         weights = ("adversarial", "l1", "l2", "cross_entropy", "content", "pretrain")
         yield from below({name: getattr(self, name) for name in weights}, 0)
         if not self.adversarial + self.l1 + self.l2 + self.cross_entropy + self.content:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gan_cli import labels
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.faults import below, refuse
+from gan_cli.models.faults import below, refuse, without_classes
 from gan_cli.models.latent_variables import (
     APART,
     DYNAMIC,
@@ -103,8 +103,8 @@ class VAE(Model):
                 f"prior = {type(prior).__name__.lower()}: the KL of a VAE is that from a standard "
                 "normal; set prior=gaussian"
             )
-        if self.conditional and not self.data.classes:
-            yield f"model.conditional = true: data={self.data.name} has no labels; use model=vae"
+        if self.conditional:
+            yield from without_classes("model.conditional = true", self.data, "model=vae")
         if self.binarise not in (NONE, DYNAMIC, FIXED):
             yield f"model.binarise = {self.binarise}: must be none, dynamic or fixed"
         elif self.binarise != NONE and gaussian:

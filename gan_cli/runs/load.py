@@ -188,6 +188,7 @@ def data_spec(kept: Any, path: str) -> DataSpec:
             classes=classes,
             class_names=tuple(str(name) for name in kept.get("class_names", ())),
             class_counts=counts,
+            paired=bool(kept.get("paired", True)),
             source=source,
             vocabulary=tuple(str(symbol) for symbol in kept.get("vocabulary", ())),
             separator=str(kept.get("separator", "")),

@@ -157,3 +157,39 @@ def test_parts_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
     message = "d: the shape of its test samples, 1, 16, 16, and of its train samples, 3, 16, 16, d"
     with pytest.raises(DataError, match=message):
         real.part("test")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["model=cgan"], "model.conditional = true: data=photos has no labels"),
+        (
+            ["model=acgan", "data.labels=labels.csv"],
+            "model = acgan: data=photos has only one class, cat; use model=gan",
+        ),
+        (
+            ["model=cvae", "data.labels=labels.csv"],
+            "model.conditional = true: data=photos has only one class, cat; use model=vae",
+        ),
+    ],
+)
+def test_one_class_is_none_to_choose_from(
+    settings: list[str], message: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "photos"
+    images(root / "cat", 4)
+    (root / "labels.csv").write_text("".join(f"cat/{n}.png,cat\n" for n in range(4)))
+    with pytest.raises(ConfigError, match=message):
+        session_of("data=folder", f"data.root={root}", "data.size=16", "data.workers=1", *settings)
+
+
+def test_pix2pix_refuses_sets_without_pairs(tmp_path: Path) -> None:
+    for side, count in (("A", 4), ("B", 3)):
+        images(tmp_path / "photos" / side, count)
+    line = ["model=pix2pix", f"data.root={tmp_path / 'photos'}", "data.size=16"]
+    with pytest.raises(
+        ConfigError, match=r"pix2pix: learns from pairs, and data = photos has none"
+    ):
+        session_of(*line, "data=unpaired", "network.discriminator_width=8")
+    with pytest.raises(DataError, match=r"1 images have no partner .*or use data=unpaired"):
+        session_of(*line, "data=pairs", "network.discriminator_width=8")

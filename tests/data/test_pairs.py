@@ -93,10 +93,50 @@ def test_what_is_not_paired_is_refused(
         Pairs(str(folders(tmp_path / "x", names, other)), size=16)
 
 
-def test_single_images_are_not_two_in_one(tmp_path: Path) -> None:
-    picture(tmp_path / "one" / "1.png", 5)
-    with pytest.raises(DataError, match=r"1.png is 16x16, not two images side by side"):
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (
+            (16, 16),
+            r"1 images are not two images side by side \(2.png is 16x16\); give the folders",
+        ),
+        ((33, 16), r"1 images have an odd width, which has no two halves \(2.png is 33x16\); cut"),
+    ],
+)
+def test_images_that_have_no_two_halves_are_refused(
+    size: tuple[int, int], message: str, tmp_path: Path
+) -> None:
+    picture(tmp_path / "one" / "1.png", 5, (32, 16))
+    picture(tmp_path / "one" / "2.png", 5, size)
+    with pytest.raises(DataError, match=message):
         Pairs(str(tmp_path / "one"), source=None, target=None, size=16)
+
+
+def test_inputs_and_targets_of_other_proportions_are_refused(tmp_path: Path) -> None:
+    root = folders(tmp_path / "x")
+    picture(root / "B" / "b.png", 9, (24, 16))
+    message = r"1 inputs have other proportions than their targets \(b.png is 16x16 and 24x16\)"
+    with pytest.raises(DataError, match=message):
+        Pairs(str(root), size=16)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (7, 7), (33, 32)])
+def test_inputs_of_another_size_in_the_same_proportions(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    """A difference below one pixel of the smaller image is a rounding."""
+    root = folders(tmp_path / "x")
+    picture(root / "A" / "b.png", 9, size)
+    assert len(Pairs(str(root), size=16)) == 3
+
+
+def test_a_photograph_on_its_side_has_the_proportions_it_is_shown_with(tmp_path: Path) -> None:
+    for side, size, turned in (("A", (24, 16), 6), ("B", (16, 24), 1)):
+        (tmp_path / side).mkdir()
+        exif = Image.Exif()
+        exif[0x0112] = turned
+        Image.new("RGB", size).save(tmp_path / side / "1.jpg", exif=exif)
+    assert len(Pairs(str(tmp_path), size=16)) == 1
 
 
 class TestDerived:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from painting import Painter, subject
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.pairs import Unpaired
 from gan_cli.evaluation.measures.translation import Translation
 from gan_cli.evaluation.trained_model import TrainedModel
 from gan_cli.model import DataSpec
@@ -62,6 +63,6 @@ def test_the_targets_themselves() -> None:
 
 def test_what_it_does_not_apply_to() -> None:
     assert Translation().unfit(subject()) == "the model does not translate"
-    some = of(Translator())
-    some.truth._sets["all"] = Unpaired.__new__(Unpaired)
-    assert "not paired" in Translation().unfit(some)
+    unpaired = Translator()
+    unpaired.data = replace(SPEC, paired=False)
+    assert "not paired" in Translation().unfit(of(unpaired))

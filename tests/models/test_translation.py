@@ -101,6 +101,7 @@ class TestNetworks:
                 "images of 28x28 pixels are too small",
             ),
             (("model=pix2pix", "data=mnist"), "model = pix2pix: translates images, and data"),
+            (("model=srgan", "data=low_resolution", "data.size=30"), r"set data.size=\[28,28\]"),
             (("model=pix2pix", "model.l1=0", "model.adversarial=0"), "nothing to learn from"),
             (("model=cyclegan", "model.pool=-1"), "model.pool = -1: must not be negative"),
             (

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.pairs import Unpaired
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
@@ -30,7 +29,7 @@ class Translation(Metric):
         """Why not: a model that translates, and a target for each input."""
         if not isinstance(subject.model, Translates):
             return "the model does not translate"
-        if isinstance(subject.trained_on, Unpaired):
+        if not subject.data.paired:
             return "the data is not paired, so no input has a true target"
         if min(subject.data.shape[1:]) < WINDOW:
             return f"SSIM needs images of at least {WINDOW} pixels a side"
