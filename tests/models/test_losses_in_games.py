@@ -9,15 +9,17 @@ import pytest
 import torch
 from composing import session_of
 from every import LOSSES, PENALTIES
+from linear_networks import Linear, batch_of, points
+from torch.nn.functional import softplus
 
 from gan_cli.config import groups
-from gan_cli.losses import Hinge, Wasserstein
+from gan_cli.losses import Hinge, Relativistic, Wasserstein
 from gan_cli.model import DataSpec
 from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.mlp import MLP
-from gan_cli.penalties import Penalty
+from gan_cli.penalties import R1R2, Penalty
 from gan_cli.priors import Gaussian
 from gan_cli.training.setup import Session
 
@@ -92,3 +94,21 @@ def test_contradictions_go_by_the_penaltys_own_flags(make: type[Penalty]) -> Non
 
 def test_no_other_loss_needs_a_bound_on_the_slope() -> None:
     assert [kind for kind in LOSSES if kind.unbounded] == [Wasserstein]
+
+
+def test_r3gan_s_objective_is_the_authors() -> None:
+    """RpGAN with R1 and R2 (Huang et al. 2024, Eqs. 2 to 4), as in the authors' trainer."""
+    torch.manual_seed(0)
+    model = GAN(points(3), Gaussian(2), Linear(), Relativistic(), R1R2(weight=0.3))
+    real = torch.randn(4, 3)
+    torch.manual_seed(1)
+    fake = model.sample(4)
+    logits, weight = model.discriminator, model.discriminator.head.weight
+    pairs = softplus(logits(fake) - logits(real)).mean()
+    gradient = weight.square().sum()  # of a linear discriminator, everywhere
+    torch.manual_seed(1)
+    found = model.discriminator_loss(batch_of(real)).total
+    torch.testing.assert_close(found, pairs + 0.3 / 2 * 2 * gradient)
+    torch.manual_seed(1)
+    found = model.generator_loss(batch_of(real)).total
+    torch.testing.assert_close(found, softplus(logits(real) - logits(fake)).mean())

@@ -11,7 +11,10 @@ from gan_cli.config.groups import CONF
 # Of translation and of sentences; tests/models/test_translation.py and test_text.py train them.
 OTHERS = {"encoder_decoder", "resnet_translator", "srresnet", "unet", "text_conv", "text_lstm"}
 NETWORKS = sorted({path.stem for path in (CONF / "network").glob("*.yaml")} - OTHERS)
-DATA = {"pacgan": ("data=ring", "data.points=100")}
+DATA = {
+    "pacgan": ("data=ring", "data.points=100"),
+    "r3gan": ("data=mnist", "data.split=test", "network.group=8"),
+}
 
 
 @pytest.mark.parametrize("conditional", ["false", "true"])
