@@ -25,7 +25,8 @@ class VAEGAN(DiscriminatorModel):
     reconstruction x~ and the decoded draw x_p of the prior (Eqs. 5 to 8). The encoder minimises
     L_prior + L_like, the decoder gamma L_like - L_GAN, the discriminator -L_GAN; the decoder's
     part of the game is the loss's own generator term. Any adversarial loss can take L_GAN's place:
-    the discriminator plays it against either kind of fakes, so that log D(x) counts twice.
+    the discriminator plays it against either kind of fakes, so that log D(x) counts twice. Real
+    samples then weigh as much as both kinds of fakes, as by default in the authors' code.
 
     Args:
         data: what is to be generated and encoded.
