@@ -10,7 +10,13 @@ from gan_cli.config.schema import Settings
 from gan_cli.config.settings import settings_of
 from gan_cli.training.setup import Session, assemble
 
-SMALL = ["batch_size=8", "network.width=8", "runtime.device=cpu", "runtime.threads=1"]
+SMALL = [
+    "batch_size=8",
+    "network.width=8",
+    "runtime.device=cpu",
+    "runtime.precision=fp32",
+    "runtime.threads=1",
+]
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 # Models of points only, with densities that their integrals can resolve.
 OF_POINTS = {"divergence": ("data.deviation=0.3", "data.points=100")}

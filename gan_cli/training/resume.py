@@ -131,6 +131,8 @@ def read_earlier_run(
         now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
         now["run"] = where
     now["force"] = settings.force  # of this command, never of an earlier one
+    if now["runtime"]["precision"] == "auto":
+        now["runtime"]["precision"] = saved["runtime"]["precision"]
     done = 0 if state is None else state["step"]
     before, after, otherwise = defaults.comparable(saved, now)
     found = resume.differences(before, after, done=done)

@@ -17,15 +17,10 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import Model
 
 
-def lacks_matrix_units() -> str:
-    """Why bf16 is not known to be faster than fp32 on this CPU; empty where it has AMX."""
-    if cpu_reports("amx_tile"):
+def lacks_fast_bf16() -> str:
+    """Why bf16 cannot be faster than fp32 on this CPU; empty where it has instructions for it."""
+    if cpu_reports("amx_tile") or cpu_reports("avx512_bf16"):
         return ""
-    if cpu_reports("avx512_bf16"):
-        return (
-            "this CPU has AVX512-BF16 but no AMX, so bf16 is not known to be faster; "
-            "runtime.precision=bf16 tries it"
-        )
     return "torch reports neither AMX nor AVX512-BF16 on this CPU"
 
 
@@ -47,8 +42,8 @@ def lacks_bf16(device: torch.device) -> str:
 def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     """The precision of `runtime.precision`, and the reason if it is not the fastest.
 
-    "auto" is bf16 on devices with matrix units for it: CUDA from Ampere on, and CPUs with AMX.
-    AVX512-BF16 alone multiplies vectors; its speed is not measured.
+    "auto" is bf16 on devices with instructions for it: CUDA from Ampere on, and CPUs with AMX or
+    AVX512-BF16, where a trial of the model's updates then decides (`gan_cli.training.trial`).
     bf16 computes the networks in bfloat16 and keeps weights, losses and penalties in fp32; tf32
     keeps fp32's range and rounds the factors of matrix products to 10 bits.
 
@@ -67,7 +62,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
         lack = lacks_bf16(device)
     elif device.type == "cpu":
-        lack = lacks_matrix_units()
+        lack = lacks_fast_bf16()
     else:
         lack = f"bf16 is not known to be faster on {device.type}; runtime.precision=bf16 tries it"
     return ("fp32", lack) if lack else ("bf16", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import warnings
@@ -27,7 +28,7 @@ from gan_cli.ema import Average
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model
 from gan_cli.seeding import mix
-from gan_cli.training import runtime
+from gan_cli.training import runtime, trial
 from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, hindrance, make_capturable
 from gan_cli.training.optimizers import (
     PlayerOptimizer,
@@ -136,7 +137,26 @@ def assemble(
     total = steps(settings, model, dataset)
     names = list(players_of(model.phases()))
     options = optimizer_settings(settings.optimizer, names)
-    players = build_players(model, options, constructor(trust, device), total)
+    construct = constructor(trust, device)
+    if (
+        (device.type, chosen.precision) == ("cpu", "bf16")
+        and settings.runtime.precision == "auto"
+        and ranks.count == 1
+    ):
+
+        def step(precision: str) -> Callable[[], object]:
+            twin = copy.deepcopy(model)
+            players = build_players(twin, options, construct, total)
+            none = Average(twin, 0.0)
+            autocast = precision == "bf16"
+            return Trainer(twin, players, stream.batch, settings.seed, none, autocast).advance
+
+        precision, line = trial.faster(step, identity(settings, dataset.spec))
+        chosen = replace(chosen, precision=precision, reasons=(*chosen.reasons, line))
+    # A resumed run keeps its precision, on whatever machine.
+    kept = settings.runtime.model_copy(update={"precision": chosen.precision})
+    settings = settings.model_copy(update={"runtime": kept})
+    players = build_players(model, options, construct, total)
     chosen = with_graphs(chosen, settings, dataset, players, ranks.count)
     trainer = Trainer(
         model,
@@ -152,6 +172,17 @@ def assemble(
     return Session(
         settings, chosen, dataset, model, stream, players, trainer, total, said, trust, ranks
     )
+
+
+def identity(settings: Settings, data: DataSpec) -> dict[str, Any]:
+    """Whatever the speed of a model's updates depends on."""
+    parts = {"model": settings.model, "shared": settings.nodes, "optimizer": settings.optimizer}
+    return {
+        **parts,
+        "batch_size": settings.batch_size,
+        "shape": data.shape,
+        "classes": data.classes,
+    }
 
 
 def check_batch(size: int, model: object, data: DataSpec) -> None:

@@ -23,29 +23,12 @@ def wanted(**settings: object) -> Wanted:
     return Wanted.model_validate(given | settings)
 
 
-def test_bf16_is_chosen_where_the_cpu_has_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert runtime_module.choose_precision("auto", CPU) == ("bf16", "")
-
-
-@pytest.mark.parametrize(
-    ("vectors", "reason"),
-    [
-        (
-            True,
-            "this CPU has AVX512-BF16 but no AMX, so bf16 is not known to be faster; "
-            "runtime.precision=bf16 tries it",
-        ),
-        (False, "torch reports neither AMX nor AVX512-BF16 on this CPU"),
-    ],
-    ids=["AVX512-BF16", "neither"],
-)
-def test_the_reason_for_fp32_names_the_bf16_instructions_that_the_cpu_has(
-    monkeypatch: pytest.MonkeyPatch, vectors: bool, reason: str
+@pytest.mark.parametrize("instructions", ["amx_tile", "avx512_bf16"])
+def test_bf16_is_a_candidate_where_the_cpu_has_instructions_for_it(
+    instructions: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
-    assert runtime_module.choose_precision("auto", CPU) == ("fp32", reason)
+    monkeypatch.setattr(runtime, "cpu_reports", instructions.__eq__)
+    assert runtime_module.choose_precision("auto", CPU) == ("bf16", "")
 
 
 def test_a_torch_without_the_private_functions_counts_as_a_cpu_without_bf16(
@@ -58,9 +41,8 @@ def test_a_torch_without_the_private_functions_counts_as_a_cpu_without_bf16(
 
 
 def test_points_are_bf16_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert session_of("model=dcgan").precision == "bf16"
-    toy = session_of("model=gan", "data=ring")
+    monkeypatch.setattr(runtime, "cpu_reports", lambda _: True)
+    toy = session_of("model=gan", "data=ring", "runtime.precision=auto")
     assert toy.precision == "fp32"
     assert "fp32: the data are points, whose places bf16 would round" in toy.runtime.reasons
     assert session_of("model=gan", "data=ring", "runtime.precision=bf16").precision == "bf16"

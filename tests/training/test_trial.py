@@ -1,0 +1,113 @@
+"""The precision of a CPU with instructions for bf16, chosen by a trial of the model's updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from composing import SMALL, session_of
+from playing import same
+
+from gan_cli.commands.train import compose
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training import runtime, trial
+
+SECONDS = {"fp32": 0.2, "bf16": 0.1}
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The precisions that were timed, on a CPU with bf16 that is twice as fast in it."""
+    found: list[str] = []
+
+    def timed(step: Callable[[], object]) -> float:
+        step()
+        found.append("bf16" if len(found) % 2 else "fp32")
+        return SECONDS[found[-1]]
+
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runtime, "cpu_reports", lambda _: True)
+    monkeypatch.setattr(trial, "timed", timed)
+    return found
+
+
+AUTO = ["model=dcgan", "data.split=test", "runtime.precision=auto"]
+
+
+def test_the_faster_one_is_taken_and_remembered_for_this_machine_and_model(
+    taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "bf16: bf16 is 2.00 times as fast as fp32 for this model on this CPU"
+    session = session_of(*AUTO)
+    assert session.precision == session.settings.runtime.precision == "bf16"
+    assert line in session.runtime.reasons
+    again = session_of(*AUTO)
+    assert (again.precision, again.runtime.reasons) == ("bf16", session.runtime.reasons)
+    assert taken == ["fp32", "bf16"]
+    session_of(*AUTO, "network.width=4")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    session_of(*AUTO)
+    assert len(taken) == 6  # another model, another number of threads
+
+
+def test_a_gain_within_noise_keeps_fp32(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SECONDS, "bf16", 0.19)
+    session = session_of(*AUTO)
+    assert session.precision == "fp32"
+    assert "fp32: bf16 is 1.05 times as fast as fp32 for this model on this CPU" in (
+        session.runtime.reasons
+    )
+
+
+def test_weights_random_numbers_and_curves_are_those_without_a_trial(taken: list[str]) -> None:
+    with_trial = session_of(*AUTO)
+    stream = torch.get_rng_state()
+    without = session_of(*AUTO[:-1], "runtime.precision=bf16")
+    assert taken
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert same(with_trial.trainer.state_dict(), without.trainer.state_dict())
+    for session in (with_trial, without):
+        session.trainer.advance(measure=True)
+    assert same(with_trial.trainer.state_dict(), without.trainer.state_dict())
+    assert with_trial.trainer.read() == without.trainer.read()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 3}', '{"a": {"fp32": 1}}'])
+def test_a_damaged_cache_is_made_again(taken: list[str], text: str, tmp_path: Path) -> None:
+    path = tmp_path / "cache" / trial.FILE
+    path.parent.mkdir()
+    path.write_text(text)
+    assert session_of(*AUTO).precision == session_of(*AUTO).precision == "bf16"
+    assert len(taken) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault(taken: list[str], tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    assert session_of(*AUTO).precision == session_of(*AUTO).precision == "bf16"
+    assert len(taken) == 4
+
+
+def test_a_run_keeps_its_precision_on_any_machine(
+    taken: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = [text for text in SMALL if "precision" not in text] + ["data.split=test"]
+    folder = tmp_path / "run"
+    line = [*small, f"run.dir={folder}", "checkpoint.every=1"]
+    assert compose([*line, "steps=2"]) == 0
+    config = RunFolder(folder).read_config() or ""
+    assert "precision: bf16" in config
+    monkeypatch.setattr(runtime, "cpu_reports", lambda _: False)
+    assert compose([f"resume={folder}", "steps=3"]) == 0
+    assert compose([*line, "steps=4"]) == 0
+    assert "precision: bf16" in (RunFolder(folder).read_config() or "")
+    assert taken == ["fp32", "bf16"]
+
+
+def test_timing_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.25, 1.0, 1.125])
+    monkeypatch.setattr(trial.time, "perf_counter", lambda: next(clock))
+    steps: list[int] = []
+    assert trial.timed(lambda: steps.append(1)) == 0.125
+    assert len(steps) == 3
