@@ -30,7 +30,8 @@ def session_of(model: str, batch: int, way: str) -> Session:
     session = assemble(settings_of(*overrides, f"runtime.graphs={graphs}"), Trust())
     if way == "graph per step":
         session.trainer.graphs = Graphs(CudaRecorder(session.device), whole=True)
-    if way.startswith("compiled"):
+    if way.startswith("compiled"):  # as `runtime.compile` does, which leaves graphs to torch
+        session.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         for child in session.model.children():
             child.compile()
     return session

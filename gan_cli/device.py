@@ -90,12 +90,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place(model: nn.Module, device: torch.device) -> None:
-    """Move a model to its device, its convolutions in the layout that is fastest there."""
+def place(model: nn.Module, device: torch.device, channels_last: bool | None = None) -> None:
+    """Move a model to its device, its convolutions in the layout that is fastest there.
+
+    Args:
+        model: to be moved.
+        device: where to.
+        channels_last: the layout; None chooses by the device.
+    """
     import torch
 
     model.to(device)
-    if device.type in ("cpu", "cuda"):
+    if channels_last is True or (channels_last is None and device.type in ("cpu", "cuda")):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

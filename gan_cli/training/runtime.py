@@ -112,7 +112,8 @@ def decide(wanted: Wanted) -> Runtime:
     return Runtime(
         device,
         precision,
-        device.type in ("cpu", "cuda"),
+        # torch 2.11 compiles no convolution's gradient of a single channel in this layout on CUDA.
+        device.type == "cpu" or (device.type == "cuda" and not wanted.compile),
         threads,
         deterministic,
         reasons=tuple(filter(None, reasons)),

@@ -123,7 +123,7 @@ def assemble(
             f"{model.smallest_batch} samples at a time; set batch_size={model.smallest_batch}"
         )
     said += prepare_for_ranks(model, settings, ranks)
-    place(model, device)
+    place(model, device, chosen.channels_last)
     model.train()
     if settings.runtime.compile:
         if model.second_order:
