@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.model import Batch, DataSpec, Loss, Phase
 from gan_cli.models.adversarial import DiscriminatorModel
+from gan_cli.models.encoding import EncoderModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import APART, Centring, observation, whole
-from gan_cli.models.pictures import grids, of_images
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.mlp import MLP
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
 
-class AdversarialAutoencoder(DiscriminatorModel):
+class AdversarialAutoencoder(EncoderModel, DiscriminatorModel):
     """An autoencoder whose codes a discriminator cannot tell from draws of the prior.
 
     Three phases in each step (Makhzani et al. 2016, section 2): encoder and decoder minimise the
@@ -98,21 +98,10 @@ class AdversarialAutoencoder(DiscriminatorModel):
         return self.prior.sample(len(batch), self.device), self.encode(batch.real)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The codes [n, prior.dim] of samples [n, *shape]."""
         return whole(self.encoder(self.centring(x, record=False)))
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Samples [n, *shape] from codes [n, prior.dim]."""
         return self.observation.mean(self.decoder.raw(z))
-
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.decode(z)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.decode(self.encode(batch.real))
 
     def score(self, x: Tensor) -> Tensor:
         """The discriminator's output [n] on the samples' codes."""
@@ -120,14 +109,3 @@ class AdversarialAutoencoder(DiscriminatorModel):
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.centring, self.encoder, self.decoder)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        if not self.data.is_image:
-            return {}
-        latents = self.decode if self.prior.dim == 2 else None
-        return of_images(real, self.encode, self.decode, False, latents)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.faults import refuse
+from gan_cli.model import Batch, DataSpec, Loss, Phase
+from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.faults import not_normal, refuse
 from gan_cli.models.latent_variables import (
     APART,
     BERNOULLI,
@@ -17,14 +18,13 @@ from gan_cli.models.latent_variables import (
     observation,
     whole,
 )
-from gan_cli.models.pictures import grids, of_images
 from gan_cli.networks.family import NetworkFamily
-from gan_cli.priors import Gaussian, Prior
+from gan_cli.priors import Prior
 
 SQUARED = "squared"
 
 
-class Autoencoder(Model):
+class Autoencoder(EncoderModel):
     """An encoder and a decoder that reconstruct samples (Hinton and Salakhutdinov 2006).
 
     The loss puts no distribution on the codes, so there is none to sample from. A Gaussian fitted
@@ -55,11 +55,7 @@ class Autoencoder(Model):
         self.observation = observation(data, kind, deviation)
 
     def _faults(self) -> Iterator[str]:
-        if not isinstance(self.prior, Gaussian):
-            yield (
-                f"prior = {type(self.prior).__name__.lower()}: a Gaussian is fitted to the codes "
-                "of an autoencoder; set prior=gaussian"
-            )
+        yield from not_normal(self.prior, "a Gaussian is fitted to the codes of an autoencoder")
         if self.error not in (SQUARED, BERNOULLI):
             yield f"model.error = {self.error}: must be squared or bernoulli"
         elif self.error == BERNOULLI and not self.data.is_image:
@@ -85,32 +81,13 @@ class Autoencoder(Model):
         return Loss(-reconstruction, {**logs, "reconstruction": reconstruction.detach()})
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The codes [n, prior.dim] of samples [n, *shape]."""
         return whole(self.encoder(self.centring(x)))
 
-    def decode(self, codes: Tensor, y: Tensor | None = None) -> Tensor:
-        """Samples [n, *shape] from codes [n, prior.dim]."""
-        return self.observation.mean(self.decoder.raw(codes))
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.observation.mean(self.decoder.raw(z))
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.decode(self.fit(z))
 
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.decode(self.encode(batch.real))
-
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.centring, self.encoder, self.decoder, self.fit)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        if not self.data.is_image:
-            return {}
-        latents = self.generate if self.prior.dim == 2 else None
-        return of_images(real, self.encode, self.decode, False, latents)

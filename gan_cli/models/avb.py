@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.faults import below, refuse
+from gan_cli.model import Batch, DataSpec, Loss, Phase
+from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.faults import below, not_normal, refuse
 from gan_cli.models.latent_variables import (
     APART,
-    DYNAMIC,
-    FIXED,
     NONE,
     Centring,
     Gaussian,
     binarised,
     log_prior,
+    not_binary,
     observation,
     whole,
 )
-from gan_cli.models.pictures import grids, of_images
 from gan_cli.networks.family import NetworkFamily, joint
-from gan_cli.priors import Gaussian as StandardNormal
 from gan_cli.priors import Prior
 
 NOISE = 1e-4  # added to variances before their root is taken (the authors' code)
@@ -71,7 +69,7 @@ class NoiseBasis(nn.Module):
         return z, mean, variance
 
 
-class AVB(Model):
+class AVB(EncoderModel):
     """A VAE whose q(z | x) needs no density: a discriminator T(x, z) learns the ratio to it.
 
     T* = log q(z | x) - log p(z) is what tells pairs (x, z ~ q) from pairs (x, z ~ p) best (Eqs. 3.3
@@ -121,18 +119,8 @@ class AVB(Model):
         self.discriminator = network.joint_discriminator(data, prior.dim)
 
     def _faults(self, gaussian: bool) -> Iterator[str]:
-        if not isinstance(self.prior, StandardNormal):
-            yield (
-                f"prior = {type(self.prior).__name__.lower()}: the bound is written for a standard "
-                "normal; set prior=gaussian"
-            )
-        if self.binarise not in (NONE, DYNAMIC, FIXED):
-            yield f"model.binarise = {self.binarise}: must be none, dynamic or fixed"
-        elif self.binarise != NONE and gaussian:
-            yield (
-                f"model.binarise = {self.binarise}: black and white pixels are no Gaussian's; set "
-                "model.likelihood=bernoulli, or model.binarise=none"
-            )
+        yield from not_normal(self.prior, "the bound is written for a standard normal")
+        yield from not_binary(self.binarise, gaussian)
         sizes = {"basis": self.basis_size, "noise": self.noise, "d_steps": self.d_steps}
         yield from below(sizes, 1)
 
@@ -146,7 +134,7 @@ class AVB(Model):
 
     def loss(self, batch: Batch) -> Loss:
         """Minus the bound, in nats per sample; as good as the discriminator is."""
-        x = self._observed(batch)
+        x = self.observed(batch)
         z, ratio = self._ratio(x, record=True)
         reconstruction = self.observation.log_prob(x, self.decoder.raw(z)).mean()
         kl = ratio.mean()
@@ -178,7 +166,7 @@ class AVB(Model):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell latents of the encoder from standard normals, beside their sample."""
-        x = self._observed(batch)
+        x = self.observed(batch)
         standard = self._drawn(x)[1]
         ours = self.discriminator(joint(x, standard))
         theirs = self.discriminator(joint(x, torch.randn_like(standard)))
@@ -191,31 +179,10 @@ class AVB(Model):
         return whole(self.encoder(self.centring(x, record=False)))[:, : self.prior.dim]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """E[x | z] of latents [n, prior.dim], [n, *shape]."""
         return self.observation.mean(self.decoder.raw(z))
-
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.decode(z)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.decode(self.encode(self._observed(batch)))
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.centring, self.encoder, self.basis, self.decoder, self.observation)
 
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        if not self.data.is_image:
-            return {}
-        latents = self.decode if self.prior.dim == 2 else None
-        return of_images(real, self.encode, self.decode, False, latents)
-
-    def _observed(self, batch: Batch) -> Tensor:
+    def observed(self, batch: Batch) -> Tensor:
         return binarised(batch.real, batch.index, self.binarise)

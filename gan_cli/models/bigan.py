@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.model import Batch, DataSpec, Loss, Phase
 from gan_cli.models.adversarial import DiscriminatorModel
+from gan_cli.models.encoding import EncoderModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import Posterior, whole
-from gan_cli.models.pictures import grids, of_images
 from gan_cli.networks.family import NetworkFamily, joint
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Gaussian, Prior
 
 
-class BiGAN(DiscriminatorModel):
+class BiGAN(EncoderModel, DiscriminatorModel):
     """The discriminator tells pairs (x, E(x)) of real samples from pairs (G(z), z).
 
     V(D, E, G) = E_x log D(x, E(x)) + E_z log(1 - D(G(z), z)) (Donahue et al. 2017, Eq. 3). At its
@@ -128,14 +128,8 @@ class BiGAN(DiscriminatorModel):
         outputs = whole(self.encoder(x))
         return Posterior.of(outputs).mean if self.stochastic else outputs
 
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.generate(self.encode(batch.real))
 
     def score(self, x: Tensor) -> Tensor:
         """The discriminator's output [n] on samples and their own codes."""
@@ -143,13 +137,3 @@ class BiGAN(DiscriminatorModel):
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator, self.encoder)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        if not self.data.is_image:
-            return {}
-        return of_images(real, self.encode, self.generate, conditional=False)

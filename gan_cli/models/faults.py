@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
+from gan_cli.priors import Gaussian, Prior
 
 
 def below(settings: Mapping[str, float], least: int) -> Iterator[str]:
@@ -33,6 +34,12 @@ def without_classes(setting: str, data: DataSpec, instead: str = "") -> Iterator
     if data.classes < 2:
         found = f"only one class, {data.class_names[0]}" if data.classes else "no labels"
         yield f"{setting}: data={data.name} has {found}{instead and f'; use {instead}'}"
+
+
+def not_normal(prior: Prior, why: str) -> Iterator[str]:
+    """The fault of a prior other than the standard normal that a model needs."""
+    if not isinstance(prior, Gaussian):
+        yield f"prior = {type(prior).__name__.lower()}: {why}; set prior=gaussian"
 
 
 def refuse(faults: Iterable[str]) -> None:

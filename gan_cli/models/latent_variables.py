@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -142,6 +143,17 @@ def binarised(x: Tensor, index: Tensor, how: str) -> Tensor:
         keys = index[:, None] * len(pixels) + pixels
         uniform = _uniform(keys).view_as(x)
     return torch.where(uniform < (x + 1) / 2, 1.0, -1.0)
+
+
+def not_binary(how: str, gaussian: bool) -> Iterator[str]:
+    """Faults of `model.binarise`, beside a p(x | z) that is `gaussian` or not."""
+    if how not in (NONE, DYNAMIC, FIXED):
+        yield f"model.binarise = {how}: must be none, dynamic or fixed"
+    elif how != NONE and gaussian:
+        yield (
+            f"model.binarise = {how}: black and white pixels are no Gaussian's; set "
+            "model.likelihood=bernoulli, or model.binarise=none"
+        )
 
 
 def _uniform(keys: Tensor) -> Tensor:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Loss, View
+from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.adversarial import AdversarialModel
+from gan_cli.models.encoding import EncoderModel
 from gan_cli.models.faults import below
 from gan_cli.models.latent_variables import whole
-from gan_cli.models.pictures import of_images
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
 
-class ModeRegularisedGAN(AdversarialModel):
+class ModeRegularisedGAN(AdversarialModel, EncoderModel):
     """A GAN with an encoder that keeps the generator near every mode (section 3.1, Eqs. 1 and 2).
 
     The generator's loss is its term of the game plus E[distance |x - G(E(x))|^2 + modes * the
@@ -66,18 +66,10 @@ class ModeRegularisedGAN(AdversarialModel):
         return Loss(total, {"squared_error": error.detach(), "near_modes": near.detach()})
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The latents [n, prior.dim] of samples [n, *shape]."""
         return whole(self.encoder(x))
 
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.generator(self.encode(batch.real))
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.generator(z)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator, self.encoder)
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        if not self.data.is_image:
-            return {}
-        return of_images(real, self.encode, self.generate, conditional=False)

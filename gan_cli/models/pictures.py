@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from gan_cli.model import Batch, Fields, Grid, Lines, Model, View
+from gan_cli.model import Batch, Fields, Grid, Lines, Model
 from gan_cli.priors import lerp
 
 ROWS = 20  # classes shown in the grid of classes
@@ -85,23 +85,6 @@ def opposites(images: Tensor, labels: Tensor | None, pairs: int) -> Tensor:
             left, right = own[leaning[own].argmin()].item(), own[leaning[own].argmax()].item()
             found.append((float(leaning[left] - leaning[right]), int(left), int(right)))
     return torch.tensor([ends for _, *ends in sorted(found)[:pairs]], dtype=torch.long).view(-1, 2)
-
-
-def of_images(
-    real: Batch,
-    encode: Encode,
-    decode: Decode,
-    conditional: bool,
-    latents: Callable[[Tensor], Tensor] | None = None,
-) -> dict[str, View]:
-    """Pictures of a model that encodes images; `latents` decodes a prior of two dimensions."""
-    found: dict[str, View] = {}
-    way = between(real, encode, decode, conditional)
-    if way is not None:
-        found["theory/interpolation"] = way
-    if latents is not None:
-        found["theory/latent_plane"] = plane(latents, real.real.device)
-    return found
 
 
 def between(real: Batch, encode: Encode, decode: Decode, conditional: bool) -> Grid | None:

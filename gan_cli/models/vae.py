@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli import labels
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
-from gan_cli.models.faults import below, refuse, without_classes
+from gan_cli.model import Batch, DataSpec, Loss, Phase, View
+from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.faults import below, not_normal, refuse, without_classes
 from gan_cli.models.latent_variables import (
     APART,
-    DYNAMIC,
-    FIXED,
     NONE,
     Centring,
     Gaussian,
     Posterior,
     binarised,
     log_prior,
+    not_binary,
     observation,
 )
-from gan_cli.models.pictures import grids, of_images, on_the_line, on_the_plane
+from gan_cli.models.pictures import on_the_line, on_the_plane
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.priors import Gaussian as StandardNormal
 from gan_cli.priors import Prior, Product
@@ -33,7 +33,7 @@ AT_ONCE = 1 << 23  # numbers that `likelihood` decodes at once: 32 MB for each c
 LATENTS = 512  # drawn to show the density of points
 
 
-class VAE(Model):
+class VAE(EncoderModel):
     """An encoder q(z | x) and a decoder p(x | z) that together raise a lower bound of log p(x).
 
     The bound is ELBO = E_q[log p(x | z)] - KL(q(z | x) || N(0, I)), with the KL in closed form
@@ -98,20 +98,10 @@ class VAE(Model):
             self.density_of = grey if binarise == NONE else "binarised pixels"
 
     def _faults(self, prior: Prior, gaussian: bool) -> Iterator[str]:
-        if not isinstance(prior, StandardNormal):
-            yield (
-                f"prior = {type(prior).__name__.lower()}: the KL of a VAE is that from a standard "
-                "normal; set prior=gaussian"
-            )
+        yield from not_normal(prior, "the KL of a VAE is that from a standard normal")
         if self.conditional:
             yield from without_classes("model.conditional = true", self.data, "model=vae")
-        if self.binarise not in (NONE, DYNAMIC, FIXED):
-            yield f"model.binarise = {self.binarise}: must be none, dynamic or fixed"
-        elif self.binarise != NONE and gaussian:
-            yield (
-                f"model.binarise = {self.binarise}: black and white pixels are no Gaussian's; set "
-                "model.likelihood=bernoulli, or model.binarise=none"
-            )
+        yield from not_binary(self.binarise, gaussian)
         weights = ("beta", "warm_up", "corruption")
         yield from below({name: getattr(self, name) for name in weights}, 0)
         yield from below({"importance": self.importance}, 1)
@@ -121,7 +111,7 @@ class VAE(Model):
 
     def loss(self, batch: Batch) -> Loss:
         """Minus the bound, in nats per sample."""
-        x, y = self._observed(batch), self._labels(batch)
+        x, y = self.observed(batch), self.labels(batch)
         q, beta = self.posterior(self._corrupted(x), y), self._beta(batch)
         z = q.sample(self.importance)
         reconstruction, kl = self._reconstruction(x, y, z), q.kl()
@@ -147,11 +137,9 @@ class VAE(Model):
         return Posterior.of(self.encoder(self.centring(x), y))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean of q(z | x), [n, codes]."""
         return self.posterior(x, y).mean
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """E[x | z] of codes [n, codes], [n, *shape]."""
         return self.observation.mean(self.decoder.raw(z, y))
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -166,14 +154,10 @@ class VAE(Model):
             y = labels.drawn(self.label_ends, n)
         return self.generate(self.prior.sample(n, self.device), y)
 
-    def reconstruct(self, batch: Batch) -> Tensor:
-        y = self._labels(batch)
-        return self.decode(self.encode(self._observed(batch), y), y)
-
     @torch.no_grad()
     def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
         """ELBO and importance-weighted bound (Burda et al. 2016, Eq. 8), float64 on the CPU."""
-        x, y = self._observed(batch), self._labels(batch)
+        x, y = self.observed(batch), self.labels(batch)
         q = self.posterior(x, y)
         total = torch.full((len(x),), -math.inf, dtype=torch.float64)
         elbo = torch.zeros_like(total)
@@ -188,16 +172,12 @@ class VAE(Model):
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.centring, self.encoder, self.decoder, self.observation)
 
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
     def views(
         self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
     ) -> Mapping[str, View]:
         if not self.data.is_image:
             return {} if self.conditional else self._density(real.real, log_density)
-        latents = self.decode if self.codes == 2 and not self.conditional else None
-        return of_images(real, self.encode, self.decode, self.conditional, latents)
+        return super().views(real, log_density)
 
     def _density(
         self, real: Tensor, log_density: Callable[[Tensor], Tensor | None]
@@ -215,14 +195,11 @@ class VAE(Model):
             return {"theory/density": on_the_line(real, shown)}
         return {"theory/log_density": on_the_plane(real, shown)} if dim == 2 else {}
 
-    def _observed(self, batch: Batch) -> Tensor:
+    def observed(self, batch: Batch) -> Tensor:
         return binarised(batch.real, batch.index, self.binarise)
 
     def _corrupted(self, x: Tensor) -> Tensor:
         return x + self.corruption * torch.randn_like(x) if self.corruption else x
-
-    def _labels(self, batch: Batch) -> Tensor | None:
-        return batch.labels if self.conditional else None
 
     def _beta(self, batch: Batch) -> float:
         if not self.warm_up:  # what reads the step cannot be recorded

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
-from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
+from gan_cli.model import Batch, DataSpec, Loss, Phase
 from gan_cli.models.adversarial import DiscriminatorModel
-from gan_cli.models.faults import below, refuse
+from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.faults import below, not_normal, refuse
 from gan_cli.models.latent_variables import Posterior
-from gan_cli.models.pictures import grids, of_images
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
-from gan_cli.priors import Gaussian, Prior
+from gan_cli.priors import Prior
 
 
-class VAEGAN(DiscriminatorModel):
+class VAEGAN(EncoderModel, DiscriminatorModel):
     """Encoder, decoder and discriminator, each with a loss of its own (Algorithm 1).
 
     L_prior = KL(q(z | x) || N(0, I)); L_like = -E_q[log N(f(x); f(x~), I)] of features f of the
@@ -59,11 +59,7 @@ class VAEGAN(DiscriminatorModel):
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:
-        if not isinstance(self.prior, Gaussian):
-            yield (
-                f"prior = {type(self.prior).__name__.lower()}: the KL of a VAE is that from a "
-                "standard normal; set prior=gaussian"
-            )
+        yield from not_normal(self.prior, "the KL of a VAE is that from a standard normal")
         yield from below({"gamma": self.gamma, "beta": self.beta}, 0)
 
     def phases(self) -> list[Phase]:
@@ -117,30 +113,13 @@ class VAEGAN(DiscriminatorModel):
         return Posterior.of(self.encoder(x))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean of q(z | x), [n, prior.dim]."""
         return self.posterior(x).mean
 
-    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.decoder(z)
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.generate(self.prior.sample(n, self.device))
-
-    def reconstruct(self, batch: Batch) -> Tensor:
-        return self.generate(self.encode(batch.real))
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.encoder, self.decoder)
-
-    def pictures(self, z: Tensor) -> dict[str, Grid]:
-        return grids(self, z)
-
-    def views(
-        self, real: Batch, log_density: Callable[[Tensor], Tensor | None]
-    ) -> Mapping[str, View]:
-        if not self.data.is_image:
-            return {}
-        return of_images(real, self.encode, self.generate, conditional=False)
 
 
 def half_squares(difference: Tensor) -> Tensor:
