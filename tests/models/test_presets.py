@@ -115,3 +115,11 @@ def test_the_games_that_presets_name() -> None:
         "projection_cifar10": ("projection_gan", "hinge"),
         "improved_gan": ("dcgan", "non_saturating"),
     }
+
+
+def test_paths_differ_by_who_evaluates_them_alone() -> None:
+    game, control = (settings_of(f"experiment=paths_{name}") for name in ("cgan", "cross_entropy"))
+    for key in ("data.side", "batch_size", "evaluation.metrics"):
+        assert found(game, key) == found(control, key)
+    assert (control.model["adversarial"], control.model["l1"]) == (0, 0)
+    assert control.network["dropout"] == 0
