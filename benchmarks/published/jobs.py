@@ -79,7 +79,7 @@ def _jobs(table: Table, row: Row, form_name: FormName) -> Iterator[TableJob]:
         return
     form = table.forms[form_name]
     own = (form.rows or {}).get(row.name, [])
-    asked = evaluations(form.evaluate or table.evaluate)
+    asked = evaluations(row.evaluate or form.evaluate or table.evaluate)
     figures = tuple(column.figure for column in table.columns_of(form, row))
     every: Sequence[tuple[int | None, tuple[str, ...]]] = [(None, ())]
     variants = form.variants or table.variants

@@ -39,6 +39,7 @@ class Machine:
         evaluate: further arguments of gan-eval.
         environment: of the processes.
         hardware: in words, with the version of torch.
+        everywhere: further overrides of all trainings.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class Machine:
     train: Mapping[str, Sequence[str]] = field(default_factory=dict)
     evaluate: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    everywhere: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class JobFiles:
         named = [o.removeprefix("data=") for o in self.job.train if o.startswith("data=")]
         more = [o for data in named for o in self.machine.train.get(data, ())]
         place = f"run.dir={self.folder.path}"
-        self._call(supervisor, TRAIN, [*self.job.train, *more, place])
+        self._call(supervisor, TRAIN, [*self.job.train, *more, *self.machine.everywhere, place])
         status = self.folder.read_status()["status"]
         if status != FINISHED:
             raise NoValueError(f"the training is {status}")

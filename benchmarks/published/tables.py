@@ -87,6 +87,7 @@ class Row(Strict):
     train: Overrides = []
     published: dict[str, Published] = {}
     figures: list[str] | None = None  # of the columns; all where null
+    evaluate: Evaluate | None = None  # instead of the table's
     varied: bool = True  # one run in each variant, where the table has variants
     instead: dict[str, str] = {}  # replaces settings of variants in this row
     correlation: Correlation | None = None

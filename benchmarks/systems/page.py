@@ -1,0 +1,212 @@
+"""docs/models/: a table of all systems, and a page for each family."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.published.figures import Statistic
+from benchmarks.published.jobs import TableJob, jobs
+from benchmarks.published.results import row_statistics
+from benchmarks.published.tables import Column, Row, Table
+from benchmarks.systems.catalogue import MNIST, POINTS, Catalogue, Family, System
+
+Json = dict[str, Any]
+HEAD = """\
+# Systems
+
+`python -m benchmarks.systems` writes these pages from run folders; edit
+`benchmarks/systems/systems.yaml` instead.
+
+Every system is a file of `conf/model/`, or a setting of one, under the same trainer: each resumes
+exactly, and its run folder is all that sampling needs. Its preset is `gan-train
+experiment=PRESET`, whose header has the time and what to expect. The pages of the families have
+pictures, all values and the commands.
+
+The values are means over seeds (one where no deviation is given), ± the deviation of a run. *Ring*
+is 8 Gaussians, *grid* 25: modes captured by 2,500 samples, and the share of samples within three
+deviations of one, of which a perfect sampler has 98.9 %. All systems have the same perceptrons and
+steps there, few of both: it is a test of games, not the best that each can do. *MNIST* is the
+Fréchet distance by the data's own classifier, of 10,000 samples, after a short training; lower is
+better. A dash is a value that was not measured.
+"""
+
+
+def pages(
+    catalogue: Catalogue, table: Table, content: Json, pictures: Path, home: Path
+) -> dict[str, str]:
+    """The text of each page, by its file name in `home`."""
+    values = Values(table, content)
+    found = {"README.md": "\n".join(_overview(catalogue, values))}
+    for family in catalogue.families:
+        folder = Path(os.path.relpath(pictures, home))
+        lines = _family(family, catalogue, values, pictures, folder)
+        found[f"{family.name}.md"] = "\n".join(lines)
+    return found
+
+
+class Values:
+    """What was measured, for cells.
+
+    Args:
+        table: of all systems.
+        content: its results.
+    """
+
+    def __init__(self, table: Table, content: Json) -> None:
+        self.table, self.content, self.form = table, content, table.forms["full"]
+        self.columns = {column.figure: column for column in table.columns}
+        self.rows = {row.name: row for row in table.rows}
+        self.found = {
+            row.name: row_statistics(table, self.form, row, content, "full") for row in table.rows
+        }
+        self.jobs: dict[str, TableJob] = {}
+        for job in jobs(table, "full"):
+            self.jobs.setdefault(job.row, job)
+
+    def cell(self, row: str, figure: str) -> str:
+        """A value, or a dash."""
+        found = self.found.get(row, {}).get(figure)
+        return "–" if found is None else shown(found, self.columns[figure])
+
+    def seeds(self, row: str) -> int:
+        """How many runs a row has."""
+        return max((found.n for found in self.found.get(row, {}).values()), default=0)
+
+
+def shown(found: Statistic, column: Column) -> str:
+    """A mean, with the deviation of a run where there are several."""
+    text = f"{found.value:.{column.digits}f}"
+    return text if found.deviation is None else f"{text} ± {found.deviation:.{column.digits}f}"
+
+
+def _overview(catalogue: Catalogue, values: Values) -> Iterator[str]:
+    yield HEAD
+    for family in catalogue.families:
+        yield f"## [{family.title}]({family.name}.md)\n"
+        yield f"{family.words.strip()}\n"
+        heads = ["system", "who plays", "loss", "preset", "paper", "what differs"]
+        yield _line([*heads, "ring", "grid", "MNIST", "own data"])
+        yield _line(["---"] * 10)
+        for system in family.systems:
+            yield _line(
+                [
+                    f"[{system.title}]({family.name}.md#{anchor(system.title)})",
+                    *(system.players, system.loss, _presets(system), system.paper),
+                    system.differs or "–",
+                    *_ours(system, values),
+                ]
+            )
+        yield ""
+    yield from _made(values.content)
+
+
+def _presets(system: System) -> str:
+    return ", ".join(f"`{name.strip()}`" for name in system.preset.split(",") if name) or "–"
+
+
+def _ours(system: System, values: Values) -> Iterator[str]:
+    for data in ("ring", "grid"):
+        modes, share = (values.cell(f"{system.name}_{data}", figure) for figure in POINTS)
+        yield modes if modes == "–" else f"{modes}; {share} %"
+    yield values.cell(f"{system.name}_mnist", MNIST[0])
+    parts = []
+    for own in system.own:
+        row = f"{system.name}_{own.name}"
+        if values.found[row]:
+            figure = own.figures[0]
+            title = values.columns[figure].title
+            parts.append(f"{own.title}: {title} {values.cell(row, figure)}")
+    yield "; ".join(parts) or "–"
+
+
+def _family(
+    family: Family, catalogue: Catalogue, values: Values, pictures: Path, folder: Path
+) -> Iterator[str]:
+    yield f"# {family.title}\n"
+    yield f"{family.words.strip()} The table of all systems is in [README.md](README.md).\n"
+    for system in family.systems:
+        yield f"## {system.title}\n"
+        yield f"{system.paper}. Players: {system.players}. Loss: {system.loss}.\n"
+        if system.differs:
+            yield f"What differs: {system.differs}.\n"
+        yield from _measured(system, values)
+        if system.seen:
+            yield f"{system.seen.strip()}\n"
+        for row in rows_of(system, values):
+            yield from _pictures(row, catalogue.pictures(row.name), pictures, folder)
+        yield from _commands(system, values)
+    yield from _made(values.content)
+
+
+def rows_of(system: System, values: Values) -> list[Row]:
+    """The rows of a system."""
+    names = [f"{system.name}_{data}" for data in ("ring", "grid", "mnist")]
+    names += [f"{system.name}_{own.name}" for own in system.own]
+    return [values.rows[name] for name in names if name in values.rows]
+
+
+def _measured(system: System, values: Values) -> Iterator[str]:
+    shown_rows = [row for row in rows_of(system, values) if values.found[row.name]]
+    if not shown_rows:
+        return
+    figures = [
+        figure
+        for figure in values.columns
+        if any(figure in values.found[row.name] for row in shown_rows)
+    ]
+    yield _line(["data", *(values.columns[figure].title for figure in figures), "runs"])
+    yield _line(["---"] * (len(figures) + 2))
+    for row in shown_rows:
+        cells = []
+        for figure in figures:
+            text = values.cell(row.name, figure)
+            known = row.published.get(figure)
+            cells.append(f"{text} (published {known.value:g})" if known else text)
+        yield _line([row.title, *cells, str(values.seeds(row.name))])
+    yield ""
+
+
+def _pictures(row: Row, names: list[str], pictures: Path, folder: Path) -> Iterator[str]:
+    for name in names:
+        title = f"{row.title}: {name.replace('-', ', ')}"
+        if (pictures / f"{row.name}-{name}.png").is_file():
+            yield f"{title}\n\n![{title}]({folder.as_posix()}/{row.name}-{name}.png)\n"
+        text = pictures / f"{row.name}-{name}.txt"
+        if text.is_file():
+            lines = text.read_text(encoding="utf-8").splitlines()[:12]
+            yield "\n".join([f"{title}\n", "```", *lines, "```\n"])
+
+
+def _commands(system: System, values: Values) -> Iterator[str]:
+    yield "<details><summary>Commands</summary>\n"
+    yield "```"
+    for row in rows_of(system, values):
+        job = values.jobs[row.name]
+        yield f"# {row.title}"
+        yield shlex.join(["gan-train", *job.train])
+        yield from (shlex.join(["gan-eval", "RUN", *one]) for one in job.evaluations)
+    yield "```\n"
+    yield "</details>\n"
+
+
+def anchor(title: str) -> str:
+    """The anchor that a Markdown heading gets."""
+    kept = [letter for letter in title.lower() if letter.isalnum() or letter in " -_"]
+    return "".join(kept).replace(" ", "-")
+
+
+def _made(content: Json) -> Iterator[str]:
+    runs = content["runs"].values()
+    if runs:
+        dates = sorted({run["date"] for run in runs})
+        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        where = "; ".join(sorted({run["hardware"] for run in runs}))
+        yield f"Run on {when}, {where}.\n"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
