@@ -66,6 +66,11 @@ class DataSpec:
         """True for sentences: int64 numbers of symbols, [length]."""
         return bool(self.vocabulary)
 
+    @property
+    def kind(self) -> str:
+        """What the samples are: "images", "points" or "sentences"."""
+        return "images" if self.is_image else "sentences" if self.is_text else "points"
+
     def sentences(self, x: Tensor) -> list[str]:
         """Rows [n, length] of numbers of symbols as text."""
         rows = x.long().tolist()

@@ -54,6 +54,11 @@ def direction(higher_is_better: Mapping[str, bool | None], name: str) -> str:
     return {None: NEITHER, False: LOWER, True: HIGHER}[higher_is_better[max(fitting, key=len)]]
 
 
+def not_images(data: DataSpec) -> str:
+    """Why a metric of images does not apply to this data; empty where it does."""
+    return "" if data.is_image else f"it is for images, and this data holds {data.kind}"
+
+
 class SampleBatch(NamedTuple):
     """Some generated samples, on the CPU."""
 

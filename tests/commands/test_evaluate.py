@@ -145,7 +145,7 @@ def test_json_needs_a_place_before_any_work(run, capsys) -> None:
 
 def test_what_does_not_fit_is_told_when_asked_for(run, capsys) -> None:
     out, _ = call(capsys, run.path, *FEW, "--metrics", "points,fid")
-    assert "fid was not computed: the data are points" in out
+    assert "fid was not computed: it is for images, and this data holds points" in out
     out, _ = call(capsys, run.path, *FEW, "--metrics", "fid", status=1)
     assert "no values" in out
 

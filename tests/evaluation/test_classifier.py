@@ -252,7 +252,7 @@ def test_mnist_s_comes_with_the_program(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (Ring(points=5), "this data is points"),
+        (Ring(points=5), "this data holds points"),
         (Blobs(labelled=False), "this data has none"),
         (Blobs(size=1), "does not learn from 1 image"),
     ],

@@ -28,6 +28,7 @@ from gan_cli.evaluation.metric import (
     MetricValue,
     Plot,
     Subject,
+    not_images,
 )
 from gan_cli.evaluation.real_baseline import baseline
 from gan_cli.metrics.classes import score
@@ -109,8 +110,8 @@ class ClassifierFigures(Metric):
 
 def no_classifier(subject: Subject) -> str:
     """Why this data has no classifier of its own; empty where it has."""
-    if not subject.data.is_image:
-        return "the data is points, and a classifier looks at images"
+    if reason := not_images(subject.data):
+        return reason
     if subject.data.classes < 2:
         return "the data has no labels that a classifier could learn"
     if subject.data.classes > MOST_CLASSES:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import quantised
-from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject, not_images
 from gan_cli.evaluation.real_baseline import generated, real, shuffled
 from gan_cli.metrics.distances import DIRECTIONS, sliced_wasserstein
 from gan_cli.metrics.diversity import mean_pairwise_distance
@@ -30,7 +30,7 @@ class Diversity(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""
-        return "" if subject.data.is_image else "it looks at images, and this data is points"
+        return not_images(subject.data)
 
     def measure(self, subject: Subject) -> MetricResult:
         """How diverse samples are, and how far from real ones."""

@@ -13,6 +13,7 @@ from gan_cli.evaluation.metric import (
     MetricResult,
     MetricValue,
     Subject,
+    not_images,
 )
 from gan_cli.evaluation.real_baseline import baseline
 from gan_cli.formatting import percent
@@ -48,8 +49,8 @@ class FID(Metric):
 
 def no_picture(subject: Subject) -> str:
     """Why Inception cannot look at this data; empty where it can."""
-    if not subject.data.is_image:
-        return "the data are points, and Inception looks at pictures"
+    if reason := not_images(subject.data):
+        return reason
     channels = subject.data.shape[0]
     if channels not in (1, 3):
         return f"the data has {channels} channels, and Inception looks at one or three"

@@ -18,6 +18,7 @@ from gan_cli.evaluation.metric import (
     MetricValue,
     Plot,
     Subject,
+    not_images,
 )
 from gan_cli.evaluation.real_baseline import once
 from gan_cli.images import tile
@@ -38,7 +39,7 @@ class Memorisation(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""
-        return "" if subject.data.is_image else "it looks at images, and this data is points"
+        return not_images(subject.data)
 
     def measure(self, subject: Subject) -> MetricResult:
         """Distances to the nearest training image, and pictures of the pairs."""

@@ -38,8 +38,8 @@ class Modes(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: the modes must be known, and several."""
-        if subject.data.is_image:
-            return "the modes of images are not known"
+        if subject.data.kind != "points":
+            return f"the modes of {subject.data.kind} are not known"
         data = subject.real(subject.options.split)
         if not isinstance(data, Mixture):
             return "the data does not say where its modes are"

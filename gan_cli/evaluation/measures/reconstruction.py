@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
-from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
+from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject, not_images
 from gan_cli.metrics.diversity import components
 from gan_cli.model import Batch, Model, Reconstructs
 
@@ -26,8 +26,8 @@ class Reconstruction(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it needs a model that reconstructs."""
-        if not subject.data.is_image:
-            return "it looks at images, and this data is points"
+        if reason := not_images(subject.data):
+            return reason
         train = subject.trained_on
         if _reconstructed(subject.model, train, torch.arange(1)) is None:
             return "this model reconstructs nothing"

@@ -35,9 +35,8 @@ class Points(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for points."""
-        if subject.data.is_text:
-            return "it compares points, and this data is sentences"
-        return "it compares points, and this data is images" if subject.data.is_image else ""
+        kind = subject.data.kind
+        return "" if kind == "points" else f"it compares points, and this data holds {kind}"
 
     def measure(self, subject: Subject) -> MetricResult:
         """All distances that this data allows."""
@@ -112,8 +111,9 @@ class Density(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it needs two known densities."""
-        if subject.data.is_image:
-            return "it compares densities of points, and this data is images"
+        kind = subject.data.kind
+        if kind != "points":
+            return f"it compares densities of points, and this data holds {kind}"
         data = subject.real(subject.options.split)
         if not isinstance(data, Mixture) or subject.data.shape[0] not in NODES:
             return "it needs toy data of one or two dimensions, whose density is known"
