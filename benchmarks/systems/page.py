@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ def _overview(catalogue: Catalogue, values: Values) -> Iterator[str]:
     yield HEAD
     for family in catalogue.families:
         yield f"## [{family.title}]({family.name}.md)\n"
-        yield f"{family.words.strip()}\n"
-        heads = ["system", "who plays", "loss", "preset", "paper", "what differs"]
+        yield paragraph(family.words)
+        heads = ["system", "who plays", "loss", "preset or settings", "paper", "what differs"]
         yield _line([*heads, "ring", "grid", "MNIST", "own data"])
         yield _line(["---"] * 10)
         for system in family.systems:
@@ -105,7 +106,9 @@ def _overview(catalogue: Catalogue, values: Values) -> Iterator[str]:
 
 
 def _presets(system: System) -> str:
-    return ", ".join(f"`{name.strip()}`" for name in system.preset.split(",") if name) or "–"
+    """The presets, or the settings where there is none."""
+    named = [f"`{name.strip()}`" for name in system.preset.split(",") if name]
+    return ", ".join(named) or f"`{' '.join(system.points or system.mnist or [])}`"
 
 
 def _ours(system: System, values: Values) -> Iterator[str]:
@@ -127,15 +130,18 @@ def _family(
     family: Family, catalogue: Catalogue, values: Values, pictures: Path, folder: Path
 ) -> Iterator[str]:
     yield f"# {family.title}\n"
-    yield f"{family.words.strip()} The table of all systems is in [README.md](README.md).\n"
+    yield paragraph(f"{family.words.strip()} All systems are in [README.md](README.md).")
     for system in family.systems:
         yield f"## {system.title}\n"
-        yield f"{system.paper}. Players: {system.players}. Loss: {system.loss}.\n"
+        words = f"{system.paper}. Players: {system.players}. Loss: {system.loss}."
+        if system.preset:
+            words += f" Preset: {_presets(system)}."
         if system.differs:
-            yield f"What differs: {system.differs}.\n"
+            words += f" What differs: {system.differs}."
+        yield paragraph(words)
         yield from _measured(system, values)
         if system.seen:
-            yield f"{system.seen.strip()}\n"
+            yield paragraph(system.seen)
         for row in rows_of(system, values):
             yield from _pictures(row, catalogue.pictures(row.name), pictures, folder)
         yield from _commands(system, values)
@@ -206,6 +212,11 @@ def _made(content: Json) -> Iterator[str]:
         when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
         where = "; ".join(sorted({run["hardware"] for run in runs}))
         yield f"Run on {when}, {where}.\n"
+
+
+def paragraph(text: str) -> str:
+    """A paragraph in lines of at most 119 characters, and an empty line."""
+    return textwrap.fill(text.strip(), 119, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _line(cells: list[str]) -> str:
