@@ -162,7 +162,6 @@ class GAN(AdversarialModel):
         return history.added(game, self.loss.player, self.discriminator)
 
     def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
         y = self._labels(batch)
         real = self.view(batch.real, batch)
         fake = self.view(self._fakes(batch, y), batch)

@@ -248,7 +248,6 @@ class ParallelGAN(DiscriminatorModel):
         return Loss(total, losses[0].logs, losses[0].outputs)
 
     def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
         terms = []
         for generator, discriminator in self._matches(batch):
             fake = generator(self.prior.sample(len(batch), self.device))

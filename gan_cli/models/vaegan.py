@@ -85,7 +85,6 @@ class VAEGAN(EncoderModel, DiscriminatorModel):
         return game._replace(total=game.total + other)
 
     def penalty_loss(self, batch: Batch) -> Loss:
-        """The penalty alone, for lazy regularisation."""
         return self.lazy_penalty(self.discriminator, batch.real, self._decoded(batch)[1])
 
     def decoder_loss(self, batch: Batch) -> Loss:

@@ -7,10 +7,13 @@ import math
 import pytest
 import torch
 from linear_networks import batch_of
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
+from gan_cli.model import DataSpec, Phase
+from gan_cli.models.encoding import EncoderModel
 from gan_cli.models.pictures import SIDE, STEPS, between, opposites, plane, tilt
+from gan_cli.priors import Gaussian, Prior, Uniform
 
 
 def bars(slants: list[float]) -> Tensor:
@@ -82,3 +85,43 @@ def test_the_plane_goes_through_the_quantiles() -> None:
     shares = Normal(0.0, 1.0).cdf(z[0, :, 0])
     torch.testing.assert_close(shares, (torch.arange(SIDE) + 0.5) / SIDE)
     assert math.isclose(float(z[-1, 0, 0]), float(z[-1, 0, 1]), rel_tol=1e-5)
+
+
+class Tilts(EncoderModel):
+    """Encodes how far an image leans; no weight is learned."""
+
+    def __init__(self, prior: Prior, image: bool = True) -> None:
+        super().__init__()
+        self.prior = prior
+        self.data = DataSpec("bars", (1, 29, 29) if image else (2,), 3)
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def phases(self) -> list[Phase]:
+        return []
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return tilt(x)[:, None].float().expand(-1, self.prior.dim)
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return z[:, :1, None, None].expand(-1, 1, 29, 29)
+
+
+@pytest.mark.parametrize(
+    ("prior", "drawn"), [(Gaussian(2), True), (Gaussian(3), False), (Uniform(2), False)]
+)
+def test_the_plane_is_that_of_two_gaussian_latents_alone(prior: Prior, drawn: bool) -> None:
+    batch = batch_of(bars([0.0, 1.0, -1.0]))
+    views = Tilts(prior).views(batch, lambda x: None)
+    assert set(views) == {"theory/interpolation"} | ({"theory/latent_plane"} if drawn else set())
+    assert Tilts(prior, image=False).views(batch, lambda x: None) == {}
+
+
+def test_codes_are_decoded_into_samples_and_reconstructions() -> None:
+    model, x = Tilts(Gaussian(2)), bars([0.5, -1.0])
+    torch.testing.assert_close(
+        model.reconstruct(batch_of(x)), model.decode(model.encode(x)), rtol=0, atol=0
+    )
+    torch.manual_seed(0)
+    z = model.prior.sample(4)
+    torch.manual_seed(0)
+    assert torch.equal(model.sample(4), model.decode(z))
