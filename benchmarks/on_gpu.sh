@@ -57,23 +57,23 @@ export -f train
 export python out
 
 if [ "$part" = check ]; then
-    LINES_SHOWN=40 step tests 130 "$python" -m pytest -q -m gpu -n "$jobs" -p no:cacheprovider -p no:benchmark --maxfail=60 --tb=short
+    LINES_SHOWN=40 step tests 120 "$python" -m pytest -q -m gpu -n "$jobs" -p no:cacheprovider -p no:benchmark --maxfail=60 --tb=short
     mkdir -p "$out/models"
     : >"$out/models.txt"
     echo "== every model ($((SECONDS - begun)) s)"
     find conf/model -name '*.yaml' -exec basename {} .yaml \; | sort |
         xargs -P "$jobs" -I{} bash -c 'train {} "$out"' || status=1
 else
-    step start 60 bash -c "time $python -m gan_cli train model=dcgan data=mnist batch_size=64 steps=10000 \
+    step start 40 bash -c "time $python -m gan_cli train model=dcgan data=mnist batch_size=64 steps=10000 \
         runtime.device=cuda run.dir=$(mktemp -d)/start"
-    step throughput 90 "$python" -m benchmarks.throughput --device cuda --rounds 5 --seconds .4 --hardware "$gpu" \
+    step throughput 50 "$python" -m benchmarks.throughput --device cuda --rounds 5 --seconds .4 --hardware "$gpu" \
         --cases dcgan64_b128,dcgan64,dcgan28_b128,dcgan28,wgan28,wgan --out "$out/throughput.json"
-    step graphs 80 "$python" benchmarks/graphs.py --models dcgan,wgan --rounds 5
-    step seeds 50 "$python" -m benchmarks.seeds model=dcgan data=mnist --device cuda --rounds 3 --members 4 16 \
+    step graphs 45 "$python" benchmarks/graphs.py --models dcgan,wgan --rounds 5
+    step seeds 30 "$python" -m benchmarks.seeds model=dcgan data=mnist --device cuda --rounds 3 --members 4 16 \
         --hardware "$gpu" --out "$out/seeds.json"
     echo "== precision ($((SECONDS - begun)) s)"
-    for job in {dcgan,wgan}/{0,1,2,3}; do echo "$job"; done |
-        timeout 100 xargs -P "$jobs" -I{} bash -c \
+    for seed in 0 1 2 3 4; do for model in dcgan wgan; do echo "$model/$seed"; done; done |
+        timeout 95 xargs -P 4 -I{} bash -c \
             '"$python" -m benchmarks.precision --form full --models "$(dirname {})" --seeds "$(basename {})" \
             --steps "${STEPS:-2000}" --device cuda --out "$out/precision/{}.json"' >"$out/precision.log" 2>&1 || status=1
     "$python" -m benchmarks.precision --form full --merge "$out/precision" 2>&1 | tee "$out/precision.txt" || status=1

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ import torch
 from benchmarks.machine import seconds
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of
+from gan_cli.device import describe
 from gan_cli.ensemble.ensemble import Ensemble
 from gan_cli.training.setup import Session, assemble
 
@@ -82,7 +82,7 @@ def main() -> None:
     if options.out is not None:
         record = {
             "date": datetime.now(UTC).date().isoformat(),
-            "hardware": options.hardware or platform.processor(),
+            "hardware": options.hardware or describe(torch.device(options.device)),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "overrides": options.overrides or RING,

@@ -128,7 +128,14 @@ def try_together(group: Sequence[RequestedRun], line: Command, statuses: list[in
 
 def unprofitable(lead: Session) -> str:
     """Why training together would not pay; empty where it does, or is asked for."""
-    if lead.settings.runtime.together is True or not lead.dataset.spec.is_image:
+    if lead.settings.runtime.together is True:
+        return ""
+    if lead.runtime.graphs:
+        return (
+            "updates recorded as CUDA graphs are faster one run at a time; runtime.together=true "
+            "trains them together all the same"
+        )
+    if not lead.dataset.spec.is_image:
         return ""
     return (
         "images keep a device busy one run at a time; runtime.together=true trains them together "

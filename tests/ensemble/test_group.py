@@ -8,12 +8,13 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from composing import SMALL
+from composing import SMALL, session_of
 from stacking import assert_close
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from gan_cli.config.command_line import Command, prepare
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
 from gan_cli.ensemble.ensemble import Ensemble
-from gan_cli.ensemble.group import RequestedRun, command_of, groups, train_all
+from gan_cli.ensemble.group import RequestedRun, command_of, groups, train_all, unprofitable
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from gan_cli.model import Batch, Loss
 from gan_cli.models.gan import GAN
@@ -306,6 +307,14 @@ def test_what_cannot_be_stacked_is_trained_in_turn(
     said = capsys.readouterr().err
     assert "2 seeds one after the other: generator: RuntimeError: vmap: It looks like" in said
     assert [status(f"s{n}")["status"] for n in (1, 2)] == ["finished", "finished"]
+
+
+@pytest.mark.parametrize(("together", "pays"), [("auto", False), ("true", True)])
+def test_recorded_updates_go_in_turn_unless_asked_for(together: str, pays: bool) -> None:
+    lead = session_of("model=gan", "data=ring", f"runtime.together={together}")
+    assert unprofitable(lead) == ""
+    lead.runtime = replace(lead.runtime, graphs=True)
+    assert (unprofitable(lead) == "") is pays
 
 
 def test_images_on_the_cpu_go_in_turn_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
