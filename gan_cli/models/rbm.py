@@ -61,6 +61,7 @@ class RBM(Model):
         pixels = math.prod(data.shape)
         self.machine = Machine(pixels, hidden, deviation)
         self.chains = Chains(batch_size, pixels)
+        self._known: tuple[list[Tensor], Tensor] | None = None  # weights, and their log Z
 
     def _faults(self, deviation: float) -> Iterator[str]:
         if not self.data.is_image:
@@ -121,9 +122,17 @@ class RBM(Model):
         Z, whose logarithm tends to be too small and the likelihood so too large.
         """
         free = self.machine.free_energy(self._observed(batch)).cpu().double()
-        if self.hidden <= EXACT:
-            return {"log_likelihood": -free - self.machine.log_normaliser()}
-        return {"ais": -free - self.machine.annealed_log_normaliser()}
+        name = "log_likelihood" if self.hidden <= EXACT else "ais"
+        return {name: -free - self._log_normaliser()}
+
+    def _log_normaliser(self) -> Tensor:
+        """log Z, computed once for all batches of the same weights: it takes a minute."""
+        weights = [parameter.detach().clone() for parameter in self.machine.parameters()]
+        if self._known is None or not all(map(torch.equal, self._known[0], weights)):
+            exact = self.hidden <= EXACT
+            made = self.machine.log_normaliser if exact else self.machine.annealed_log_normaliser
+            self._known = weights, made()
+        return self._known[1]
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.machine,)

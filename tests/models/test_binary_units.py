@@ -104,6 +104,24 @@ class TestRBM:
         assert before.item() == pytest.approx(-196 * math.log(2), abs=2)
         assert after > before + 60
 
+    def test_batches_of_the_same_weights_share_the_normaliser(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session = session_of("model=rbm", "data.split=test", "model.hidden=4", "data.size=8")
+        model = session.model
+        assert isinstance(model, RBM)
+        calls: list[int] = []
+        normaliser = model.machine.log_normaliser
+        monkeypatch.setattr(
+            model.machine, "log_normaliser", lambda: (calls.append(1), normaliser())[1]
+        )
+        for step in range(3):
+            model.likelihood(session.stream.batch(step), 1)
+        assert len(calls) == 1
+        advance(session, 1)
+        model.likelihood(session.stream.batch(0), 1)
+        assert len(calls) == 2
+
     def test_points_are_refused(self) -> None:
         with pytest.raises(ConfigError, match="model = rbm: its units are on or off"):
             session_of("model=rbm", "data=ring")
