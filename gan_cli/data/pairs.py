@@ -23,7 +23,7 @@ from gan_cli.errors import ConfigError, DataError
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 EDGE = 1.0  # twice the least slope of an edge, by Sobel's operator, of images in [-1, 1]
 LOOKED_AT = 2000  # images whose sizes are compared
-MADE = ("edges", "grey", "half", "hole", "low")
+KINDS = ("edges", "grey", "half", "hole", "low")
 
 
 class Pairs(Dataset):
@@ -191,8 +191,8 @@ class Derived(Dataset):
         root: str | None = None,
         outputs: Sequence[str] = (),
     ) -> None:
-        if input not in MADE:
-            raise ConfigError(f"data.input = {input}: must be one of {', '.join(MADE)}")
+        if input not in KINDS:
+            raise ConfigError(f"data.input = {input}: must be one of {', '.join(KINDS)}")
         if input == "low" and factor not in (2, 4, 8):
             raise ConfigError(f"data.factor = {factor}: must be 2, 4 or 8")
         images = _images(of, split, size, root, outputs)
@@ -213,8 +213,8 @@ class Derived(Dataset):
             images.rows,
         )
         self.input, self.factor = input, factor
-        made = self._made(torch.zeros(1, *images.spec.shape))
-        self.spec = replace(self.spec, source=tuple(made.shape[1:]))
+        example = self._derived(torch.zeros(1, *images.spec.shape))
+        self.spec = replace(self.spec, source=tuple(example.shape[1:]))
 
     @classmethod
     def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
@@ -223,9 +223,9 @@ class Derived(Dataset):
         return Folder.comes_in_parts(settings)
 
     def source(self, index: Tensor) -> Tensor:
-        return self._made(self.real(index))
+        return self._derived(self.real(index))
 
-    def _made(self, x: Tensor) -> Tensor:
+    def _derived(self, x: Tensor) -> Tensor:
         """The inputs of images [n, C, H, W] in [-1, 1]."""
         if self.input == "low":
             return avg_pool2d(x, self.factor)
@@ -372,8 +372,8 @@ def _require_two_in_one(folder: Folder) -> None:
     odd = [f"{name} is {width}x{height}" for name, width, height in sizes if width % 2]
     if odd:
         raise DataError(
-            f"data.root = {folder.root}: {len(odd):,} images have an odd width, which has no two "
-            f"halves ({shown(odd)}); cut or fill up a column"
+            f"data.root = {folder.root}: {len(odd):,} images have an odd width, so no two "
+            f"equal halves ({shown(odd)}); cut or fill up a column"
         )
 
 

@@ -105,7 +105,7 @@ def read_lines(path: Path) -> list[str]:
     """Read the non-empty lines of a UTF-8 file.
 
     Raises:
-        DataError: there is no such file, it is not text, or it is empty.
+        DataError: the file is missing, is not text, or is empty.
     """
     try:
         if path.stat().st_size > LARGEST:

@@ -86,7 +86,7 @@ class AdversarialAutoencoder(EncoderModel, DiscriminatorModel):
         drawn, codes = self.pair(batch)
         against = self.discriminator(drawn) if self.loss.compares else None
         total = self.loss.generator(self.discriminator(codes), against)
-        # How far the codes' first two moments are from the prior's, whatever the game says.
+        # Equal where the codes are distributed as the prior.
         logs = {
             "codes/mean_square": codes.detach().square().mean(),
             "prior/mean_square": drawn.square().mean(),

@@ -72,7 +72,7 @@ class NoiseBasis(nn.Module):
 class AVB(EncoderModel):
     """A VAE whose q(z | x) needs no density: a discriminator T(x, z) learns the ratio to it.
 
-    T* = log q(z | x) - log p(z) is what tells pairs (x, z ~ q) from pairs (x, z ~ p) best (Eqs. 3.3
+    T* = log q(z | x) - log p(z) separates pairs (x, z ~ q) from pairs (x, z ~ p) best (Eqs. 3.3
     and 3.4), so encoder and decoder raise E[-T(x, z) + log p(x | z)] (Eq. 3.5). With `contrast`
     (adaptive contrast, section 5) T compares q, made standard by its own mean and deviation, with
     a standard normal r, and the KL is E[T + log r(z | x) - log p(z)].
@@ -85,7 +85,7 @@ class AVB(EncoderModel):
         deviation: of the Gaussian; None to learn it.
         binarise: "none", or pixels drawn black or white, "dynamic" or "fixed".
         contrast: adaptive contrast.
-        basis: noise vectors that a latent is made of; at least 2 with `contrast`.
+        basis: noise vectors that are added to a latent.
         noise: size of each.
         d_steps: discriminator updates in a step, each with a fresh batch.
     """
@@ -146,7 +146,7 @@ class AVB(EncoderModel):
         return Loss(kl - reconstruction, logs)
 
     def _ratio(self, x: Tensor, record: bool = False) -> tuple[Tensor, Tensor]:
-        """A draw z of q(z | x), [n, prior.dim], and what T makes of log q(z | x) / p(z), [n]."""
+        """A draw z of q(z | x), [n, prior.dim], and T's estimate of log q(z | x) / p(z), [n]."""
         z, standard, log_jacobian = self._drawn(x, record)
         ratio = self.discriminator(joint(x, standard))
         if not self.contrast:

@@ -101,7 +101,7 @@ def observation(data: DataSpec, kind: str, deviation: float | None = None) -> Ob
     """Build p(x | z) of this kind; "auto" is "bernoulli" for images and "gaussian" for points.
 
     Raises:
-        ConfigError: there is no such kind for this data.
+        ConfigError: this data has no such p(x | z).
     """
     if kind not in (AUTO, BERNOULLI, GAUSSIAN):
         raise ConfigError(f"model.likelihood = {kind}: must be auto, bernoulli or gaussian")

@@ -55,7 +55,7 @@ class InputMemory(nn.Module):
 
 
 class TranslationModel(DiscriminatorModel, ABC):
-    """A model whose samples are images made of other images.
+    """A model whose samples are translations of other images.
 
     Args:
         data: the targets, and the shape of the inputs.
@@ -176,7 +176,7 @@ class Pix2Pix(TranslationModel):
         return [*(replace_start(phase, self.pretrain) for phase in game), *found]
 
     def _seen(self, source: Tensor, image: Tensor) -> Tensor:
-        """What D sees of an image and its input."""
+        """An image, with its input where D sees that too."""
         if not self.sees_inputs:
             return image
         return torch.cat([resized(source, image), image], dim=1)

@@ -100,7 +100,7 @@ def test_what_is_not_paired_is_refused(
             (16, 16),
             r"1 images are not two images side by side \(2.png is 16x16\); give the folders",
         ),
-        ((33, 16), r"1 images have an odd width, which has no two halves \(2.png is 33x16\); cut"),
+        ((33, 16), r"1 images have an odd width, so no two equal halves \(2.png is 33x16\); cut"),
     ],
 )
 def test_images_that_have_no_two_halves_are_refused(

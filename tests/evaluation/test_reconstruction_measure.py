@@ -49,7 +49,7 @@ def test_a_model_with_a_table_knows_training_images_alone() -> None:
 
 
 def test_what_it_says_nothing_of() -> None:
-    assert Reconstruction().unfit(subject(model=Painter())) == "this model reconstructs nothing"
+    assert Reconstruction().unfit(subject(model=Painter())) == "the model does not reconstruct"
 
 
 def test_components_that_hold_everything() -> None:

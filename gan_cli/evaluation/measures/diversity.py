@@ -1,4 +1,4 @@
-"""Diversity: how unlike each other generated images are, beside real ones."""
+"""Distances of generated images from each other, beside those of real ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Diversity(Metric):
         return not_images(subject.data)
 
     def measure(self, subject: Subject) -> MetricResult:
-        """How diverse samples are, and how far from real ones."""
+        """Distances within samples, within their classes, and from real ones."""
         data = subject.real(subject.options.split)
         n = min(SAMPLES, subject.options.samples, data.spec.size // 2)
         n = max(2, min(n, VALUES // math.prod(data.spec.shape)))
@@ -45,9 +45,9 @@ class Diversity(Metric):
             "real_samples": n,
             "floor": f"of {n} and {n} other real samples",
         }
-        figures = _pairwise(made, first, second, protocol | DISTANCE)
+        values = _pairwise(made, first, second, protocol | DISTANCE)
         if subject.model.conditional and 1 < data.spec.classes <= MOST_CLASSES:
-            figures += _within_classes(subject, data, places, protocol | DISTANCE)
+            values += _within_classes(subject, data, places, protocol | DISTANCE)
         sliced = MetricValue(
             "sliced_wasserstein",
             sliced_wasserstein(made / 255, first / 255),
@@ -55,17 +55,17 @@ class Diversity(Metric):
             None,
             protocol | {"order": 2, "directions": DIRECTIONS, "values": "pixels from 0 to 1"},
         )
-        return MetricResult([*figures, sliced])
+        return MetricResult([*values, sliced])
 
 
 def _pairwise(made: Tensor, real: Tensor, other: Tensor, protocol: Protocol) -> list[MetricValue]:
     ours, theirs, again = (_spread(x) for x in (made, real, other))
-    figures = [MetricValue("pairwise_distance", ours, theirs, None, protocol)]
+    values = [MetricValue("pairwise_distance", ours, theirs, None, protocol)]
     if theirs > 0:
         note = "1 is as diverse as real images; noise makes it larger too"
         ratio = MetricValue("diversity_ratio", ours / theirs, again / theirs, None, protocol, note)
-        figures.append(ratio)
-    return figures
+        values.append(ratio)
+    return values
 
 
 def _within_classes(

@@ -1,4 +1,4 @@
-"""Memorisation: how close generated images come to training images."""
+"""Distances of generated images from the nearest training images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Memorisation(Metric):
         theirs = quantised(real_baseline.real(train, places))
         closest = distance.argsort()[:SHOWN]
         return MetricResult(
-            _figures(subject, train, distance, baseline),
+            _values(subject, train, distance, baseline),
             [
                 Plot("nearest_training_images", pairs(made[:SHOWN], theirs[:SHOWN])),
                 Plot("closest_training_images", pairs(made[closest], theirs[closest])),
@@ -65,9 +65,9 @@ class Memorisation(Metric):
 
 
 def lookups(train: Dataset) -> int:
-    """How many images are looked up: fewer where training images are many or large.
+    """The number of images that are looked up: fewer where training images are many or large.
 
-    And few enough that leaving as many training images out of the look-up changes little.
+    It is small enough that leaving as many training images out of the look-up changes little.
     """
     affordable = WORK // (train.spec.size * math.prod(train.spec.shape))
     return max(1, min(max(LEAST, min(MOST, affordable)), train.spec.size // 20))
@@ -111,7 +111,7 @@ def nearest_in(
     return best, where
 
 
-def _figures(
+def _values(
     subject: Subject, train: Dataset, distance: Tensor, baseline: Tensor
 ) -> list[MetricValue]:
     """Of distances [n] of generated and [m] of unseen real images."""
@@ -125,7 +125,7 @@ def _figures(
     ours, real = distance.median().item(), baseline.median().item()
     near = baseline.quantile(NEAR)
     blur = "below 1 it is copying, or blur, as smooth images are close to everything"
-    figures = [
+    values = [
         MetricValue("nearest_training_distance", ours, real, None, protocol, "median"),
         MetricValue(
             "near_copy_share",
@@ -138,8 +138,8 @@ def _figures(
     ]
     if real > 0:
         ratio = MetricValue("nearest_training_ratio", ours / real, 1.0, None, protocol, blur)
-        figures.insert(1, ratio)
-    return figures
+        values.insert(1, ratio)
+    return values
 
 
 def pairs(above: Tensor, below: Tensor) -> ndarray:

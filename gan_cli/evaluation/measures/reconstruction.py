@@ -1,4 +1,4 @@
-"""How much of an image a model's codes hold, beside linear codes of the same size."""
+"""Errors of reconstructions from a model's codes, beside those of linear codes of the same size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reconstruction(Metric):
             return reason
         train = subject.trained_on
         if _reconstructed(subject.model, train, torch.arange(1)) is None:
-            return "this model reconstructs nothing"
+            return "the model does not reconstruct"
         return ""
 
     def measure(self, subject: Subject) -> MetricResult:
@@ -48,7 +48,7 @@ class Reconstruction(Metric):
         parts = {"": train}
         if subject.has_test and not getattr(model, "by_place", False):
             parts["_test"] = subject.real("test")
-        figures: list[MetricValue] = []
+        values: list[MetricValue] = []
         for suffix, data in parts.items():
             some = real_baseline.shuffled(data)[:MOST]
             errors, baselines = 0.0, 0.0
@@ -60,16 +60,16 @@ class Reconstruction(Metric):
                 if linear is not None:
                     baselines += _squares(linear.reconstruct(real.flatten(1)) - real.flatten(1))
             count = len(some) * pixels
-            told: Mapping[str, str | int | float] = protocol | {
+            here: Mapping[str, str | int | float] = protocol | {
                 "images": len(some),
                 "of": "test" if suffix else "training",
                 "pca": f"with {size} components of {len(places)} training images",
             }
-            figures.append(MetricValue(f"reconstruction{suffix}", errors / count, None, None, told))
+            values.append(MetricValue(f"reconstruction{suffix}", errors / count, None, None, here))
             if linear is not None:
                 pca = baselines / count
-                figures.append(MetricValue(f"reconstruction{suffix}_pca", pca, None, None, told))
-        return MetricResult(figures)
+                values.append(MetricValue(f"reconstruction{suffix}_pca", pca, None, None, here))
+        return MetricResult(values)
 
 
 def _squares(difference: Tensor) -> float:
@@ -78,7 +78,7 @@ def _squares(difference: Tensor) -> float:
 
 @torch.no_grad()
 def _reconstructed(model: Model, data: Dataset, places: Tensor) -> Tensor | None:
-    """What `model` makes of the images at `places` [n], on the CPU; None where it makes nothing."""
+    """Reconstructions of the images at `places` [n], on the CPU; None of a model without."""
     if not isinstance(model, Reconstructs):
         return None
     batch = Batch(
