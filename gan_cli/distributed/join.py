@@ -1,13 +1,16 @@
-"""Join the other ranks, if any; torch's process groups are imported only then."""
+"""Join the other ranks, if any; torch and its process groups are imported only then."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from gan_cli.distributed.ranks import ALONE, Ranks
 from gan_cli.exits import RunFailedError
+
+if TYPE_CHECKING:
+    from gan_cli.distributed.ranks import Ranks
 
 
 def several() -> bool:
@@ -32,6 +35,8 @@ def joined(device: str) -> Iterator[Ranks]:
         RunFailedError: on all but the first rank, where another rank is gone; already reported.
     """
     if not several():
+        from gan_cli.distributed.ranks import ALONE
+
         yield ALONE
         return
     from gan_cli.distributed.group import LostError, meet

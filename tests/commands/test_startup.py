@@ -39,6 +39,13 @@ def test_help_imports_neither_torch_nor_hydra(command: str, tmp_path: Path) -> N
     assert not modules(code, tmp_path) & set(DEAR)
 
 
+def test_an_unknown_option_is_named_without_torch(tmp_path: Path) -> None:
+    code = "import sys\nfrom gan_cli.__main__ import main\n"
+    code += "sys.argv = ['gan_cli', 'train', 'model=no']\n"
+    code += "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 2"
+    assert not modules(code, tmp_path) & {"torch", "numpy"}
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_the_first_step_imports_no_compiler_and_no_tables(device: str, tmp_path: Path) -> None:
     small = ["steps=1", "batch_size=4", "network.width=4", f"runtime.device={device}"]
