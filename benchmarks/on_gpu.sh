@@ -44,9 +44,9 @@ train() {
         steps=10000000 sample_every=500 run.dir="$run" >"$out/models/$model.log" 2>&1
     local code=$?
     tail -n 1 "$run/metrics.jsonl" >"$out/models/$model.json"
-    for kind in png txt; do
-        last=$(find "$run/samples" -name "*.$kind" 2>/dev/null | sort | tail -n 1)
-        [ -z "$last" ] || cp "$last" "$out/models/$model.$kind"
+    find "$run/samples" -type f ! -name 'real-*' 2>/dev/null | sort | while read -r file; do
+        name=$(basename "$file") # random-00000500.png; the last of each kind stays
+        cp "$file" "$out/models/$model-${name%%-*}.${name##*.}"
     done
     printf '%-18s exit %d  %s\n' "$model" "$code" \
         "$(grep -oE '"(step|speed/[a-z_]+)": *[0-9.e+]+' "$out/models/$model.json" | tr '\n' ' ')" |
