@@ -136,6 +136,8 @@ def test_points_with_perceptrons(model: str, data: str) -> None:
         ("model=dcgan", "network.generator_norm=virtual_batch"),
         ("model=wgan_gp", "model.packing=4", "model.instance_noise=0.1"),
         ("model=projection_gan", "network=infogan", "model.instance_noise=0.1"),
+        ("model=cgan", "data=paths", "data.side=12", "penalty=r1", "penalty.every=2"),
+        ("model=pix2pix", "data=paths", "model.cross_entropy=1", "network.discriminator_width=8"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:penalty = r1 looks at")

@@ -11,6 +11,7 @@ from playing import advance
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from gan_cli.data.paths import Paths
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, DataSpec, Grid, HasViews
 from gan_cli.models.translation import (
@@ -178,6 +179,26 @@ class TestPix2Pix:
         before = error()
         advance(session, 60)
         assert error() < before / 3
+
+    @pytest.mark.slow
+    def test_independent_pixels_learn_the_share_of_paths_through_each(self) -> None:
+        """They come near the exact marginals, a third of their mean distance from black."""
+        session = session_of(
+            *("model=pix2pix", "data=paths", "data.side=8", "data.ends=2", "batch_size=64"),
+            *("model.adversarial=0", "model.l1=0", "model.cross_entropy=1", "network.dropout=0"),
+            *("optimizer.lr=5e-3", "optimizer.schedule=cosine", "network.discriminator_width=8"),
+        )
+        data, index = session.dataset, torch.arange(200)
+        assert isinstance(data, Paths)
+        labels = data.labels(index)
+        assert labels is not None
+        truth = data.marginals(labels)
+        advance(session, 200)
+        with session.trainer.sampling() as model:
+            assert isinstance(model, Pix2Pix)
+            found = (model.translate(data.source(index)) + 1) / 2
+        assert (found - truth).abs().mean() < truth.mean() / 3
+        assert not data.valid(found * 2 - 1, labels).any()
 
 
 class TestCycleGAN:
