@@ -112,4 +112,6 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{device.type}, {threads} threads" if device.type == "cpu" else device.type
+    if device.type != "cpu":
+        return device.type
+    return f"cpu, {threads} thread{'s' * (threads != 1)}"

@@ -12,6 +12,7 @@ from gan_cli.callbacks.health import DivergenceError
 from gan_cli.config.instantiate import foreign_modules
 from gan_cli.config.settings import to_yaml
 from gan_cli.console import FILE_ONLY
+from gan_cli.device import describe
 from gan_cli.exits import RunFailedError, one_line
 from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs import checkpoint, folder
@@ -53,10 +54,13 @@ def open_record(run: RunFolder, session: Session, seeds: Sequence[int]) -> None:
         )
     for warning in session.warnings:
         log.warning(warning, extra=FILE_ONLY)  # the screen has it already
-    where = session.runtime.summary() + (f", {ranks.count} ranks" if ranks.count > 1 else "")
-    log.info(f"{run.path}: {begin_text(session)} on {where}")
-    if session.runtime.reasons:
-        log.info(f"runtime: {'; '.join(session.runtime.reasons)}")
+    where = f"{describe(session.device)}, {session.precision}"
+    where += f", {ranks.count} ranks" * (ranks.count > 1)
+    model = session.settings.choices.get("model", "model")
+    log.info(f"{model}: {begin_text(session)}, on {where}")
+    log.info(f"in {run.path}")
+    runtime = session.runtime  # in detail also by dry_run=true
+    log.info(f"runtime: {'; '.join([runtime.summary(), *runtime.reasons])}", extra=FILE_ONLY)
 
 
 class StateSaver:
