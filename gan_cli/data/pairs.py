@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,7 +27,37 @@ LOOKED_AT = 2000  # images whose sizes are compared
 KINDS = ("edges", "grey", "half", "hole", "low")
 
 
-class Pairs(Dataset):
+class TwoTables(Dataset, ABC):
+    """Inputs and targets in tables of their own; abstract.
+
+    Args:
+        name: of both.
+        inputs: the inputs.
+        target_images: the targets.
+    """
+
+    def __init__(self, name: str, inputs: Dataset, target_images: Dataset) -> None:
+        super().__init__(name, target_images.values, rows=target_images.rows)
+        self.inputs, self.target_images = inputs, target_images
+        self.spec = replace(self.spec, source=inputs.spec.shape)
+
+    @classmethod
+    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
+        root, part = Path(settings["root"]).expanduser(), settings.get("source", "A")
+        if part is None:
+            return Folder.comes_in_parts({**settings, "classes": "none"})
+        if (root / f"train{part}").is_dir() and not (root / part).is_dir():
+            return (root / f"test{part}").is_dir()
+        return Folder.comes_in_parts({"root": str(root / part), "classes": "none"})
+
+    def to(self, device: torch.device | str) -> TwoTables:
+        super().to(device)
+        self.inputs.to(device)
+        self.target_images.to(device)
+        return self
+
+
+class Pairs(TwoTables):
     """Paired inputs and targets: two folders of equal file names, or one of images side by side.
 
     Args:
@@ -57,34 +88,22 @@ class Pairs(Dataset):
         shape = parse_size(size)
         if shape is None:
             raise ConfigError("data.size = null: a number or [height,width] is needed for folders")
-        self.halves: tuple[Dataset, Dataset]
+        halves: tuple[Dataset, Dataset]
         if source is None or target is None:
             wide = (shape[0], 2 * shape[1])
             both = Folder(root, split, wide, channels, classes="none", outputs=outputs)
             _require_two_in_one(both)
             name, width = both.spec.name, shape[1]
-            self.halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
+            halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
         else:
             sides = [
                 _side(root, part, split, shape, channels, outputs) for part in (source, target)
             ]
             _require_equal_names(*sides)
             _require_equal_proportions(*sides)
-            name, self.halves = Path(root).expanduser().resolve().name, (sides[0], sides[1])
-        inputs, target_images = self.halves[::-1] if reverse else self.halves
-        super().__init__(name, target_images.values, rows=target_images.rows)
-        self.inputs, self.target_images, self.reverse = inputs, target_images, reverse
-        self.spec = replace(self.spec, shape=target_images.spec.shape, source=inputs.spec.shape)
-
-    @classmethod
-    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
-        return _in_parts(settings)
-
-    def to(self, device: torch.device | str) -> Pairs:
-        super().to(device)
-        self.inputs.to(device)
-        self.target_images.to(device)
-        return self
+            name, halves = Path(root).expanduser().resolve().name, (sides[0], sides[1])
+        super().__init__(name, *(halves[::-1] if reverse else halves))
+        self.reverse = reverse
 
     def real(self, index: Tensor) -> Tensor:
         return self.target_images.real(index)
@@ -97,7 +116,7 @@ class Pairs(Dataset):
         return _joined(self.inputs.fingerprint, self.target_images.fingerprint, self.reverse)
 
 
-class Unpaired(Dataset):
+class Unpaired(TwoTables):
     """Unpaired inputs and targets: two folders of images.
 
     The larger folder determines the number of samples; the smaller one's images repeat, in a fixed
@@ -127,24 +146,15 @@ class Unpaired(Dataset):
         inputs, target_images = (
             _side(root, part, split, size, channels, outputs) for part in (source, target)
         )
-        super().__init__(
-            Path(root).expanduser().resolve().name, target_images.values, rows=target_images.rows
-        )
-        self.inputs, self.target_images = inputs, target_images
+        super().__init__(Path(root).expanduser().resolve().name, inputs, target_images)
         count = max(len(inputs), len(target_images))
         order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
         self.order = order % len(inputs)
-        self.spec = replace(self.spec, size=count, source=inputs.spec.shape, paired=False)
-
-    @classmethod
-    def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
-        return _in_parts(settings)
+        self.spec = replace(self.spec, size=count, paired=False)
 
     def to(self, device: torch.device | str) -> Unpaired:
-        super().to(device)
-        self.inputs.to(device)
-        self.target_images.to(device)
         self.order = self.order.to(device)
+        super().to(device)
         return self
 
     def real(self, index: Tensor) -> Tensor:
@@ -297,16 +307,6 @@ def _side(
             raise ConfigError(f"data.split = all: {folder} has train{part} and test{part} apart")
         part, split = f"{split or 'train'}{part}", None
     return Folder(str(folder / part), split, size, channels, classes="none", outputs=outputs)
-
-
-def _in_parts(settings: Mapping[str, Any]) -> bool:
-    """Whether the inputs that `settings` describe have a part for testing."""
-    root, part = Path(settings["root"]).expanduser(), settings.get("source", "A")
-    if part is None:
-        return Folder.comes_in_parts({**settings, "classes": "none"})
-    if (root / f"train{part}").is_dir() and not (root / part).is_dir():
-        return (root / f"test{part}").is_dir()
-    return Folder.comes_in_parts({"root": str(root / part), "classes": "none"})
 
 
 def _require_equal_names(inputs: Folder, target_images: Folder) -> None:
