@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase, View
 from gan_cli.models.faults import refuse
-from gan_cli.models.latent_variables import DYNAMIC, FIXED, binarised
+from gan_cli.models.latent_variables import DYNAMIC, FIXED, binarised, bounds
 
 AT_ONCE = 1 << 23  # numbers of all layers that `likelihood` looks at at once
 
@@ -139,19 +139,16 @@ class Helmholtz(Model):
 
     @torch.no_grad()
     def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
-        """ELBO and importance-weighted bound (Burda et al. 2016, Eq. 8), float64 on the CPU."""
+        """ELBO and importance-weighted bound."""
         visible = self._observed(batch)
-        total = torch.full((len(visible),), -math.inf, dtype=torch.float64)
-        elbo = torch.zeros_like(total)
-        at_once = max(1, AT_ONCE // (len(visible) * (visible.shape[1] + sum(self.hidden))))
-        for first in range(0, samples, at_once):
-            count = min(at_once, samples - first)
+
+        def weights(count: int) -> Tensor:
             states = self.recognition.draw(visible.repeat_interleave(count, 0))
             joint = self.generative.log_prob(states[::-1])
-            weights = (joint - self.recognition.log_prob(states)).view(-1, count).cpu().double()
-            total = torch.logaddexp(total, weights.logsumexp(1))
-            elbo += weights.sum(1)
-        return {"elbo": elbo / samples, "iwae": total - math.log(samples)}
+            return (joint - self.recognition.log_prob(states)).view(-1, count)
+
+        units = len(visible) * (visible.shape[1] + sum(self.hidden))
+        return bounds(weights, samples, AT_ONCE // units)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.recognition, self.generative)

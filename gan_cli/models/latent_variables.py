@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -204,6 +204,27 @@ class Posterior:
     def active(self) -> Tensor:
         """The number of active latents, whose mean varies from one sample to the next."""
         return (self.mean.var(0, correction=0) > ACTIVE).sum().float()
+
+
+def bounds(weights: Callable[[int], Tensor], samples: int, at_once: int) -> dict[str, Tensor]:
+    """ELBO and importance-weighted bound of log p(x) (Burda et al. 2016, Eq. 8), [n] in nats.
+
+    Both are float64 on the CPU.
+
+    Args:
+        weights: draws a number of latents of q(z | x) for each of n samples and returns
+            log p(x, z) - log q(z | x) of them, [n, number].
+        samples: latents of each sample in all.
+        at_once: that are drawn together; at least 1 is.
+    """
+    at_once = max(1, at_once)
+    log_sum = torch.tensor(-math.inf, dtype=torch.float64)  # log of the sum of weights
+    total = torch.zeros((), dtype=torch.float64)
+    for first in range(0, samples, at_once):
+        some = weights(min(at_once, samples - first)).cpu().double()
+        log_sum = torch.logaddexp(log_sum, some.logsumexp(1))
+        total = total + some.sum(1)
+    return {"elbo": total / samples, "iwae": log_sum - math.log(samples)}
 
 
 APART = "each rank would centre what its encoder sees by a mean of its own"

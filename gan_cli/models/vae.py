@@ -19,6 +19,7 @@ from gan_cli.models.latent_variables import (
     Gaussian,
     Posterior,
     binarised,
+    bounds,
     log_prior,
     not_binary,
     observation,
@@ -156,18 +157,12 @@ class VAE(EncoderModel):
 
     @torch.no_grad()
     def likelihood(self, batch: Batch, samples: int) -> Mapping[str, Tensor]:
-        """ELBO and importance-weighted bound (Burda et al. 2016, Eq. 8), float64 on the CPU."""
+        """ELBO and importance-weighted bound."""
         x, y = self.observed(batch), self.labels(batch)
         q = self.posterior(x, y)
-        total = torch.full((len(x),), -math.inf, dtype=torch.float64)
-        elbo = torch.zeros_like(total)
-        at_once = max(1, AT_ONCE // x.numel())
-        for first in range(0, samples, at_once):
-            z = q.sample(min(at_once, samples - first))
-            weights = self._weights(x, y, q, z).cpu().double()
-            total = torch.logaddexp(total, weights.logsumexp(1))
-            elbo += weights.sum(1)
-        return {"elbo": elbo / samples, "iwae": total - math.log(samples)}
+        return bounds(
+            lambda count: self._weights(x, y, q, q.sample(count)), samples, AT_ONCE // x.numel()
+        )
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.centring, self.encoder, self.decoder, self.observation)
