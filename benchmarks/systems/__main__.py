@@ -35,7 +35,7 @@ from gan_cli import files
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.exits import DONE, guarded
 
-COLOURS = 32  # of a picture
+COLOURS, LARGEST = 32, (480, 720)  # of a picture, and its pixels
 
 
 def parser() -> argparse.ArgumentParser:
@@ -109,6 +109,7 @@ def keep_pictures(catalogue: Catalogue, outcome: Outcome, root: Path, to: Path) 
             target = to / f"{job.row}-{name}{found[-1].suffix}"
             if target.suffix == ".png":  # a third of the size in few colours
                 with Image.open(found[-1]) as picture:
+                    picture.thumbnail(LARGEST)
                     picture.convert("RGB").quantize(COLOURS).save(target, optimize=True)
             else:
                 shutil.copyfile(found[-1], target)

@@ -152,7 +152,7 @@ class Catalogue(Strict):
 
     def pictures(self, row: str) -> list[str]:
         """The pictures of a run that the pages show, by the names of its samples/."""
-        if row.endswith("_grid"):
+        if row.endswith("_ring"):
             return ["points"]
         if row.endswith("_mnist"):
             return ["random"]
