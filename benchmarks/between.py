@@ -23,8 +23,8 @@ from gan_cli.evaluation.features import quantised
 from gan_cli.models.autoencoder import Autoencoder
 from gan_cli.models.pictures import opposites
 from gan_cli.models.vae import VAE
-from gan_cli.runs.folder import find
 from gan_cli.runs.load import load_model
+from gan_cli.runs.lookup import find
 
 PAIRS = 50  # of each class
 

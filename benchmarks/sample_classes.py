@@ -20,8 +20,8 @@ from torch.nn.functional import cross_entropy
 from gan_cli.config.instantiate import Trust, build
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.stream import Stream
-from gan_cli.runs.folder import find
 from gan_cli.runs.load import Loaded, load_model
+from gan_cli.runs.lookup import find
 from gan_cli.sampling.samples import draw
 
 BATCH, EPOCHS = 128, 2

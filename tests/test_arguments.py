@@ -11,7 +11,7 @@ from run_folders import write_run
 from gan_cli.commands import evaluate, report, runs, sample
 from gan_cli.config.command_line import prepare
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.runs.folder import find
+from gan_cli.runs.lookup import find
 from gan_cli.tuning.plan import read
 
 

@@ -21,7 +21,7 @@ from run_folders import write_run
 from torch.distributed.run import get_args_parser
 
 from gan_cli.commands import evaluate, report, runs, sample, tune
-from gan_cli.commands.train import compose, going_on
+from gan_cli.commands.train import compose, on_top_of_run
 from gan_cli.config import settings
 from gan_cli.config.command_line import open_path, prepare
 from gan_cli.config.settings import composed, settings_of
@@ -86,7 +86,7 @@ def check_training(words: list[str]) -> None:
     """Compose and validate the runs: the one, or of several the first and the last."""
     line = prepare(words)
     if not line.multirun:
-        line = going_on(line)
+        line = on_top_of_run(line)
         open_path(line)
         settings.read(composed(line), line)
         return

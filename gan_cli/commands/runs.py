@@ -120,12 +120,12 @@ def tag(options: argparse.Namespace) -> int:
     from gan_cli.errors import ConfigError
     from gan_cli.exits import DONE
     from gan_cli.managing.listing import read_tags, write_tags
-    from gan_cli.runs import folder
+    from gan_cli.runs.lookup import find
 
     for name in options.names:
         if not name.strip() or "," in name:
             raise ConfigError(f"tag {name!r}: must be text without commas")
-    found = folder.find(options.run)
+    found = find(options.run)
     have = read_tags(found)
     if options.remove:
         for name in options.names:
@@ -147,10 +147,10 @@ def compare(options: argparse.Namespace) -> int:
     from gan_cli.exits import DONE
     from gan_cli.formatting import number, show
     from gan_cli.reporting.terminal import screen
-    from gan_cli.runs import folder
+    from gan_cli.runs.lookup import find
     from gan_cli.runs.record import read
 
-    first, second = (read(folder.find(place)) for place in (options.run, options.other))
+    first, second = (read(find(place)) for place in (options.run, options.other))
     table = Table()
     table.add_column("")
     for record in (first, second):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gan_cli.config.command_line import Command
     from gan_cli.ensemble.group import RequestedRun
+    from gan_cli.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,10 @@ def compose(arguments: list[str]) -> int:
         from gan_cli.sweeps.launch import command
 
         refuse_one_folder_for_all(line)
+        line, _ = resumed_run(line)
         command.set(line)
     else:
-        line = going_on(line)
+        line = on_top_of_run(line)
     statuses = []
     wanted: dict[str, RequestedRun] = {}  # by all their settings
 
@@ -132,21 +134,37 @@ def compose(arguments: list[str]) -> int:
     return max(statuses, default=DONE)
 
 
-def going_on(line: Command) -> Command:
+def on_top_of_run(line: Command) -> Command:
     """`line` composed on top of the run that `resume` names, where it can be read."""
     from gan_cli.config import resume
     from gan_cli.errors import CheckpointError
 
-    path = resume.resumed(line)
-    if path is None:
-        return line
-    from gan_cli.runs.folder import find
-
+    line, run = resumed_run(line)
     try:
-        text = find(path).read_config()
+        return line if run is None else resume.on_top_of(line, run.read_config() or "")
     except CheckpointError:
         return line  # reported later, after the faults of the line itself
-    return resume.on_top_of(line, text or "")
+
+
+def resumed_run(line: Command) -> tuple[Command, RunFolder | None]:
+    """`line` with the folder of the run that `resume` names, and that run, where there is one."""
+    from gan_cli.config import resume
+    from gan_cli.errors import CheckpointError
+    from gan_cli.runs import lookup
+    from gan_cli.runs.folder import RunFolder
+
+    place = resume.resumed(line)
+    if place is None:
+        return line, None
+    try:
+        return line, RunFolder(lookup.locate(place))
+    except CheckpointError:
+        pass
+    try:
+        run = lookup.find(place, newest=False)
+    except CheckpointError:
+        return line, None  # reported later, after the faults of the line itself
+    return resume.at(line, run.path), run
 
 
 def refuse_one_folder_for_all(line: Command) -> None:

@@ -230,6 +230,16 @@ def resumed(line: Command) -> str | None:
     return str(Path(unquoted(named[-1])).expanduser())
 
 
+def at(line: Command, run: Path) -> Command:
+    """`line` with `resume` as the folder `run`, in which a part of a name was found."""
+    typed = assignment("resume", run)
+    return replace(
+        line,
+        overrides=[typed if split(one)[0] == "resume" else one for one in line.overrides],
+        for_hydra=[f"++{typed}" if split(one)[0] == "resume" else one for one in line.for_hydra],
+    )
+
+
 def on_top_of(line: Command, text: str) -> Command:
     """`line`, for Hydra, with the options that its own settings are parts of.
 

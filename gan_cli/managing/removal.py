@@ -27,6 +27,7 @@ from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, selected
 from gan_cli.managing.query import parse
 from gan_cli.runs import folder as folder_module
 from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.lookup import locate
 from gan_cli.runs.record import MAGIC, matches, read
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def runs_at(place: str, searched: bool = False) -> list[Path]:
             _require_narrow(place, path)
             return list(_below(path, below))
         raise ConfigError(f"remove {place}: {_several(path, below)}, or use --where")
-    run = folder_module.locate(path)  # which raises, or finds the run that the path lies in
+    run = locate(path)  # which raises, or finds the run that the path lies in
     raise ConfigError(f"remove {place}: lies in the run {run}; name the run's folder to remove it")
 
 

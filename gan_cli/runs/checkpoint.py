@@ -36,8 +36,8 @@ from torch import Tensor
 import gan_cli
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError
+from gan_cli.runs import lookup
 from gan_cli.runs.folder import LAST, RunFolder, is_run
-from gan_cli.runs.folder import find as locate
 
 FORMAT = 1
 State = dict[str, Any]
@@ -279,11 +279,11 @@ def named(path: Path | str) -> tuple[RunFolder, Path | None]:
     """
     path = Path(path)
     if path.suffix != ".pt":
-        return locate(path), None
+        return lookup.find(path), None
     around = path.absolute().parent.parent
     if not path.exists() and is_run(around):
         raise CheckpointError(f"{path}: no such checkpoint; {_available(RunFolder(around))}")
-    return locate(path), path if path.exists() and not path.is_dir() else None
+    return RunFolder(lookup.locate(path)), path if path.exists() and not path.is_dir() else None
 
 
 def find(run: RunFolder, which: str | int | Path = "last") -> Path:

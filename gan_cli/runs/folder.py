@@ -1,8 +1,7 @@
-"""The run folder: making, finding, its status and its lock."""
+"""The run folder: making, its status and its lock."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -20,7 +19,6 @@ from gan_cli import foreign
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.formatting import assignment, shell_command, show
 
-HOLDS = "a run folder holds config.yaml, status.json and checkpoints/"
 DEFAULT_ROOT = Path("runs")
 LAST = "last.pt"  # the newest checkpoint of a run
 
@@ -37,46 +35,13 @@ def branches(resume: object) -> bool:
     return Path(resume).name != LAST and not Path(resume).is_dir()
 
 
-def locate(path: Path | str) -> Path:
-    """The run at `path`: its folder, its checkpoints folder, or a file inside either.
-
-    Raises:
-        CheckpointError: there is none; the message names the nearest ones.
-    """
-    if not str(path).strip():  # `Path("")` would be the current folder
-        raise CheckpointError("a run folder must be named; what was given is empty")
-    path = Path(path)
-    if is_run(path):
-        return path
-    for parent in list(path.absolute().parents)[:2] if path.exists() else []:
-        if is_run(parent):
-            return parent if path.is_absolute() else Path(os.path.relpath(parent))
-    if runs := below(path):
-        raise CheckpointError(f"{path} is not a run folder; the newest below it is {runs[-1]}")
-    missing = HOLDS if path.exists() else "no such folder"
-    raise CheckpointError(f"{path} is not a run folder: {missing}{_near(path)}")
-
-
-def _near(path: Path) -> str:
-    around = next(parent for parent in (*path.parents, Path()) if parent.is_dir())
-    nearby = [] if around == Path("/") else below(around, depth=2)
-    runs = [*below(DEFAULT_ROOT), *nearby]
-    names = {str(run): run for run in runs} | {run.name: run for run in runs}
-    close = [*difflib.get_close_matches(str(path), names, 3, 0.7)]
-    close += difflib.get_close_matches(path.name, names, 3, 0.7)
-    found = list(dict.fromkeys(names[name] for name in close))[:3]
-    if found:
-        return f" (did you mean {' or '.join(map(str, found))}?)"
-    return f"; the newest run is {runs[-1]}" if (runs := below(DEFAULT_ROOT)) else ""
-
-
 def below(root: Path, depth: int = 3) -> list[Path]:
     """The run folders at most `depth` levels below `root`, oldest first."""
     found: list[tuple[str, str, Path]] = []
     level = [root]
     for _ in range(depth):
         level = [child for folder in level for child in _folders(folder)]
-        found += [(_started(path), path.name, path) for path in level if is_run(path)]
+        found += [(started(path), path.name, path) for path in level if is_run(path)]
         level = [path for path in level if not is_run(path)]
     return [path for *_, path in sorted(found)]
 
@@ -92,7 +57,8 @@ def _folders(folder: Path) -> list[Path]:
         return []  # not a folder, or not readable: no runs of the user's
 
 
-def _started(path: Path) -> str:
+def started(path: Path) -> str:
+    """When a run was started, as text that sorts."""
     try:
         return str(foreign.read_json(path / "status.json")["started"])
     except (OSError, CheckpointError, KeyError, TypeError):
@@ -123,7 +89,7 @@ BEST: dict[str, tuple[type, ...]] = {
 
 
 class RunFolder:
-    """Paths, status and lock of one run; see also `create` and `find`."""
+    """Paths, status and lock of one run; see also `create`, and `find` in lookup.py."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -399,18 +365,3 @@ def _fill(run: RunFolder, config: str) -> None:
 def _plain(name: str) -> str:
     """`name` as part of a folder's name: no separators, not too long."""
     return re.sub(r"[^\w.=+-]+", "-", name).strip("-.")[:60] or "unnamed"
-
-
-def find(path: Path | str) -> RunFolder:
-    """The run at `path`: its folder, its checkpoints folder, or a file inside either.
-
-    Raises:
-        CheckpointError: there is none; the message names the nearest ones.
-    """
-    return RunFolder(locate(path))
-
-
-def latest(root: Path | str = DEFAULT_ROOT) -> RunFolder | None:
-    """The newest run below `root`."""
-    runs = below(Path(root))
-    return RunFolder(runs[-1]) if runs else None

@@ -22,7 +22,7 @@ from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import show
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
-from gan_cli.runs.folder import RunFolder, latest
+from gan_cli.runs.folder import DEFAULT_ROOT, RunFolder, below
 
 log = logging.getLogger(__name__)
 SHOWN = 6  # settings of an edited config.yaml
@@ -37,9 +37,9 @@ def wanted(place: str | None, which: str | None) -> tuple[RunFolder, str | Path]
         ConfigError: no run is named, or both name a checkpoint.
     """
     if place is None:
-        newest = latest()
-        found = f"the newest is {newest.path}" if newest else "runs/ holds none"
-        raise ConfigError(f"RUN is required: a run folder; {found}")
+        runs = below(DEFAULT_ROOT)
+        found = f"latest, which is {runs[-1]}" if runs else "runs/ holds none"
+        raise ConfigError(f"RUN is required: a run folder, part of its name, or {found}")
     run, file = checkpoint.named(place)
     if file is None:
         return run, which or "last"

@@ -11,7 +11,8 @@ from typing import Any
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run, locate
+from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run
+from gan_cli.runs.lookup import find
 
 Curve = dict[int, float]  # step -> value; NaN and infinity are kept
 LONGEST = 1 << 30  # bytes of curves
@@ -245,7 +246,7 @@ def _stamp(folder: RunFolder) -> object:
 
 
 def runs_at(place: str) -> list[Path]:
-    """The runs at a run folder, a folder of runs or a glob.
+    """The runs at a run folder, a folder of runs, a glob, or what `find` takes.
 
     Raises:
         CheckpointError: there are none; the message names the nearest.
@@ -256,7 +257,7 @@ def runs_at(place: str) -> list[Path]:
         if not found:
             raise CheckpointError(f"{place}: matches no run folder")
         return found
-    return _inside(path) or [locate(path)]
+    return _inside(path) or [find(path).path]
 
 
 def _inside(path: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder, branches, is_run
 from gan_cli.runs.load import describe_data, of_older_folder, warn_of_edits
+from gan_cli.runs.lookup import find
 from gan_cli.training.setup import Session
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def find_earlier_run(settings: Settings, line: Command) -> tuple[RunFolder | Non
                 f"resume = {settings.resume}: resumes in that folder, so {typed[0]} cannot be "
                 "chosen; remove it"
             )
-        return folder.find(place), None
+        return find(place, newest=False), None
     if settings.run.dir is not None and is_run(Path(settings.run.dir)):
         return RunFolder(settings.run.dir), None
     return None, None

@@ -1,7 +1,6 @@
 """Run folders: made without collision, found again, entered by one, honest about how they stand."""
 
 import errno
-import json
 import os
 import re
 import signal
@@ -285,59 +284,13 @@ def test_root_that_is_a_file_is_one_line():
         make()
 
 
-def test_found_by_folder_checkpoints_or_file_inside():
-    run = make()
-    (run.checkpoints / "last.pt").write_bytes(b"")
-    inside = (run.path, run.checkpoints, run.checkpoints / "last.pt", run.config)
-    for path in inside:
-        assert runs.find(path).path.samefile(run.path)
-        assert runs.find(path.absolute()).path.samefile(run.path)
-        assert runs.find(str(path)).path.samefile(run.path)
-
-
-def test_found_from_within(monkeypatch):
-    run = make()
-    home = run.path.absolute()
-    monkeypatch.chdir(run.checkpoints)
-    assert runs.find(".").path.samefile(home)
-
-
 def test_a_run_of_checkpoints_alone_is_a_run():
     Path("copied/checkpoints").mkdir(parents=True)
     Path("copied/checkpoints/step_00000100.pt").write_bytes(b"")
-    run = runs.find("copied")
+    assert runs.is_run(Path("copied"))
+    run = RunFolder("copied")
     assert run.read_config() is None
     assert run.read_status()["status"] == "unknown"
-
-
-def test_no_run_there_names_the_nearest():
-    run = make()
-    with pytest.raises(CheckpointError, match=rf"no such folder \(did you mean {run.path}\?\)"):
-        runs.find(str(run.path).replace("dcgan", "dcgn"))
-    with pytest.raises(CheckpointError, match=rf"did you mean {run.path}\?"):
-        runs.find(run.path.name[:-1])
-    with pytest.raises(CheckpointError, match=rf"no such folder; the newest run is {run.path}"):
-        runs.find("zzz")
-    with pytest.raises(CheckpointError, match=rf"the newest below it is {run.path}"):
-        runs.find("runs")
-    Path("empty").mkdir()
-    with pytest.raises(CheckpointError, match=r"a run folder holds config\.yaml, status\.json and"):
-        runs.find("empty")
-
-
-def test_latest_goes_by_start_whatever_the_name_or_depth():
-    assert runs.latest() is None
-    made = [make(name="z"), make(), make(name="multirun/today/a")]
-    for hour, run in enumerate(made):
-        status = json.loads(run.status.read_text())
-        run.status.write_text(json.dumps({**status, "started": f"2025-06-01T0{hour}:00:00+00:00"}))
-    newest = runs.latest()
-    assert newest
-    assert newest.path == made[-1].path
-    made[1].status.write_text(json.dumps({"status": "finished", "step": 1, "started": "2026"}))
-    newest = runs.latest()
-    assert newest
-    assert newest.path == made[1].path
 
 
 NAMES = ["config.yaml", "status.json", "train.log", "metrics.jsonl", ".lock"]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_cli.commands.train import going_on
+from gan_cli.commands.train import on_top_of_run
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
 from gan_cli.errors import CheckpointError, ConfigError
@@ -40,7 +40,7 @@ def _inside(tmp_path, monkeypatch) -> None:
 
 def train(*arguments: str) -> int:
     """`gan-train` with these arguments."""
-    line = going_on(prepare(list(arguments)))
+    line = on_top_of_run(prepare(list(arguments)))
     return train_settings(settings_of(composed(line), line), line)
 
 
