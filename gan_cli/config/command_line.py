@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gan_cli.config import groups
 from gan_cli.config import trust as trust_module
+from gan_cli.config.aliases import KEYS, OVERRIDE, expanded, hint_of_option
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.errors import ConfigError
@@ -31,6 +32,7 @@ SHORT |= {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info
 SHORT |= {"-cp": "--config-path", "-cn": "--config-name"}
 FLAGS = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun")
 FLAGS += ("--shell-completion",)
+SWITCHES = ("dry_run", "force")  # settings that --dry-run and --force turn on
 VALUED = ("--cfg", "--package", "--config-dir", "--trust", "--info")
 # Options of Hydra's that would run code of a file, or take another config than ours for the root.
 REFUSED = {
@@ -72,9 +74,20 @@ def read(argv: list[str]) -> tuple[Options, list[str], list[str]]:
                 faults.append(f"{name}: needs a value")
         else:
             if not equals and queue and queue[0][:1] != "-" and "=" not in queue[0]:
-                value = queue.popleft()
-            faults.append(_unknown(name, value))
+                equals, value = "=", queue.popleft()
+            key = _setting(name)
+            if key is None or not (equals or key in SWITCHES):
+                faults.append(_unknown(name, value))
+            else:
+                rest.append(f"{key}={value if equals else 'true'}")
     return options, rest, faults
+
+
+def _setting(name: str) -> str | None:
+    """The setting that an option such as --batch-size stands for; None where there is none."""
+    key = name.lstrip("-").replace("-", "_")
+    known = {*groups.root_keys(), *groups.names(), *KEYS}
+    return key if key.partition(".")[0].lower() in known else None
 
 
 def _unknown(name: str, value: str) -> str:
@@ -86,7 +99,6 @@ def _unknown(name: str, value: str) -> str:
     return f"{name}: no such option; settings are written without dashes: {key}={shown}"
 
 
-OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|)(?P<key>[^=~+][^=]*)=(?P<value>.*)", re.DOTALL)
 # Values that have a grammar of their own are left alone: quoted text, lists, functions,
 # interpolations. Any other that holds a character outside of Hydra's alphabet is plain text.
 SWEEPS = "choice|glob|interval|range|shuffle|tag"
@@ -110,7 +122,7 @@ class Command:
     """A command line, taken apart."""
 
     for_hydra: list[str]  # the overrides as Hydra takes them
-    overrides: list[str]  # the user's, as typed
+    overrides: list[str]  # the user's, as typed but with the names of conf/ for aliases
     config_dirs: list[Path]  # from --config-dir, absolute
     trust: list[str]  # modules from --trust
     multirun: bool
@@ -149,6 +161,8 @@ def prepare(argv: list[str]) -> Command:
     rewritten = overrides
     if "--shell-completion" not in options:  # there the rest is a command to Hydra
         known = [folder for folder in folders if folder.is_dir()]
+        overrides, wrong = expanded(overrides, known)
+        faults += wrong
         rewritten = []
         for override in overrides:
             kept, wrong = _rewrite(override, known)
@@ -309,7 +323,7 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     for name in (part.strip().strip("'\"") for part in listed.split(",")):
         if re.fullmatch(r"[\w\-/.]*", name) and _is_file(group, name, folders):
             continue
-        near, available = hint(cut(name), have), ", ".join(have) or "none yet"
+        near, available = hint_of_option(group, cut(name), have), ", ".join(have) or "none yet"
         yield f"{key} = {cut(name)}: unknown option{near}; available: {available}"
 
 

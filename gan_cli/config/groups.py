@@ -43,6 +43,19 @@ def is_group(key: str, folders: Iterable[Path] = ()) -> bool:
     return key in defaults() or any((folder / key).is_dir() for folder in (CONF, *folders))
 
 
+def keys(group: str, file: Path) -> set[str]:
+    """The settings of `group` that an option's file writes itself."""
+    indent = "  " if group == "model" else ""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return set(re.findall(rf"^{indent}(\w+):", text, re.MULTILINE)) - {"defaults"}
+
+
+def root_keys() -> list[str]:
+    """The keys of conf/train.yaml that are no groups; those of sections without their dots."""
+    text = (CONF / "train.yaml").read_text(encoding="utf-8")
+    return [key for key in re.findall(r"^(\w+):", text, re.MULTILINE) if key != "defaults"]
+
+
 def defaults() -> dict[str, str]:
     """The group choices that conf/train.yaml makes, "null" for none."""
     chosen: dict[str, str] = {}

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from gan_cli.config import groups
+from gan_cli.config.aliases import hint_of_option
 from gan_cli.config.command_line import TEXTS
-from gan_cli.formatting import assignment, cut, hint, shell_command
+from gan_cli.formatting import assignment, cut, shell_command
 
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'\n1\. ", re.DOTALL)
 SWEEP_MESSAGE = re.compile(r"Sweep parameters '(.*)' requires --multirun", re.DOTALL)
@@ -72,7 +73,9 @@ def _missing_file(message: str, options: Sequence[str]) -> str:
         if not group:
             return f"{name}.yaml: no such config file{asked}"
         have = f"; available: {', '.join(options)}" if options else ""
-        return f"{group} = {name}: unknown option{hint(name, options)}{asked}{have}"
+        return (
+            f"{group} = {name}: unknown option{hint_of_option(group, name, options)}{asked}{have}"
+        )
     return message.splitlines()[0]
 
 

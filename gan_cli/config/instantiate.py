@@ -14,6 +14,7 @@ from typing import Any, get_origin
 
 from pydantic_core import to_jsonable_python
 
+from gan_cli.config.aliases import hint_of_setting
 from gan_cli.config.annotations import argument_kinds, classes, describe, fitted, item_kind
 from gan_cli.config.trust import Trust, resolve
 from gan_cli.errors import ConfigError, UserError
@@ -143,7 +144,8 @@ def _faults(
 
 def _unknown(path: str, key: str, target: type, settable: list[str]) -> str:
     has = f"it has {', '.join(settable)}" if settable else "it has none at all"
-    return f"{path}.{key}: {target.__name__} has no such setting; {has}{hint(key, settable)}"
+    near = hint_of_setting(path, key) or hint(key, settable)
+    return f"{path}.{key}: {target.__name__} has no such setting; {has}{near}"
 
 
 def _value_faults(

@@ -189,13 +189,11 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
         ("stesp=5", "stesp: unknown key (did you mean steps?)"),
         ("+bogus=1", "bogus: unknown key"),
         ("modle=wgan", "modle: unknown key (did you mean model?)"),
-        ("batch-size=8", "batch-size: unknown key (did you mean batch_size?)"),
-        ("lr=1e-3", "lr: unknown key (did you mean optimizer.lr?)"),
-        ("device=cuda", "device: unknown key (did you mean runtime.device?)"),
-        ("width=3", "width: unknown key (did you mean network.width or model.network.width?)"),
+        ("decay=.9", "decay: unknown key (did you mean ema.decay?)"),
         ("checkpoint.evry=5", "checkpoint.evry: unknown key (did you mean checkpoint.every?)"),
         ("+run.folder=x", "run.folder: unknown key"),
-        ("runtime.gpu=1", "runtime.gpu: unknown key (did you mean runtime.graphs?)"),
+        ("runtime.gpu=1", "runtime.gpu: unknown key (did you mean runtime.device?)"),
+        ("runtime.spin=1", "runtime.spin: unknown key"),
         ("prior.dmi=3", "prior.dmi: Gaussian has no such setting; it has dim (did you mean dim?)"),
         ("+optimizer.lrr=1", f"optimizer.lrr: Adam has no such setting; {ADAM} (did you mean lr?)"),
         (
@@ -206,7 +204,11 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
             "model.conditonal=true",
             f"model.conditonal: GAN has no such setting; {GAN} (did you mean conditional?)",
         ),
-        ("loss.weight=1", "loss.weight: NonSaturating has no such setting; it has smoothing"),
+        (
+            "loss.weight=1",
+            "loss.weight: NonSaturating has no such setting; it has smoothing "
+            "(did you mean penalty.weight?)",
+        ),
         ("prior._partial_=true", "prior._partial_: Gaussian has no such setting; it has dim"),
         (
             "run.root=",

@@ -73,7 +73,7 @@ def test_faults_end_with_status_2_and_one_message(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", ["model=wgna", "prior.dim=[1,", "seed=1,2", "--steps=3"])
+@pytest.mark.parametrize("wrong", ["model=wgna", "prior.dim=[1,", "seed=1,2", "--stesp=3"])
 def test_what_hydra_would_say_ends_with_status_2(tmp_path: Path, wrong: str) -> None:
     done = gan_train(wrong, cwd=tmp_path)
     assert done.returncode == 2
