@@ -82,6 +82,39 @@ PUBLISHED = {
         "network.minibatch_discrimination": [100, 5],
         "network.generator_norm": "virtual_batch",
     },
+    # Donahue et al. 2017, the authors' train_mnist.sh and appendix C.1.
+    "bigan_mnist": {
+        "batch_size": 128,
+        "prior.dim": 50,
+        "prior.low": -1.0,
+        "network.width": 1024,
+        "network.depth": 2,
+        "optimizer.lr": 2e-4,
+        "optimizer.betas": [0.5, 0.999],
+    },
+    # Larsen et al. 2016, section 4.
+    "vaegan_mnist": {"batch_size": 64, "optimizer.lr": 3e-4},
+    # Isola et al. 2017, appendix 6.2, but for the width and the size of batches.
+    "pix2pix_edges": {
+        "model.l1": 100.0,
+        "network.dropout": 0.5,
+        "optimizer.lr": 2e-4,
+        "optimizer.betas": [0.5, 0.999],
+    },
+    # Zhu et al. 2017, section 4 and the authors' code.
+    "cyclegan_edges": {"model.cycle": 10.0, "model.pool": 50, "optimizer.lr": 2e-4},
+    # Yu et al. 2017, section 5.1 and the authors' code: 120 epochs of maximum likelihood.
+    "seqgan_oracle": {
+        "batch_size": 64,
+        "model.pretrain": 18_800,
+        "data.symbols": 5000,
+        "data.length": 20,
+        "data.sequences": 10_000,
+        "network.width": 32,
+        "optimizer.generator.lr": 1e-2,
+    },
+    # Gulrajani et al. 2017, the authors' code for characters.
+    "text_wgan_grammar": {"model.d_steps": 10, "prior.dim": 128, "optimizer.lr": 1e-4},
 }
 
 
@@ -114,6 +147,12 @@ def test_the_games_that_presets_name() -> None:
         "acgan_mnist": ("acgan", "non_saturating"),
         "projection_cifar10": ("projection_gan", "hinge"),
         "improved_gan": ("dcgan", "non_saturating"),
+        "bigan_mnist": ("bigan", "non_saturating"),
+        "vaegan_mnist": ("vaegan", "non_saturating"),
+        "pix2pix_edges": ("pix2pix", "non_saturating"),
+        "cyclegan_edges": ("cyclegan", "least_squares"),
+        "seqgan_oracle": ("seqgan", "non_saturating"),
+        "text_wgan_grammar": ("text_wgan", "wasserstein"),
     }
 
 
