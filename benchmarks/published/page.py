@@ -56,12 +56,12 @@ def _form(table: Table, name: FormName, form: Form, content: Json) -> Iterator[s
     yield f"{form.words.strip()}{minutes}\n"
     columns = table.columns_of(form)
     heads = [text for column in columns for text in (column.title, "published")]
-    yield _line(["row", *heads, "runs", "as expected"])
-    yield _line(["---"] * (len(heads) + 3))
+    yield line(["row", *heads, "runs", "as expected"])
+    yield line(["---"] * (len(heads) + 3))
     for row in table.rows_of(form):
         yield _row(table, name, form, row, content)
     yield ""
-    yield from _made(content)
+    yield from made(content)
     if content["failed"]:
         yield "Failed:\n"
         yield from (f"- `{key}`: {reason}" for key, reason in content["failed"].items())
@@ -70,7 +70,8 @@ def _form(table: Table, name: FormName, form: Form, content: Json) -> Iterator[s
     yield from _commands(table, name, form)
 
 
-def _line(cells: list[str]) -> str:
+def line(cells: list[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -83,7 +84,7 @@ def _row(table: Table, name: FormName, form: Form, row: Row, content: Json) -> s
     done = sum(key in content["runs"] for key in keys)
     complete = done == len(keys)
     status = f"needs {row.needs}" if row.needs else expectation(form, row, found, complete)
-    return _line([*cells, f"{done} of {len(keys)}" if keys else "–", status])
+    return line([*cells, f"{done} of {len(keys)}" if keys else "–", status])
 
 
 def ours(found: Statistic | None, column: Column) -> str:
@@ -131,7 +132,8 @@ def _bounds(least: float | None, most: float | None) -> str:
     return f"at least {least:g}" if least is not None else f"at most {most:g}"
 
 
-def _made(content: Json) -> Iterator[str]:
+def made(content: Json) -> Iterator[str]:
+    """When and where runs were made, and how long they took."""
     runs = content["runs"].values()
     if not runs:
         yield "Not run yet.\n"

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.published.figures import Statistic
 from benchmarks.published.jobs import TableJob, jobs
+from benchmarks.published.page import line, made
 from benchmarks.published.results import row_statistics
 from benchmarks.published.tables import Column, Row, Table
 from benchmarks.systems.catalogue import MNIST, POINTS, Catalogue, Family, System
@@ -90,10 +91,10 @@ def _overview(catalogue: Catalogue, values: Values) -> Iterator[str]:
         yield f"## [{family.title}]({family.name}.md)\n"
         yield paragraph(family.words)
         heads = ["system", "who plays", "loss", "preset or settings", "paper", "what differs"]
-        yield _line([*heads, "ring", "grid", "MNIST", "own data"])
-        yield _line(["---"] * 10)
+        yield line([*heads, "ring", "grid", "MNIST", "own data"])
+        yield line(["---"] * 10)
         for system in family.systems:
-            yield _line(
+            yield line(
                 [
                     f"[{system.title}]({family.name}.md#{anchor(system.title)})",
                     *(system.players, system.loss, _presets(system), system.paper),
@@ -102,7 +103,7 @@ def _overview(catalogue: Catalogue, values: Values) -> Iterator[str]:
                 ]
             )
         yield ""
-    yield from _made(values.content)
+    yield from made(values.content)
 
 
 def _presets(system: System) -> str:
@@ -145,7 +146,9 @@ def _family(
         for row in rows_of(system, values):
             yield from _pictures(row, catalogue.pictures(row.name), pictures, folder)
         yield from _commands(system, values)
-    yield from _made(values.content)
+    own = {row.name for system in family.systems for row in rows_of(system, values)}
+    runs = values.content["runs"].items()
+    yield from made({"runs": {key: run for key, run in runs if key.rpartition("-s")[0] in own}})
 
 
 def rows_of(system: System, values: Values) -> list[Row]:
@@ -164,15 +167,15 @@ def _measured(system: System, values: Values) -> Iterator[str]:
         for figure in values.columns
         if any(figure in values.found[row.name] for row in shown_rows)
     ]
-    yield _line(["data", *(values.columns[figure].title for figure in figures), "runs"])
-    yield _line(["---"] * (len(figures) + 2))
+    yield line(["data", *(values.columns[figure].title for figure in figures), "runs"])
+    yield line(["---"] * (len(figures) + 2))
     for row in shown_rows:
         cells = []
         for figure in figures:
             text = values.cell(row.name, figure)
             known = row.published.get(figure)
             cells.append(f"{text} (published {known.value:g})" if known else text)
-        yield _line([row.title, *cells, str(values.seeds(row.name))])
+        yield line([row.title, *cells, str(values.seeds(row.name))])
     yield ""
 
 
@@ -205,19 +208,6 @@ def anchor(title: str) -> str:
     return "".join(kept).replace(" ", "-")
 
 
-def _made(content: Json) -> Iterator[str]:
-    runs = content["runs"].values()
-    if runs:
-        dates = sorted({run["date"] for run in runs})
-        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-        where = "; ".join(sorted({run["hardware"] for run in runs}))
-        yield f"Run on {when}, {where}.\n"
-
-
 def paragraph(text: str) -> str:
     """A paragraph in lines of at most 119 characters, and an empty line."""
     return textwrap.fill(text.strip(), 119, break_long_words=False, break_on_hyphens=False) + "\n"
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
