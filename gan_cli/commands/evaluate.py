@@ -1,4 +1,4 @@
-"""`gan-eval RUN`: metrics of a trained model, each with the protocol behind it."""
+"""`gan-eval RUN`, `gan-eval REAL FAKE`: metrics of runs and of images, with their protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ examples:
   gan-eval RUN --metrics fid,kid --inception weights.pth  with Inception
   gan-eval RUN --metrics all --samples 50000 --split test
   gan-eval runs/*/* --json -                              for programs: a list, one object per run
+  gan-eval photos samples --inception weights.pth         images of any program: REAL FAKE
   gan-eval --metrics list                                 all names
+
+REAL and FAKE are folders of images or NPZ files of them (arr_0, uint8 [N, H, W, C]); REAL may be a
+file of --save-statistics or of pytorch-fid.
 
 Values, protocols and pictures are also kept in the run's evaluations/. They depend on the
 checkpoint, the data, the seed and the number of samples: not on --batch-size.
@@ -39,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = Parser("gan-eval", "Evaluate runs.", EXAMPLES)
     add = made.add_argument
-    add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it; several may be given")
+    add("run", nargs="*", metavar="RUN", help="runs, or images: REAL FAKE")
     add("--metrics", default="auto", metavar="LIST", help="names, auto (default), all, or list")
     add("--config-dir", metavar="DIR", help="metrics of your own: DIR/metric/mine.yaml is mine")
     add("--samples", type=whole(2), metavar="N", help="to draw (default: 10000)")
@@ -58,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         help="write the values as JSON, to the screen (-, then without a table) or a file",
     )
     add("--inception", metavar="PATH", help="pt_inception-2015-12-05-6726825d.pth")
+    add("--save-statistics", metavar="FILE.npz", help="of REAL's images, to use as REAL later")
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
     add(
         "--self-check",
@@ -84,6 +89,7 @@ def evaluate(options: argparse.Namespace) -> int:
         UserError: nothing was evaluated, and the message says why.
     """
     from gan_cli.console import PIPED_WIDTH, clean_console, setup_logging
+    from gan_cli.evaluation.image_sets import is_image_set
     from gan_cli.evaluation.registry import parse, require_known
     from gan_cli.exits import DONE, INTERRUPTED, guarded
     from gan_cli.runs.load import wanted
@@ -99,6 +105,8 @@ def evaluate(options: argparse.Namespace) -> int:
     require_known(parse(options.metrics), folders=folders)
     if options.json is not None:
         check_output("--json", options.json)
+    if options.save_statistics is not None or any(map(is_image_set, options.run[:2])):
+        return evaluate_images(options, screen, folders)
     # All of them, before any work is done.
     places = [wanted(path, options.checkpoint) for path in options.run or [None]]
     reports: list[Report] = []
@@ -162,6 +170,51 @@ def evaluate_run(
     if options.json != "-":
         show(screen, report, choice.named)
         screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
+    return FAILED if missed(report, choice) or not report.values else DONE
+
+
+def evaluate_images(options: argparse.Namespace, screen: Console, folders: Sequence[Path]) -> int:
+    """Compare two sets of images, or save the statistics of one; the exit status.
+
+    Raises:
+        UserError: the images cannot be read or compared, or there are no weights of Inception.
+    """
+    from gan_cli.config.trust import Trust, open_path
+    from gan_cli.console import print_path
+    from gan_cli.device import choose_device
+    from gan_cli.evaluation import image_sets
+    from gan_cli.evaluation.evaluate import evaluate, missed
+    from gan_cli.evaluation.metric import Options
+    from gan_cli.evaluation.registry import choose, parse
+    from gan_cli.evaluation.report import show
+    from gan_cli.exits import DONE, FAILED
+
+    image_sets.check_places(options.run, options.save_statistics)
+    if options.save_statistics is not None:
+        check_output("--save-statistics", options.save_statistics, "REAL")
+    if options.trust:
+        open_path(Path.cwd())
+    device = choose_device(options.device)
+    real, *fakes = options.run
+    truth = image_sets.open_real(real)
+    networks = image_sets.extractors(truth, device, options.inception)
+    if options.save_statistics is not None:
+        target = Path(options.save_statistics).expanduser()
+        image_sets.save_statistics(target, truth, networks.inception)
+        print_path(target)
+    if not fakes:
+        return DONE
+    made = image_sets.open_images(fakes[0])
+    samples = options.samples or made.spec.size
+    chosen = Options(samples, options.seed, "all", options.batch_size, options.inception)
+    subject = image_sets.ImageSets(truth, made, chosen, device, networks)
+    names = image_sets.metrics_for(truth, parse(options.metrics))
+    choice = choose(names, subject, folders=folders, trust=Trust(tuple(options.trust)))
+    image_sets.check_weights(subject, choice)
+    report = evaluate(subject, choice, f"{fakes[0]} against {real}")
+    if options.json != "-":
+        show(screen, report, choice.named)
+    write_json(options, report.to_json())
     return FAILED if missed(report, choice) or not report.values else DONE
 
 

@@ -61,10 +61,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A file's hash and its number of channels, from its header."""
+    """A file's hash, and its number of channels and size from its header."""
 
     sha256: str = ""  # of its bytes; empty where they cannot be read
     channels: int = 0  # 1 grey, 3 colour, as the file is stored; 0 where it is broken
+    size: tuple[int, int] = (0, 0)  # height and width, upright
     broken: str = ""  # why it cannot be used
 
 
@@ -81,7 +82,7 @@ class UnsupportedError(Exception):
 
 
 def inspect(path: Path) -> Inspected:
-    """Hash a file and find from its header whether it is grey or colour."""
+    """Hash a file, and read from its header its size and whether it is grey or colour."""
     try:
         data = read_file(path, LARGEST_FILE + 1)
     except OSError as cause:
@@ -92,8 +93,13 @@ def inspect(path: Path) -> Inspected:
     if path.suffix.lower() in OTHERS:
         kind = path.suffix[1:].upper()
         return Inspected(sha256, broken=f"{kind} is not supported; convert it to PNG or JPEG")
-    channels, broken = _guarded(lambda: _channels(_open(data)), data)
-    return Inspected(sha256, channels or 0, broken)
+
+    def work() -> tuple[int, tuple[int, int]]:
+        image = _open(data)
+        return _channels(image), _upright_size(image)
+
+    header, broken = _guarded(work, data)
+    return Inspected(sha256, *(header or (0, (0, 0))), broken)
 
 
 def decode(
@@ -124,14 +130,14 @@ def decode_whole(path: Path, channels: int) -> tuple[np.ndarray | None, str]:
 
     def work() -> np.ndarray:
         image = _open(data)
-        height, width = image.height, image.width
+        if image.width * image.height <= LARGEST_WHOLE:
+            image.getexif()
+        height, width = _upright_size(image)
         if height * width > LARGEST_WHOLE:
             raise UnsupportedError(
                 f"too large: {height * width / 1e6:,.0f} million pixels; at most "
                 f"{LARGEST_WHOLE / 1e6:,.0f} million are translated"
             )
-        if image.getexif().get(ORIENTATION, 1) >= TURNED:
-            height, width = width, height
         return to_pixels(image, (height, width), channels, WHITE, _low_bytes(image, data))
 
     return _guarded(work, data)
@@ -196,6 +202,16 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         what = "32-bit values" if image.mode in ("I", "F") else f"the colour mode {image.mode}"
         raise UnsupportedError(f"{what} cannot be read; convert it to 8 or 16 bits, grey or RGB")
     return image
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width once it is turned as EXIF says.
+
+    A PNG file is not decoded for it, so EXIF that follows its pixels counts only if read before.
+    """
+    known = image.format != "PNG" or not {"exif", "Raw profile type exif"}.isdisjoint(image.info)
+    turned = known and image.getexif().get(ORIENTATION, 1) >= TURNED
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _channels(image: Image.Image) -> int:

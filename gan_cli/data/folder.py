@@ -189,7 +189,7 @@ def _tell_parts(
 def _report(folder: Path, index: Index, skip_broken: bool) -> None:
     """Log the broken files as a warning, or raise."""
     count, kept = len(index.broken), index.shape[0]
-    listed = "\n".join(_by_reason(index.broken))
+    listed = "\n".join(by_reason(index.broken))
     if kept and skip_broken:
         of_all = f"{count:,} of {count + kept:,}"
         log.warning("%s: continuing without broken images (%s):\n%s", folder, of_all, listed)
@@ -205,7 +205,7 @@ def _report(folder: Path, index: Index, skip_broken: bool) -> None:
     )
 
 
-def _by_reason(broken: Sequence[tuple[str, str]]) -> list[str]:
+def by_reason(broken: Sequence[tuple[str, str]]) -> list[str]:
     """One line per reason, with its number of files and the first of them."""
     files: dict[str, list[str]] = {}
     for path, reason in broken:

@@ -76,29 +76,30 @@ class _Walk:
     ours: list[str] = field(default_factory=list)
 
 
-def scan(root: Path, outputs: Sequence[str | Path] = ()) -> Listing:
+def scan(root: Path, outputs: Sequence[str | Path] = (), key: str = "data.root = ") -> Listing:
     """List the image files below `root`, which itself may have any name.
 
     Args:
         root: the folder.
         outputs: folders that this program writes to; those below `root` are skipped.
+        key: what messages put before the folder: the setting that names it.
 
     Raises:
         DataError: there is no such folder, it cannot be read, or it holds no image.
     """
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
-        raise DataError(f"data.root = {root}: {what}; a folder of images is needed")
+        raise DataError(f"{key}{root}: {what}; a folder of images is needed")
     walk = _Walk({known for known in map(_identity, outputs) if known is not None})
     try:
         entries = sorted(_walk(root, "", walk), key=lambda entry: entry.path)
     except OSError as cause:
         raise DataError(
-            f"data.root = {root}: {cause.filename}: cannot be read: {cause.strerror}"
+            f"{key}{root}: {cause.filename}: cannot be read: {cause.strerror}"
         ) from cause
     if not entries:
         beside = f" beside what this program wrote ({shown(walk.ours)})" if walk.ours else ""
-        raise DataError(f"data.root = {root}: holds no images{beside}; {KINDS} files are needed")
+        raise DataError(f"{key}{root}: holds no images{beside}; {KINDS} files are needed")
     return Listing(entries, walk.ours)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -15,12 +16,17 @@ import torch
 from torch import Tensor
 
 from gan_cli import files
+from gan_cli.console import progress_bar
+from gan_cli.data.dataset import Dataset
 from gan_cli.data.published import cache_folder
-from gan_cli.errors import UserError
+from gan_cli.errors import DataError, UserError
 from gan_cli.evaluation.metric import MOST_KEPT, Extractor, Features
 from gan_cli.images import to_uint8
 from gan_cli.metrics.frechet import Moments
+from gan_cli.model import nothing
+from gan_cli.seeding import mix
 
+log = logging.getLogger(__name__)
 CHUNK = 64  # images that an extractor sees at once, always, since rounding depends on it
 
 
@@ -126,6 +132,17 @@ class Collector:
             self._hits += int((seen == labels).sum())
 
 
+def protocol(extractor: Extractor) -> dict[str, str | int | float]:
+    """The part of a value's protocol that says how features come about."""
+    return {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.identity,
+        "resize": extractor.resize,
+        "quantised": "to 8 bits, as in PNG files",
+        "floor": "between two random halves of these real samples",
+    }
+
+
 def merged(a: Features, b: Features) -> Features:
     """The features of two disjoint sets of samples together (Chan et al. 1983, Eq. 2.1)."""
     n = a.count + b.count
@@ -155,11 +172,53 @@ def merged(a: Features, b: Features) -> Features:
     )
 
 
-log = logging.getLogger(__name__)
-
 FORMAT = 1  # of the file, and of the way in which halves are drawn
 
 Halves = tuple[Features, Features]
+HALVES = 0x4A17  # the random stream that cuts real data in two; the same for everybody
+READ = 1024  # samples of a data set that are read at once,
+VALUES = 1 << 26  # and numbers in them
+
+
+def of_data(
+    data: Dataset,
+    places: Tensor,
+    extractor: Extractor,
+    advance: Callable[[int], object],
+    pause: Callable[[], None] = nothing,
+) -> Features:
+    """The features of the samples at `places`; `advance` gets the number of each piece."""
+    collector = Collector(extractor)
+    for some in places.split(max(1, min(READ, VALUES // math.prod(data.spec.shape)))):
+        pause()
+        index = some.to(data.device)
+        labels = data.labels(index)
+        images = quantised(data.real(index))
+        collector.add(images, None if labels is None else labels.cpu())
+        advance(len(some))
+    return collector.features()
+
+
+def halves(data: Dataset, extractor: Extractor, pause: Callable[[], None] = nothing) -> Halves:
+    """Of two disjoint random halves of `data`, from the cache, or computed.
+
+    Raises:
+        DataError: there are too few samples.
+    """
+    path = place(data.fingerprint, extractor)
+    if (found := load(path)) is not None:
+        return found
+    size = data.spec.size
+    if size < 4:
+        raise DataError(f"{data.spec.name}: {size} samples are too few to evaluate with")
+    generator = torch.Generator().manual_seed(mix(HALVES))
+    order = torch.randperm(size, generator=generator)
+    with progress_bar(f"{data.spec.name} through {extractor.name}", size) as advance:
+        first, second = (
+            of_data(data, places, extractor, advance, pause) for places in order.tensor_split(2)
+        )
+    save(path, (first, second))
+    return first, second
 
 
 def place(fingerprint: str, extractor: Extractor) -> Path:

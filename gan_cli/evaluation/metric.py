@@ -115,10 +115,14 @@ class Options:
 class Subject(Protocol):
     """A trained model beside its real data. Samples and features are made once and shared."""
 
-    model: Model  # in eval mode, with the weights that are evaluated
     options: Options
     weights: str  # "ema" or "raw"
     step: int
+
+    @property
+    def model(self) -> Model:
+        """In eval mode, with the weights that are evaluated. UserError where there is none."""
+        ...
 
     @property
     def data(self) -> DataSpec:

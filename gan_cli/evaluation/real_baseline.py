@@ -35,8 +35,7 @@ def baseline(
     A metric with a bias that falls with the number of samples, as FID has, takes only as many of
     the first half as were generated, and says so in `metric`.
     """
-    split = subject.options.split
-    key = (metric, extractor.identity, subject.real(split).fingerprint, split)
+    key = (metric, extractor.identity, subject.protocol()["data_sha256"], subject.options.split)
     return once(key, lambda: compute(*subject.halves(extractor)))
 
 

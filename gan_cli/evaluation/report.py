@@ -249,6 +249,16 @@ def _lines(protocol: Mapping[str, str | int | float]) -> Iterator[str]:
             f"{protocol['samples']:,} samples of seed {protocol['seed']} against "
             f"{protocol['real_samples']:,} real ones: {protocol['data']}, {protocol['split']}"
         )
+    if "fake" in protocol:
+        count = protocol["real_samples"]
+        real = f"{count:,} of {protocol['data']}" if count else f"{protocol['data']}, of any number"
+        yield f"{protocol['samples']:,} images of {protocol['fake']} against {real}"
+        if count and protocol["fake_shape"] != protocol["real_shape"]:
+            yield (
+                f"caution: the fakes are {protocol['fake_shape']}, the real ones "
+                f"{protocol['real_shape']} (channels, height, width); part of the distance may be "
+                "due to that"
+            )
     if "extractor" in protocol:
         sha = str(protocol.get("extractor_sha256", ""))[:8]
         yield f"{protocol['extractor']} {sha}; size: {protocol.get('resize', 'as it is')}"

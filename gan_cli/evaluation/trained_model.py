@@ -17,18 +17,11 @@ from gan_cli.errors import ConfigError, DataError, UserError
 from gan_cli.evaluation import features
 from gan_cli.evaluation.features import Collector, exactly, merged, quantised
 from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
-from gan_cli.model import DataSpec, Model
+from gan_cli.model import DataSpec, Model, nothing
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.samples import SampleRequest
-from gan_cli.seeding import mix
 
-HALVES = 0x4A17  # the random stream that cuts real data in two; the same for everybody
-READ = 1024  # real samples that are read at once
 WHOLE = "all"
-
-
-def nothing() -> None:
-    """The `pause` of who cannot be interrupted."""
 
 
 class Real:
@@ -108,45 +101,10 @@ class Real:
         Raises:
             DataError: there are too few samples.
         """
-        data = self.part(self.split)
-        path = features.place(data.fingerprint, extractor)
-        if path.name not in self._halves:
-            found = features.load(path)
-            if found is None:
-                found = self._computed(data, extractor)
-                features.save(path, found)
-            self._halves[path.name] = found
-        return self._halves[path.name]
-
-    def _computed(self, data: Dataset, extractor: Extractor) -> features.Halves:
-        size = data.spec.size
-        if size < 4:
-            raise DataError(f"{data.spec.name}: {size} samples are too few to evaluate with")
-        generator = torch.Generator().manual_seed(mix(HALVES))
-        order = torch.randperm(size, generator=generator)
-        what = f"{data.spec.name} through {extractor.name}"
-        with progress_bar(what, size) as advance:
-            first, second = (
-                self._one(data, extractor, places, advance) for places in order.tensor_split(2)
-            )
-        return first, second
-
-    def _one(
-        self,
-        data: Dataset,
-        extractor: Extractor,
-        places: torch.Tensor,
-        advance: Callable[[int], None],
-    ) -> Features:
-        collector = Collector(extractor)
-        for some in places.split(READ):
-            self.pause()
-            index = some.to(data.device)
-            labels = data.labels(index)
-            images = quantised(data.real(index))
-            collector.add(images, None if labels is None else labels.cpu())
-            advance(len(some))
-        return collector.features()
+        if extractor.identity not in self._halves:
+            found = features.halves(self.part(self.split), extractor, self.pause)
+            self._halves[extractor.identity] = found
+        return self._halves[extractor.identity]
 
 
 def _check_alike(split: str, data: Dataset, other: str, known: Dataset) -> None:
@@ -314,11 +272,5 @@ class TrainedModel:
         if self.model.conditional:
             told["labels"] = "in the shares of the classes in these real samples"
         if extractor is not None:
-            told |= {
-                "extractor": extractor.name,
-                "extractor_sha256": extractor.identity,
-                "resize": extractor.resize,
-                "quantised": "to 8 bits, as in PNG files",
-                "floor": "between two random halves of these real samples",
-            }
+            told |= features.protocol(extractor)
         return told

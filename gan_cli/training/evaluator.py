@@ -18,9 +18,9 @@ from gan_cli.evaluation.evaluate import Best, evaluate, missed, selection_metric
 from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import Choice, choose, extractors, parse
 from gan_cli.evaluation.report import Report, read_pictures, write
-from gan_cli.evaluation.trained_model import Real, TrainedModel, nothing
+from gan_cli.evaluation.trained_model import Real, TrainedModel
 from gan_cli.formatting import number
-from gan_cli.model import Model
+from gan_cli.model import Model, nothing
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.loop import Evaluation
 from gan_cli.training.setup import Session

@@ -179,7 +179,7 @@ def test_a_class_without_readable_images_is_none(root: Path) -> None:
     assert Folder(str(root), size=8, skip_broken=True).spec.class_names == ("cat", "fox")
 
 
-def test_broken_files_are_counted_by_reason(tmp_path: Path, caplog) -> None:
+def test_broken_files_are_countedby_reason(tmp_path: Path, caplog) -> None:
     root = tmp_path / "bad"
     caplog.set_level("INFO")
     root.mkdir()
@@ -199,7 +199,7 @@ def test_broken_files_are_counted_by_reason(tmp_path: Path, caplog) -> None:
 
 def test_many_reasons_are_capped() -> None:
     broken = [(f"{number:02}.png", f"reason {number}") for number in range(25)]
-    lines = folder._by_reason(broken)
+    lines = folder.by_reason(broken)
     assert len(lines) == 21
     assert lines[-2:] == ["  19.png: reason 19", "  ... and 5 more"]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from gan_cli.errors import DataError
 from gan_cli.evaluation.metric import (
     Extractor,
     Features,
@@ -60,7 +61,14 @@ def no_picture(subject: Subject) -> str:
 def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     """fid_<extractor's name>: between generated and real features."""
     generated, real = subject.generated(extractor), subject.reference(extractor)
-    first, second = subject.halves(extractor)
+    name, value = f"fid_{extractor.name}", _distance(generated, real)
+    protocol = {**subject.protocol(extractor), "width": extractor.width}
+    note = _caution(min(generated.count, real.count or generated.count), extractor)
+    try:
+        first, second = subject.halves(extractor)
+    except DataError:  # statistics of other programs are of the whole alone
+        protocol["floor"] = "unknown: the real images' statistics hold no halves"
+        return MetricValue(name, value, protocol=protocol, note=note)
     compared = compared_in_baseline(generated.count, first)
 
     def baseline_of(first: Features, second: Features) -> float:
@@ -68,16 +76,15 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
         return _distance(some, second)
 
     return MetricValue(
-        name=f"fid_{extractor.name}",
-        value=_distance(generated, real),
+        name=name,
+        value=value,
         baseline=baseline(f"fid of {compared}", subject, extractor, baseline_of),
         protocol={
-            **subject.protocol(extractor),
-            "width": extractor.width,
+            **protocol,
             "floor": f"of {compared:,} real samples against {second.count:,} others; FID is "
             "larger of fewer samples",
         },
-        note=_caution(min(generated.count, real.count), extractor),
+        note=note,
     )
 
 
@@ -170,7 +177,7 @@ class PRDC(Metric):
 def too_few(subject: Subject) -> str:
     """Why there are no neighbours to speak of; empty where there are."""
     least = 2 * (DENSITY_K + 1)  # so that each half of the real data has as many as it takes
-    count = min(subject.options.samples, subject.real(subject.options.split).spec.size)
+    count = min(subject.options.samples, int(subject.protocol()["real_samples"]))
     return f"of {count} samples nothing can be said; it takes {least}" if count < least else ""
 
 
