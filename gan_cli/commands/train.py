@@ -31,10 +31,10 @@ def run(arguments: list[str]) -> int:
 
         print(f"gan-train {gan_cli.__version__}")
         return DONE
-    if {"-h", "--help"} & set(arguments):
-        from gan_cli.config.help import show
+    if not arguments or {"-h", "--help", "--list"} & set(arguments):
+        from gan_cli.config.help import answer
 
-        show(arguments)
+        answer(arguments)
         return DONE
     from gan_cli.signals import interrupt_program
 

@@ -1,39 +1,46 @@
-"""The text of `gan-train --help`, read from conf/. Imports nothing heavy, so it shows at once."""
+"""The pages of `gan-train` alone, --help and --list, read from conf/. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gan_cli.config import groups
-from gan_cli.config.command_line import config_dirs
+from gan_cli.config.aliases import OPTIONS, expanded, plain
+from gan_cli.config.command_line import config_dirs, read, split
 from gan_cli.config.groups import CONF
 from gan_cli.console import clean
+from gan_cli.errors import ConfigError
+from gan_cli.formatting import counted, hint
 
-WIDTH = 100
 FIRST = ("model", "data", "experiment")  # what one chooses before all else
-KEY = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>[^#]*)(?:# *(?P<says>.*))?")
-IN_GROUPS = (
-    ("prior.dim", "100", "dimension of the latents"),
-    ("data.root", "", "where the data are looked for first; the folder of data=folder"),
-    ("data.size", "", "height and width of the images: a number or [height,width]"),
-    ("network.width", "64", "channels, or units, of the networks"),
-    ("optimizer.lr", "", "learning rate; optimizer.generator.lr is that of one phase"),
-    (
-        "optimizer.schedule",
-        "constant",
-        "constant, linear or cosine; warmup and clip_norm beside it",
-    ),
-)
+PARTS = ("loss", "penalty", "network", "prior", "optimizer")  # of a model
+GROUPS = {
+    "model": "what is trained, as its paper does it",
+    "data": "what it learns from; data=DIR: your own images",
+    "experiment": "presets of several choices, with their time",
+    "loss": "what the players minimise",
+    "penalty": "on the discriminator's gradient or weights",
+    "network": "the architecture",
+    "prior": "what latents are drawn from",
+    "optimizer": "the updates; optimizer.lr is the rate",
+    "runtime": "device, precision, threads",
+    "callbacks": "what watches a run",
+}
+KEYS = ("steps", "max_time", "batch_size", "seed", "evaluation.every")
+KEYS += ("run.dir", "resume", "dry_run")
 EXAMPLES = (
-    ("gan-train model=wgan data=mnist max_time=5m", "a WGAN on MNIST, for five minutes"),
-    ("gan-train experiment=quickstart", "digits within two minutes of two CPU cores"),
-    ("gan-train loss=hinge penalty=r1 optimizer.lr=1e-4", "other parts, other values"),
-    ("gan-train data=folder data.root=photos data.size=64", "your own images"),
-    ("gan-train -m model=wgan,wgan_gp seed=0,1,2", "six runs, as many at once as fit"),
+    "gan-train experiment=quickstart",
+    "gan-train model=wgan data=mnist max_time=5m",
+    "gan-train loss=hinge penalty=r1 lr=1e-4 steps=10k",
+    "gan-train data=./photos data.size=64",
+    "gan-train -m model=wgan,wgan_gp seed=0,1,2",
 )
 STATUSES = (
     ("0", "done"),
@@ -41,105 +48,383 @@ STATUSES = (
     ("2", "wrong input; nothing was started"),
     ("130", "stopped by a signal; the state is saved, but for a second Ctrl-C"),
 )
-MORE = (
-    ("gan-train ... dry_run=true", "build everything, show networks and memory, train nothing"),
-    ("gan-train ... --cfg job", "print the composed config; --info says where it comes from"),
-    ("gan-train -m ...", "one run per combination of values with commas"),
-    ("gan-train --config-dir DIR ...", "groups of your own: DIR/model/mygan.yaml is model=mygan"),
-    ("gan-train --trust MODULE ...", "let a config build classes of that module"),
-    ("gan-train resume=RUN", "resume a run"),
-    ("gan-sample RUN", "draw samples from a run"),
-    ("tensorboard --logdir runs", "watch"),
-    ('eval "$(gan-train -sc install=bash)"', "shell completion; zsh and fish likewise"),
+OPTION_ROWS = (
+    ("-m", "one run per combination of values with commas"),
+    ("--cfg job", "print the composed config; --info says where it comes from"),
+    ("--config-dir DIR", "groups of your own: DIR/model/mygan.yaml is model=mygan"),
+    ("--trust MODULE", "let a config build classes of that module"),
+    ("--version", "the version"),
+    ("-sc install=bash", 'completion: eval "$(gan-train -sc install=bash)"; zsh, fish likewise'),
 )
+STEP = 0.1  # seconds of a step of the default model on two CPU cores: quickstart's, rounded up
+COMMENT = re.compile(r"#(?! @)(.*)")
+SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"`])")
+RUNNABLE = re.compile(r": gan-train \S+(?: \S+=\S+)*\s*$")
+KEY = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>(?: [^#]*)?)(?:# *(?P<says>.*))?")
+WIDTH = 80
+SHORTEST = 40  # characters of a sentence that explains by itself
 
 
-def show(argv: list[str]) -> None:
-    """Print the help; groups of --config-dir in `argv` are shown with ours."""
-    styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    for line in page(config_dirs(argv)):
+def answer(argv: list[str]) -> None:
+    """Print the page that `argv`, which is empty or holds --help or --list, asks for.
+
+    Raises:
+        ConfigError: it asks for an option or a setting that does not exist.
+    """
+    tty = sys.stdout.isatty()
+    width = min(shutil.get_terminal_size().columns, 100) if tty else WIDTH
+    styled = tty and "NO_COLOR" not in os.environ
+    for line in page(argv, width):
         print(_styled(clean(line)) if styled else clean(line).removeprefix("#"))
 
 
-def page(folders: list[Path]) -> Iterator[str]:
-    """The help's lines; a heading begins with #, and *words* are the defaults."""
-    yield "#Usage: gan-train [group=option ...] [key=value ...]"
-    yield ""
-    yield "Trains a GAN; everything is a setting. Runs, with their curves and samples, go to runs/."
-    yield ""
-    yield "#Groups: group=option, the default marked with *"
-    names = groups.names(folders)
-    for name in sorted(names, key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST)):
-        yield from _group(name, folders)
-    yield ""
-    yield "#Settings: key=value"
-    yield from _table([*_root_keys(), *IN_GROUPS], (20, 9))
-    yield ""
-    yield "#Examples"
-    for command, what in EXAMPLES:
-        yield f"  {command:<52}  # {what}"
-    yield ""
-    yield "#More"
-    yield from _table(MORE, (38,))
-    yield ""
-    yield "#Exit status"
-    yield from _table(STATUSES, (5,))
+def page(argv: list[str], width: int = WIDTH) -> list[str]:
+    """The lines of a page; a heading begins with #, and *words* are defaults."""
+    if not argv:
+        return list(_welcome())
+    folders = config_dirs(argv)
+    if "--list" in argv:
+        return list(_list(folders, width))
+    words = read([word for word in argv if word not in ("-h", "--help")])[1]
+    words = [f"{_holder(word, folders)}{word}" for word in words]
+    lines: list[str] = []
+    choices: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for word in words:
+        made = expanded([word], folders)[0]
+        if len(made) > 1:
+            lines += [f"{word} stands for:", *_wrapped(" ".join(made), 2, width), ""]
+    for word in expanded(words, folders)[0]:
+        key, value = split(word)
+        if value is None:
+            lines += _of_word(key, folders, width)
+        elif key in groups.names(folders):
+            choices[key] = value
+        else:
+            values[key] = value
+    if choices:
+        lines += _of_choices(choices, values, folders, width)
+    return lines or list(_overview(folders))
 
 
-def _group(name: str, folders: list[Path]) -> Iterator[str]:
-    chosen = groups.defaults().get(name)
-    label = name
-    for option, file in groups.options(name, folders).items():
-        mark = "*" if option == chosen else " "
-        yield _cut(f"  {label:<10} {mark}{option:<22} {_comment(file)}")
-        label = ""
-
-
-def _comment(file: Path) -> str:
-    """The first sentence-like comment line of a config file."""
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("#") and not line.startswith("# @"):
-            return line.lstrip("# ").partition(": gan-train")[0].strip()
-        if line and not line.startswith("#"):
-            break
+def _holder(word: str, folders: Sequence[Path]) -> str:
+    """`group=` for a word that is an option, or an alias of one; "" for any other."""
+    names = sorted(groups.names(folders), key=_order)
+    if word not in names and "=" not in word:
+        for name in names:
+            known = {*map(plain, groups.options(name, folders)), *OPTIONS.get(name, {})}
+            if plain(word) in known:
+                return f"{name}="
     return ""
 
 
-def _root_keys() -> Iterator[tuple[str, str, str]]:
-    """Keys, defaults and comments of conf/train.yaml and of the default runtime."""
-    yield from _keys(CONF / "train.yaml", "")
-    yield from _keys(CONF / "runtime" / f"{groups.defaults()['runtime']}.yaml", "runtime.")
+def _order(name: str) -> int:
+    return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
-def _keys(file: Path, prefix: str) -> Iterator[tuple[str, str, str]]:
-    section = ""
-    for line in file.read_text(encoding="utf-8").splitlines():
+def _welcome() -> Iterator[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    steps = 20_000
+    if Path("/dev/nvidia0").exists():
+        long = "some minutes on the GPU"
+    else:
+        minutes = steps * STEP * 2 / max(1, min(cores or 1, 8)) / 60
+        long = f"about {5 * round(minutes / 5)} minutes on {counted(cores or 1, 'CPU core')}"
+    yield "gan-train trains GANs. To begin with:"
+    yield ""
+    yield "  gan-train experiment=quickstart              # digits in two minutes"
+    yield "  gan-train model=wgan data=mnist max_time=5m  # a Wasserstein GAN"
+    yield "  gan-train data=./photos max_time=1h          # your own images"
+    yield ""
+    yield f"The defaults are model=dcgan, data=mnist and {steps:,} steps; on this machine"
+    yield f"that takes {long}. To start it: gan-train model=dcgan"
+    yield ""
+    yield "gan-train --help explains the settings, gan-train --list shows what there is."
+
+
+def _overview(folders: Sequence[Path]) -> Iterator[str]:
+    yield "#Usage: gan-train [group=option ...] [key=value ...]"
+    yield "Everything is a setting. Runs, with curves and samples, go to runs/."
+    yield ""
+    yield "#Groups, their defaults and the number of options (gan-train --help GROUP)"
+    chosen = groups.defaults()
+    for name in sorted(groups.names(folders), key=_order):
+        default = chosen.get(name, "null").replace("null", "-")
+        count = len(groups.options(name, folders))
+        yield f"  {name:<11} {default:<15} {count:>2}  {GROUPS.get(name, '')}".rstrip()
+    yield ""
+    yield "#Settings (all: gan-train --help settings)"
+    known = {row.key: row for row in root_settings()}
+    yield from _table([(key, known[key].value, _clause(known[key].meaning)) for key in KEYS])
+    yield ""
+    yield "#Examples"
+    for command in EXAMPLES:
+        yield f"  {command}"
+    yield ""
+    yield "#More"
+    yield "  gan-train model=wgan --help   settings of a model, its loss, penalty, network"
+    yield "  gan-train --list              all options of all groups"
+    yield "  gan-train resume=latest       resume the newest run, or resume=RUN"
+    yield "  gan-train --help options      -m, --cfg, --config-dir, --trust, exit status"
+
+
+def _list(folders: Sequence[Path], width: int) -> Iterator[str]:
+    chosen = groups.defaults()
+    for name in sorted(groups.names(folders), key=_order):
+        options = groups.options(name, folders)
+        words = [f"{'*' * (option == chosen.get(name))}{option}" for option in options]
+        yield f"#{name}"
+        yield from _wrapped(", ".join(words), 2, width)
+        if other := OPTIONS.get(name):
+            yield from _wrapped(f"also understood: {', '.join(other)}", 2, width)
+    yield ""
+    yield "* default. gan-train --help GROUP explains the options of a group,"
+    yield "gan-train --help OPTION one of them; gan-eval --metrics list shows metrics."
+
+
+def _of_word(word: str, folders: Sequence[Path], width: int) -> Iterator[str]:
+    """The page of `gan-train --help WORD`, which is no option."""
+    names = groups.names(folders)
+    if word in names:
+        yield from _of_group(word, folders, width)
+    elif word == "settings":
+        yield "#Settings: key=value"
+        yield from _table([row.cells for row in root_settings()], width)
+        yield ""
+        yield "Those of a model, network, loss ...: gan-train model=wgan --help"
+    elif word == "options":
+        yield "#Options"
+        yield from _table(OPTION_ROWS, width)
+        yield ""
+        yield "#Exit status"
+        yield from _table(STATUSES, width)
+    elif rows := [r for r in root_settings() if word in (r.key, *r.key.split("."))]:
+        yield from _table([row.cells for row in rows], width)
+    else:
+        options = [option for name in names for option in groups.options(name, folders)]
+        near = hint(word, [*names, *options, "settings", "options"], 0.75)
+        raise ConfigError(f"--help {word}: no such group, option or setting{near}")
+
+
+def _of_group(name: str, folders: Sequence[Path], width: int) -> Iterator[str]:
+    options = groups.options(name, folders)
+    yield f"#{name}=OPTION: {GROUPS.get(name, 'your own group')}"
+    default = groups.defaults().get(name)
+    column = max(map(len, options), default=0) + 2
+    for option, file in options.items():
+        label = f" {'*' if option == default else ' '}{option}"
+        yield from _wrapped(_summary(_comment(file)), column + 2, width, label)
+    yield ""
+    yield f"* default. Settings of an option: gan-train {name}=OPTION --help"
+
+
+def _of_choices(
+    choices: dict[str, str], values: dict[str, str], folders: Sequence[Path], width: int
+) -> Iterator[str]:
+    """The settings of the options that were typed; of a model or a preset, with all its parts."""
+    made = Composition(folders)
+    for name in ("experiment", "model"):
+        if name in choices:
+            made.choose(name, choices[name])
+    made.chosen |= choices
+    for key, value in values.items():
+        made.change(Setting(key, value, ""))
+    whole = {"experiment", "model"} & set(choices)
+    shown = ["experiment", "model", *PARTS, "data"] if whole else list(choices)
+    for name in shown:
+        option = made.chosen.get(name, "null")
+        if option == "null" or (name in ("experiment", "data") and name not in choices):
+            continue
+        if option not in groups.options(name, folders):
+            near = hint(option, groups.options(name, folders), 0.75)
+            raise ConfigError(f"{name} = {option}: unknown option{near}; see gan-train --list")
+        if name in PARTS and whole and name not in made.used and name != "optimizer":
+            continue
+        comment = _comment(groups.options(name, folders)[option])
+        yield from _wrapped(comment, 2, width, f"#{name}={option}", below=True)
+        rows = [row.cells for row in made.settings(name, option)]
+        yield from _table(rows, width)
+        yield ""
+    if "experiment" in choices:
+        yield "The values are those of the preset; key=value changes one of them."
+    yield "#More: gan-train --help settings, gan-train --help GROUP"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A line of a config file."""
+
+    key: str  # dotted
+    value: str
+    meaning: str
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Its row of a table."""
+        return self.key, self.value, self.meaning
+
+
+class Composition:
+    """The choices and settings of config files, as far as their text says: Hydra is not asked."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
+        self.chosen = groups.defaults()
+        self.changed: dict[str, Setting] = {}  # by a model's or a preset's file
+        self.used: set[str] = set()  # the groups that the model takes
+
+    def choose(self, group: str, option: str) -> None:
+        """Take over what the file of a model or a preset chooses and sets, its parents' first."""
+        self.chosen[group] = option
+        file = groups.options(group, self.folders).get(option)
+        if file is None:
+            return
+        for other, choice in _defaults(file):
+            if other:
+                if other == "model" and group != "model":
+                    self.choose("model", choice)
+                self.chosen[other] = choice
+            elif choice != "_self_":
+                self.choose(group, choice)
+                self.chosen[group] = option
+        for row in _settings(file):
+            self.change(row)
+            if match := re.fullmatch(r"\$\{(\w+)\}", row.value):
+                self.used.add(match[1])
+
+    def change(self, row: Setting) -> None:
+        """Set a value; what it means stays."""
+        before = self.changed.get(row.key, row)
+        self.changed[row.key] = Setting(row.key, row.value, row.meaning or before.meaning)
+
+    def settings(self, group: str, option: str) -> list[Setting]:
+        """The settings of an option with what the model or the preset makes of them."""
+        rows: dict[str, Setting] = {}
+        if group == "experiment":
+            file = groups.options(group, self.folders)[option]
+            choices = [Setting(g, c, "") for g, c in _defaults(file) if g]
+            return [*choices, *_settings(file)]
+        if group != "model":
+            rows = {row.key: row for row in self._inherited(group, option)}
+        for key, row in self.changed.items():
+            if key.startswith(f"{group}."):
+                meaning = row.meaning or rows.get(key, row).meaning
+                rows[key] = Setting(key, row.value, meaning)
+        # The settings of an optimizer are described once, in that of the default.
+        adam = groups.options(group)[groups.defaults()[group]] if group == "optimizer" else None
+        shared = {row.key: row.meaning for row in _settings(adam)} if adam else {}
+        return [
+            Setting(row.key, row.value, row.meaning or shared.get(row.key.rpartition(".")[2], ""))
+            for row in rows.values()
+            if not row.value.startswith("${")
+        ]
+
+    def _inherited(self, group: str, option: str) -> Iterator[Setting]:
+        file = groups.options(group, self.folders).get(option)
+        if file is None:
+            return
+        found: dict[str, Setting] = {}
+        for other, choice in _defaults(file):
+            if not other and choice != "_self_":
+                found |= {row.key: row for row in self._inherited(group, choice)}
+        for row in _settings(file):
+            key = f"{group}.{row.key}"
+            meaning = row.meaning or (found[key].meaning if key in found else "")
+            found[key] = Setting(key, row.value, meaning)
+        yield from found.values()
+
+
+def _text(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _comment(file: Path) -> str:
+    """The comment at the top of a config file, without the command that runs it."""
+    lines: list[str] = []
+    for line in _text(file):
+        if match := COMMENT.fullmatch(line):
+            lines.append(RUNNABLE.sub(".", match[1].strip()))
+        elif line.startswith("# @") or not line:
+            continue
+        else:
+            break
+    return " ".join(lines)
+
+
+def _summary(comment: str) -> str:
+    """The first sentence of a comment, with the next ones as long as they say little."""
+    first, *others = SENTENCE.split(comment)
+    while len(first) < SHORTEST and others:
+        first += f" {others.pop(0)}"
+    return first
+
+
+def _clause(meaning: str) -> str:
+    return meaning.partition(";")[0]
+
+
+def _defaults(file: Path) -> Iterator[tuple[str, str]]:
+    """The defaults list of a config file: groups and options, "" for the file's own group."""
+    inside = False
+    for line in _text(file):
+        if listed := re.fullmatch(r"defaults: *\[(.*)\]", line):
+            yield from (("", name.strip()) for name in listed[1].split(","))
+        elif line.startswith("defaults:"):
+            inside = True
+        elif inside and (entry := re.fullmatch(r" *- *(.*?) *(?:#.*)?", line)):
+            other = re.fullmatch(r"(?:override +)?/?(\w+): *([\w/]+)", entry[1])
+            yield (other[1], other[2]) if other else ("", entry[1].partition("@")[0].lstrip("/"))
+        elif inside:
+            break
+
+
+def _settings(file: Path) -> Iterator[Setting]:
+    """The settings of a config file, without its defaults, _target_ and Hydra's own."""
+    above: list[tuple[int, str]] = []
+    for line in _text(file):
         match = KEY.fullmatch(line)
         if match is None:
             continue
-        key, value = match["key"], match["value"].strip()
-        if not match["indent"]:
-            section = "" if value else key
-        if value and section not in ("defaults", "hydra"):
-            inner = f"{section}." if section else ""
-            yield f"{prefix}{inner}{key}", value, match["says"] or ""
+        indent, key, value = len(match["indent"]), match["key"], match["value"].strip()
+        while above and above[-1][0] >= indent:
+            above.pop()
+        names = [name for _, name in above]
+        if not value:
+            above.append((indent, key))
+        elif key != "_target_" and not {"defaults", "hydra"} & {key, *names[:1]}:
+            yield Setting(".".join([*names, key]), value, (match["says"] or "").strip())
 
 
-def _table(rows: Sequence[tuple[str, ...]], widths: tuple[int, ...]) -> Iterator[str]:
-    for row in rows:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        yield _cut(f"  {' '.join([*cells, *row[len(widths) :]])}")
+def root_settings() -> Iterator[Setting]:
+    """The settings of conf/train.yaml and of the default runtime."""
+    yield from _settings(CONF / "train.yaml")
+    for row in _settings(CONF / "runtime" / f"{groups.defaults()['runtime']}.yaml"):
+        yield Setting(f"runtime.{row.key}", row.value, row.meaning)
 
 
-def _cut(line: str) -> str:
-    """`line` within the width, ended where a clause ends if one does not end too early."""
-    line = line.rstrip()
-    if len(line) <= WIDTH:
-        return line
-    ends = [match.start() for match in re.finditer(r"[.;:,] ", line[: WIDTH + 1])]
-    if ends and ends[-1] > WIDTH * 0.6:
-        return line[: ends[-1]]
-    return f"{line[: WIDTH - 3].rsplit(' ', 1)[0]} ..."
+def _table(rows: Iterable[Sequence[str]], width: int = WIDTH) -> Iterator[str]:
+    """Rows with their last cell wrapped, and on a line of its own where the others are long."""
+    rows = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    widths = [min(size, most) for size, most in zip(widths, (34, 16), strict=False)]
+    start = sum(widths) + 2 * len(widths) + 2
+    for *cells, last in rows:
+        words = [f"{cell:<{size}}" for cell, size in zip(cells, widths, strict=True)]
+        if len("  ".join(words)) > width - 4:  # a long list of values
+            yield f"  {words.pop(0).rstrip()}"
+        yield from _wrapped(last, start, width, f"  {'  '.join(words)}")
+
+
+def _wrapped(
+    text: str, start: int, width: int, label: str = "", below: bool = False
+) -> Iterator[str]:
+    """`text` from column `start` on, behind `label`, or below it where that is longer."""
+    lines = textwrap.wrap(text, width - start, break_long_words=False, break_on_hyphens=False)
+    if label and (below or not lines or len(label.rstrip()) > start - 1):
+        yield label.rstrip()
+    elif lines:
+        yield f"{label:<{start}}{lines.pop(0)}"
+    yield from (" " * start + line for line in lines)
 
 
 def _styled(line: str) -> str:

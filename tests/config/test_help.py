@@ -1,4 +1,4 @@
-"""`gan-train --help`: complete, correct, and there before anything heavy is."""
+"""The pages of `gan-train` alone, --help and --list: complete, correct, and there at once."""
 
 from __future__ import annotations
 
@@ -21,72 +21,57 @@ from gan_cli.config.command_line import prepare
 from gan_cli.config.groups import CONF
 from gan_cli.config.settings import read
 from gan_cli.config.validation import modules_named_in
+from gan_cli.errors import ConfigError
 from gan_cli.formatting import leaves
+
+PAGES = ["", "--help", "--list", "--help settings", "--help options", "model=wgan --help"]
 
 
 def page(*argv: str) -> str:
-    return "\n".join(help.page(help.config_dirs(list(argv))))
+    return "\n".join(help.page(list(argv)))
 
 
-def test_nothing_heavy_is_imported() -> None:
+@pytest.mark.parametrize("words", PAGES)
+def test_nothing_heavy_is_imported(words: str) -> None:
     code = (
-        "import sys; sys.argv = ['gan-train', '--help', 'model=wgan'];"
+        f"import sys; sys.argv = ['gan-train', *{words.split()}];"
         "from gan_cli.commands.train import run; run(sys.argv[1:]);"
         "heavy = {'torch', 'hydra', 'omegaconf', 'pydantic', 'numpy', 'yaml', 'rich'};"
         "sys.exit(f'imported: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "\n".join(line.removeprefix("#") for line in help.page([])) + "\n"
+    lines = help.page(words.split())
+    assert done.stdout == "\n".join(line.removeprefix("#") for line in lines) + "\n"
 
 
-def test_every_group_and_option_is_shown() -> None:
+def test_a_page_of_a_few_lines_begins() -> None:
     text = page()
-    for group in groups.names():
-        assert re.search(rf"^  {group} ", text, re.MULTILINE), group
-        for option in groups.options(group):
-            assert re.search(rf"[ *]{option}( |$)", text, re.MULTILINE), option
+    assert len(text.splitlines()) <= 12
+    commands = re.findall(r"^  (gan-train .*?) +#", text, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        prepare(command.split()[1:])
+    root = settings_of()
+    assert f"model={root.choices['model']}, data={root.choices['data']}" in text
+    assert f"{root.steps:,} steps" in text
+    assert re.search(r"takes (about \d+ minutes on \d+ CPU |some minutes on the GPU)", text)
 
 
-def test_defaults_are_marked() -> None:
-    marked = set(re.findall(r"^  .{10} \*(\w+)", page(), re.MULTILINE))
-    assert marked == {option for option in groups.defaults().values() if option != "null"}
+def test_the_overview_fits_a_screen() -> None:
+    lines = page("--help").splitlines()
+    assert 24 <= len(lines) <= 40
+    text = page("--help")
+    for group, chosen in groups.defaults().items():
+        count = len(groups.options(group))
+        assert re.search(rf"^  {group} +{chosen.replace('null', '-')} +{count}  \w", text, re.M)
+    assert set(help.GROUPS) == set(groups.names())
+    assert len(help.KEYS) >= 8
 
 
-def test_every_root_key_is_shown_with_its_default() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        root = OmegaConf.to_container(compose("train"))
-    assert isinstance(root, dict)
-    text = page()
-    for key, value in leaves({k: v for k, v in root.items() if k not in help_groups()}):
-        if not isinstance(value, dict):
-            shown = "null" if value is None else str(value).lower()
-            assert re.search(rf"^  {re.escape(key)} +{shown} ", text, re.MULTILINE), key
-
-
-def help_groups() -> set[str]:
-    return set(groups.names()) - {"runtime"}
-
-
-def test_every_setting_says_what_it_is() -> None:
-    rows = page().partition("#Settings")[2].partition("#Examples")[0].splitlines()[1:]
-    assert len(rows) > 25
-    for row in filter(None, rows):
-        assert re.fullmatch(r"  [\w.]+ +.*[a-z].*", row), row
-        assert len(row.split()) > 2, row
-
-
-@pytest.mark.parametrize(("key", "default"), [(k, d) for k, d, _ in help.IN_GROUPS])
-def test_keys_of_groups_exist(key: str, default: str) -> None:
-    group, name = key.split(".")
-    data = ["data=folder", "data.root=x"] if group == "data" else []
-    node = settings_of(*data).nodes[group]
-    assert name in node
-    assert default in ("", str(node[name]))
-
-
-@pytest.mark.parametrize("command", [command for command, _ in help.EXAMPLES])
-def test_examples_are_right(command: str) -> None:
+@pytest.mark.parametrize("command", help.EXAMPLES)
+def test_examples_are_right(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     line = prepare(command.split()[1:])
     # Of several values the first will do.
     first = [word.split(",")[0] for word in line.for_hydra]
@@ -94,50 +79,136 @@ def test_examples_are_right(command: str) -> None:
         read(compose("train", first), line)
 
 
-def test_there_are_five_examples() -> None:
-    assert len(help.EXAMPLES) == 5
+@pytest.mark.parametrize("group", groups.names())
+def test_the_page_of_a_group_explains_every_option(group: str) -> None:
+    text = page("--help", group)
+    for option in groups.options(group):
+        match = re.search(rf"^ [ *]{option} +(\w.*)(?:\n {{6,}}.*)*$", text, re.MULTILINE)
+        assert match, option
+        assert not match[0].endswith("..."), option
+        assert len(match[0].partition(option)[2].split()) > 2, option
+    marked = re.findall(r"^ \*(\w+)", text, re.MULTILINE)
+    assert marked == [o for o in [groups.defaults()[group]] if o != "null"]
 
 
-def test_lines_fit() -> None:
-    for line in page().splitlines():
-        assert len(line) <= help.WIDTH, line
+def test_the_list_names_every_option() -> None:
+    text = page("--list")
+    for group in groups.names():
+        part = text.partition(f"#{group}\n")[2].partition("#")[0]
+        words = set(re.findall(r"\w+", part))
+        assert set(groups.options(group)) <= words, group
+
+
+@pytest.mark.parametrize("model", groups.options("model"))
+def test_the_page_of_a_model_has_the_values_that_are_composed(model: str) -> None:
+    text = page(f"model={model}", "--help")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        root = OmegaConf.to_container(compose("train", [f"model={model}"]))
+    assert isinstance(root, dict)
+    shown = dict(re.findall(r"^  ([\w]+\.[\w.]+) +(\[\[.*?\]\]|\[.*?\]|\S+)", text, re.MULTILINE))
+    assert shown
+    assert {key for key in shown if key.startswith("model.")} == {
+        f"model.{key}"
+        for key, value in leaves(root["model"])
+        if key != "_target_" and not str(value).startswith("${")
+    }
+    for key, value in shown.items():
+        node = root
+        for part in key.split("."):
+            node = node[part]
+        assert OmegaConf.to_container(OmegaConf.create(f"x: {value}"))["x"] == node, key  # type: ignore[index]
+    for group in help.PARTS:
+        target = f"#{group}="
+        assert (target in text) == (group == "optimizer" or f"${{{group}}}" in str(root["model"]))
+
+
+def test_choices_and_values_of_the_line_count() -> None:
+    text = page("model=WGAN", "loss=hinge", "optimizer.lr=1e-4", "--help")
+    assert "#model=wgan\n" in text
+    assert "#loss=hinge\n" in text
+    assert re.search(r"^  optimizer.lr +1e-4 +learning rate$", text, re.MULTILINE)
+    assert page("--help", "wgan") == page("model=wgan", "--help") == page("-h", "WGAN")
+    assert page("--help", "lsgan").startswith("model=lsgan stands for:\n  model=dcgan loss=least_")
+    assert page("--help", "gradient_penalty").startswith("#penalty=gradient_penalty\n  Gulrajani")
+    preset = page("experiment=lsgan_mnist", "--help")
+    assert re.search(r"^  network.width +32 +channels", preset, re.MULTILINE)
+    assert "#loss=least_squares" in preset
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("wgna", " (did you mean wgan?)"), ("zzz", ""), ("model=zzz", "")]
+)
+def test_an_unknown_word_is_refused(word: str, near: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        page("--help", word)
+    said = "no such group, option or setting" if "=" not in word else "unknown option"
+    assert f"{said}{near}" in str(caught.value)
+
+
+def test_every_root_key_is_shown_with_its_default() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        root = OmegaConf.to_container(compose("train"))
+    assert isinstance(root, dict)
+    text = page("--help", "settings")
+    for key, value in leaves({k: v for k, v in root.items() if k not in help_groups()}):
+        if not isinstance(value, dict):
+            shown = "null" if value is None else str(value).lower()
+            assert re.search(rf"^  {re.escape(key)} +{shown} +\w", text, re.MULTILINE), key
+    for row in help.root_settings():
+        assert len(row.meaning.split()) > 1, row
+
+
+def help_groups() -> set[str]:
+    return set(groups.names()) - {"runtime"}
+
+
+@pytest.mark.parametrize(
+    "words", [*PAGES, *(f"--help {name}" for name in groups.names()), "--help text_lstm"]
+)
+@pytest.mark.parametrize("width", [80, 100])
+def test_lines_fit(words: str, width: int) -> None:
+    for line in help.page(words.split(), width):
+        assert len(line.removeprefix("#")) <= width, line
         assert line == line.rstrip()
 
 
 def test_own_groups_are_shown(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "mygan.yaml").write_text("# @package _global_\n# Mine, 2026.\nx: 1\n")
+    (tmp_path / "model" / "mygan.yaml").write_text(
+        "# @package _global_\n# Mine, 2026.\ndefaults:\n  - wgan@_global_\nmodel:\n  x: 1 # it\n"
+    )
     (tmp_path / "encoder").mkdir()
     (tmp_path / "encoder" / "conv.yaml").write_text("width: 1\n")
-    text = page("--config-dir", str(tmp_path))
-    assert re.search(r"^ +mygan +Mine, 2026\.$", text, re.MULTILINE)
-    assert re.search(r"^  encoder +conv$", text, re.MULTILINE)
-    assert "mygan.yaml is" in page()
-    assert "Mine" not in page()
-    assert page("--config-dir", "/no/such") == page()
+    own = ["--config-dir", str(tmp_path)]
+    assert re.search(r"^ +mygan +Mine, 2026\.$", page("--help", "model", *own), re.MULTILINE)
+    assert re.search(r"^  encoder +- +1$", page("--help", *own), re.MULTILINE)
+    assert "mygan" in page("--list", *own)
+    text = page("--help", "mygan", *own)
+    assert re.search(r"^  model.x +1 +it$", text, re.MULTILINE)
+    assert re.search(r"^  model.d_steps +5 +disc", text, re.MULTILINE)
+    assert "#loss=wasserstein" in text
+    assert page("--help", "encoder", *own).startswith("#encoder=OPTION: your own group\n  conv\n")
+    assert "Mine" not in page("--help", "model")
+    assert page("--help", "--config-dir", "/no/such") == page("--help")
 
 
 def test_colours_only_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    help.show([])
+    monkeypatch.setenv("COLUMNS", "80")
+    help.answer(["--list"])
     plain = capsys.readouterr().out
     assert "\033" not in plain
-    assert plain.startswith("Usage: gan-train")
+    assert plain.startswith("model\n")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    help.show([])
+    help.answer(["--list"])
     coloured = capsys.readouterr().out
     assert "\033[1;32m*mnist\033[0m" in coloured
     assert re.sub(r"\033\[[\d;]*m", "", coloured) == plain
     monkeypatch.setenv("NO_COLOR", "1")
-    help.show([])
+    help.answer(["--list"])
     assert capsys.readouterr().out == plain
-
-
-def test_long_lines_end_with_a_clause() -> None:
-    assert help._cut("word " * 30) == "word " * 19 + "..."
-    assert help._cut("a" * 70 + "; " + "b" * 70) == "a" * 70
 
 
 def test_a_pipe_among_config_files_is_not_waited_for(tmp_path: Path) -> None:
@@ -146,7 +217,7 @@ def test_a_pipe_among_config_files_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "model" / "mine.yaml").write_bytes(
         b"# It is mine \xff\x1b[31m\n_target_: mine.Mine\n"
     )
-    text = page(f"--config-dir={tmp_path}")
+    text = page("--help", "model", f"--config-dir={tmp_path}")
     assert "It is mine" in text
     assert "pipe" not in text
     assert modules_named_in([tmp_path]) == ["mine"]
