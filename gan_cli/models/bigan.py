@@ -27,9 +27,10 @@ class BiGAN(EncoderModel, DiscriminatorModel):
     the generator's term of the loss on D(G(z), z), and that term mirrored on D(x, E(x)).
 
     In VEEGAN (Srivastava et al. 2017) the encoder does not play (`encoder_plays` false): it and the
-    generator minimise |z - E(G(z))|^2 (`latent` 1; Algorithm 1). In GibbsNet (Lamb et al. 2017) the
-    pair (G(z), z) is where a chain z -> G(z) -> E(G(z)) -> ... has come to after `chain` rounds;
-    only the last round is differentiated.
+    generator minimise -log q(z given G(z)), which for a fixed deviation is |z - E(G(z))|^2
+    (`latent` 1; Algorithm 1). In GibbsNet (Lamb et al. 2017) the pair (G(z), z) is where a chain
+    z -> G(z) -> E(G(z)) -> ... has come to after `chain` rounds; only the last round is
+    differentiated.
 
     Args:
         data: what is to be generated and encoded.
@@ -39,7 +40,8 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         penalty: what constrains the discriminator, as a function of the pair.
         stochastic: the encoder gives a Gaussian's mean and deviation instead of a point (ALI).
         encoder_plays: the encoder learns from the game.
-        latent: weight of the mean squared distance of z from E(G(z)).
+        latent: weight of the mean squared distance of z from E(G(z)); with a stochastic encoder, of
+            -log q(z given G(z)), per number of z.
         chain: rounds of the chain before a pair of generator and latent is taken; 0 for none.
         d_steps: discriminator updates in a step, each with a fresh batch.
     """
@@ -105,10 +107,17 @@ class BiGAN(EncoderModel, DiscriminatorModel):
                 total = total + mirrored
         if self.latent:
             z = self.prior.sample(len(batch), self.device)
-            error = (self.encode(self.generator(z)) - z).square().mean()
+            error = self._latent_error(self.generator(z), z)
             logs["latent_error"] = error.detach()
             total = total + self.latent * error
         return Loss(total, logs)
+
+    def _latent_error(self, x: Tensor, z: Tensor) -> Tensor:
+        """-log q(z given x) up to a constant, the mean over all numbers: squared for a point E."""
+        outputs = whole(self.encoder(x))
+        if self.stochastic:
+            return -Posterior.of(outputs).log_prob(z[:, None]).mean() / z.shape[1]
+        return (outputs - z).square().mean()
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(x, E(x)) and (G(z), z), each [n, size of a sample + prior.dim]."""

@@ -7,6 +7,7 @@ import torch
 from composing import little, session_of
 from linear_networks import Linear, batch_of, points
 from playing import advance
+from torch.distributions import Normal
 from torch.nn.functional import softplus
 
 from gan_cli.errors import ConfigError
@@ -170,6 +171,14 @@ class TestKinOfBiGAN:
         wanted = torch.autograd.grad(error, list(model.encoder.parameters()))
         for a, b in zip(found, wanted, strict=True):
             torch.testing.assert_close(a, b)
+
+    def test_veegan_s_encoder_that_draws_maximises_the_latents_likelihood(self) -> None:
+        """Srivastava et al. 2017, section 3: d(z, F(x)) is -log p(z given x) up to a constant."""
+        model = self.model(encoder_plays=False, latent=1.0, stochastic=True)
+        mean, log_deviation = model.encoder(X).chunk(2, dim=1)
+        z = torch.randn(2, 2)
+        expected = -Normal(mean, log_deviation.exp()).log_prob(z).mean()
+        torch.testing.assert_close(model._latent_error(X, z), expected)
 
     def test_gibbsnet_s_pairs_are_where_the_chain_is(self) -> None:
         model = self.model(chain=2)
