@@ -1,4 +1,4 @@
-"""`python -m gan_cli COMMAND ...`: each command by its short name."""
+"""`gan COMMAND ...`, also as `python -m gan_cli COMMAND ...`: each command by its short name."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ COMMANDS = {  # module, function, what it does
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "eval": ("evaluate", "main", "evaluate runs (gan-eval)"),
-    "report": ("report", "main", "compare runs (gan-report)"),
-    "watch": ("report", "watch", "compare runs while they train (gan-watch)"),
+    "report": ("report", "main", "compare runs; --live: while they train (gan-report)"),
     "runs": ("runs", "main", "list, find, tag, compare and remove runs (gan-runs)"),
     "tune": ("tune", "main", "search for good settings (gan-tune)"),
+    "watch": ("watch", "main", "show runs in TensorBoard"),
 }
 
 
 def main() -> None:
     """Run the command that is named first; exits with its status."""
+    if sys.argv[1:2] == ["help"]:  # gan help train
+        sys.argv[1:] = [*sys.argv[2:], "--help"]
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         module, function, _ = COMMANDS[name]
@@ -27,24 +29,29 @@ def main() -> None:
     else:
         from gan_cli.exits import program
 
-        program(lambda: answer(name))
+        program(lambda: answer(name, sys.argv[2:]))
 
 
-def answer(word: str) -> int:
-    """Print the commands or the version; the exit status.
+def answer(word: str, others: list[str]) -> int:
+    """Print the commands, the version or completions; the exit status.
 
     Raises:
         ConfigError: the word is no command.
     """
-    import gan_cli
-
     if word in ("-h", "--help"):
-        print("Usage: python -m gan_cli COMMAND ...\n")
+        print("Usage: gan COMMAND ...\n")
         for name, (_, _, text) in COMMANDS.items():
             print(f"  {name:11}{text}")
-        print("\npython -m gan_cli COMMAND --help shows its options.")
+        print("\ngan COMMAND --help explains its options. To begin with: gan train")
+        print('Completion, also of the names in brackets: eval "$(gan --completion bash)", or zsh')
     elif word == "--version":
-        print(f"gan_cli {gan_cli.__version__}")
+        import gan_cli
+
+        print(f"gan {gan_cli.__version__}")
+    elif word == "--completion":
+        from gan_cli.commands import completion
+
+        print(completion.answer(others, COMMANDS), end="")
     else:
         from gan_cli.errors import ConfigError
         from gan_cli.formatting import hint

@@ -8,13 +8,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gan_cli.config import groups
 from gan_cli.config.aliases import OPTIONS, expanded, plain
+from gan_cli.config.catalogue import Composition, Setting, comment_of, root_settings
 from gan_cli.config.command_line import config_dirs, read, split
-from gan_cli.config.groups import CONF
 from gan_cli.console import clean
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import counted, hint
@@ -57,10 +56,7 @@ OPTION_ROWS = (
     ("-sc install=bash", 'completion: eval "$(gan-train -sc install=bash)"; zsh, fish likewise'),
 )
 STEP = 0.1  # seconds of a step of the default model on two CPU cores: quickstart's, rounded up
-COMMENT = re.compile(r"#(?! @)(.*)")
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"`])")
-RUNNABLE = re.compile(r": gan-train \S+(?: \S+=\S+)*\s*$")
-KEY = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>(?: [^#]*)?)(?:# *(?P<says>.*))?")
 WIDTH = 80
 SHORTEST = 40  # characters of a sentence that explains by itself
 
@@ -213,7 +209,7 @@ def _of_group(name: str, folders: Sequence[Path], width: int) -> Iterator[str]:
     column = max(map(len, options), default=0) + 2
     for option, file in options.items():
         label = f" {'*' if option == default else ' '}{option}"
-        yield from _wrapped(_summary(_comment(file)), column + 2, width, label)
+        yield from _wrapped(_summary(comment_of(file)), column + 2, width, label)
     yield ""
     yield f"* default. Settings of an option: gan-train {name}=OPTION --help"
 
@@ -240,7 +236,7 @@ def _of_choices(
             raise ConfigError(f"{name} = {option}: unknown option{near}; see gan-train --list")
         if name in PARTS and whole and name not in made.used and name != "optimizer":
             continue
-        comment = _comment(groups.options(name, folders)[option])
+        comment = comment_of(groups.options(name, folders)[option])
         yield from _wrapped(comment, 2, width, f"#{name}={option}", below=True)
         rows = [row.cells for row in made.settings(name, option)]
         yield from _table(rows, width)
@@ -248,107 +244,6 @@ def _of_choices(
     if "experiment" in choices:
         yield "The values are those of the preset; key=value changes one of them."
     yield "#More: gan-train --help settings, gan-train --help GROUP"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A line of a config file."""
-
-    key: str  # dotted
-    value: str
-    meaning: str
-
-    @property
-    def cells(self) -> tuple[str, str, str]:
-        """Its row of a table."""
-        return self.key, self.value, self.meaning
-
-
-class Composition:
-    """The choices and settings of config files, as far as their text says: Hydra is not asked."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = folders
-        self.chosen = groups.defaults()
-        self.changed: dict[str, Setting] = {}  # by a model's or a preset's file
-        self.used: set[str] = set()  # the groups that the model takes
-
-    def choose(self, group: str, option: str) -> None:
-        """Take over what the file of a model or a preset chooses and sets, its parents' first."""
-        self.chosen[group] = option
-        file = groups.options(group, self.folders).get(option)
-        if file is None:
-            return
-        for other, choice in _defaults(file):
-            if other:
-                if other == "model" and group != "model":
-                    self.choose("model", choice)
-                self.chosen[other] = choice
-            elif choice != "_self_":
-                self.choose(group, choice)
-                self.chosen[group] = option
-        for row in _settings(file):
-            self.change(row)
-            if match := re.fullmatch(r"\$\{(\w+)\}", row.value):
-                self.used.add(match[1])
-
-    def change(self, row: Setting) -> None:
-        """Set a value; what it means stays."""
-        before = self.changed.get(row.key, row)
-        self.changed[row.key] = Setting(row.key, row.value, row.meaning or before.meaning)
-
-    def settings(self, group: str, option: str) -> list[Setting]:
-        """The settings of an option with what the model or the preset makes of them."""
-        rows: dict[str, Setting] = {}
-        if group == "experiment":
-            file = groups.options(group, self.folders)[option]
-            choices = [Setting(g, c, "") for g, c in _defaults(file) if g]
-            return [*choices, *_settings(file)]
-        if group != "model":
-            rows = {row.key: row for row in self._inherited(group, option)}
-        for key, row in self.changed.items():
-            if key.startswith(f"{group}."):
-                meaning = row.meaning or rows.get(key, row).meaning
-                rows[key] = Setting(key, row.value, meaning)
-        # The settings of an optimizer are described once, in that of the default.
-        adam = groups.options(group)[groups.defaults()[group]] if group == "optimizer" else None
-        shared = {row.key: row.meaning for row in _settings(adam)} if adam else {}
-        return [
-            Setting(row.key, row.value, row.meaning or shared.get(row.key.rpartition(".")[2], ""))
-            for row in rows.values()
-            if not row.value.startswith("${")
-        ]
-
-    def _inherited(self, group: str, option: str) -> Iterator[Setting]:
-        file = groups.options(group, self.folders).get(option)
-        if file is None:
-            return
-        found: dict[str, Setting] = {}
-        for other, choice in _defaults(file):
-            if not other and choice != "_self_":
-                found |= {row.key: row for row in self._inherited(group, choice)}
-        for row in _settings(file):
-            key = f"{group}.{row.key}"
-            meaning = row.meaning or (found[key].meaning if key in found else "")
-            found[key] = Setting(key, row.value, meaning)
-        yield from found.values()
-
-
-def _text(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def _comment(file: Path) -> str:
-    """The comment at the top of a config file, without the command that runs it."""
-    lines: list[str] = []
-    for line in _text(file):
-        if match := COMMENT.fullmatch(line):
-            lines.append(RUNNABLE.sub(".", match[1].strip()))
-        elif line.startswith("# @") or not line:
-            continue
-        else:
-            break
-    return " ".join(lines)
 
 
 def _summary(comment: str) -> str:
@@ -361,45 +256,6 @@ def _summary(comment: str) -> str:
 
 def _clause(meaning: str) -> str:
     return meaning.partition(";")[0]
-
-
-def _defaults(file: Path) -> Iterator[tuple[str, str]]:
-    """The defaults list of a config file: groups and options, "" for the file's own group."""
-    inside = False
-    for line in _text(file):
-        if listed := re.fullmatch(r"defaults: *\[(.*)\]", line):
-            yield from (("", name.strip()) for name in listed[1].split(","))
-        elif line.startswith("defaults:"):
-            inside = True
-        elif inside and (entry := re.fullmatch(r" *- *(.*?) *(?:#.*)?", line)):
-            other = re.fullmatch(r"(?:override +)?/?(\w+): *([\w/]+)", entry[1])
-            yield (other[1], other[2]) if other else ("", entry[1].partition("@")[0].lstrip("/"))
-        elif inside:
-            break
-
-
-def _settings(file: Path) -> Iterator[Setting]:
-    """The settings of a config file, without its defaults, _target_ and Hydra's own."""
-    above: list[tuple[int, str]] = []
-    for line in _text(file):
-        match = KEY.fullmatch(line)
-        if match is None:
-            continue
-        indent, key, value = len(match["indent"]), match["key"], match["value"].strip()
-        while above and above[-1][0] >= indent:
-            above.pop()
-        names = [name for _, name in above]
-        if not value:
-            above.append((indent, key))
-        elif key != "_target_" and not {"defaults", "hydra"} & {key, *names[:1]}:
-            yield Setting(".".join([*names, key]), value, (match["says"] or "").strip())
-
-
-def root_settings() -> Iterator[Setting]:
-    """The settings of conf/train.yaml and of the default runtime."""
-    yield from _settings(CONF / "train.yaml")
-    for row in _settings(CONF / "runtime" / f"{groups.defaults()['runtime']}.yaml"):
-        yield Setting(f"runtime.{row.key}", row.value, row.meaning)
 
 
 def _table(rows: Iterable[Sequence[str]], width: int = WIDTH) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""`python -m gan_cli COMMAND ...`, and the older `python -m gan_cli.train ...`."""
+"""`gan COMMAND ...`, `python -m gan_cli COMMAND ...`, and `python -m gan_cli.train ...`."""
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 import tomllib
@@ -31,7 +32,9 @@ def test_each_script_is_a_command_of_the_same_function() -> None:
         f"gan-{name}": f"gan_cli.commands.{module}:{function}"
         for name, (module, function, _) in COMMANDS.items()
     }
-    assert functions == SCRIPTS
+    own = {"gan": "gan_cli.__main__:main", "gan-watch": "gan_cli.commands.report:watch"}
+    functions.pop("gan-watch")  # in the terminal; gan watch is TensorBoard
+    assert functions | own == SCRIPTS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -39,7 +42,7 @@ def test_a_command_is_given_the_words_behind_its_name(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("gan_cli.__main__", [name, "--help"], monkeypatch) in (0, None)
-    assert f"gan-{name}" in capsys.readouterr().out
+    assert re.search(rf"gan[ -]{name}", capsys.readouterr().out)
     assert sys.argv[1:] == ["--help"]
 
 
@@ -63,7 +66,16 @@ def test_a_command_s_exit_status_is_the_program_s(
     assert "nothing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
+def test_help_may_stand_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("gan_cli.__main__", ["help", "train"], monkeypatch) == 0
+    assert capsys.readouterr().out.startswith("Usage: gan-train ")
+    assert run("gan_cli.__main__", ["--version"], monkeypatch) == 0
+    assert capsys.readouterr().out == f"gan {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
 def test_without_a_command_they_are_listed(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,5 +98,5 @@ def test_an_unknown_command_is_refused_with_the_nearest(
     assert run("gan_cli.__main__", [word], monkeypatch) == 2
     assert capsys.readouterr().err == (
         f"error: {word}: unknown command{near}; available: "
-        "train, sample, translate, eval, report, watch, runs, tune\n"
+        "train, sample, translate, eval, report, runs, tune, watch\n"
     )

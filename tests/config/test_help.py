@@ -17,6 +17,7 @@ from gan_cli.config import (
     groups,
     help,  # noqa: A004 - the module's name
 )
+from gan_cli.config.catalogue import root_settings
 from gan_cli.config.command_line import prepare
 from gan_cli.config.groups import CONF
 from gan_cli.config.settings import read
@@ -154,7 +155,7 @@ def test_every_root_key_is_shown_with_its_default() -> None:
         if not isinstance(value, dict):
             shown = "null" if value is None else str(value).lower()
             assert re.search(rf"^  {re.escape(key)} +{shown} +\w", text, re.MULTILINE), key
-    for row in help.root_settings():
+    for row in root_settings():
         assert len(row.meaning.split()) > 1, row
 
 
