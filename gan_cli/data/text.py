@@ -76,8 +76,9 @@ class Text(Dataset):
             whole = [symbol for sentence in sentences for symbol in [*sentence, *glue]]
             sentences = [whole[i : i + length] for i in range(0, len(whole) - length + 1, length)]
             if not sentences:
+                count = len(whole) - len(glue)
                 raise DataError(
-                    f"data.root = {root}: holds {len(whole):,} {level}, fewer than one sentence of "
+                    f"data.root = {root}: holds {count:,} {level}, fewer than one sentence of "
                     f"data.length = {length}"
                 )
         counts = Counter(symbol for sentence in sentences for symbol in sentence)

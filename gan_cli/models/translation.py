@@ -145,7 +145,7 @@ class Pix2Pix(TranslationModel):
     def _faults(self) -> Iterator[str]:
         if not self.data.paired:
             yield (
-                f"model = pix2pix: learns from pairs, and data = {self.data.name} has none; use "
+                f"data = {self.data.name}: has no pairs, from which this model learns; use "
                 "data=pairs, or model=cyclegan"
             )
         weights = ("adversarial", "l1", "l2", "cross_entropy", "content", "pretrain")

@@ -85,7 +85,7 @@ class TestOracle:
     [
         (b"caf\xe9", {}, r"is not UTF-8 text \(byte 3 is unknown\)"),
         (b" \n\n", {}, "holds no text"),
-        (b"one two", {"form": "stream", "length": 20}, "holds 8 characters, fewer than one sente"),
+        (b"one two", {"form": "stream", "length": 20}, "holds 7 characters, fewer than one sente"),
         (b"abc", {"split": "test"}, "1 lines leave no sentence for test"),
     ],
 )
