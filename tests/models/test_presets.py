@@ -51,6 +51,40 @@ PUBLISHED = {
         "model.unroll": 5,
         "model.saddle": True,
     },
+    # Miyato et al. 2018, the authors' configuration sn_cifar10_unconditional.
+    "sngan_cifar10": {
+        "batch_size": 64,
+        "steps": 50_000,
+        "model.d_steps": 5,
+        "network.width": 256,
+        "network.discriminator_width": 128,
+        "network.spectral_norm": True,
+        "optimizer.lr": 2e-4,
+        "optimizer.betas": [0.0, 0.9],
+        "optimizer.schedule": "linear",
+        "prior.dim": 128,
+    },
+    # Mescheder et al. 2017, the authors' notebook of the mixture of Gaussians, but for the rate.
+    "consensus_ring": {
+        "batch_size": 512,
+        "model.gamma": 10.0,
+        "network.width": 16,
+        "network.depth": 4,
+        "network.discriminator_activation": "relu",
+        "optimizer.alpha": 0.9,
+        "prior.dim": 16,
+        "data.radius": 1.0,
+        "data.deviation": 0.01,
+    },
+    # Zhang et al. 2019, section 4: two rates and no momentum; attention in both networks.
+    "sagan_mnist": {
+        "model.d_steps": 1,
+        "network.attention": 1,
+        "network.generator_spectral_norm": True,
+        "optimizer.lr": 1e-4,
+        "optimizer.discriminator.lr": 4e-4,
+        "optimizer.betas": [0.0, 0.9],
+    },
     # Zhao et al. 2020, the script for CIFAR-10.
     "diffaugment": {
         "model.augment": ["translation", "cutout"],
@@ -143,6 +177,9 @@ def test_the_games_that_presets_name() -> None:
         "pacgan_grid": ("gan", "non_saturating"),
         "stacked_mnist": ("gan", "non_saturating"),
         "unrolled_ring": ("unrolled", "minimax"),
+        "sngan_cifar10": ("gan", "hinge"),
+        "consensus_ring": ("consensus", "non_saturating"),
+        "sagan_mnist": ("gan", "hinge"),
         "diffaugment": ("gan", "hinge"),
         "acgan_mnist": ("acgan", "non_saturating"),
         "projection_cifar10": ("projection_gan", "hinge"),
