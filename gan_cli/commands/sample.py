@@ -12,6 +12,7 @@ examples:
   gan-sample runs/dcgan-mnist/20250601-120000-6a5a163c     a grid of 64 samples, into its samples/
   gan-sample RUN -n 1000 --out DIR                         DIR/000000.png to DIR/000999.png
   gan-sample RUN --class 3 --out three.png                 of a conditional model
+  gan-sample RUN -n 1000 --out DIR --flat                  classes in DIR/labels.csv, not folders
   gan-sample RUN --code category=3,code1=-1.5,code2=0.5    of InfoGAN
   gan-sample RUN --interpolate slerp -n 6                  six paths between latents, PNG and GIF
 
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("run", nargs="*", metavar="RUN", help="a run folder, or a file in it")
     add("-n", "--number", type=whole(1), metavar="N", help="how many samples, or pairs of latents")
     add("--out", metavar="PATH", help="a file, or a folder (with -n for numbered PNGs)")
+    add("--flat", action="store_true", help="no folders by class, but labels.csv beside the PNGs")
     add("--grid", action="store_true", help="one grid, even where -n and a folder are given")
     add("--columns", type=whole(1), metavar="N", help="of the grid")
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")

@@ -20,7 +20,7 @@ from gan_cli.config.instantiate import build
 from gan_cli.console import progress_bar
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.images import tile, to_uint8, write_gif, write_png
-from gan_cli.model import HasSampleGradient, Scores
+from gan_cli.model import DataSpec, HasSampleGradient, Scores
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded
 from gan_cli.sampling import samples as sampling
@@ -28,6 +28,7 @@ from gan_cli.sampling.samples import SampleRequest
 
 log = logging.getLogger(__name__)
 GRID = 64  # samples in a grid
+LABELS = "labels.csv"  # of numbered images of several classes in one folder
 MOST_IN_GRID = 10_000
 LEGIBLE = 56  # pixels; smaller images are magnified in grids
 POINTS = 2000  # in a plot
@@ -118,12 +119,23 @@ class SampleWriter:
         return [path]
 
     def numbered(self, folder: Path) -> list[Path]:
-        """Each sample as a file of its own."""
-        n = self.options.number
-        _make(folder)
+        """Each sample as a file of its own, of several classes in folders by their names.
+
+        With --flat they are in one folder, beside a table of their classes.
+        """
+        n, model = self.options.number, self.loaded.model
+        labels = sampling.labels(model, self.request, 0, n)
+        names = class_folders(model.data)
+        classes = labels is not None and self.request.label is None and model.data.classes > 1
+        places = [folder, *(folder / name for name in names if classes)]
+        homes = [] if self.options.flat else places[1:]
+        for home in homes or [folder]:
+            _make(home)
         digits = max(6, len(str(n - 1)))
-        old = [path.stem for path in folder.glob("*.png") if re.fullmatch("[0-9]+", path.stem)]
-        if any(int(stem) >= n or len(stem) != digits for stem in old):
+        there = [path for home in places for path in home.glob("*.png")]
+        old = [path for path in there if re.fullmatch("[0-9]+", path.stem)]
+        elsewhere = any((path.parent == folder) == bool(homes) for path in old)
+        if elsewhere or any(int(path.stem) >= n or len(path.stem) != digits for path in old):
             raise ConfigError(
                 f"--out {folder}: holds other numbered images, which would stay among the new; "
                 "remove them or choose another folder"
@@ -132,9 +144,13 @@ class SampleWriter:
         with progress_bar("images", n) as advance:
             for images in self._batches(n):
                 for picture in to_uint8(images):
-                    write_png(folder / f"{number:0{digits}}.png", picture, durable=False)
+                    home = homes[labels[number]] if homes and labels is not None else folder
+                    write_png(home / f"{number:0{digits}}.png", picture, durable=False)
                     number += 1
                     advance(1)
+        if classes and labels is not None and not homes:
+            rows = (f"{i:0{digits}}.png,{names[y]}" for i, y in enumerate(labels.tolist()))
+            files.write(folder / LABELS, "\n".join(["path,class", *rows]) + "\n")
         return [folder]
 
     def interpolation(self) -> list[Path]:
@@ -234,6 +250,14 @@ class SampleWriter:
         parts += [re.sub(r"[^\w.=+-]+", "_", self.options.code)] if self.options.code else []
         parts += ["raw"] if self.options.weights == "raw" else []
         return folder / f"{'-'.join(parts)[:200]}{suffix}"
+
+
+def class_folders(data: DataSpec) -> list[str]:
+    """A folder's name for each class: its own name without what a path cannot hold."""
+    names = data.class_names or tuple(map(str, range(data.classes)))
+    plain = [re.sub(r"[^\w.=+ -]+", "_", name).strip(" .") for name in names]
+    unique = all(plain) and len({name.lower() for name in plain}) == len(plain)
+    return plain if unique else [f"{i}_{name}" for i, name in enumerate(plain)]
 
 
 def _make(folder: Path) -> None:

@@ -20,6 +20,7 @@ from test_foreign import BOMB
 from gan_cli.commands import sample
 from gan_cli.config.instantiate import Trust, build
 from gan_cli.config.settings import from_yaml
+from gan_cli.data.image_files import ImageFiles
 from gan_cli.ema import entries
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.images import tile, to_uint8
@@ -28,6 +29,7 @@ from gan_cli.runs import checkpoint, load
 from gan_cli.runs.folder import RunFolder, create
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.codes import class_index, class_of
+from gan_cli.sampling.output import class_folders
 from gan_cli.sampling.samples import SampleRequest
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -190,6 +192,46 @@ def test_numbered_files_do_not_mix_with_older_ones(run, capsys):
     assert "holds other numbered images" in call(capsys, run.path, "-n", 3, "--out", "a", status=2)
 
 
+def test_numbered_files_of_classes_lie_in_their_folders(cgan, capsys):
+    call(capsys, cgan.path, "-n", 7, "--out", "a")
+    found = ImageFiles(Path("a"))
+    assert found.spec.class_names == ("2", "cat", "dog")
+    names = {str(path.relative_to("a")) for path in Path("a").rglob("*.png")}
+    kinds = ("cat", "dog", "2")
+    assert names == {f"{kinds[i % 3]}/{i:06d}.png" for i in range(7)}
+    images = to_uint8(expected(cgan, 7))
+    for name in names:
+        assert np.array_equal(pixels(Path("a") / name), images[int(Path(name).stem)])
+    call(capsys, cgan.path, "-n", 3, "--class", "dog", "--out", "dogs")
+    assert not any(path.is_dir() for path in Path("dogs").iterdir())
+
+
+def test_flat_files_of_classes_have_a_table(cgan, capsys):
+    call(capsys, cgan.path, "-n", 7, "--out", "a", "--flat")
+    lines = Path("a/labels.csv").read_text().splitlines()
+    assert lines[:4] == ["path,class", "000000.png,cat", "000001.png,dog", "000002.png,2"]
+    data = ImageFiles(Path("a"))
+    assert data.spec.class_names == ("2", "cat", "dog")
+    assert data.targets is not None
+    assert data.targets[:4].tolist() == [1, 2, 0, 1]
+    assert "holds other" in call(capsys, cgan.path, "-n", 7, "--out", "a", status=2)
+    call(capsys, cgan.path, "-n", 7, "--out", "b")
+    assert "holds other" in call(capsys, cgan.path, "-n", 7, "--out", "b", "--flat", status=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (("a/b", "c d"), ["a_b", "c d"]),
+        (("Cat", "cat"), ["0_Cat", "1_cat"]),
+        (("..", "a"), ["0_", "1_a"]),
+        ((), ["0", "1"]),
+    ],
+)
+def test_folders_of_classes_are_safe_and_unlike_each_other(names, folders):
+    assert class_folders(DataSpec("x", (1, 4, 4), 10, 2, names)) == folders
+
+
 def test_grid_into_files_and_folders(run, capsys):
     assert (
         call(capsys, run.path, "-n", 6, "--out", "x/y.png", "--columns", 3, "--zoom", 1)
@@ -321,7 +363,7 @@ def test_a_diverged_model_says_so_and_still_draws(run, capsys):
 
 def test_wrong_runs_are_one_line(run, tmp_path, capsys):
     newest = re.escape(str(run.path))
-    assert re.search(f"RUN is required.*newest is {newest}", call(capsys, status=2))
+    assert re.search(f"RUN is required.*latest, which is {newest}", call(capsys, status=2))
     assert re.search(f"did you mean .*{newest}", call(capsys, f"{run.path}x", status=2))
     (run.checkpoints / "last.pt").write_bytes(b"PK")
     message = call(capsys, run.path, status=2)
