@@ -265,6 +265,7 @@ class Model(nn.Module, ABC):
     pack: int = 1  # samples that the discriminator sees as one; batch_size must be a multiple of it
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
+    by_place: bool = False  # whether it learns something of each sample's place in the data set
     indivisible: str = ""  # why several devices cannot train it together, as half a sentence
 
     @abstractmethod

@@ -70,9 +70,17 @@ class CIFAR10(Dataset):
         root: folder with the .bin files or cifar-10-binary.tar.gz, or the files of torchvision
             (its `root`) or Keras (~/.keras/datasets); None: the cache, then the official mirror.
         size: a number or [height, width]; None leaves 32x32.
+        flip: whether training mirrors each image left to right with probability 1/2.
     """
 
-    def __init__(self, split: str = "train", root: str | None = None, size: Size = None) -> None:
+    def __init__(
+        self,
+        split: str = "train",
+        root: str | None = None,
+        size: Size = None,
+        flip: bool = False,
+    ) -> None:
+        self.flips = flip
         contents = [pair for part in parts(split) for pair in PUBLISHED.contents(part, root)]
         images, labels = joined([parse(content, path) for path, content in contents])
         super().__init__("cifar10", resized(images, size), labels, CLASSES)

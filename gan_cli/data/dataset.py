@@ -70,7 +70,12 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
         labels: int64 classes [N], where there are any.
         class_names: one per class.
         rows: of `values`, where these are mapped from a file; batches are then read from it.
+
+    Where `flips`, an index from `spec.size` on means a sample mirrored left to right: size + i is
+    the mirror image of i. Only batches of training hold such indices.
     """
+
+    flips: bool = False
 
     def __init__(
         self,
@@ -133,7 +138,19 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
 
     def real(self, index: Tensor) -> Tensor:
         """The samples at `index` [n], as float32 [n, *shape]; images are scaled to [-1, 1]."""
-        return scaled(self._chosen(index.to(self.values.device)))
+        index = index.to(self.values.device)
+        return self.mirrored(scaled(self._chosen(self.rows_at(index))), index)
+
+    def rows_at(self, index: Tensor) -> Tensor:
+        """The rows of the table at `index`."""
+        return index % self.spec.size if self.flips else index
+
+    def mirrored(self, samples: Tensor, index: Tensor) -> Tensor:
+        """Mirror those of `samples` whose `index` says so."""
+        if not self.flips:
+            return samples
+        chosen = (index >= self.spec.size).to(samples.device)
+        return torch.where(chosen.view(-1, 1, 1, 1), samples.flip(-1), samples)
 
     def _chosen(self, index: Tensor) -> Tensor:
         if self.resident:
@@ -157,7 +174,9 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
 
     def labels(self, index: Tensor) -> Tensor | None:
         """The classes at `index`, int64 [n], or None."""
-        return None if self.targets is None else self.targets[index.to(self.targets.device)]
+        if self.targets is None:
+            return None
+        return self.targets[self.rows_at(index.to(self.targets.device))]
 
     def source(self, index: Tensor) -> Tensor:
         """The inputs beside the samples at `index` [n], [n, *spec.source], scaled as these are.

@@ -1,7 +1,7 @@
 """From an image file to pixels of one size; safe to call from several threads.
 
-Every image is turned upright (EXIF), laid on a background where it is transparent, cropped to the
-centre of the wanted aspect and resampled once, with antialiasing (Lanczos). 16 bits are scaled to
+Every image is turned upright (EXIF), laid on a background where it is transparent, cropped to
+the wanted aspect and resampled once, with antialiasing (Lanczos). 16 bits are scaled to
 8, rounded. The first frame of an animation, or page of a document, is decoded.
 
 The cost of a hostile file is bounded: at most `LARGEST_FILE` bytes are read, only the decoders of
@@ -45,6 +45,7 @@ LARGEST_WHOLE = 16_000_000  # pixels of an image at its own size
 ORIENTATION, TURNED = 0x0112, 5  # EXIF: from 5 on, rows are columns
 CHANGED = "changed while it was read"
 WHITE = (255, 255, 255)
+CENTER, RANDOM, WHOLE = CROPS = ("center", "random", "none")
 ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other byte order
     f"{kind};16{order}": f"{kind};16{other}"
@@ -103,7 +104,12 @@ def inspect(path: Path) -> Inspected:
 
 
 def decode(
-    path: Path, sha256: str, size: tuple[int, int], channels: int, background: Colour = WHITE
+    path: Path,
+    sha256: str,
+    size: tuple[int, int],
+    channels: int,
+    background: Colour = WHITE,
+    crop: str = CENTER,
 ) -> Decoded:
     """The pixels of a file, which must still have this hash, at `size` = (height, width)."""
     try:
@@ -115,8 +121,9 @@ def decode(
 
     def work() -> np.ndarray:
         image = _open(data)
-        return to_pixels(image, size, channels, background, _low_bytes(image, data))
+        return to_pixels(image, size, channels, background, _low_bytes(image, data), window)
 
+    window = {CENTER: 0.5, RANDOM: int(sha256[:8], 16) / 0x100000000, WHOLE: None}[crop]
     pixels, broken = _guarded(work, data)
     return Decoded(b"" if pixels is None else pixels.tobytes(), broken)
 
@@ -251,6 +258,7 @@ def to_pixels(
     channels: int,
     background: Colour = WHITE,
     low: Image.Image | None = None,
+    window: float | None = 0.5,
 ) -> np.ndarray:
     """Decode an opened image into uint8 [channels, height, width].
 
@@ -260,20 +268,30 @@ def to_pixels(
         channels: 1 or 3.
         background: colour behind transparent pixels.
         low: the lower bytes of its colours, where these have 16 bits.
+        window: where to crop, from 0 (top or left) to 1; None: nothing is cut off.
     """
     # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is several times faster; from three
     # times the target size on nothing is lost. EXIF may exchange the sides, so both must suffice.
     image.draft(None, (3 * max(size), 3 * max(size)))
     with ONE_AT_A_TIME if image.width * image.height > LARGE else nullcontext():
-        return _resized(_upright(image, low), size, channels, background)
+        return _resized(_upright(image, low), size, channels, background, window)
 
 
 def _resized(
-    image: Image.Image, size: tuple[int, int], channels: int, background: Colour
+    image: Image.Image,
+    size: tuple[int, int],
+    channels: int,
+    background: Colour,
+    window: float | None,
 ) -> np.ndarray:
     height, width = size
     image = _flattened(image, "L" if channels == 1 else "RGB", background)
-    top, left, kept_height, kept_width = centre_crop(image.height, image.width, height, width)
+    kept_height, kept_width = image.height, image.width
+    if window is not None:
+        _, _, kept_height, kept_width = centre_crop(image.height, image.width, height, width)
+    share = window or 0.0
+    top = int((image.height - kept_height) * share)
+    left = int((image.width - kept_width) * share)
     box = (left, top, left + kept_width, top + kept_height)
     image = image.resize((width, height), Image.Resampling.LANCZOS, box=box)
     pixels = np.asarray(image, np.uint8).reshape(height, width, channels)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from gan_cli.data.dataset import Dataset
+from gan_cli.data.decode import CROPS
 from gan_cli.data.folder_cache import FolderCache, Index
 from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of
 from gan_cli.data.published import check_split
@@ -37,10 +38,13 @@ class Folder(Dataset):
     Args:
         root: the folder.
         split: train, test or all; None is train where `root` has such parts, else all.
-        size: a number or [height, width]; the centre of that aspect is cut out and resized.
+        size: a number or [height, width]; a part of that aspect is cut out and resized.
         channels: 1 (grey), 3 (colour) or "auto": 1 where every file is stored as grey, else 3.
         classes: "auto" (the sub-folders, where there are at least two) or "none".
         labels: a file of classes instead, below `root`: see `labels_from`.
+        crop: the part: "center", "random" (chosen once for each image, by its contents) or "none"
+            (the whole image, stretched).
+        flip: whether training mirrors each image left to right with probability 1/2.
         background: the colour behind transparent images, as CSS writes colours.
         skip_broken: continue without the files that cannot be read.
         workers: threads that decode; None: one per core.
@@ -55,6 +59,8 @@ class Folder(Dataset):
         channels: int | str = "auto",
         classes: str = "auto",
         labels: str | None = None,
+        crop: str = "center",
+        flip: bool = False,
         background: str = "white",
         skip_broken: bool = False,
         workers: int | None = None,
@@ -69,6 +75,9 @@ class Folder(Dataset):
             raise ConfigError(f"data.classes = {classes}: auto or none is needed")
         if labels is not None and classes == "none":
             raise ConfigError("data.classes = none: no data.labels can be given beside it")
+        if crop not in CROPS:
+            raise ConfigError(f"data.crop = {crop}: {', '.join(CROPS[:-1])} or none is needed")
+        self.flips = flip
         if workers is not None and workers < 1:
             raise ConfigError(f"data.workers = {workers}: at least 1, or null, is needed")
         behind = parse_colour(background)
@@ -98,7 +107,7 @@ class Folder(Dataset):
             return classify(folder, [path.partition("/")[2] for path in some] if parts else some)
 
         labelled(needed)  # its error comes before the work
-        cache = FolderCache(folder, target, channels, workers, behind, part)
+        cache = FolderCache(folder, target, channels, workers, behind, part, crop)
         self.key, index = cache.prepared(entries)
         if index.broken:
             _report(folder, index, skip_broken)

@@ -28,6 +28,7 @@ import numpy as np
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Rows
 from gan_cli.data.decode import (
+    CENTER,
     CHANGED,
     WHITE,
     Colour,
@@ -78,6 +79,7 @@ class FolderCache:
         workers: threads that decode; None: one per core.
         background: the colour behind transparent images.
         part: the part of the folder that is used: train, test or all.
+        crop: the part of each image: one of `CROPS`.
     """
 
     def __init__(
@@ -88,11 +90,15 @@ class FolderCache:
         workers: int | None = None,
         background: Colour = WHITE,
         part: str = "all",
+        crop: str = CENTER,
     ) -> None:
         self.root, self.size, self.channels = root, size, channels
         self.threads, self.background = workers or cores(), background
         self.home = cache_folder() / "folders"
+        self.crop = crop
         self._settings = [size, channels, background]
+        if crop != CENTER:  # caches of older versions have no crop in their keys
+            self._settings.append(crop)
         self._name = digest([os.fsencode(root).hex(), *self._settings, part])
 
     def prepared(self, entries: Sequence[Entry]) -> tuple[str, Index]:
@@ -200,7 +206,9 @@ class FolderCache:
         if count := sum(not look.broken for look in looks):
             log.info("decoding %s images of %s", f"{count:,}", self.root)
         decoded = on_threads(
-            lambda job: decode(*job, self.size, channels, self.background), sound, self.threads
+            lambda job: decode(*job, self.size, channels, self.background, self.crop),
+            sound,
+            self.threads,
         )
         with progress_bar(f"decoding {self.root.name}", len(entries)) as advance:
             for entry, look in zip(entries, looks, strict=True):

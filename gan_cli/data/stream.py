@@ -115,7 +115,7 @@ class Stream:
     The samples' indices form one endless sequence, a new random permutation of the data set for
     each epoch; batch k is its k-th slice of `batch_size`. So a batch may span epochs (many, where
     it is larger than the data set), no sample is dropped, and the sequence is the same on every
-    device.
+    device. Where the data set flips, each epoch also draws which samples are mirrored.
 
     Args:
         dataset: the samples.
@@ -161,14 +161,15 @@ class Stream:
         def real(_: Tensor) -> Tensor:
             # The CPU's copy of the index is used, as reading this one back would stall the device.
             if self._prefetch is not None:
-                return scaled(self._prefetch(k).received())
+                return dataset.mirrored(scaled(self._prefetch(k).received()), index)
             return dataset.real(self._slice(k, 0))
 
         return Batch(index, real, dataset.labels, dataset.source)
 
     def _send(self, k: int) -> Transfer:
         """Start to copy the samples of batch `k`, as stored, to the device. Runs on a thread."""
-        index, dataset = self._slice(k, 0), self.dataset
+        dataset = self.dataset
+        index = dataset.rows_at(self._slice(k, 0))
         epoch, position = divmod(k * self.batch_size, self.size)
         if position > self.size // 2:
             self._order(epoch + 1)  # so that no step waits for it
@@ -194,6 +195,8 @@ class Stream:
             if epoch not in self._orders:
                 generator = torch.Generator().manual_seed(mix(self.seed, ORDER, epoch))
                 host = torch.randperm(self.size, generator=generator)
+                if self.dataset.flips:
+                    host += self.size * torch.randint(2, (self.size,), generator=generator)
                 kept = list(self._orders.items())[-1:]
                 self._orders = dict([*kept, (epoch, (host, host.to(self.device)))])
             return self._orders[epoch]

@@ -130,6 +130,8 @@ class GLO(Model):
 
     by_place = True
 
+    by_place = True
+
     def __init__(
         self,
         data: DataSpec,

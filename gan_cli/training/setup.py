@@ -122,6 +122,11 @@ def assemble(
             f"batch_size = {settings.batch_size}: {type(model).__name__} needs at least "
             f"{model.smallest_batch} samples at a time; set batch_size={model.smallest_batch}"
         )
+    if dataset.flips and model.by_place:
+        raise ConfigError(
+            f"data.flip = true: {type(model).__name__} learns a code of each image, which a "
+            "mirrored one has not; set data.flip=false"
+        )
     said += prepare_for_ranks(model, settings, ranks)
     place(model, device, chosen.channels_last)
     model.train()
