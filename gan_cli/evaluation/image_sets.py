@@ -18,10 +18,10 @@ from torch import Tensor
 
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.image_files import ImageArray, ImageFiles, arrays, mapped
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import features
 from gan_cli.evaluation.features import Halves, merged
+from gan_cli.evaluation.image_files import ImageArray, ImageFiles, arrays, mapped
 from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
 from gan_cli.evaluation.registry import AUTO, Choice
 from gan_cli.evaluation.trained_model import Extractors

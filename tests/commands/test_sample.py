@@ -20,9 +20,9 @@ from test_foreign import BOMB
 from gan_cli.commands import sample
 from gan_cli.config.instantiate import Trust, build
 from gan_cli.config.settings import from_yaml
-from gan_cli.data.image_files import ImageFiles
 from gan_cli.ema import entries
 from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.evaluation.image_files import ImageFiles
 from gan_cli.images import tile, to_uint8
 from gan_cli.model import DataSpec
 from gan_cli.runs import checkpoint, load

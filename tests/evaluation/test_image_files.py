@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_cli.data.image_files import ImageArray, ImageFiles
 from gan_cli.errors import DataError
+from gan_cli.evaluation.image_files import ImageArray, ImageFiles
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3)).astype(np.uint8)
 LABELS = np.array([0, 1, 1, 0, 1, 0])
