@@ -39,7 +39,7 @@ callbacks
 training
 reporting
 ensemble sweeps tuning managing
-commands __main__ train
+commands __main__ train api
 """
 FLOOR = {room: floor for floor, line in enumerate(HOUSE.split("\n")) for room in line.split()}
 

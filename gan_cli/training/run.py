@@ -81,8 +81,10 @@ def with_absolute_root(settings: Settings) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
-def train_settings(settings: Settings, line: Command) -> int:
-    """As `train`."""
+def train_settings(
+    settings: Settings, line: Command, opened: Callable[[RunFolder], object] | None = None
+) -> int:
+    """As `train`; `opened` is given the run's folder before it trains."""
     with joined(settings.runtime.device) as ranks, ExitStack() as locks:
         settings, earlier = pick_up(settings, line, ranks, locks)
         session, evaluator = build_session(settings, line, ranks, earlier)
@@ -92,6 +94,8 @@ def train_settings(settings: Settings, line: Command) -> int:
             run = begin(session, evaluator, earlier, locks)
         else:
             run = earlier.run
+        if opened is not None:
+            opened(run)
         setup_logging(run.log if ranks.first else None, ranks.first)
         try:
             return resume_and_train(session, run, evaluator, earlier)

@@ -72,3 +72,7 @@ def test_threads_spin_as_the_user_says_else_shortly(own: dict[str, str], count: 
         check=True,
     )
     assert done.stdout.strip() == str(count)
+
+
+def test_the_package_alone_imports_nothing_dear(tmp_path: Path) -> None:
+    assert not modules("import gan_cli\ngan_cli.UserError, dir(gan_cli)", tmp_path) & set(DEAR)
