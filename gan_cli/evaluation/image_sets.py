@@ -26,6 +26,7 @@ from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
 from gan_cli.evaluation.registry import AUTO, Choice
 from gan_cli.evaluation.trained_model import Extractors
 from gan_cli.files import replacing
+from gan_cli.formatting import counted
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs.folder import below, is_run
 from gan_cli.seeding import mix
@@ -164,16 +165,23 @@ def check_places(places: Sequence[str], saved: str | None) -> None:
 
     Raises:
         ConfigError: not REAL and FAKE (or REAL, to save its statistics), or a run is among them.
+        DataError: there is no such folder or file.
     """
     for place in places:
-        if not is_image_set(place) and Path(place).expanduser().is_dir():
+        path = Path(place).expanduser()
+        if not path.exists():
+            raise DataError(
+                f"{place}: no such folder or NPZ file of images; a run's are written by "
+                "gan-sample RUN -n 10000 --out DIR"
+            )
+        if not is_image_set(place) and path.is_dir():
             raise ConfigError(
                 f"{place} is or holds a run, and images are compared with images; "
                 f"gan-sample {place} -n 10000 --out DIR writes a run's"
             )
     if len(places) != 2 and (saved is None or len(places) != 1):
         wanted = "REAL FAKE is required" if saved is None else "REAL or REAL FAKE is required"
-        raise ConfigError(f"{len(places)} sets of images are given; {wanted}")
+        raise ConfigError(f"{counted(len(places), 'set')} of images given; {wanted}")
 
 
 def extractors(truth: Dataset | Statistics, device: torch.device, path: str | None) -> Extractors:

@@ -213,9 +213,10 @@ def keep_one() -> None:
         (break_one, ["real", "fake"], "x.png: not a PNG"),
         (keep_one, ["real", "fake"], "fake: 1 images, and 2 are needed"),
         (None, ["real", "fake", "--samples", "61"], "60 images, and 61 are needed"),
-        (None, ["real", "missing"], "missing: no such folder"),
-        (None, ["real", "missing.npz"], "missing.npz: is no NPZ file"),
-        (None, ["real", "fake", "fake", "--save-statistics", "x.npz"], "3 sets of images"),
+        (None, ["real", "missing"], "missing: no such folder or NPZ file of images"),
+        (None, ["real", "missing.npz"], "missing.npz: no such folder or NPZ file of images"),
+        (None, ["real"], "1 set of images given; REAL FAKE is required"),
+        (None, ["real", "fake", "fake", "--save-statistics", "x.npz"], "3 sets of images given"),
         (None, ["real", "--save-statistics", "no/x.npz"], "the folder no is missing"),
     ],
 )
