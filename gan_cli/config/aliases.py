@@ -75,8 +75,6 @@ OPTIONS: dict[str, dict[str, str | tuple[str, ...]]] = {
         "fmnist": "fashion_mnist",
         "8gaussians": "ring",
         "25gaussians": "grid",
-        "imagefolder": "folder",
-        "images": "folder",
     },
 }
 # Keys, where no root setting or group has the name; also what an unknown `model.clip` means.

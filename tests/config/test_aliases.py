@@ -50,13 +50,14 @@ ALIASES = [(group, name) for group, names in OPTIONS.items() for name in names]
         ("data=./photos", "data=folder data.root=./photos"),
         ("data=/tmp/x data.size=32", "data=folder data.root=/tmp/x data.size=32"),
         ("data=photos", "data=folder data.root=photos"),
+        ("data=images", "data=folder data.root=images"),
         ("data=my/corpus.txt", "data=text data.root=my/corpus.txt"),
         ("-m data=./a,./b", "data=folder data.root=./a,./b"),
     ],
 )
 def test_aliases(typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("photos", "ring"):
+    for folder in ("photos", "images", "ring"):
         Path(folder).mkdir()
     assert prepare(typed.split()).overrides == meant.split()
 
