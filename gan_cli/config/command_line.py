@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -112,6 +112,7 @@ TYPED = re.compile(
 )
 # What Hydra's parser, whose time grows with the square of a list, is given at most.
 LONGEST_NAME = 200  # of a file, without its folder
+MOST_OPTIONS = 50  # that a message lists
 MOST_CHARACTERS, MOST_ITEMS, MOST_LEVELS = 10_000, 1_000, 20
 
 UNSET = "; a variable of the shell that is not set?"
@@ -299,7 +300,7 @@ def _no_assignment(word: str, folders: list[Path]) -> str:
     holders = [group for group in groups.names(folders) if word in groups.options(group, folders)]
     near = f" (did you mean {holders[0]}={word}?)" if holders else ""
     if groups.is_group(word, folders):
-        near = f"; available: {', '.join(groups.options(word, folders))}"
+        near = f"; available: {_listed(word, groups.options(word, folders))}"
     return f"{word}: settings are written key=value{near}"
 
 
@@ -315,7 +316,7 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     have = groups.options(group, folders)
     if value.startswith("{"):
         at = f"{key} = {cut(value)}"
-        yield f"{at}: must be one of {', '.join(have)}; set a part with {key}.NAME=..."
+        yield f"{at}: must be one of {_listed(group, have)}; set a part with {key}.NAME=..."
         return
     if re.fullmatch(rf"\s*(?:{SWEEPS})\s*\(.*\)\s*", value, re.DOTALL):
         return
@@ -323,8 +324,15 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     for name in (part.strip().strip("'\"") for part in listed.split(",")):
         if re.fullmatch(r"[\w\-/.]*", name) and _is_file(group, name, folders):
             continue
-        near, available = hint_of_option(group, cut(name), have), ", ".join(have) or "none yet"
+        near, available = hint_of_option(group, cut(name), have), _listed(group, have)
         yield f"{key} = {cut(name)}: unknown option{near}; available: {available}"
+
+
+def _listed(group: str, options: Collection[str]) -> str:
+    """The names of a group's options, unless there are more than a message can hold."""
+    if len(options) > MOST_OPTIONS:
+        return f"{len(options)} options, listed by gan-train --help {group}"
+    return ", ".join(options) or "none yet"
 
 
 def _is_file(group: str, name: str, folders: list[Path]) -> bool:

@@ -13,6 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from gan_cli.config import groups
 from gan_cli.config.command_line import TEXTS, open_path, prepare
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_errors import explain
@@ -226,6 +227,11 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["wgan"], "wgan: settings are written key=value (did you mean model=wgan?)"),
         (["prior"], "prior: settings are written key=value; available: gaussian, uniform"),
         (["=3"], "=3: the key before the = is missing"),
+        (
+            ["experiment=lsgan_mnits"],
+            f"experiment = lsgan_mnits: unknown option (did you mean lsgan_mnist?); available: "
+            f"{len(groups.options('experiment'))} options, listed by gan-train --help experiment",
+        ),
         (["--stesp=5"], "--stesp: no such option; settings are written without dashes: stesp=5"),
         (
             ["--dim-prior", "5"],
