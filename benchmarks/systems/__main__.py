@@ -35,7 +35,7 @@ from gan_cli import files
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.exits import DONE, guarded
 
-COLOURS, LARGEST = 32, (480, 720)  # of a picture, and its pixels
+COLOURS, LARGEST = 64, (480, 720)  # of a picture, and its pixels
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,10 +107,13 @@ def keep_pictures(catalogue: Catalogue, outcome: Outcome, root: Path, to: Path) 
         found = sorted(samples.glob(f"{name}-????????.*"))
         if found:
             target = to / f"{job.row}-{name}{found[-1].suffix}"
-            if target.suffix == ".png":  # a third of the size in few colours
+            if target.suffix == ".png":  # fewer bytes
                 with Image.open(found[-1]) as picture:
                     picture.thumbnail(LARGEST)
-                    picture.convert("RGB").quantize(COLOURS).save(target, optimize=True)
+                    if picture.mode == "RGB":  # an octree keeps the rare colours of points
+                        octree = Image.Quantize.FASTOCTREE
+                        picture = picture.quantize(COLOURS, octree)
+                    picture.save(target, optimize=True)
             else:
                 shutil.copyfile(found[-1], target)
 
