@@ -34,7 +34,10 @@ def dimension(override: str) -> Dimension:
         ("network=dcgan,mlp", Dimension("network", "choice", ("dcgan", "mlp"))),
         ("network=choice(dcgan,mlp)", Dimension("network", "choice", ("dcgan", "mlp"))),
         ("+model.fast=true,false", Dimension("model.fast", "choice", ("true", "false"))),
-        ("betas=[0,.9],[.5,.9]", Dimension("betas", "choice", ("[0,0.9]", "[0.5,0.9]"))),
+        (
+            "optimizer.betas=[0,.9],[.5,.9]",
+            Dimension("optimizer.betas", "choice", ("[0,0.9]", "[0.5,0.9]")),
+        ),
         ("penalty=glob([r1*],exclude=*r2)", Dimension("penalty", "choice", ("r1",))),
     ],
 )  # fmt: skip
