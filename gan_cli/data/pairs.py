@@ -246,10 +246,10 @@ class Derived(Dataset):
         inputs = x.clone()
         height, width = x.shape[2:]
         if self.input == "half":
-            inputs[:, :, height - height // 2 :] = 0
+            inputs[:, :, height - height // 2 :].zero_()
         else:
             top, left = height // 4, width // 4
-            inputs[:, :, top : height - top, left : width - left] = 0
+            inputs[:, :, top : height - top, left : width - left].zero_()
         return inputs
 
 
