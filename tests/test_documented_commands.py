@@ -146,6 +146,7 @@ def check_python(words: list[str]) -> None:
     options_of(module.main, words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

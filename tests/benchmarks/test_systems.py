@@ -18,6 +18,7 @@ TABLE = CATALOGUE.table()
 FIRST = [job for job in jobs(TABLE, "full") if job.seed == 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", FIRST, ids=lambda job: job.row)
 def test_every_row_is_a_command_that_gan_train_takes(job: TableJob) -> None:
     assert settings_of(*job.train).seed == 0

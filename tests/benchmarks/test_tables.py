@@ -53,6 +53,7 @@ def test_every_table_is_sound(name: str) -> None:
 CASES = [(name, row.name) for name in ORDER for row in load(name).rows if not row.needs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "row"), CASES, ids=[f"{name}-{row}" for name, row in CASES])
 def test_every_row_is_a_command_that_gan_train_takes(name: str, row: str) -> None:
     first = next(job for job in jobs(load(name), "full") if job.row == row)

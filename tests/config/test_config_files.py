@@ -16,7 +16,11 @@ NEEDS |= {"dcgan_paper": NEEDS["folder"], "wgan_paper": NEEDS["folder"]}
 # Networks that are built for some models alone.
 MODELS = {"encoder_decoder": "context_encoder", "resnet_translator": "cyclegan"}
 MODELS |= {"srresnet": "srgan", "unet": "pix2pix", "text_lstm": "seqgan", "text_conv": "text_wgan"}
-OPTIONS = [(group, option) for group in groups.names() for option in groups.options(group)]
+OPTIONS = [
+    pytest.param(group, option, marks=[pytest.mark.slow] * (group == "experiment"))
+    for group in groups.names()
+    for option in groups.options(group)
+]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -66,6 +70,7 @@ def test_a_model_brings_its_papers_choices_and_the_user_wins(model: str, expecte
     assert {name: chosen[name] for name in names} == mine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", groups.options("experiment"))
 def test_what_is_typed_goes_before_a_preset(name: str) -> None:
     typed = ["prior.dim=3", "batch_size=5", "optimizer.lr=0.125", "steps=7"]

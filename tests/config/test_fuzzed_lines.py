@@ -52,6 +52,7 @@ def word(some: random.Random) -> str:
     return f"{sign}{some.choice(KEYS)}={value(some)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_strange_lines_are_read_or_refused_with_a_message(seed: int) -> None:
     some = random.Random(seed)

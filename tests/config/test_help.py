@@ -100,6 +100,7 @@ def test_the_list_names_every_option() -> None:
         assert set(groups.options(group)) <= words, group
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", groups.options("model"))
 def test_the_page_of_a_model_has_the_values_that_are_composed(model: str) -> None:
     text = page(f"model={model}", "--help")

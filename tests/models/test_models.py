@@ -54,6 +54,7 @@ def test_what_is_for_points_alone_refuses_images(model: str) -> None:
         session_of(f"model={model}", "data=mnist", "data.split=test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", OF_IMAGES)
 def test_samples_and_pictures(model: str) -> None:
     session = session_of(*little(model))
@@ -89,6 +90,7 @@ def test_what_is_for_images_or_sentences_refuses_points(model: str) -> None:
         session_of(f"model={model}", "data=ring", "network=mlp", "data.points=100")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(set(MODELS) - set(OF_IMAGES_ALONE + OF_TEXT)))
 @pytest.mark.parametrize("data", ["gaussian_1d", "ring", "grid"])
 def test_points_with_perceptrons(model: str, data: str) -> None:
@@ -103,6 +105,7 @@ def test_points_with_perceptrons(model: str, data: str) -> None:
         assert sampler.sample(3).shape == (3, 1 if data == "gaussian_1d" else 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -17,6 +17,7 @@ DATA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditional", ["false", "true"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_trains_and_draws(network: str, conditional: str) -> None:

@@ -15,6 +15,7 @@ def first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     return output if isinstance(output, Tensor) else output[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_loss_is_fp32(model: str) -> None:
     session = session_of(*little(model), "runtime.precision=bf16")
