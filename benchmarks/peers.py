@@ -145,12 +145,12 @@ def memory(group: int) -> float:
         try:
             if os.getpgid(int(status.parent.name)) != group:
                 continue
-            text = status.read_text()
-            peak = int(re.search(r"VmHWM:\s*(\d+)", text)[1])  # type: ignore[index]
-            shared = int(re.search(r"RssFile:\s*(\d+)", text)[1])  # type: ignore[index]
-        except (OSError, TypeError):
+            kilobytes = dict(re.findall(r"^(\w+):\s*(\d+) kB", status.read_text(), re.MULTILINE))
+        except OSError:  # it has ended
             continue
-        total += peak if int(status.parent.name) == group else peak - shared
+        if "VmHWM" in kilobytes:
+            first = int(status.parent.name) == group
+            total += int(kilobytes["VmHWM"]) - (0 if first else int(kilobytes["RssFile"]))
     return total / 1e3
 
 

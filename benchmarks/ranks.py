@@ -20,7 +20,6 @@ import argparse
 import json
 import logging
 import os
-import platform
 import socket
 import statistics
 import sys
@@ -36,6 +35,7 @@ from torch.multiprocessing.spawn import spawn
 
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of
+from gan_cli.device import processor
 from gan_cli.distributed.join import joined
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.training.setup import Session, assemble
@@ -157,7 +157,7 @@ def report(options: argparse.Namespace, seconds: dict[str, list[tuple[float, flo
     if options.out is not None:
         record = {
             "date": datetime.now(UTC).date().isoformat(),
-            "hardware": options.hardware or platform.processor(),
+            "hardware": options.hardware or processor(),
             "torch": torch.__version__,
             **{
                 key: value for key, value in vars(options).items() if key not in ("out", "hardware")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,18 @@ def cpu_reports(feature: str) -> bool:
 
     asked = getattr(torch.cpu, f"_is_{feature}_supported", None)
     return bool(asked and asked())
+
+
+def processor() -> str:
+    """The name of the CPU."""
+    import platform
+
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # elsewhere than on Linux
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def total_memory() -> int:

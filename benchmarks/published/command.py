@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +13,7 @@ import torch
 
 from benchmarks.published.jobs import TableJob
 from benchmarks.published.running import Machine, Outcome, run_all
-from gan_cli.device import choose_device, cores, describe
+from gan_cli.device import choose_device, cores, describe, processor
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, FAILED, INTERRUPTED
 from gan_cli.formatting import parse_duration
@@ -47,16 +45,6 @@ def add_options(made: argparse.ArgumentParser, root: Path) -> None:
 
 def _seeds(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
-
-
-def processor() -> str:
-    """The name of the CPU."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # elsewhere than on Linux
-        return platform.processor() or platform.machine()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1] if found else platform.machine()
 
 
 def machine(options: argparse.Namespace) -> Machine:

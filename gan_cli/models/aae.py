@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
 from gan_cli.models.adversarial import DiscriminatorModel
-from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import APART, Centring, observation, whole
 from gan_cli.networks.family import NetworkFamily

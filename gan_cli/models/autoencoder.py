@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from gan_cli.model import Batch, DataSpec, Loss, Phase
-from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.faults import not_normal, refuse
 from gan_cli.models.latent_variables import (
     APART,

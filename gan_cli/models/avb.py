@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
 from gan_cli.model import Batch, DataSpec, Loss, Phase
-from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.faults import below, not_normal, refuse
 from gan_cli.models.latent_variables import (
     APART,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gan_cli import labels
 from gan_cli.model import Batch, DataSpec, Loss, Phase, View
-from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.faults import below, not_normal, refuse, without_classes
 from gan_cli.models.latent_variables import (
     APART,

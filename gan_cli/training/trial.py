@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import platform
-import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 
 from gan_cli import files
 from gan_cli.data.published import cache_folder
+from gan_cli.device import processor
 from gan_cli.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -72,12 +71,8 @@ def timed(step: Callable[[], object]) -> float:
 
 def machine() -> dict[str, Any]:
     """Whatever of the machine a step's speed depends on."""
-    try:
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
     return {
-        "cpu": found[1] if found else platform.processor(),
+        "cpu": processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

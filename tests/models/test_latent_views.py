@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from gan_cli.model import DataSpec, Phase
-from gan_cli.models.encoding import EncoderModel
+from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.pictures import SIDE, STEPS, between, opposites, plane, tilt
 from gan_cli.priors import Gaussian, Prior, Uniform
 
