@@ -249,6 +249,7 @@ class Fields:
     low: tuple[float, float]  # the corner of the smallest x and y
     high: tuple[float, float]
     values: Mapping[str, Tensor]  # by name, each [rows, columns], the first row on top
+    quantity: str = ""  # the functions' values, for the colour bar: "log p(x)"
 
 
 View = Grid | Lines | Fields
@@ -307,7 +308,10 @@ class _ByClass(type(Protocol)):
 
 @runtime_checkable
 class Scores(Protocol, metaclass=_ByClass):
-    """A model with a discriminator, critic or energy."""
+    """A model with a discriminator, critic or energy.
+
+    An attribute `score_name` is its name in plots, where it is not "D".
+    """
 
     def score(self, x: Tensor) -> Tensor | None:
         """Return its output [n] on `x`; None where it needs more than samples."""

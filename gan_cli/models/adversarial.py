@@ -38,6 +38,7 @@ class DiscriminatorModel(Model, ABC):
         super().__init__()
         self.data, self.loss, self.penalty = data, loss, penalty
         self.second_order = penalty.per_sample
+        self.score_name = "D" if loss.player == "discriminator" else loss.player
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Real samples and others, each [n, *shape], as the discriminator sees them."""

@@ -262,7 +262,7 @@ class Divergence(DiscriminatorModel):
         if len(self.cells.sides) == 2:
             (low, high), sides = self.region, self.cells.sides
             fields = {name: field.view(sides) for name, field in (ours | best).items()}
-            return {"theory/output": Fields((low, low), (high, high), fields)}
+            return {"theory/output": Fields((low, low), (high, high), fields, self.score_name)}
         return {"theory/output": Lines(self.points[:, 0], ours | best)}
 
     def _shown(self, log_p: Tensor, log_q: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

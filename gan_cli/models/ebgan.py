@@ -57,6 +57,8 @@ class AutoencoderGAN(Model, ABC):
         error: of its reconstructions: "l1" or "l2", a mean over all numbers of a sample.
     """
 
+    score_name = "-energy"
+
     def __init__(
         self, data: DataSpec, prior: Prior, network: NetworkFamily, code: int, error: ErrorKind
     ) -> None:

@@ -183,6 +183,7 @@ class EnergyModel(DiscriminatorModel):
         sample_steps: int = 40,
     ) -> None:
         super().__init__(data, loss, penalty)
+        self.score_name = "-energy"
         self.langevin_steps, self.sample_steps = langevin_steps, sample_steps
         self.restart, self.data_noise, self.energy_weight = restart, data_noise, energy_weight
         self.sample_from, self.buffer_size = sample_from, buffer_size
@@ -331,4 +332,4 @@ class EnergyModel(DiscriminatorModel):
         side = CELLS[2]
         corner = (self.bound, self.bound)
         fields = {name: values.view(side, side) for name, values in curves.items()}
-        return {"theory/density": Fields((-corner[0], -corner[1]), corner, fields)}
+        return {"theory/density": Fields((-corner[0], -corner[1]), corner, fields, "p(x)")}

@@ -146,7 +146,7 @@ def on_the_plane(real: Tensor, log_densities: LogDensities) -> Fields:
     known = {name: log for name, log in found.items() if log is not None}
     deepest = max(log.max() for log in known.values()) - DEPTH
     values = {name: log.clamp(min=deepest).view(CELLS, CELLS) for name, log in known.items()}
-    return Fields((left, bottom), (right, top), values)
+    return Fields((left, bottom), (right, top), values, "log p(x)")
 
 
 def extent(values: Tensor) -> tuple[float, float]:

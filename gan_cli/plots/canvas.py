@@ -54,6 +54,7 @@ class Canvas:
         x, y: what the plot shows.
         right: the margin there, in 1/512 of the size.
         height: pixels.
+        width: pixels, where it is wider than the size.
         rows: of the legend.
     """
 
@@ -65,8 +66,9 @@ class Canvas:
         right: int = RIGHT,
         height: int | None = None,
         rows: int = 1,
+        width: int | None = None,
     ) -> None:
-        self.shape, self.x, self.y = (size, height or size), x, y
+        self.shape, self.x, self.y = (width or size, height or size), x, y
         self._scale = size * OVERSAMPLING / UNIT
         across, down = (side * OVERSAMPLING for side in self.shape)
         self.box = (
@@ -145,6 +147,23 @@ class Canvas:
         image = Image.fromarray(field.astype(np.float32))
         large = image.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
         return np.asarray(large, dtype=np.float32)
+
+    def cut_mark(self, x: float, words: str = "") -> None:
+        """An arrow at the upper edge, where what is drawn at `x` is higher; words beside it."""
+        _, top, right, _ = self.box
+        across = float(self.at(np.array([x]), np.array([self.y.high]))[0, 0])
+        half, down = self.px(5), top + self.px(3)
+        self._draw.polygon(
+            [
+                (across - half, down + 1.6 * half),
+                (across + half, down + 1.6 * half),
+                (across, down),
+            ],
+            fill=INK,
+        )
+        beside = 1 if across + self.px(90) < right else -1
+        at = (across + beside * 1.6 * half, down + half)
+        self.text(at, words, anchor="lm" if beside > 0 else "rm")
 
     def color_bar(self, scale: Axis, palette: Sequence[Color], name: str) -> None:
         """The colours of a field beside it, with their values."""

@@ -9,7 +9,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.plots.axis import Axis, spanning
+from gan_cli.plots.axis import Axis, label, spanning
 from gan_cli.plots.canvas import (
     BESIDE,
     BOTTOM,
@@ -44,6 +44,7 @@ BROKEN: Color = (90, 90, 90)  # where D's output is NaN or infinite
 CELLS = 96  # length of the grid on which D is evaluated
 MOST = 2000  # points drawn of each kind
 LEVELS = 12  # steps between contour lines
+PANEL = 0.375  # height of a panel below, as a share of the width
 
 
 def draw(
@@ -53,14 +54,15 @@ def draw(
     log_density: Score,
     size: int = 512,
     sample_gradient: Score | None = None,
+    name: str = "D",
 ) -> ndarray:
     """A plot as uint8 [height, size, 3].
 
     For two dimensions: real points and samples on the surface of D's output. For one: the true
     density (or, where that is unknown, a histogram of real points), a histogram of samples, and
-    D's output along the axis; below it the slope of D and the negative gradient of the generator's
-    loss. Of more dimensions, the first two without D. The view depends on `real` alone, so that
-    the frames of an animation match.
+    D's output along the axis; below it, in panels of their own, the slope of D and the negative
+    gradient of the generator's loss. Of more dimensions, the first two without D. The view depends
+    on `real` alone, so that the frames of an animation match.
 
     Args:
         real: points [n, d].
@@ -70,14 +72,15 @@ def draw(
         size: pixels of its width.
         sample_gradient: minus the gradient of the generator's loss at samples [k, d], [k, d];
             None where there is none.
+        name: of D: "critic" where it is one.
     """
     score = score or (lambda _: None)
     truth, samples = array(real), array(fake)
     if truth.shape[1] > 1:
-        return _plane(truth, samples, score, fake.device, size)
-    plot = _line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size)
-    below = _slopes(_view(truth[:, 0]), score, sample_gradient, fake.device, size)
-    return plot if below is None else np.concatenate([plot, below])
+        return _plane(truth, samples, score, fake.device, size, name)
+    plot = _line(truth[:, 0], samples[:, 0], score, log_density, fake.device, size, name)
+    below = _slopes(_view(truth[:, 0]), score, sample_gradient, fake.device, size, name)
+    return np.concatenate([plot, *below])
 
 
 def _line(
@@ -87,6 +90,7 @@ def _line(
     log_density: Score,
     device: torch.device,
     size: int,
+    name: str,
 ) -> ndarray:
     """Densities and D over the axis, of points [n] and samples [m]."""
     x = _view(truth)
@@ -114,14 +118,19 @@ def _line(
         scale = spanning(critic, margin=0.08, unit=1.0)
         canvas.curve(canvas.at(along, critic, scale), CRITIC)
         canvas.scale_beside(canvas.box[2], scale, CRITIC, side=1)
-        legend.append(Entry("D", CRITIC, line=True))
+        legend.append(Entry(name, CRITIC, line=True))
     return canvas.finished(legend, "x")
 
 
 def _slopes(
-    x: Axis, score: Score, sample_gradient: Score | None, device: torch.device, size: int
-) -> ndarray | None:
-    """D's slope along the axis, and the gradient on a sample; None without a D."""
+    x: Axis,
+    score: Score,
+    sample_gradient: Score | None,
+    device: torch.device,
+    size: int,
+    name: str,
+) -> list[ndarray]:
+    """A panel with D's slope along the axis and one with the gradient on a sample, where known."""
     along = np.linspace(x.low, x.high, 481)
 
     def slope(points: Tensor) -> Tensor | None:
@@ -132,35 +141,39 @@ def _slopes(
                 return None
             return torch.autograd.grad(output.sum(), points)[0]
 
-    drawn = []
-    for name, function, color, width in (
-        ("slope of D", slope, CRITIC, 2.6),  # where the two are equal, both are seen
-        ("negative gradient of G's loss", sample_gradient, GRADIENT, 1.6),
+    panels = []
+    for title, function, color in (
+        (f"slope of {'the critic' if name == 'critic' else name}", slope, CRITIC),
+        ("negative gradient of G's loss", sample_gradient, GRADIENT),
     ):
         values = None if function is None else _evaluate(function, along[:, None], device)
-        if values is not None:
-            drawn.append((Entry(name, color, line=True), values, width))
-    if not drawn:
-        return None
-    y = spanning(np.concatenate([[0.0], *(values for _, values, _ in drawn)]), margin=0.08, unit=1)
-    canvas = Canvas(size, x, y, right=BESIDE, height=size // 2)
-    canvas.grid()
-    for entry, values, width in drawn:
-        canvas.curve(canvas.at(along, values), entry.color, width)
-    return canvas.finished([entry for entry, *_ in drawn], "x")
+        if values is None:
+            continue
+        y = spanning([0.0, *values], margin=0.08, unit=1)
+        canvas = Canvas(size, x, y, right=BESIDE, height=round(size * PANEL))
+        canvas.grid()
+        canvas.curve(canvas.at(along, values), color)
+        panels.append(canvas.finished([Entry(title, color, line=True)], "x"))
+    return panels
 
 
 def _bars(canvas: Canvas, edges: ndarray, heights: ndarray, color: Color) -> None:
-    """A histogram as one shape; what is higher than the plot is cut off."""
+    """A histogram as one shape; bars that are cut off have a mark, the highest its height."""
     x = np.repeat(edges, 2)
     y = np.concatenate([[0.0], np.repeat(np.minimum(heights, canvas.y.high * 1.1), 2), [0.0]])
     outline = canvas.at(x, y)
     canvas.area(outline, color, 0.4)
     canvas.curve(outline, color, 1.2)
+    cut = np.nonzero(heights > canvas.y.high)[0]
+    for some in np.split(cut, np.nonzero(np.diff(cut) > 1)[0] + 1) if cut.size else ():
+        words = f"up to {label(float(f'{heights.max():.2g}'))}"
+        highest = heights.argmax() in some
+        centre = float(edges[some[0]] + edges[some[-1] + 1]) / 2
+        canvas.cut_mark(centre, words if highest else "")
 
 
 def _plane(
-    truth: ndarray, samples: ndarray, score: Score, device: torch.device, size: int
+    truth: ndarray, samples: ndarray, score: Score, device: torch.device, size: int, name: str
 ) -> ndarray:
     centre = _centre(truth[:MOST], samples[:MOST], score, device) if truth.shape[1] == 2 else None
     right = RIGHT if centre is None else BESIDE
@@ -179,7 +192,7 @@ def _plane(
         reach = max(reach, 1e-3 * max(1.0, abs(centre)))  # or noise would look like a landscape
         scale = Axis(centre - reach, centre + reach)
         canvas.field(surface, scale, SURFACE, BROKEN, LEVELS)
-        canvas.color_bar(scale, SURFACE, "D")
+        canvas.color_bar(scale, SURFACE, name)
     shown = samples[:MOST][np.isfinite(samples[:MOST]).all(axis=1)]
     # Below the samples and wider, so that the truth is seen where the two meet.
     canvas.points(canvas.at(truth[:MOST, 0], truth[:MOST, 1]), 3.6, REAL, 0.45)

@@ -8,7 +8,18 @@ from torch import Tensor
 
 from gan_cli.model import Fields, Lines
 from gan_cli.plots.axis import Axis, spanning
-from gan_cli.plots.canvas import FAKE, GRADIENT, REAL, Canvas, Color, Entry, legend_rows
+from gan_cli.plots.canvas import (
+    BESIDE,
+    FAKE,
+    GRADIENT,
+    REAL,
+    RIGHT,
+    UNIT,
+    Canvas,
+    Color,
+    Entry,
+    legend_rows,
+)
 
 # Okabe and Ito's palette, first the colours that pictures of points have.
 CURVES: tuple[Color, ...] = (
@@ -55,8 +66,16 @@ def _fields(view: Fields, size: int) -> ndarray:
     scale = spanning(np.concatenate([values.ravel() for values in fields.values()]))
     plots = []
     for name, values in fields.items():
-        canvas = Canvas(size, x, y)
+        last = len(plots) == len(fields) - 1  # the colour bar is beside it
+        wider = size + round((BESIDE - RIGHT) * size / UNIT)
+        canvas = (
+            Canvas(size, x, y, right=BESIDE, width=wider, height=size)
+            if last
+            else Canvas(size, x, y)
+        )
         canvas.field(values, scale, HEIGHTS, BROKEN)
+        if last:
+            canvas.color_bar(scale, HEIGHTS, view.quantity)
         plots.append(canvas.finished([Entry(name, HEIGHTS[3], line=False)], "x1", "x2"))
     return np.concatenate(plots, axis=1)
 

@@ -206,6 +206,7 @@ class SampleWriter:
             sample_gradient=(
                 model.sample_gradient if isinstance(model, HasSampleGradient) else None
             ),
+            name=getattr(model, "score_name", "D"),
         )
         path = self._file("points", ".png")
         write_png(path, picture)

@@ -78,6 +78,7 @@ class Draw:
                     sample_gradient=(
                         model.sample_gradient if isinstance(model, HasSampleGradient) else None
                     ),
+                    name=getattr(model, "score_name", "D"),
                 )
             if isinstance(model, HasViews):
                 views |= model.views(batch, density)

@@ -11,8 +11,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.plots.axis import Axis
-from gan_cli.plots.canvas import FAKE, GRADIENT, REAL, Canvas
-from gan_cli.plots.points import BROKEN, CRITIC, SURFACE, draw
+from gan_cli.plots.canvas import FAKE, GRADIENT, INK, REAL, Canvas
+from gan_cli.plots.points import BROKEN, CRITIC, SURFACE, _bars, draw
 
 SIZE = 512
 
@@ -141,15 +141,62 @@ def test_below_the_critic_are_its_slope_and_the_gradient_on_samples() -> None:
         log_normal,
         sample_gradient=lambda x: -torch.ones_like(x),
     )
-    assert picture.shape == (512 + 256, 512, 3)
-    lower = picture[512 + 40 : 512 + 205, 56:442]
-    slope, sample_gradient = close_to(lower, CRITIC), close_to(lower, GRADIENT)
+    assert picture.shape == (512 + 2 * 192, 512, 3)
+    slopes, gradients = (picture[at + 40 : at + 144, 56:442] for at in (512, 512 + 192))
+    slope, sample_gradient = close_to(slopes, CRITIC), close_to(gradients, GRADIENT)
+    assert not close_to(slopes, GRADIENT).any(), "each has a panel of its own"
+    assert not close_to(gradients, CRITIC).any()
     heights = [np.nonzero(slope[:, column])[0].mean() for column in (5, 195, 380)]
     assert heights[0] > heights[1] > heights[2]
     assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], rel=0.15)
     rows = np.nonzero(sample_gradient)[0]
     assert rows.max() - rows.min() < 8
     assert draw(real, fake, nothing, log_normal).shape == (512, 512, 3)
+
+
+def darker(picture: ndarray) -> ndarray:
+    """Where [h, w] the ink of marks and words is."""
+    return close_to(picture, INK, within=60)
+
+
+def test_bars_that_are_cut_off_have_an_arrow_and_their_height() -> None:
+    """All samples in one bar of the 60 between -1.2 and 6.4 (7.9 high), or spread out (1 high)."""
+    real = 4 + 0.5 * torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
+    high, low = (
+        draw(real, 1 + width * (torch.arange(500) / 500)[:, None], nothing, log_normal)
+        for width in (1e-3, 1.0)
+    )
+    marked = darker(high[38:56, 62:480])
+    assert not darker(low[38:56, 62:480]).any()
+    columns = np.nonzero(marked.any(axis=0))[0] + 62
+    bar = np.nonzero(close_to(high[300], (238, 190, 152), within=30))[0]
+    assert abs(columns.min() + 4 - bar.mean()) < 3, "the arrow is above the bar"
+    assert columns.max() - columns.min() > 50, "and words beside it"
+
+
+def test_neighbours_that_are_cut_off_share_an_arrow(monkeypatch) -> None:
+    marks: list[tuple[float, str]] = []
+    monkeypatch.setattr(Canvas, "cut_mark", lambda _, x, words: marks.append((x, words)))
+    canvas = Canvas(64, Axis(0, 5), Axis(0, 1))
+    _bars(canvas, np.arange(6.0), np.array([2.0, 3.14159, 0.5, 1.5, 0.1]), FAKE)
+    assert marks == [(1.0, "up to 3.1"), (3.5, "")]
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_a_critic_is_called_one(dimensions: int, monkeypatch) -> None:
+    written: list[str] = []
+    write = Canvas.text
+
+    def note(canvas: Canvas, at: tuple[float, float], words: str, *more, **named) -> float:
+        written.append(words)
+        return write(canvas, at, words, *more, **named)
+
+    monkeypatch.setattr(Canvas, "text", note)
+    points = torch.randn(50, dimensions)
+    draw(points, points, lambda x: x[:, 0], nothing, name="critic")
+    assert "critic" in written
+    assert ("slope of the critic" in written) == (dimensions == 1)
+    assert "D" not in written
 
 
 def test_the_true_density_is_drawn_to_scale() -> None:

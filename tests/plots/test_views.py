@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gan_cli.model import Fields, Lines
-from gan_cli.plots.canvas import Entry, legend_rows
+from gan_cli.plots.canvas import Canvas, Entry, legend_rows
 from gan_cli.plots.views import BROKEN, CURVES, HEIGHTS, draw
 
 X = torch.linspace(-1, 1, 101)
@@ -46,11 +46,30 @@ def test_fields_share_a_scale_and_show_the_first_row_on_top() -> None:
     peak = torch.zeros(50, 50)
     peak[:10] = 1.0
     picture = draw(Fields((-1, -1), (1, 1), {"strong": peak, "weak": peak / 2}))
-    assert picture.shape == (512, 1024, 3)
-    strong, weak = picture[:, :512], picture[:, 512:]
+    assert picture.shape == (512, 1024 + 46, 3)
+    strong, weak = picture[:, :512], picture[:, 512:1024]
     assert close_to(strong[50, 100:400], HEIGHTS[-1]).all()
     assert not close_to(weak[50, 100:400], HEIGHTS[-1]).any()
     assert (weak[400, 100:400] == 255).all()
+
+
+def test_a_bar_shows_the_values_of_the_colours(monkeypatch) -> None:
+    bars = []
+    show = Canvas.color_bar
+    monkeypatch.setattr(
+        Canvas,
+        "color_bar",
+        lambda canvas, *what: (
+            bars.append((what[0].low, what[0].high, what[2])),
+            show(canvas, *what),
+        ),
+    )
+    values = torch.tensor([[0.0, 2.0], [1.0, 4.0]])
+    picture = draw(Fields((0, 0), (1, 1), {"a": values / 4, "b": values}, "log p(x)"))
+    assert bars == [(0.0, 4.0, "log p(x)")]  # of both, once
+    bar = picture[34:466, 512 + 505]
+    assert close_to(bar[:4], HEIGHTS[-1]).all()
+    assert close_to(bar[-4:], HEIGHTS[0]).all()
 
 
 def test_what_is_not_finite_is_seen() -> None:
