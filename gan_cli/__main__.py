@@ -10,10 +10,11 @@ COMMANDS = {  # module, function, what it does
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "eval": ("evaluate", "main", "evaluate runs (gan-eval)"),
-    "report": ("report", "main", "compare runs; --live: while they train (gan-report)"),
+    "report": ("report", "main", "compare runs: a table and an HTML page (gan-report)"),
+    "watch": ("report", "watch", "the table while runs train (gan-watch)"),
+    "board": ("board", "main", "show runs in TensorBoard (gan-board)"),
     "runs": ("runs", "main", "list, find, tag, compare and remove runs (gan-runs)"),
     "tune": ("tune", "main", "search for good settings (gan-tune)"),
-    "watch": ("watch", "main", "show runs in TensorBoard"),
 }
 
 

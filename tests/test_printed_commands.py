@@ -33,12 +33,12 @@ NASTY = """My "Drive", it's (a & b); $HOME * \\ [x] {y}#=~é"""
 SMALL = ["model=dcgan", "data=folder", "data.size=16", "data.workers=1", "network.width=8"]
 SMALL += ["steps=2", "log_every=1", "sample_every=2", "batch_size=8", "runtime.device=cpu"]
 SMALL += ["runtime.threads=1"]
-HINT = re.compile(r"^  (watch|sample|evaluate|resume) +(.*)$", re.MULTILINE)
+HINT = re.compile(r"^  (board|sample|evaluate|resume) +(.*)$", re.MULTILINE)
 STUB = r"""#!/bin/bash
 printf '%s\0' "${0##*/}" "$@" >> "$WORDS"
 printf '\1' >> "$WORDS"
 """
-PROGRAMS = ("gan-train", "gan-sample", "gan-eval", "tensorboard", "cp", "mkdir")
+PROGRAMS = ("gan-train", "gan-sample", "gan-eval", "gan-board", "cp", "mkdir")
 Paste = Callable[[str], list[list[str]]]
 
 
@@ -78,7 +78,7 @@ def test_what_a_run_says_at_its_end_can_be_pasted(
     places = [assignment("run.dir", run.path), assignment("data.root", Path(NASTY, "photos"))]
     assert train.compose([*SMALL, *places]) == 0
     hints = {name: paste(line) for name, line in HINT.findall(capsys.readouterr().err)}
-    assert hints["watch"] == [["tensorboard", "--logdir", str(run.path)]]
+    assert hints["board"] == [["gan-board", str(run.path)]]
     with pytest.raises(SystemExit, match=r"^0$"):
         sample.main(hints["sample"][0][1:])
     assert (tmp_path / capsys.readouterr().out.rstrip("\n")).is_relative_to(tmp_path / run.samples)

@@ -106,11 +106,15 @@ KEYS = {
     "image_size": "data.size",
     "img_size": "data.size",
     "device": "runtime.device",
-    "gpu": "runtime.device",
     "precision": "runtime.precision",
     "threads": "runtime.threads",
     "outdir": "run.dir",
 }
+GPU = {"gpu", "gpus", "cuda", "use_gpu", "use_cuda", "no_cuda", "gpu_id", "gpu_ids"}
+HINT_OF_DEVICE = (
+    " (did you mean runtime.device=cuda, cuda:N or cpu?); auto, the default, uses a GPU"
+)
+HINT_OF_DEVICE += " where there is one"
 # Options that are not here, but near another in spelling.
 ABSENT = {"biggan", "stylegan", "stylegan2", "stylegan3", "progan", "pggan", "lapgan", "stackgan"}
 ABSENT |= {"vqgan", "vqvae", "stargan", "unit", "munit", "infovae", "gigagan"}
@@ -158,6 +162,9 @@ def expanded(
         sign, key, value = match["sign"], match["key"].strip(), match["value"]
         word = key.lower().replace("-", "_")
         key = key if key in known else word if word in known else KEYS.get(word, key)
+        if word in GPU:
+            faults.append(f"{key}: unknown key{HINT_OF_DEVICE}")
+            continue
         if key not in names:
             found.append([f"{sign}{key}={value}"])
             continue
@@ -235,6 +242,8 @@ def hint_of_setting(group: str, key: str) -> str:
     """Where a setting is that `group` or its chosen option does not have; "" where nowhere."""
     if (group, key) == ("data", "root"):
         return " (your own images are data=DIR, or data=folder data.root=DIR)"
+    if key in GPU:
+        return " (did you mean runtime.device?)"
     if other := KEYS.get(key):
         return f" (did you mean {other}?)"
     having = {

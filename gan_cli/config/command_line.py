@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gan_cli.config import groups
 from gan_cli.config import trust as trust_module
-from gan_cli.config.aliases import KEYS, OVERRIDE, expanded, hint_of_option
+from gan_cli.config.aliases import GPU, KEYS, OVERRIDE, expanded, hint_of_option
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.errors import ConfigError
@@ -24,7 +24,7 @@ from gan_cli.formatting import cut, hint
 
 # Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
 TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
-TEXTS += ("data.labels", "evaluation.best", "evaluation.inception")
+TEXTS += ("data.labels", "evaluation.best", "evaluation.inception", "runtime.device")
 
 # Short name: long name.
 SHORT = {"-h": "--help", "-r": "--run", "-m": "--multirun", "-sc": "--shell-completion"}
@@ -76,7 +76,7 @@ def read(argv: list[str]) -> tuple[Options, list[str], list[str]]:
             if not equals and queue and queue[0][:1] != "-" and "=" not in queue[0]:
                 equals, value = "=", queue.popleft()
             key = _setting(name)
-            if key is None or not (equals or key in SWITCHES):
+            if key is None or not (equals or key in SWITCHES or key in GPU):
                 faults.append(_unknown(name, value))
             else:
                 rest.append(f"{key}={value if equals else 'true'}")
@@ -86,7 +86,7 @@ def read(argv: list[str]) -> tuple[Options, list[str], list[str]]:
 def _setting(name: str) -> str | None:
     """The setting that an option such as --batch-size stands for; None where there is none."""
     key = name.lstrip("-").replace("-", "_")
-    known = {*groups.root_keys(), *groups.names(), *KEYS}
+    known = {*groups.root_keys(), *groups.names(), *KEYS, *GPU}
     return key if key.partition(".")[0].lower() in known else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from pathlib import Path
 
 from gan_cli.errors import CheckpointError
@@ -85,4 +86,15 @@ def _near(path: Path) -> str:
     found = list(dict.fromkeys(names[name] for name in close))[:3]
     if found:
         return f" (did you mean {' or '.join(map(str, found))}?)"
-    return f"; the newest run is {runs[-1]}" if (runs := below(DEFAULT_ROOT)) else ""
+    return f"; {_available()}"
+
+
+def _available() -> str:
+    """The folders of the runs below runs/, and the newest run."""
+    runs = below(DEFAULT_ROOT)
+    if not runs:
+        return f"{DEFAULT_ROOT}/ holds no run yet"
+    folders = Counter(str(run.parent) for run in runs)
+    shown = [f"{folder} ({counted(n, 'run')})" for folder, n in folders.most_common(MOST)]
+    more = f" and {counted(len(folders) - MOST, 'folder')} more" if len(folders) > MOST else ""
+    return f"there are {', '.join(shown)}{more}; the newest is {runs[-1]}"

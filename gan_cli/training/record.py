@@ -191,7 +191,7 @@ def hints(run: RunFolder, session: Session, evaluator: Evaluator | None = None) 
     chosen = ["--checkpoint", "best"] if best is not None and best.value is not None else []
     commands = {
         "run": str(path),
-        "watch": shell_command("tensorboard", "--logdir", root if below else path),
+        "board": shell_command("gan-board", root if below else path),
         "sample": shell_command("gan-sample", path, *chosen, *trust),
         "evaluate": shell_command("gan-eval", path, *trust, *own),
     }

@@ -47,6 +47,8 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gan sample --interp", {"--interpolate"}),
         ("gan-eval runs/", {"runs/first"}),
         ("gan tune loss=hi", {"loss=hinge"}),
+        ("gan wat", {"watch"}),
+        ("gan-board --p", {"--port"}),
         ("gan zzz ", set()),
     ],
 )

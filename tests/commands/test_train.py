@@ -67,7 +67,7 @@ def test_a_run_leaves_all_that_the_readme_says(tmp_path: Path) -> None:
     assert RunFolder(run).read_status()["status"] == "finished"
     assert [point["step"] for point in points(run)] == [4, 8, 10]
     relative = run.relative_to(tmp_path)
-    for hint in ("tensorboard --logdir runs", f"gan-sample {relative}", f"resume={relative}"):
+    for hint in ("gan-board runs", f"gan-sample {relative}", f"resume={relative}"):
         assert hint in said
     assert "10 steps on 10,000 samples of mnist (1x28x28)" in said
 

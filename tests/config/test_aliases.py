@@ -146,6 +146,12 @@ def test_a_setting_of_another_model_or_group_says_where_it_is(override: str, mes
     assert message in str(caught.value), caught.value
 
 
+@pytest.mark.parametrize("typed", ["gpu=true", "gpus=2", "--gpu", "--gpu 0", "use_cuda=1"])
+def test_a_gpu_is_asked_for_by_the_device(typed: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key \(did you mean runtime\.device=cuda,"):
+        prepare(typed.split())
+
+
 def test_hints_name_what_is_there() -> None:
     for group, names in INSTEAD.items():
         for name in names:

@@ -99,6 +99,7 @@ WRONG_VALUES = [
     ("runtime.graphs=1", "runtime.graphs = 1: must be auto, true or false"),
     ("runtime.graphs=maybe", "runtime.graphs = maybe: must be auto, true or false"),
     ("runtime.device=gpu", "runtime.device = gpu: must be auto, cpu, cuda, cuda:N or mps"),
+    ("runtime.device=0", 'runtime.device = "0": must be auto, cpu, cuda, cuda:N or mps'),
     ("runtime.device=cuda:x", "runtime.device = cuda:x: must be auto, cpu, cuda, cuda:N or "),
     (
         "runtime.precision=fp23",

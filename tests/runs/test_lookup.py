@@ -53,7 +53,9 @@ def test_no_run_there_names_the_nearest():
     run = make()
     with pytest.raises(CheckpointError, match=rf"no such folder \(did you mean {run.path}\?\)"):
         find(str(run.path).replace("dcgan", "dcgn"))
-    with pytest.raises(CheckpointError, match=rf"no such folder; the newest run is {run.path}"):
+    with pytest.raises(
+        CheckpointError, match=rf"; there are runs/dcgan-mnist \(1 run\); the newest is {run.path}"
+    ):
         find("zzz")
     Path("empty").mkdir()
     with pytest.raises(CheckpointError, match=r"a run folder holds config\.yaml, status\.json and"):

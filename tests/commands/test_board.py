@@ -1,4 +1,4 @@
-"""`gan watch`: TensorBoard on runs."""
+"""`gan-board`: TensorBoard on runs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gan_cli.commands import watch
+from gan_cli.commands import board
 from gan_cli.runs import folder
 
 
 def call(*words: str) -> object:
     with pytest.raises(SystemExit) as end:
-        watch.main(words)
+        board.main(words)
     return end.value.code
 
 
@@ -40,7 +40,7 @@ def test_runs_are_served(served: list[str], capsys: pytest.CaptureFixture[str]) 
     assert served[:4] == ["-m", "tensorboard.main", "--logdir", "runs"]
     assert call("latest", "--port", "7", "--host", "0.0.0.0") == 0
     assert served == [
-        *("-m", "tensorboard.main", "--logdir", str(run.path), "--samples_per_plugin", watch.KEPT),
+        *("-m", "tensorboard.main", "--logdir", str(run.path), "--samples_per_plugin", board.KEPT),
         *("--port", "7", "--host", "0.0.0.0"),
     ]
     assert call("zzz") == 2

@@ -1,4 +1,4 @@
-"""`gan watch RUNS`: runs in TensorBoard."""
+"""`gan-board RUNS`: runs in TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gan_cli.options import Parser, whole
 
 EXAMPLES = """\
 examples:
-  gan watch                   all runs below runs/, in a browser at the address that is printed
-  gan watch latest            one run: a folder, part of its name, or latest
-  gan watch runs/wgan-mnist --port 6007
+  gan-board                   all runs below runs/, in a browser at the address that is printed
+  gan-board latest            one run: a folder, part of its name, or latest
+  gan-board runs/wgan-mnist --port 6007
 
-Ctrl-C ends it. gan report --live shows a table in the terminal instead.
+Ctrl-C ends it. gan-watch shows a table in the terminal instead.
 """
 KEPT = "images=100,scalars=10000"  # of each tag; TensorBoard alone keeps ten images
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = Parser("gan watch", "Show runs in TensorBoard.", EXAMPLES)
+    made = Parser("gan-board", "Show runs in TensorBoard.", EXAMPLES)
     text = "a run, or a folder of runs (default: runs)"
     made.add_argument("runs", nargs="?", metavar="RUNS", help=text)
     made.add_argument("--port", type=whole(0), default=6006, metavar="N", help="default: 6006")
@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with TensorBoard's status, or 2 where there is no such run."""
     from gan_cli.exits import program
 
-    program(lambda: watch(parser().parse_args(arguments)))
+    program(lambda: serve(parser().parse_args(arguments)))
 
 
-def watch(options: argparse.Namespace) -> int:
+def serve(options: argparse.Namespace) -> int:
     """Become TensorBoard, which serves until it is stopped.
 
     Raises:
