@@ -113,7 +113,7 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
         line.overrides,
         line.config_dirs,
     )
-    assert paste(launch.board(Path(NASTY))) == [["gan-board", NASTY]]
+    assert paste(launch.curves(Path(NASTY))) == [["gan-board", NASTY]]
     one = ["++seed=1", "++optimizer.betas=[0.5,0.9]", f"++{assignment('run.root', NASTY)}"]
     (alone,) = paste(command_of(one, line))
     settings = settings_of(*alone[1:])

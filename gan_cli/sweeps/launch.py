@@ -144,7 +144,7 @@ def run(request: Request, backend: Backend) -> None:
 def run_jobs(jobs: Sequence[SweepJob], index: Index, board: Board, backend: Backend) -> bool:
     """Run the jobs; False if a signal asked to stop before their end."""
     slots = backend.slots(jobs)
-    log.info(f"{slots.count} at once; {board(index.folder)}")
+    log.info(f"{slots.count} at once; {curves(index.folder)}")
     grouped = [[job] for job in jobs]
     if backend.groups is not None:
         grouped = backend.groups(jobs, slots.count)
@@ -177,7 +177,7 @@ def command_text(line: Command) -> str:
     return shell_command("gan-train", *line.sources, "-m", *line.overrides)
 
 
-def board(folder: Path) -> str:
+def curves(folder: Path) -> str:
     """The command that shows the curves of all jobs."""
     return shell_command("gan-board", folder)
 
@@ -188,7 +188,7 @@ def report(
     """Print how many jobs finished, and which failed."""
     finished = sum(entry.state == FINISHED for entry in entries)
     total = counted(len(entries), "job")
-    log.info(f"{finished} of {total} finished; {board(index.folder)}")
+    log.info(f"{finished} of {total} finished; {curves(index.folder)}")
     if failed:
         screen().print(failures(failed, index.logs))
         if before := [entry for entry in failed if entry.name not in due]:
