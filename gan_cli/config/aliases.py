@@ -226,6 +226,11 @@ def _is_own(name: str, have: Collection[str]) -> bool:
     return Path(name).is_dir() and option_of("data", name, have) == name
 
 
+def meant_key(name: str) -> str | None:
+    """The setting that is elsewhere called `name`."""
+    return "runtime.device" if name in GPU else KEYS.get(name)
+
+
 def hint_of_option(group: str, name: str, have: Iterable[str]) -> str:
     """` (did you mean ...?)` for an unknown option, or another way to have it; or ""."""
     word = plain(name)
@@ -242,9 +247,7 @@ def hint_of_setting(group: str, key: str) -> str:
     """Where a setting is that `group` or its chosen option does not have; "" where nowhere."""
     if (group, key) == ("data", "root"):
         return " (your own images are data=DIR, or data=folder data.root=DIR)"
-    if key in GPU:
-        return " (did you mean runtime.device?)"
-    if other := KEYS.get(key):
+    if other := meant_key(key):
         return f" (did you mean {other}?)"
     having = {
         name: [o for o, file in groups.options(name).items() if key in groups.keys(name, file)]

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from gan_cli.config import groups
-from gan_cli.config.aliases import KEYS
+from gan_cli.config.aliases import meant_key
 from gan_cli.config.command_line import Command, split
 from gan_cli.config.instantiate import TARGET, build, check, plainly
 from gan_cli.config.schema import HORIZONS, NODES, Rates, Schedule, Settings
@@ -312,7 +312,7 @@ def meant(key: Key, siblings: Collection[str], paths: Collection[str]) -> str:
     near = hint(last, siblings)
     if near:
         return near.replace("mean ", f"mean {'.'.join(parents)}.") if parents else near
-    if other := KEYS.get(last):
+    if other := meant_key(last):
         return f" (did you mean {other}?)"
     elsewhere = [path for path in paths if path.rpartition(".")[2] == last]
     if elsewhere:
