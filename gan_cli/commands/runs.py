@@ -39,20 +39,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def options_of(words: list[str]) -> argparse.Namespace:
     """The command line; a folder that is called as a command is written ./tag."""
     what = words.pop(0) if words and words[0] in COMMANDS else "list"
-    parser = Parser(
+    options = parser(what).parse_args(words)
+    options.what = what
+    return options
+
+
+def parser(what: str = "list") -> argparse.ArgumentParser:
+    """The command line of `gan-runs`, or of one of its commands."""
+    made = Parser(
         "gan-runs" if what == "list" else f"gan-runs {what}",
         "List, find, tag, compare and remove runs.",
         EXAMPLES,
     )
-    add = parser.add_argument
+    add = made.add_argument
     condition = "such as 'model=wgan and metrics.fid<20'"
     if what == "tag":
-        add("run", metavar="RUN")
-        add("names", nargs="+", metavar="NAME")
-        add("--remove", action="store_true", help="remove the names")
+        add("run", metavar="RUN", help="a run folder, a part of its name, or latest")
+        add("names", nargs="+", metavar="NAME", help="to add; text without commas")
+        add("--remove", action="store_true", help="remove the names instead")
     elif what == "compare":
-        add("run", metavar="RUN")
-        add("other", metavar="RUN")
+        add("run", metavar="RUN", help="a run folder, a part of its name, or latest")
+        add("other", metavar="RUN", help="another one")
     elif what == "remove":
         add(
             "runs",
@@ -68,9 +75,7 @@ def options_of(words: list[str]) -> argparse.Namespace:
         add("--where", metavar="CONDITION", help=condition)
         add("--show", action="append", default=[], metavar="KEY", help="one more column")
         add("--paths", action="store_true", help="print folders alone")
-    options = parser.parse_args(words)
-    options.what = what
-    return options
+    return made
 
 
 def run(options: argparse.Namespace) -> int:
