@@ -109,12 +109,14 @@ KEYS = {
     "precision": "runtime.precision",
     "threads": "runtime.threads",
     "outdir": "run.dir",
+    "weights": "weights.source",
 }
 GPU = {"gpu", "gpus", "cuda", "use_gpu", "use_cuda", "no_cuda", "gpu_id", "gpu_ids"}
 HINT_OF_DEVICE = (
     " (did you mean runtime.device=cuda, cuda:N or cpu?); auto, the default, uses a GPU"
 )
 HINT_OF_DEVICE += " where there is one"
+SECTION = "weights"  # the one of root settings that is also a short name, of one of its own
 # Options that are not here, but near another in spelling.
 ABSENT = {"biggan", "stylegan", "stylegan2", "stylegan3", "progan", "pggan", "lapgan", "stackgan"}
 ABSENT |= {"vqgan", "vqvae", "stargan", "unit", "munit", "infovae", "gigagan"}
@@ -151,7 +153,7 @@ def expanded(
     Of several overrides that an alias stands for, those of keys that are typed too are left out.
     """
     names = groups.names(folders)
-    known = {*groups.root_keys(), *names}
+    known = {*groups.root_keys(), *names} - {SECTION}
     found: list[Sequence[str]] = []
     faults: list[str] = []
     for override in overrides:

@@ -123,6 +123,14 @@ class Run(Strict):
     name: Annotated[Text, AfterValidator(_file_name)] | None
 
 
+class Weights(Strict):
+    """The weights that a new run begins with."""
+
+    source: Folder | None = None
+    strict: bool = True
+    averaged: bool = True
+
+
 class Sweep(Strict):
     """The sweep that the run is one of."""
 
@@ -162,6 +170,7 @@ class Settings(Strict):
     ema: Ema
     run: Run
     sweep: Sweep = Sweep()  # earlier runs have none
+    weights: Weights = Weights()  # earlier runs have none
     resume: Folder | None
     force: bool
     dry_run: bool
@@ -187,8 +196,13 @@ class Settings(Strict):
         return [str(one) for one in (self.run.root, self.run.dir, self.sweep.dir) if one]
 
     def goes_together(self) -> bool:
-        """Whether it may be trained with others; `max_time` would be shared by all of them."""
+        """Whether it may be trained with others; `max_time` would be shared by all of them.
+
+        Not with weights to begin with, which each run reads by itself.
+        """
         choice = self.runtime.together
+        if self.weights.source is not None:
+            return False
         return choice is True or (choice == "auto" and self.max_time is None)
 
     def is_twin_of(self, other: Settings) -> bool:

@@ -25,6 +25,7 @@ from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import folder as runs
 from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.weights import located
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import comparable, show_session
 from gan_cli.training.follower import follow, shared_evaluator
@@ -39,7 +40,7 @@ from gan_cli.training.resume import (
     repair_links,
     restore,
 )
-from gan_cli.training.setup import Session, assemble
+from gan_cli.training.setup import Session, assemble, load_weights
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -69,16 +70,22 @@ def settings_of(config: DictConfig, line: Command) -> Settings:
     settings = read(config, line)
     for warning in unused(config, line):
         log.warning(warning)
-    return with_absolute_root(settings)
+    return with_absolute_paths(settings)
 
 
-def with_absolute_root(settings: Settings) -> Settings:
-    """The settings with an absolute `data.root`, so that the run resumes from any directory."""
-    root = settings.data.get("root")
-    if not isinstance(root, str):
-        return settings
-    data = {**settings.data, "root": str(Path(root).expanduser().absolute())}
-    return settings.model_copy(update={"data": data})
+def with_absolute_paths(settings: Settings) -> Settings:
+    """The settings with absolute paths to what is read, so that the run resumes from anywhere.
+
+    Raises:
+        CheckpointError: `weights.source` names no run or file.
+    """
+    root, source = settings.data.get("root"), settings.weights.source
+    found: dict[str, object] = {}
+    if isinstance(root, str):
+        found["data"] = {**settings.data, "root": str(Path(root).expanduser().absolute())}
+    if source is not None:
+        found["weights"] = settings.weights.model_copy(update={"source": located(source)})
+    return settings.model_copy(update=found)
 
 
 def train_settings(
@@ -130,6 +137,8 @@ def build_session(
     evaluator = None
     with ranks.sharing_errors():
         session = assemble(settings, trust, ranks)
+        if earlier is None or earlier.state is None:
+            load_weights(session)
         if ranks.first:
             evaluator = evaluator_of(session, trust, line.config_dirs)
     return session, evaluator

@@ -27,6 +27,7 @@ from gan_cli.distributed.ranks import ALONE, Ranks
 from gan_cli.ema import Average
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model
+from gan_cli.runs import weights
 from gan_cli.seeding import mix
 from gan_cli.training import runtime, trial
 from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, hindrance, make_capturable
@@ -177,6 +178,26 @@ def assemble(
     return Session(
         settings, chosen, dataset, model, stream, players, trainer, total, said, trust, ranks
     )
+
+
+def load_weights(session: Session) -> None:
+    """Begin with the weights that the settings name, if any.
+
+    Raises:
+        UserError: they cannot be read, or do not fit.
+    """
+    chosen = session.settings.weights
+    if chosen.source is None:
+        return
+    saved = weights.read(chosen.source, chosen.averaged, session.trust)
+    left = weights.start_from(session.model, saved, chosen.strict)
+    session.trainer.average.load_state_dict({})  # which begins with them, too
+    log.info(f"begins with the weights of {saved.place}")
+    if left:
+        listed = "".join(f"\n  {line}" for line in left)
+        warning = f"weights.strict = false: these of {saved.place} are not taken:{listed}"
+        log.warning(warning)
+        session.warnings = [*session.warnings, warning]
 
 
 def identity(settings: Settings, data: DataSpec) -> dict[str, Any]:
