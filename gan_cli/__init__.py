@@ -8,10 +8,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gan_cli.api import Run, Samples, open_run, train
+    from gan_cli.api import Run, Samples, load_model, open_run, train
     from gan_cli.errors import UserError
 
-__all__ = ["Run", "Samples", "UserError", "__version__", "open_run", "train"]
+__all__ = ["Run", "Samples", "UserError", "__version__", "load_model", "open_run", "train"]
 __version__ = "0.1.0"
 
 # How long a thread of OpenMP's spins before it sleeps, read when torch is loaded. By libgomp's own

@@ -24,12 +24,15 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli import foreign
+from gan_cli.config.trust import Trust, open_path
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.images import tile, to_uint8, write_png
 from gan_cli.model import DataSpec, Model
+from gan_cli.runs import load
 from gan_cli.runs.curves import Curves
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import Loaded, load_model, wanted
+from gan_cli.runs.load import Loaded, wanted
+from gan_cli.runs.weights import model_of
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.codes import class_of
 from gan_cli.sampling.samples import SampleRequest
@@ -135,12 +138,10 @@ class Run:
 
     @cached_property
     def _loaded(self) -> Loaded:
-        from gan_cli.config.trust import Trust, open_path
-
         if self._trust:
             open_path(Path.cwd())
         trust = Trust(self._trust, refused=(self.path.absolute(),))
-        return load_model(self._folder, self._checkpoint, self._weights, trust, self._device)
+        return load.load_model(self._folder, self._checkpoint, self._weights, trust, self._device)
 
     @property
     def step(self) -> int:
@@ -278,6 +279,21 @@ def open_run(
         raise ConfigError(f"weights = {weights}: ema or raw is required")
     folder, which = wanted(str(place), None if checkpoint is None else str(checkpoint))
     return Run(folder, which, weights, device, trust)
+
+
+def load_model(path: str | Path, *, trust: Sequence[str] = ()) -> Model:
+    """The model in a .safetensors file of `gan-export`, in eval mode on the CPU.
+
+    Args:
+        path: the file.
+        trust: modules of yours that it may use.
+
+    Raises:
+        UserError: it is no such file, or damaged.
+    """
+    if trust:
+        open_path(Path.cwd())
+    return model_of(Path(path).expanduser(), Trust(tuple(trust)))
 
 
 def train(overrides: Sequence[str] = ()) -> Run:

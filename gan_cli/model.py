@@ -313,8 +313,16 @@ class Scores(Protocol, metaclass=_ByClass):
     An attribute `score_name` is its name in plots, where it is not "D".
     """
 
-    def score(self, x: Tensor) -> Tensor | None:
-        """Return its output [n] on `x`; None where it needs more than samples."""
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """Return its output [n] on `x`, higher for what it takes for real.
+
+        Args:
+            x: samples [n, *shape].
+            y: their classes [n], for a discriminator of a conditional model that sees them.
+
+        Returns:
+            None where it needs more than these.
+        """
         ...
 
 

@@ -55,13 +55,14 @@ def whole(least: int) -> Callable[[str], int]:
     return parse
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Which weights of a run, where, and by whose code."""
+def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -> None:
+    """Which weights of a run, and by whose code; where and how, if there is much to compute."""
     add = parser.add_argument
     add("--checkpoint", metavar="last|best|STEP", help="default: last, or the file that RUN is")
     add("--weights", choices=("ema", "raw"), default="ema", help="averaged (default) or not")
-    add("--batch-size", type=whole(1), default=256, metavar="N", help="computed at once")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    if computing:
+        add("--batch-size", type=whole(1), default=256, metavar="N", help="computed at once")
+        add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     add(
         "--trust",
         action="append",

@@ -34,7 +34,7 @@ models data plots
 config
 runs
 sampling
-evaluation
+evaluation export
 callbacks
 training
 reporting

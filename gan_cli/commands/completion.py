@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gan_cli.config import groups
-from gan_cli.config.aliases import KEYS, OPTIONS, expanded, plain
+from gan_cli.config.aliases import KEYS, OPTIONS, SECTIONS, expanded, plain
 from gan_cli.config.command_line import FLAGS, VALUED, config_dirs, split
 from gan_cli.errors import ConfigError
 
@@ -95,7 +95,7 @@ def _of_training(before: list[str], last: str) -> Iterator[str]:
             have = [*groups.options(key, folders), *OPTIONS.get(key, {})]
             fits = [option for option in have if plain(option).startswith(plain(begin))]
         else:
-            fits = list(_starting(begin, _runs())) if key == "resume" else []
+            fits = list(_starting(begin, _runs())) if key in ("resume", *SECTIONS) else []
         yield from (f"{typed}={done}{',' * bool(done)}{option}" for option in fits)
     elif "." in last:
         yield from _starting(last, (f"{key}=" for key in _keys(before, folders)))
@@ -103,6 +103,7 @@ def _of_training(before: list[str], last: str) -> Iterator[str]:
         keys = [*groups.root_keys(), *names]
         sections = {key.partition(".")[0] for key in _keys(before, folders) if "." in key}
         yield from _starting(last, (f"{key}=" for key in [*keys, *KEYS] if key not in sections))
+        yield from _starting(last, (f"{key}=" for key in SECTIONS))
         yield from _starting(last, (f"{key}=" for key in names))
         yield from _starting(last, (f"{section}." for section in sections))
 

@@ -109,14 +109,13 @@ KEYS = {
     "precision": "runtime.precision",
     "threads": "runtime.threads",
     "outdir": "run.dir",
-    "weights": "weights.source",
 }
 GPU = {"gpu", "gpus", "cuda", "use_gpu", "use_cuda", "no_cuda", "gpu_id", "gpu_ids"}
 HINT_OF_DEVICE = (
     " (did you mean runtime.device=cuda, cuda:N or cpu?); auto, the default, uses a GPU"
 )
 HINT_OF_DEVICE += " where there is one"
-SECTION = "weights"  # the one of root settings that is also a short name, of one of its own
+SECTIONS = {"weights": "weights.source"}  # whose name alone stands for one of their settings
 # Options that are not here, but near another in spelling.
 ABSENT = {"biggan", "stylegan", "stylegan2", "stylegan3", "progan", "pggan", "lapgan", "stackgan"}
 ABSENT |= {"vqgan", "vqvae", "stargan", "unit", "munit", "infovae", "gigagan"}
@@ -153,7 +152,7 @@ def expanded(
     Of several overrides that an alias stands for, those of keys that are typed too are left out.
     """
     names = groups.names(folders)
-    known = {*groups.root_keys(), *names} - {SECTION}
+    known = {*groups.root_keys(), *names}
     found: list[Sequence[str]] = []
     faults: list[str] = []
     for override in overrides:
@@ -168,6 +167,7 @@ def expanded(
             faults.append(f"{key}: unknown key{HINT_OF_DEVICE}")
             continue
         if key not in names:
+            key = SECTIONS.get(key, key)
             found.append([f"{sign}{key}={value}"])
             continue
         try:

@@ -103,7 +103,7 @@ class AdversarialAutoencoder(EncoderModel, DiscriminatorModel):
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.observation.mean(self.decoder.raw(z))
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The discriminator's output [n] on the samples' codes."""
         return self.discriminator(self.encode(x))
 

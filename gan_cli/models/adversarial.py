@@ -53,7 +53,7 @@ class DiscriminatorModel(Model, ABC):
         """The penalty alone, for lazy regularisation."""
         return self.lazy_penalty(self.discriminator, *self.pair(batch))
 
-    def score(self, x: Tensor) -> Tensor | None:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
         return self.discriminator(x)
 
     def compare(

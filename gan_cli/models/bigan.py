@@ -140,7 +140,7 @@ class BiGAN(EncoderModel, DiscriminatorModel):
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The discriminator's output [n] on samples and their own codes."""
         return self.discriminator(joint(x, self.encode(x)))
 

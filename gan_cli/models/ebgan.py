@@ -114,7 +114,7 @@ class AutoencoderGAN(Model, ABC):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Minus the energy, [n]: high for what is taken for real."""
         return -self.energies(x)
 

@@ -196,12 +196,14 @@ class GAN(AdversarialModel):
             total = total + self.adversarial * game
         return Loss(total, {"feature_matching": gap.detach()})
 
-    def score(self, x: Tensor) -> Tensor | None:
-        """The discriminator's output [n]; None with labels or packing, which need more than x.
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """The discriminator's output [n]; None without the labels that it needs, or with packing.
 
         A pack of copies would be no answer: such packs are what a packing discriminator rejects.
         """
-        return None if self.conditional or self.pack > 1 else self.discriminator(x)
+        if self.pack > 1 or (self.conditional and y is None):
+            return None
+        return self.discriminator(x, y if self.conditional else None)
 
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.conditional else None

@@ -84,7 +84,7 @@ class D2GAN(Model):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The first discriminator's output before softplus, [n]."""
         return self.discriminator(x)
 
@@ -175,7 +175,7 @@ class CoupledGAN(AdversarialModel):
         """Images of the targets' kind."""
         return self._part(self.generator(z), 0)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.discriminator(self._alone(x, 0))
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
@@ -271,7 +271,7 @@ class ParallelGAN(DiscriminatorModel):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean output of all discriminators, [n]."""
         return torch.stack([discriminator(x) for discriminator in self.discriminator]).mean(0)
 

@@ -150,7 +150,7 @@ class SeqGAN(DiscriminatorModel):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generator.sample(n)
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.discriminator(x)
 
     @torch.no_grad()
@@ -225,7 +225,7 @@ class TextWGAN(DiscriminatorModel):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
-    def score(self, x: Tensor) -> Tensor:
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.discriminator(one_hot(x, len(self.data.vocabulary)).float())
 
     def averaged(self) -> tuple[nn.Module, ...]:

@@ -191,7 +191,7 @@ class SelfAttention(nn.Module):
         f, g, h = (layer(x).flatten(2) for layer in (self.f, self.g, self.h))  # [n, C / 8, places]
         weights = (g.transpose(1, 2) @ f).softmax(2)  # [n, places j, places i]
         gathered = h @ weights.transpose(1, 2)
-        return self.gamma * self.v(gathered.view(len(x), -1, *x.shape[2:])) + x
+        return self.gamma * self.v(gathered.unflatten(2, x.shape[2:])) + x
 
 
 def initialise(network: nn.Module) -> None:

@@ -104,9 +104,7 @@ def load_model(
     state = checkpoint.load(path)
     settings = from_yaml(state["config"])
     spec = data_spec(state.get("data"), str(path))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # they were shown when training began
-        model: Model = build(settings.model, "model", trust, shared=settings.nodes, data=spec)
+    model = new_model(settings, spec, trust)
     averages = state.get("averages") if weights == "ema" else None
     try:
         model.load_state_dict(state["model"])
@@ -122,6 +120,17 @@ def load_model(
     warn_of_edits(run, state["config"], all_settings=False)
     used = "ema" if averages else "raw"
     return Loaded(model.eval(), settings, state["step"], used, fingerprint, trust)
+
+
+def new_model(settings: Settings, data: DataSpec, trust: Trust) -> Model:
+    """The model that settings describe, for data of that description, with random weights.
+
+    Raises:
+        ConfigError: the settings name a class that is not trusted or does not exist.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # they were shown when training began
+        return build(settings.model, "model", trust, shared=settings.nodes, data=data)
 
 
 def warn_of_edits(run: RunFolder, text: str, all_settings: bool = True) -> None:

@@ -13,16 +13,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 import gan_cli
 from gan_cli import foreign
 from gan_cli.config.instantiate import Trust
+from gan_cli.config.settings import from_yaml
+from gan_cli.device import place
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.formatting import counted, shell_command
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
-from gan_cli.runs.load import data_spec, describe_data, load_model
+from gan_cli.runs.load import data_spec, describe_data, load_model, new_model
 
 log = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
@@ -40,46 +43,46 @@ class SavedWeights:
     tensors: Mapping[str, Tensor]  # by their names in the state_dict, on the CPU
     data: DataSpec | None = None  # that the networks were built for, where that is known
     conditional: bool | None = None
-    step: int | None = None
+    config: str = ""  # of the run, where that is known
 
 
-def located(place: str) -> str:
+def located(source: str) -> str:
     """The absolute path of the file or run that `weights.source` names.
 
     Raises:
         CheckpointError: there is none.
     """
-    path = Path(place).expanduser()
+    path = Path(source).expanduser()
     if path.suffix == SUFFIX:
         if not path.is_file():
-            raise CheckpointError(f"{KEY} = {place}: no such file")
+            raise CheckpointError(f"{KEY} = {source}: no such file")
         return str(path.absolute())
     try:
         run, file = checkpoint.named(path)
     except CheckpointError as error:
-        raise CheckpointError(f"{KEY} = {place}: {error}") from error
+        raise CheckpointError(f"{KEY} = {source}: {error}") from error
     return str((file or run.path).absolute())
 
 
-def read(place: str, averaged: bool = True, trust: Trust = Trust()) -> SavedWeights:  # noqa: B008
+def read(source: str, averaged: bool = True, trust: Trust = Trust()) -> SavedWeights:  # noqa: B008
     """The weights in a safetensors file, or of a run or checkpoint.
 
     Args:
-        place: a path, as `located` returns it.
+        source: a path, as `located` returns it.
         averaged: of a run, the averaged weights where it has any.
         trust: whose classes may be built.
 
     Raises:
         UserError: they cannot be read.
     """
-    path = Path(place)
+    path = Path(source)
     if path.suffix == SUFFIX:
         return read_file(path)
     run, file = checkpoint.named(path)
     loaded = load_model(run, file or "last", "ema" if averaged else "raw", trust, "cpu")
     model = loaded.model
-    named = f"{place} at step {loaded.step:,}"
-    return SavedWeights(named, model.state_dict(), model.data, model.conditional, loaded.step)
+    named = f"{source} at step {loaded.step:,}"
+    return SavedWeights(named, model.state_dict(), model.data, model.conditional)
 
 
 def read_file(path: Path) -> SavedWeights:
@@ -107,10 +110,30 @@ def read_file(path: Path) -> SavedWeights:
     if "data" in said:
         data = data_spec(foreign.parse_json(said["data"], path), str(path))
     conditional = {"true": True, "false": False}.get(said.get("conditional", ""))
-    step = said.get("step", "")
-    return SavedWeights(
-        str(path), tensors, data, conditional, int(step) if step.isdecimal() else None
-    )
+    return SavedWeights(str(path), tensors, data, conditional, said.get("config", ""))
+
+
+def model_of(path: Path, trust: Trust = Trust()) -> Model:  # noqa: B008 - frozen
+    """The model in a safetensors file of `gan-export`, in eval mode on the CPU.
+
+    Args:
+        path: the file.
+        trust: whose classes may be built.
+
+    Raises:
+        CheckpointError: it is no such file, or damaged.
+        ConfigError: its config names a class that is not trusted or does not exist.
+    """
+    saved = read_file(path)
+    if saved.data is None or not saved.config:
+        raise CheckpointError(f"{path}: holds no configuration of a model; gan-export writes one")
+    model = new_model(from_yaml(saved.config), saved.data, trust)
+    try:
+        model.load_state_dict(saved.tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights are not those of its model") from error
+    place(model, torch.device("cpu"))
+    return model.eval()
 
 
 def file_bytes(model: Model, config: str, step: int, weights: str, fingerprint: str) -> bytes:
