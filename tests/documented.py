@@ -70,6 +70,7 @@ def parts(line: str) -> Iterator[list[str]]:
 
 
 def readme_files() -> dict[str, str]:
-    """The files of the README's own GAN and callback, by name."""
-    text = README.read_text(encoding="utf-8")
+    """The files of the README's own GAN, and of docs/extending.md, by name."""
+    pages = (README, PROJECT / "docs/extending.md")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     return dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL))

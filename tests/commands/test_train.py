@@ -208,7 +208,8 @@ def test_hydra_s_own_options_keep_working(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_readme_s_own_gan(tmp_path: Path) -> None:
     files = readme_files()
-    modules, nodes = {"my_gan.py", "my_callback.py"}, ("model/mygan", "callbacks/losses")
+    modules = {"my_gan.py", "my_callback.py"}
+    nodes = ("model/mygan", "callbacks/losses", "experiment/mine")
     assert set(files) == {*modules, *(f"my_conf/{node}.yaml" for node in nodes)}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
