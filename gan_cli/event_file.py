@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -130,41 +130,13 @@ def histogram(tag: str, values: ndarray) -> Summary.Value | None:
 
 def text(tag: str, markdown: str) -> Summary.Value:
     """A page of the Text tab."""
-    return Summary.Value(tag=tag, tensor=_strings(markdown.encode(), 1), metadata=_made_for("text"))
-
-
-def layout(charts: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary.Value:
-    """The page of the Custom Scalars tab: section -> chart -> patterns of the tags drawn in it."""
-    from tensorboard.plugins.custom_scalar import layout_pb2 as proto
-
-    sections = [
-        proto.Category(
-            title=section,
-            chart=[
-                proto.Chart(title=title, multiline=proto.MultilineChartContent(tag=tags))
-                for title, tags in contents.items()
-            ],
-        )
-        for section, contents in charts.items()
-    ]
-    content = proto.Layout(category=sections).SerializeToString()
-    return Summary.Value(
-        tag="custom_scalars__config__",
-        tensor=_strings(content),
-        metadata=_made_for("custom_scalars"),
+    words = TensorProto(
+        dtype=DT_STRING,
+        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+        string_val=[markdown.encode()],
     )
-
-
-def _strings(content: bytes, *shape: int) -> TensorProto:
-    sizes = [TensorShapeProto.Dim(size=size) for size in shape]
-    return TensorProto(
-        dtype=DT_STRING, tensor_shape=TensorShapeProto(dim=sizes), string_val=[content]
-    )
-
-
-def _made_for(plugin: str, content: bytes = b"") -> SummaryMetadata:
-    data = SummaryMetadata.PluginData(plugin_name=plugin, content=content)
-    return SummaryMetadata(plugin_data=data)
+    made_for = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+    return Summary.Value(tag=tag, tensor=words, metadata=made_for)
 
 
 YAML = {None: "null", True: "true", False: "false"}  # as in config.yaml

@@ -100,9 +100,9 @@ def show(value: object) -> str:
     return cut(_plain(value))
 
 
-def cut(text: str) -> str:
-    """`text` no longer than a message should quote."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+def cut(text: str, most: int = LONGEST) -> str:
+    """`text` in at most so many characters, by default as many as a message should quote."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _plain(value: object) -> str:

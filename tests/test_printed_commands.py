@@ -20,7 +20,6 @@ from gan_cli.config.command_line import prepare
 from gan_cli.config.reproduce import origin
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
-from gan_cli.ensemble.group import command_of
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import assignment
 from gan_cli.runs import folder
@@ -115,7 +114,7 @@ def test_commands_of_sweeps_can_be_pasted(paste: Paste) -> None:
     )
     assert paste(launch.curves(Path(NASTY))) == [["gan-board", NASTY]]
     one = ["++seed=1", "++optimizer.betas=[0.5,0.9]", f"++{assignment('run.root', NASTY)}"]
-    (alone,) = paste(command_of(one, line))
+    (alone,) = paste(line.text(one))
     settings = settings_of(*alone[1:])
     assert (settings.run.root, settings.optimizer["betas"]) == (NASTY, [0.5, 0.9])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -36,6 +36,9 @@ class RunContext:
         last_point: the step of an earlier start's last point that stays in the curves; None for
             the step at which this start begins.
         draw: makes the pictures of a step, by name, as `Callback.drawn` is given them.
+        command: the command that was typed, for a shell.
+        data: the name of the data set, the same in two runs only if all its samples are.
+        constant: the curves that stay as they are from begin to end.
         sampling: a context with the model in eval mode with averaged weights, to be looked at and
             not to be changed: `with run.sampling() as model: model.sample(64)`.
     """
@@ -49,6 +52,9 @@ class RunContext:
     device: str = "cpu"
     hparams: Mapping[str, object] = field(default_factory=dict)
     last_point: int | None = None
+    command: str = ""
+    data: Callable[[], str] = lambda: "data"
+    constant: Collection[str] = ()
 
 
 class Callback:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 
 from gan_cli.options import Parser, whole
 
@@ -19,6 +23,7 @@ examples:
 Ctrl-C ends it. gan-watch shows a table in the terminal instead.
 """
 KEPT = "images=100,scalars=10000"  # of each tag; TensorBoard alone keeps ten images
+REFRESH = 5.0  # seconds between looks for new runs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with TensorBoard's status, or 2 where there is no such run."""
     from gan_cli.exits import program
 
-    program(lambda: serve(parser().parse_args(arguments)))
+    program(lambda: board(parser().parse_args(arguments)))
 
 
-def serve(options: argparse.Namespace) -> int:
-    """Become TensorBoard, which serves until it is stopped.
+def board(options: argparse.Namespace) -> int:
+    """Serve runs until TensorBoard is stopped; its exit status.
 
     Raises:
         CheckpointError: there is no such run.
@@ -54,10 +59,79 @@ def serve(options: argparse.Namespace) -> int:
         if options.runs is None:
             raise ConfigError(f"{folder}/: no such folder here; gan train makes the first run")
         folder = find(folder).path
-    words = ["--logdir", str(folder), "--samples_per_plugin", KEPT]
-    words += ["--port", str(options.port), "--host", options.host]
+    words = ["--samples_per_plugin", KEPT, "--port", str(options.port), "--host", options.host]
+    with TemporaryDirectory(prefix="gan-board-") as place:
+        links = Links(folder, Path(place))
+        try:
+            links.refresh()
+        except OSError:  # a system without links for everybody
+            return serve(folder, words)
+        Thread(target=links.keep_fresh, daemon=True).start()
+        return serve(links.place, words)
+
+
+def serve(folder: Path, words: Sequence[str]) -> int:
+    """Run TensorBoard in this process, with further options; its exit status."""
+    from tensorboard import default, program
+
+    server = program.TensorBoard(default.get_plugins())
+    server.configure(("gan-board", "--logdir", str(folder), *words))
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *words])
+    return server.main()
+
+
+DATED = re.compile(r"\d{4}(?P<day>\d{4})-(?P<minute>\d{4})(?P<second>\d{2})-.*")  # a run's own name
+
+
+class Links:
+    """A folder with a link to each run, under a short name: TensorBoard shows names of folders.
+
+    Args:
+        root: a run, or a folder of runs.
+        place: an empty folder for the links.
+    """
+
+    def __init__(self, root: Path, place: Path) -> None:
+        self.root, self.place = root.absolute(), place
+        self._linked: dict[Path, Path] = {}  # link of each run
+
+    def keep_fresh(self) -> None:
+        """Link new runs as they come."""
+        while True:
+            time.sleep(REFRESH)
+            with suppress(OSError):
+                self.refresh()
+
+    def refresh(self) -> None:
+        """Link the runs that are new, and the real samples beside them; unlink removed ones."""
+        from gan_cli.runs.folder import REAL, below, is_run
+
+        if is_run(self.root):
+            found, base = [self.root], self.root.parent.parent
+        else:
+            found, base = [*below(self.root), *(self.root / REAL).glob("[!.]*")], self.root
+        for run in found:
+            if run not in self._linked:
+                self._link(run, run.relative_to(base))
+        for run in [run for run in self._linked if not run.is_dir()]:
+            self._linked.pop(run).unlink()
+
+    def _link(self, run: Path, path: Path) -> None:
+        link = next(
+            link for name in short_names(path) if not (link := self.place / name).is_symlink()
+        )
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(run, target_is_directory=True)
+        self._linked[run] = link
+
+
+def short_names(path: Path) -> Iterator[Path]:
+    """Names for the run at `path`, shortest first: of a dated one month, day and time alone."""
+    if dated := DATED.fullmatch(path.name):
+        short = f"{dated['day']}-{dated['minute']}"
+        yield path.with_name(short)
+        yield path.with_name(short + dated["second"])
+    yield path
 
 
 if __name__ == "__main__":

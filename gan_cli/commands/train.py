@@ -54,14 +54,14 @@ def train_several(text: str) -> int:
 
     from gan_cli.config import command_line
     from gan_cli.config.settings import composed
-    from gan_cli.ensemble.group import RequestedRun, command_of, train_all
+    from gan_cli.ensemble.group import RequestedRun, train_all
     from gan_cli.training.run import settings_of
 
     lines = [command_line.prepare(words) for words in json.loads(text)]
     wanted = []
     for line in lines:
         settings = settings_of(composed(line), line)
-        wanted.append(RequestedRun(settings, command_of(line.overrides, line)))
+        wanted.append(RequestedRun(settings, line.text()))
     return train_all(wanted, lines[0])
 
 
@@ -99,10 +99,10 @@ def compose(arguments: list[str]) -> int:
                 return train(config, line)
             from hydra.core.hydra_config import HydraConfig
 
-            from gan_cli.ensemble.group import RequestedRun, command_of
+            from gan_cli.ensemble.group import RequestedRun
 
             overrides = HydraConfig.get().overrides.task
-            found = RequestedRun(settings_of(config, line), command_of(overrides, line))
+            found = RequestedRun(settings_of(config, line), line.text(overrides))
             if wanted.setdefault(found.settings.model_dump_json(), found) is not found:
                 log.warning(f"{found.command}: asked for more than once, and run once")
             return DONE

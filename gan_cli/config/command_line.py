@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from gan_cli.config.aliases import GPU, KEYS, OVERRIDE, expanded, hint_of_option
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import cut, hint
+from gan_cli.formatting import cut, hint, shell_command
 
 # Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
 TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
@@ -140,6 +140,11 @@ class Command:
         """The options that name the user's own config files and modules."""
         folders = [f"--config-dir={folder}" for folder in self.config_dirs]
         return folders + [f"--trust={module}" for module in self.trust]
+
+    def text(self, overrides: Sequence[str] | None = None) -> str:
+        """The command for a shell; with other `overrides`, that of one run of several."""
+        chosen = self.overrides if overrides is None else overrides
+        return shell_command("gan-train", *self.sources, *(o.removeprefix("++") for o in chosen))
 
 
 def split(override: str) -> tuple[str, str | None]:

@@ -20,7 +20,6 @@ from gan_cli.ensemble.ensemble import hindrance, quietly
 from gan_cli.ensemble.lockstep import Member, train_in_lockstep
 from gan_cli.ensemble.logs import SharedProgress, run_logs
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, guarded
-from gan_cli.formatting import shell_command
 from gan_cli.runs.folder import RunFolder
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import begin_text
@@ -46,16 +45,6 @@ class RequestedRun(NamedTuple):
 
     settings: Settings
     command: str
-
-
-def command_of(overrides: Sequence[str], line: Command) -> str:
-    """The command line of one run of several.
-
-    Args:
-        overrides: Hydra's, of this run.
-        line: of all of them.
-    """
-    return shell_command("gan-train", *line.sources, *(o.removeprefix("++") for o in overrides))
 
 
 def train_all(runs: Sequence[RequestedRun], line: Command) -> int:
@@ -161,6 +150,8 @@ def train_together(
     with quietly():  # the first one's settings have been warned of, and the others are like it
         others = [assemble(one, trust, dataset=lead.dataset) for one in settings[1:]]
     sessions = [lead, *others]
+    for session, run in zip(sessions, group, strict=True):
+        session.command = run.command
     evaluators = [evaluator_of(session, trust, line.config_dirs) for session in sessions]
     for evaluator in evaluators:
         if evaluator is not None:

@@ -149,7 +149,8 @@ class InfoGAN(AdversarialModel):
         category = rows.repeat_interleave(columns, 0)
         across = {name: part.repeat(self.categories, 1) for name, part in parts.items()}
         varied = self.prior.join(**across | {"category": category})
-        grids["samples/categories"] = Grid(self.generate(varied), columns)
+        names = tuple(map(str, range(self.categories)))
+        grids["samples/categories"] = Grid(self.generate(varied), columns, names)
 
         same = {name: part[:1].expand(len(category), -1) for name, part in parts.items()}
         sweep = torch.linspace(-2, 2, columns, device=z.device).repeat(self.categories)
@@ -157,5 +158,5 @@ class InfoGAN(AdversarialModel):
             codes = torch.zeros(len(category), self.codes, device=z.device)
             codes[:, i] = sweep
             swept = self.prior.join(**same | {"category": category, "codes": codes})
-            grids[f"samples/code_{i + 1}"] = Grid(self.generate(swept), columns)
+            grids[f"samples/code_{i + 1}"] = Grid(self.generate(swept), columns, names)
         return grids

@@ -33,7 +33,7 @@ def grids(model: Model, z: Tensor) -> dict[str, Grid]:
         "samples/classes": Grid(
             model.generate(columns.repeat(rows, 1), y),
             len(columns),
-            rows=model.data.class_names[:rows],
+            rows=model.data.class_names[:rows] or tuple(map(str, range(rows))),
         ),
         "samples/fixed": Grid(
             model.generate(z, fixed_labels(len(z), model.data.classes, z.device)), 8

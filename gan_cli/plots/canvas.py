@@ -46,6 +46,15 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=size)
 
 
+def label(words: str, size: int) -> ndarray:
+    """A word or two, dark on white, as uint8 [height, width]; `size` in pixels."""
+    font = _font(size)
+    left, top, right, bottom = font.getbbox(words)
+    image = Image.new("L", (max(round(right - left), 1), max(round(bottom - top), 1)), 255)
+    ImageDraw.Draw(image).text((-left, -top), words, fill=INK[0], font=font)
+    return np.array(image)
+
+
 class Canvas:
     """A picture with one plot in it, square unless it is given a height.
 

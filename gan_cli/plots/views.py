@@ -1,4 +1,4 @@
-"""Pictures of what models teach: curves over one axis, and fields over the plane."""
+"""Pictures of what models teach: tables of images, curves over one axis, fields over the plane."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.model import Fields, Lines
+from gan_cli.formatting import cut
+from gan_cli.images import GUTTER, tile
+from gan_cli.model import Fields, Grid, Lines, View
 from gan_cli.plots.axis import Axis, spanning
 from gan_cli.plots.canvas import (
     BESIDE,
@@ -18,6 +20,7 @@ from gan_cli.plots.canvas import (
     Canvas,
     Color,
     Entry,
+    label,
     legend_rows,
 )
 
@@ -43,9 +46,33 @@ HEIGHTS: tuple[Color, ...] = (
 BROKEN: Color = (200, 60, 60)  # where a value is NaN or infinite
 
 
-def draw(view: Lines | Fields, size: int = 512) -> ndarray:
-    """A plot as uint8 [height, width, 3]; `size` is its height in pixels."""
+LEGIBLE = 56  # pixels; smaller images of a table are magnified
+LABEL = 24  # pixels of a row's label, or two thirds of a lower row
+WORDS = 16  # characters of it
+
+
+def draw(view: View, size: int = 512) -> ndarray:
+    """A view as uint8 [height, width, channels]; `size` is the height of a plot in pixels."""
+    if isinstance(view, Grid):
+        return _table(view)
     return _lines(view, size) if isinstance(view, Lines) else _fields(view, size)
+
+
+def _table(view: Grid) -> ndarray:
+    """A table of images, with the labels of its rows to their left where it has some."""
+    zoom = max(1, LEGIBLE // max(view.images.shape[2:]))
+    table = tile(view.images, view.columns, zoom=zoom)
+    if not view.rows:
+        return table
+    height = (table.shape[0] - 2) // -(-len(view.images) // view.columns)  # of a row, margin too
+    words = [label(cut(text, WORDS), min(LABEL, height * 2 // 3)) for text in view.rows]
+    width = max(word.shape[1] for word in words) + 8
+    beside = np.full((table.shape[0], width, table.shape[2]), GUTTER, np.uint8)
+    for row, word in enumerate(words):
+        top = 2 + row * height + (height - 2 - word.shape[0]) // 2
+        left = width - 4 - word.shape[1]
+        beside[top : top + word.shape[0], left : width - 4] = word[:, :, None]
+    return np.concatenate([beside, table], axis=1)
 
 
 def _lines(view: Lines, size: int) -> ndarray:

@@ -20,6 +20,7 @@ from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.formatting import assignment, shell_command, show
 
 DEFAULT_ROOT = Path("runs")
+REAL = "real"  # the folder in it of real samples of each data set, for TensorBoard
 LAST = "last.pt"  # the newest checkpoint of a run
 
 
@@ -305,7 +306,7 @@ def create(
     else:
         when = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
         short = hashlib.sha256(config.encode()).hexdigest()[:8]
-        run = _mkdir(Path(root) / f"{_plain(model)}-{_plain(data)}", f"{when}-{short}")
+        run = _mkdir(Path(root) / f"{plain(model)}-{plain(data)}", f"{when}-{short}")
         try:
             _fill(run, config)
         except UserError:
@@ -362,6 +363,6 @@ def _fill(run: RunFolder, config: str) -> None:
         raise files_module.cannot_write(run.path, cause) from cause
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """`name` as part of a folder's name: no separators, not too long."""
     return re.sub(r"[^\w.=+-]+", "-", name).strip("-.")[:60] or "unnamed"

@@ -38,6 +38,11 @@ class PlayerOptimizer:
     total: int = 1  # steps of the whole run, over which the schedule goes
     _rate_set: float | None = field(default=None, init=False)  # the rate of the optimizer
 
+    @property
+    def constant(self) -> bool:
+        """Whether the rate is the same at every step."""
+        return self.schedule == "constant" and not self.warmup
+
     def learning_rate(self, step: int) -> float:
         """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0

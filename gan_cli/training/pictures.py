@@ -7,7 +7,6 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.images import tile
 from gan_cli.model import (
     Batch,
     Draws,
@@ -27,7 +26,6 @@ FIXED, DRAWN, SHOWN = 0xF1, 0xD2, 0x5E  # random streams of their own
 LATENTS = 64  # the same throughout a run
 POINTS = 2000
 PAIRED = 32  # images shown beside their reconstructions
-LEGIBLE = 56  # pixels; smaller images are magnified
 
 
 class Draw:
@@ -82,7 +80,7 @@ class Draw:
                 )
             if isinstance(model, HasViews):
                 views |= model.views(batch, density)
-            return shown | {name: picture(view) for name, view in views.items()}
+            return shown | {name: draw(view) for name, view in views.items()}
 
     def _some(self, n: int) -> Batch:
         """Real samples, the same at every step."""
@@ -90,14 +88,6 @@ class Draw:
         places = torch.randperm(self.dataset.spec.size, generator=generator)[:n]
         data = self.dataset
         return Batch(places.to(data.device), data.real, data.labels, data.source)
-
-
-def picture(view: View) -> ndarray:
-    """A view as uint8 [height, width, channels]; small images are magnified."""
-    if not isinstance(view, Grid):
-        return draw(view)
-    zoom = max(1, LEGIBLE // max(view.images.shape[2:]))
-    return tile(view.images, view.columns, zoom=zoom)
 
 
 def above(first: Tensor, second: Tensor, columns: int) -> Grid:

@@ -137,6 +137,7 @@ def build_session(
     evaluator = None
     with ranks.sharing_errors():
         session = assemble(settings, trust, ranks)
+        session.command = line.text()
         if earlier is None or earlier.state is None:
             load_weights(session)
         if ranks.first:
@@ -332,17 +333,20 @@ def plan_of(session: Session) -> Intervals:
 
 def context_of(session: Session, run: RunFolder, last_point: int | None = None) -> RunContext:
     """What a session's callbacks may know."""
-    settings, trainer = session.settings, session.trainer
+    settings, trainer, data = session.settings, session.trainer, session.dataset
     return RunContext(
         run,
         settings,
         to_yaml(settings),
         session.total,
-        Draw(trainer, session.dataset, settings.seed),
+        Draw(trainer, data, settings.seed),
         trainer.sampling,
         describe(session.device),
         comparable(session),
         last_point,
+        session.command,
+        lambda: f"{runs.plain(data.spec.name)}-{data.fingerprint[:4]}",
+        frozenset(f"learning_rate/{name}" for name, p in session.players.items() if p.constant),
     )
 
 

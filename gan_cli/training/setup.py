@@ -60,6 +60,7 @@ class Session:
     warnings: Sequence[str]  # about the user's choices
     trust: Trust  # whose classes may be built
     ranks: Ranks = ALONE  # who train it together
+    command: str = ""  # that was typed, for a shell
 
     @property
     def device(self) -> torch.device:

@@ -23,7 +23,7 @@ from gan_cli.config.command_line import Command, prepare
 from gan_cli.config.settings import settings_of
 from gan_cli.console import setup_logging
 from gan_cli.ensemble.ensemble import Ensemble
-from gan_cli.ensemble.group import RequestedRun, command_of, groups, train_all, unprofitable
+from gan_cli.ensemble.group import RequestedRun, groups, train_all, unprofitable
 from gan_cli.exits import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from gan_cli.model import Batch, Loss
 from gan_cli.models.gan import GAN
@@ -55,7 +55,7 @@ def line_of(*overrides: str) -> Command:
 def job(*overrides: str, name: str | None = None, base: tuple[str, ...] = TOY) -> RequestedRun:
     named = [] if name is None else [f"run.name={name}"]
     every = [*SMALL, *base, *overrides, *named]
-    return RequestedRun(settings_of(*every), command_of(every, line_of()))
+    return RequestedRun(settings_of(*every), line_of().text(every))
 
 
 def seeds(*numbers: int, more: tuple[str, ...] = ()) -> list[RequestedRun]:
@@ -130,7 +130,7 @@ def test_each_has_the_folder_that_it_would_have_alone(capsys: pytest.CaptureFixt
 
 def test_the_command_of_a_member_is_one_that_can_be_typed() -> None:
     line = prepare(["-m", "--trust", "mine", "seed=1,2"])
-    said = command_of(["++seed=1", "model=gan", "++data.root='a b'"], line)
+    said = line.text(["++seed=1", "model=gan", "++data.root='a b'"])
     assert said == """gan-train --trust=mine seed=1 model=gan 'data.root='"'"'a b'"'"''"""
 
 
