@@ -60,7 +60,13 @@ def test_a_run_leaves_all_that_the_readme_says(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", run.name)
     names = {path.name for path in run.iterdir()}
     assert {"config.yaml", "status.json", "train.log", "metrics.jsonl"} <= names
-    assert any(name.startswith("events.out.tfevents") for name in names)
+    (events,) = run.glob("events.out.tfevents.*")
+    written = events.read_bytes()
+    assert b"gan-train model=cgan data=mnist steps=10" in written
+    assert b"main/loss/generator" in written
+    assert b"learning_rate" not in written, "a constant needs no chart"
+    (real,) = (tmp_path / "runs" / "real").iterdir()
+    assert re.fullmatch("mnist-[0-9a-f]{4}", real.name)
     assert (run / "checkpoints" / "last.pt").exists()
     pictures = {path.name for path in (run / "samples").iterdir()}
     assert {"real-00000000.png", "classes-00000010.png", "fixed-00000010.png"} <= pictures

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gan_cli.model import Fields, Lines
+from gan_cli.images import tile
+from gan_cli.model import Fields, Grid, Lines
 from gan_cli.plots.canvas import Canvas, Entry, legend_rows
 from gan_cli.plots.views import BROKEN, CURVES, HEIGHTS, draw
 
@@ -78,3 +79,23 @@ def test_what_is_not_finite_is_seen() -> None:
     picture = draw(Fields((0, 0), (1, 1), {"half": field}))
     share = close_to(picture[40:460, 60:480], BROKEN).mean()
     assert 0.4 < share < 0.6
+
+
+def test_rows_of_a_table_have_labels_to_their_left() -> None:
+    images = torch.zeros(6, 1, 28, 28)
+    plain, labelled = draw(Grid(images, 2)), draw(Grid(images, 2, ("0", "a long name of it", "1")))
+    margin = labelled.shape[1] - plain.shape[1]
+    np.testing.assert_array_equal(labelled[:, margin:], plain)
+    np.testing.assert_array_equal(plain, tile(images, 2, zoom=2))
+    dark = labelled[:, :margin, 0] < 128
+    centres = [np.nonzero(dark[row * 58 : (row + 1) * 58].any(1))[0].mean() for row in range(3)]
+    np.testing.assert_allclose(centres, 29.5, atol=4)
+    widths = [np.ptp(np.nonzero(dark[row * 58 : (row + 1) * 58].any(0))[0]) for row in range(3)]
+    assert widths[1] > 5 * widths[0], "a name, cut to 16 characters"
+    assert not dark[:, -3:].any(), "white beside the images"
+
+
+def test_labels_of_coloured_images_are_grey() -> None:
+    picture = draw(Grid(-torch.ones(2, 3, 64, 64), 1, ("cat", "dog")))
+    beside = picture[:, :30]
+    np.testing.assert_array_equal(beside.min(-1), beside.max(-1))
