@@ -10,6 +10,7 @@ COMMANDS = {  # module, function, what it does
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "export": ("export", "main", "write a run's networks for other programs (gan-export)"),
+    "score": ("score", "main", "score images by a run's discriminator (gan-score)"),
     "eval": ("evaluate", "main", "evaluate runs (gan-eval)"),
     "report": ("report", "main", "compare runs: a table and an HTML page (gan-report)"),
     "watch": ("report", "watch", "the table while runs train (gan-watch)"),

@@ -57,6 +57,7 @@ def translate(options: argparse.Namespace) -> int:
 
     from gan_cli import files
     from gan_cli.console import print_path, progress_bar, setup_logging
+    from gan_cli.data.given import listed
     from gan_cli.errors import ConfigError
     from gan_cli.images import to_uint8, write_png
     from gan_cli.model import Translates
@@ -91,26 +92,6 @@ def translate(options: argparse.Namespace) -> int:
         return 1
     print_path(Path(options.out))
     return 1 if broken else 0
-
-
-def listed(names: Sequence[str]) -> Iterator[tuple[Path, Path]]:
-    """Each image with its name below the output folder.
-
-    Raises:
-        DataError: there is no such file or folder, or a folder holds no image.
-    """
-    from gan_cli.data.scan import scan
-    from gan_cli.errors import DataError
-
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            for entry in scan(path).entries:
-                yield path / entry.path, Path(entry.path)
-        elif path.exists():
-            yield path, Path(path.name)
-        else:
-            raise DataError(f"{name}: no such file or folder")
 
 
 def targets_of(found: Sequence[tuple[Path, Path]], folder: Path) -> list[Path]:
