@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, ClassVar, TypeVar
 
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.config.instantiate import Trust, build, check
+from gan_cli.config.instantiate import Trust, build, check, resolve
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
 from gan_cli.exits import one_line
@@ -65,9 +66,11 @@ class Callback:
 
     Attributes:
         fatal: errors of its hooks that end the run; any other is a warning, once.
+        package: that it needs and gan-cli does not; the extra that installs it has the same name.
     """
 
     fatal: ClassVar[tuple[type[Exception], ...]] = ()
+    package: ClassVar[str] = ""
 
     def start(self, step: int) -> None:
         """Training begins (0) or resumes (the resumed step)."""
@@ -104,11 +107,14 @@ def check_callbacks(nodes: Mapping[str, Any], trust: Trust) -> None:
     Raises:
         ConfigError: lists all that cannot.
     """
-    faults = [
-        fault
-        for name, node in nodes.items()
-        for fault in check(node, f"callbacks.{name}", trust, given=("run",), kind=Callback)
-    ]
+    faults = []
+    for name, node in nodes.items():
+        key = f"callbacks.{name}"
+        wrong = check(node, key, trust, given=("run",), kind=Callback)
+        package = "" if wrong else resolve(node["_target_"], trust, key).package
+        if package and find_spec(package) is None:
+            wrong = [f'{key}: needs {package}; run: pip install "gan-cli[{package}]"']
+        faults += wrong
     if faults:
         raise ConfigError("\n".join(faults))
 
