@@ -8,6 +8,8 @@ import sys
 COMMANDS = {  # module, function, what it does
     "train": ("train", "main", "train a model, or several (gan-train)"),
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
+    "interpolate": ("interpolate", "main", "go from latent to latent (gan-interpolate)"),
+    "traverse": ("traverse", "main", "sweep codes and directions (gan-traverse)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "export": ("export", "main", "write a run's networks for other programs (gan-export)"),
     "score": ("score", "main", "score images by a run's discriminator (gan-score)"),
@@ -44,7 +46,7 @@ def answer(word: str, others: list[str]) -> int:
     if word in ("-h", "--help"):
         print("Usage: gan COMMAND ...\n")
         for name, (_, _, text) in COMMANDS.items():
-            print(f"  {name:11}{text}")
+            print(f"  {name:13}{text}")
         print("\ngan COMMAND --help explains its options. To begin with: gan train")
         print('Completion, also of the names in brackets: eval "$(gan --completion bash)", or zsh')
     elif word == "--version":

@@ -33,6 +33,7 @@ from gan_cli.runs.curves import Curves
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded, wanted
 from gan_cli.runs.weights import model_of
+from gan_cli.sampling import latents
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.codes import class_of
 from gan_cli.sampling.samples import SampleRequest
@@ -193,16 +194,14 @@ class Run:
         model = self.model
         if y is None or isinstance(y, int | str):
             label = None if y is None else class_of(str(y), model)
-            request = SampleRequest(seed, label=label)
+            request = SampleRequest(seed, () if label is None else (label,))
             values = torch.cat(list(sampling.draw(model, n, request)))
             return Samples(values, sampling.labels(model, request, 0, n), model.data)
         if len(y) != n or model.prior is None:
             wrong = f"{len(y)} classes for {n} samples" if len(y) != n else "it decodes no latents"
             raise ConfigError(f"y: {wrong}; one class for each sample is required, or one for all")
         labels = torch.tensor([class_of(str(one), model) for one in y])
-        request = SampleRequest(seed)
-        chunks = range(-(-n // sampling.CHUNK))
-        z = torch.cat([sampling.latents(model, request, number) for number in chunks])[:n]
+        z = latents.of_seed(model.prior, seed, torch.arange(n))
         return Samples(sampling.decode(model, z, labels).float().cpu(), labels, model.data)
 
     def metrics(self) -> dict[str, list[Any]]:

@@ -1,25 +1,27 @@
-"""Tensors to pictures: 8-bit images, tables of images, PNG and GIF files."""
+"""Tensors to pictures: 8-bit images, tables of images, PNG files and animations."""
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.errors import CheckpointError
-from gan_cli.files import replacing
+from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.files import replacing, write
 from gan_cli.foreign import open_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 GUTTER = 255  # white between the images of a table
+ANIMATIONS = (".gif", ".webp", ".mp4")
 
 
 def to_uint8(images: Tensor) -> ndarray:
@@ -112,6 +114,71 @@ def write_gif(path: Path, frames: Sequence[ndarray], seconds: float) -> None:
             loop=0,
             disposal=1,
         )
+
+
+def check_animation(path: Path) -> None:
+    """Check, before any work is done, that an animation of this kind can be written.
+
+    Raises:
+        ConfigError: what writes MP4 is not installed.
+    """
+    if path.suffix.lower() == ".mp4":
+        try:
+            import imageio_ffmpeg  # noqa: F401 # pyright: ignore[reportMissingImports]
+            from imageio import v2  # noqa: F401 # pyright: ignore[reportMissingImports]
+        except ImportError as cause:
+            raise ConfigError(
+                f'{path}: MP4 needs imageio with ffmpeg: pip install "gan-cli[video]"; .gif and '
+                ".webp do not"
+            ) from cause
+
+
+def write_animation(path: Path, frames: Sequence[ndarray], seconds: float) -> None:
+    """Write frames as GIF, WebP (both lossless and endless) or MP4 (H.264), by the ending.
+
+    Args:
+        path: where to.
+        frames: uint8 pictures [h, w, c] of one size.
+        seconds: how long each is shown.
+
+    Raises:
+        ConfigError: what writes MP4 is not installed.
+        UserError: the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".gif":
+        write_gif(path, frames, seconds)
+    elif suffix == ".webp":
+        first, *rest = [_pillow(frame) for frame in frames]
+        with replacing(path) as file:
+            first.save(
+                file,
+                format="WEBP",
+                save_all=True,
+                append_images=rest,
+                duration=max(1, round(seconds * 1000)),  # in ms
+                loop=0,
+                lossless=True,
+            )
+    else:
+        check_animation(path)
+        write(path, _mp4(frames, seconds))
+
+
+def _mp4(frames: Sequence[ndarray], seconds: float) -> bytes:
+    from imageio import v2  # pyright: ignore[reportMissingImports]
+
+    with tempfile.TemporaryDirectory() as folder:  # ffmpeg writes to files alone
+        place = Path(folder) / "frames.mp4"
+        options = {"codec": "libx264", "quality": 8, "macro_block_size": 1}
+        made: Any = v2.get_writer(place, fps=1 / seconds, **options)
+        with made as writer:
+            for frame in frames:
+                # Sides must be even, and colours are stored for 2x2 pixels.
+                odd = [(0, side % 2) for side in frame.shape[:2]]
+                even = np.pad(frame, (*odd, (0, 0)), constant_values=GUTTER)
+                writer.append_data(np.broadcast_to(even, (*even.shape[:2], 3)))
+        return place.read_bytes()
 
 
 def _pillow(picture: ndarray) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import gan_cli
 from gan_cli.errors import ConfigError
 
+MOST_LISTED = 10_000  # numbers in a range
 EMPTY = "; a variable of the shell that is not set?"
 
 
@@ -53,6 +55,53 @@ def whole(least: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def positive(text: str) -> float:
+    """The type of an option that takes a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0 is required")
+    return value
+
+
+def integers(text: str) -> list[int]:
+    """The type of an option that takes whole numbers from 0 on, as 3,14,15 or 0-7."""
+    found: list[int] = []
+    for item in text.split(","):
+        ends = [end.strip() for end in item.split("-")]
+        if len(ends) > 2 or not all(re.fullmatch("[0-9]{1,9}", end) for end in ends):
+            raise argparse.ArgumentTypeError(f"{text}: whole numbers as 3,14,15 or 0-7 are needed")
+        low, high = int(ends[0]), int(ends[-1])
+        if not low <= high < low + MOST_LISTED:
+            raise argparse.ArgumentTypeError(f"{item}: 1 to {MOST_LISTED} numbers are required")
+        found += range(low, high + 1)
+    return found
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The run that a command works on."""
+    text = "a run folder or a file in it, part of a name, a folder of runs (its newest), latest"
+    parser.add_argument("run", nargs="?", metavar="RUN", help=text)
+
+
+def add_latent_options(parser: argparse.ArgumentParser) -> None:
+    """Which latents, classes and codes samples are decoded from."""
+    add = parser.add_argument
+    add("--seed", type=int, default=0, metavar="N", help="other samples (default: 0)")
+    add("--class", dest="classes", metavar="LIST", help="by name or number: 3, or 0,4 or 0-9")
+    add(
+        "--code",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="fix latent codes (InfoGAN): category=3, code1=-1.5; may be given again",
+    )
+    add("--truncation", type=float, metavar="X", help="keep the prior's latents within X, as .7")
+    add("--z", metavar="FILE", help="latents from a .npy file instead, [n, dim]")
 
 
 def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -> None:

@@ -80,6 +80,14 @@ class Prior(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no matched path")
 
+    def truncated(self, z: Tensor, bound: float) -> Tensor:
+        """Latents of the prior within `bound`, from draws `z` [n, dim] of the whole prior.
+
+        The truncation trick (Brock et al. 2019, section 3.1) without drawing again: each latent
+        moves continuously with the bound, so a sample keeps its character.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be truncated")
+
     def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor, path: str = "") -> Tensor:
         """The latent at `t` in [0, 1] on the way from `a` to `b`, by one of `paths`."""
         path = path or self.path
@@ -105,6 +113,14 @@ class Gaussian(Prior):
     def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
         return lerp(a, b, t) / torch.sqrt(t.square() + (1 - t).square())
+
+    def truncated(self, z: Tensor, bound: float) -> Tensor:
+        """Normals in [-bound, bound]: F_bound^-1(F(z)), monotone in each dimension."""
+        z = z.double()
+        low = torch.special.ndtr(torch.tensor(-bound, dtype=z.dtype, device=z.device))
+        # From the nearer tail, where the distribution function keeps its digits.
+        share = low + torch.special.ndtr(-z.abs()) * (1 - 2 * low)
+        return (-torch.special.ndtri(share) * z.sign()).clamp(-bound, bound).float()
 
 
 class Uniform(Prior):
@@ -141,6 +157,11 @@ class Uniform(Prior):
         path = middle + half * y.sign() * share
         return torch.where(t <= 0, a, torch.where(t >= 1, b, path))
 
+    def truncated(self, z: Tensor, bound: float) -> Tensor:
+        """Uniforms within this share of the half width around the middle; from 1 on all."""
+        middle = (self.low + self.high) / 2
+        return middle + (z - middle) * min(bound, 1.0)
+
 
 class Categorical(Prior):
     """A uniform choice among `dim` categories, one-hot; interpolations are linear mixtures."""
@@ -156,6 +177,10 @@ class Categorical(Prior):
     def log_prob(self, z: Tensor) -> Tensor:
         one_hot = ((z == 0) | (z == 1)).all(-1) & (z.sum(-1) == 1)
         return torch.full_like(z[..., 0], -math.log(self.dim)).masked_fill(~one_hot, -math.inf)
+
+    def truncated(self, z: Tensor, bound: float) -> Tensor:
+        """The categories as they are, which have no tails."""
+        return z
 
     def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor, path: str = "") -> Tensor:
         return lerp(a, b, t)
@@ -189,6 +214,10 @@ class Product(Prior):
 
     def matched(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         return self.interpolate(a, b, t, "matched")
+
+    def truncated(self, z: Tensor, bound: float) -> Tensor:
+        pieces = self.split(z)
+        return self.join(**{n: p.truncated(pieces[n], bound) for n, p in self.parts.items()})
 
     def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor, path: str = "") -> Tensor:
         start, end = self.split(a), self.split(b)

@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from run_folders import write_run
 from torch.distributed.run import get_args_parser
 
-from gan_cli.commands import evaluate, report, runs, sample, tune
+from gan_cli.commands import evaluate, interpolate, report, runs, sample, tune
 from gan_cli.commands.train import compose, on_top_of_run
 from gan_cli.config import settings
 from gan_cli.config.command_line import open_path, prepare
@@ -34,7 +34,14 @@ from gan_cli.tuning.plan import plan_of
 
 PROGRAMS = {entry.name: entry for entry in entry_points(group="console_scripts")}
 STUDY = ["model=wgan", "optimizer.lr=1e-3,1e-4", "tune.metric=metrics/fid_classifier"]
-HELPS = [sample.EXAMPLES, evaluate.EXAMPLES, report.EXAMPLES, runs.EXAMPLES, tune.HELP]
+HELPS = [
+    sample.EXAMPLES,
+    interpolate.EXAMPLES,
+    evaluate.EXAMPLES,
+    report.EXAMPLES,
+    runs.EXAMPLES,
+    tune.HELP,
+]
 FOUND = {tuple(words): "--help" for text in HELPS for words in examples(text)}
 FOUND |= {tuple(words): page.name for page in PAGES for words in mentions(page)}
 FOUND |= {tuple(words): page.name for page in PAGES for words in commands(page)}
@@ -179,6 +186,8 @@ SHORT += ["batch_size=8", "network.width=8", "runtime.threads=1", "runtime.devic
 SHORT += ["evaluation.metrics=[diversity]", "evaluation.samples=32"]
 SHORTENED = {
     "gan-sample": ["-n", "4"],
+    "gan-traverse": ["-n", "2", "--steps", "3"],
+    "gan-interpolate": ["-n", "2", "--frames", "3", "--steps", "3"],
     "gan-eval": ["--metrics", "diversity", "--samples", "32", "--checkpoint", "last"],
     "gan-report": ["--metric", "loss/generator"],
     "gan-watch": ["--metric", "loss/generator"],

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from gan_cli.errors import UserError
-from gan_cli.images import tile, to_uint8, write_gif, write_png
+from gan_cli.images import tile, to_uint8, write_animation, write_gif, write_png
 
 
 def test_levels_survive_the_round_trip():
@@ -129,3 +129,22 @@ def test_gif_of_grey_frames_is_exact(tmp_path):
 def test_gif_needs_a_frame(tmp_path):
     with pytest.raises(ValueError, match="at least one frame"):
         write_gif(tmp_path / "a.gif", [], 1)
+
+
+def test_webp_loops_with_its_frames_and_times(tmp_path):
+    frames = [np.full((4, 6, 3), level, np.uint8) for level in (0, 100, 200)]
+    write_animation(tmp_path / "a.webp", frames, 0.0625)
+    with Image.open(tmp_path / "a.webp") as image:
+        assert (getattr(image, "n_frames", 1), image.size) == (3, (6, 4))
+        assert image.info["loop"] == 0
+        for i, frame in enumerate(frames):
+            image.seek(i)
+            assert np.array_equal(np.asarray(image.convert("RGB")), frame)
+        assert image.info["duration"] == 62
+
+
+def test_an_animation_s_ending_is_its_kind(tmp_path):
+    frames = [np.zeros((4, 6, 1), np.uint8), np.full((4, 6, 1), 9, np.uint8)]
+    write_animation(tmp_path / "a.GIF", frames, 1)
+    with Image.open(tmp_path / "a.GIF") as image:
+        assert image.format == "GIF"

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from run_folders import write_run
 
-from gan_cli.commands import evaluate, report, runs, sample, train, tune
+from gan_cli.commands import evaluate, interpolate, report, runs, sample, train, traverse, tune
 from gan_cli.exits import program
 
 MAINS: dict[str, Callable[[], None]] = {
     "gan-train": train.main,
     "gan-sample": sample.main,
+    "gan-interpolate": interpolate.main,
+    "gan-traverse": traverse.main,
     "gan-eval": evaluate.main,
     "gan-report": report.main,
     "gan-watch": report.watch,

@@ -186,3 +186,38 @@ def test_a_product_goes_part_by_part() -> None:
 def test_absurd_values(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("bound", [0.3, 1.0, 2.5])
+def test_a_truncated_normal_has_its_moments_and_order(bound: float) -> None:
+    z = Gaussian(1).sample(N, generator=torch.Generator().manual_seed(0))
+    found = Gaussian(1).truncated(z, bound)
+    assert found.abs().max() <= bound
+    assert (found[z[:, 0].argsort(), 0].diff() >= 0).all()
+    density = math.exp(-bound * bound / 2) / math.sqrt(2 * math.pi)
+    inside = math.erf(bound / math.sqrt(2))
+    variance = 1 - 2 * bound * density / inside
+    tolerance = 5 * math.sqrt(variance / N)
+    assert found.mean().item() == pytest.approx(0, abs=tolerance)
+    assert found.var().item() == pytest.approx(variance, rel=0.06)
+
+
+def test_a_wide_truncation_changes_nothing() -> None:
+    z = torch.tensor([[-4.0, -1.0, 0.0, 2.0]])
+    torch.testing.assert_close(Gaussian(4).truncated(z, 40.0), z)
+    torch.testing.assert_close(Gaussian(4).truncated(z * 5, 1.0).abs().max(), torch.tensor(1.0))
+
+
+def test_other_priors_truncated() -> None:
+    z = torch.tensor([[3.0, 4.0, 6.0]])
+    assert Uniform(3, 2.0, 6.0).truncated(z, 0.5).tolist() == [[3.5, 4, 5]]
+    assert Uniform(3, 2.0, 6.0).truncated(z, 2.0).tolist() == z.tolist()
+    prior = Product(noise=Uniform(2), category=Categorical(2))
+    assert prior.truncated(torch.tensor([[1.0, -0.5, 0, 1]]), 0.5).tolist() == [[0.5, -0.25, 0, 1]]
+    with pytest.raises(NotImplementedError, match="Own cannot be truncated"):
+        Own(2).truncated(z, 1.0)
+
+
+class Own(Gaussian):
+    def truncated(self, z: torch.Tensor, bound: float) -> torch.Tensor:
+        return Prior.truncated(self, z, bound)

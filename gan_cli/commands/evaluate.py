@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gan_cli.evaluation.report import Report
-    from gan_cli.evaluation.trained_model import TrainedModel
     from gan_cli.runs.folder import RunFolder
-    from gan_cli.runs.load import Loaded
 
-log = logging.getLogger(__name__)
 SAMPLES = 10_000
 
 EXAMPLES = """\
@@ -155,14 +151,23 @@ def evaluate_run(
 ) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and into `reports`."""
     from gan_cli.evaluation.evaluate import evaluate, missed
+    from gan_cli.evaluation.metric import Options
     from gan_cli.evaluation.registry import choose, parse
     from gan_cli.evaluation.report import show, write
+    from gan_cli.evaluation.run_data import with_data
     from gan_cli.exits import DONE, FAILED
     from gan_cli.runs.load import load_for
 
     folder.refuse_links()  # where the report would be refused, after all the work
     loaded = load_for(options, folder, which)
-    model = with_data(loaded, options)
+    chosen = Options(
+        options.samples or SAMPLES,
+        options.seed,
+        options.split,
+        options.batch_size,
+        options.inception,
+    )
+    model = with_data(loaded, chosen, options.data_root)
     choice = choose(parse(options.metrics), model, folders=folders, trust=loaded.trust)
     report = evaluate(model, choice, str(folder.path))
     path = write(report, folder)
@@ -216,61 +221,6 @@ def evaluate_images(options: argparse.Namespace, screen: Console, folders: Seque
         show(screen, report, choice.named)
     write_json(options, report.to_json())
     return FAILED if missed(report, choice) or not report.values else DONE
-
-
-def with_data(loaded: Loaded, options: argparse.Namespace) -> TrainedModel:
-    """A loaded model beside its data.
-
-    Raises:
-        UserError: the data cannot be had, or is not of the shape that the model makes.
-    """
-    from gan_cli.errors import DataError
-    from gan_cli.evaluation.metric import Options
-    from gan_cli.evaluation.registry import extractors
-    from gan_cli.evaluation.trained_model import Real, TrainedModel
-    from gan_cli.runs.load import of_older_folder
-
-    chosen = Options(
-        options.samples or SAMPLES,
-        options.seed,
-        options.split,
-        options.batch_size,
-        options.inception,
-    )
-    model, data = loaded.model, loaded.settings.data
-    if options.data_root is not None:
-        data = {**data, "root": data_root(loaded, options.data_root)}
-    real = Real(data, chosen.split, loaded.trust, outputs=loaded.settings.outputs)
-    spec, made = real.part(chosen.split).spec, model.data
-    if spec.shape != made.shape or spec.classes != made.classes:
-        raise DataError(
-            f"{spec.name}: its samples of shape {list(spec.shape)} in {spec.classes} classes are "
-            f"not those that the run was trained on, {list(made.shape)} in {made.classes}"
-        )
-    if loaded.fingerprint and real.part(real.trained_on).fingerprint != loaded.fingerprint:
-        perhaps = (
-            ", or the older version computed its fingerprint in another way"
-            if of_older_folder(loaded.settings.data)
-            else ""
-        )
-        log.warning(f"{spec.name}: the data has changed since training{perhaps}")
-    found = extractors(real, model.device, chosen.inception)
-    return TrainedModel(model, loaded.step, loaded.weights, chosen, real, found)
-
-
-def data_root(loaded: Loaded, root: str) -> str:
-    """The folder that --data-root names.
-
-    Raises:
-        ConfigError: this data is read from no folder.
-    """
-    from gan_cli.config.trust import resolve
-    from gan_cli.errors import ConfigError
-
-    target = resolve(loaded.settings.data.get("_target_"), loaded.trust, "data")
-    if "root" not in inspect.signature(target).parameters:
-        raise ConfigError(f"--data-root {root}: {target.__name__} is read from no folder")
-    return str(Path(root).expanduser().absolute())
 
 
 def check_itself(options: argparse.Namespace, screen: Console) -> int:

@@ -157,12 +157,16 @@ class Generator(nn.Module, ABC):
         return layers(torch.cat([reference.to(z.dtype), z]))[REFERENCES:]
 
     def conditioned(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """The latent and the one-hot label, concatenated (Mirza and Osindero 2014, Eq. 2)."""
+        """The latent and the one-hot label, concatenated (Mirza and Osindero 2014, Eq. 2).
+
+        In place of labels [n], `y` may be mixtures of classes, floats [n, classes].
+        """
         if not self.classes:
             return z
         if y is None:
             raise ValueError("a conditional generator needs labels")
-        return torch.cat([z, one_hot(y, self.classes).to(z.dtype)], dim=1)
+        mixture = y if y.is_floating_point() else one_hot(y, self.classes)
+        return torch.cat([z, mixture.to(z.dtype)], dim=1)
 
     @abstractmethod
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:

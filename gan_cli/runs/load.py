@@ -60,6 +60,22 @@ class Loaded:
     trust: Trust = field(default_factory=Trust)  # the modules whose classes may be built
 
 
+def open_for(options: argparse.Namespace) -> tuple[RunFolder, Loaded]:
+    """The run and the model that a command's RUN and model options choose.
+
+    The same command gives the same images again, on the same GPU at least.
+
+    Raises:
+        UserError: as `wanted` and `load_model`.
+    """
+    import torch
+
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    folder, which = wanted(options.run, options.checkpoint)
+    return folder, load_for(options, folder, which)
+
+
 def load_for(options: argparse.Namespace, run: RunFolder, which: str | Path) -> Loaded:
     """The model chosen by `options.add_model_options`; warns where averaged weights are missing.
 

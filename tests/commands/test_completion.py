@@ -26,7 +26,7 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("gan tr", {"train", "translate"}),
+        ("gan tr", {"train", "translate", "traverse"}),
         ("gan --v", {"--version"}),
         ("gan train mo", {"model=", "model."}),
         ("gan-train model=wga", {"model=wgan", "model=wgan_gp", "model=wgandiv", "model=wganlp"}),
@@ -47,7 +47,7 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gan train weigh", {"weights=", "weights."}),
         ("gan export --li", {"--licence", "--license"}),
         ("gan-sample l", {"latest"}),
-        ("gan sample --interp", {"--interpolate"}),
+        ("gan sample --trunc", {"--truncation"}),
         ("gan-eval runs/", {"runs/first"}),
         ("gan tune loss=hi", {"loss=hinge"}),
         ("gan wat", {"watch"}),

@@ -95,6 +95,5 @@ def test_an_unknown_command_is_refused_with_the_nearest(
 ) -> None:
     assert run("gan_cli.__main__", [word], monkeypatch) == 2
     assert capsys.readouterr().err == (
-        f"error: {word}: unknown command{near}; available: "
-        "train, sample, translate, export, score, eval, report, watch, board, runs, tune\n"
+        f"error: {word}: unknown command{near}; available: {', '.join(COMMANDS)}\n"
     )

@@ -28,8 +28,8 @@ from gan_cli.model import DataSpec
 from gan_cli.runs import checkpoint, load
 from gan_cli.runs.folder import RunFolder, create
 from gan_cli.sampling import samples as sampling
-from gan_cli.sampling.codes import class_index, class_of
-from gan_cli.sampling.output import class_folders
+from gan_cli.sampling.archive import class_folders
+from gan_cli.sampling.codes import class_index, class_of, classes_of
 from gan_cli.sampling.samples import SampleRequest
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -168,7 +168,7 @@ def test_numbered_files_are_the_grid_s_images_at_any_batch_size(run, capsys):
     out = call(capsys, run.path, "-n", 130, "--out", "a")
     assert out == "a"
     names = sorted(path.name for path in Path("a").iterdir())
-    assert names == [f"{i:06d}.png" for i in range(130)]
+    assert names == [*(f"{i:06d}.png" for i in range(130)), "samples.json"]
     call(capsys, run.path, "-n", 70, "--out", "b", "--batch-size", 7)
     images = to_uint8(expected(run, 130))[..., 0]
     for i in range(130):
@@ -188,8 +188,13 @@ def test_seed(run, capsys):
 
 def test_numbered_files_do_not_mix_with_older_ones(run, capsys):
     call(capsys, run.path, "-n", 5, "--out", "a")
-    call(capsys, run.path, "-n", 5, "--out", "a", "--seed", 1)
+    wrong = call(capsys, run.path, "-n", 5, "--out", "a", "--seed", 1, status=2)
+    assert "holds samples of another request (seed 0 instead of 1)" in wrong
+    wrong = call(capsys, run.path, "-n", 5, "--out", "a", "--checkpoint", 20, status=2)
+    assert "(step 30 instead of 20)" in wrong
     assert "holds other numbered images" in call(capsys, run.path, "-n", 3, "--out", "a", status=2)
+    Path("a/samples.json").unlink()
+    assert "(without samples.json)" in call(capsys, run.path, "-n", 5, "--out", "a", status=2)
 
 
 def test_numbered_files_of_classes_lie_in_their_folders(cgan, capsys):
@@ -243,7 +248,7 @@ def test_grid_into_files_and_folders(run, capsys):
     Path("dir.png").mkdir()
     assert call(capsys, run.path, "--out", "dir.png") == "dir.png/grid-00000030-seed0.png"
     for bad in ("a.jpg", "a.gif", "a.csv"):
-        assert f"--out {bad}: " in call(capsys, run.path, "--out", bad, status=2)
+        assert f"--out {bad}: a file" in call(capsys, run.path, "--out", bad, status=2)
 
 
 def test_classes(cgan, capsys):
@@ -252,13 +257,28 @@ def test_classes(cgan, capsys):
     for text, label, name in (("dog", 1, "dog"), ("CAT", 0, "cat"), ("2", 2, "2")):
         path = call(capsys, cgan.path, "--class", text, "-n", 4)
         assert path.endswith(f"grid-00000030-seed0-class{name}.png")
-        wanted = tile(expected(cgan, 4, SampleRequest(label=label)), 2, zoom=2)
+        wanted = tile(expected(cgan, 4, SampleRequest(classes=(label,))), 2, zoom=2)
         assert np.array_equal(pixels(path), wanted)
     for bad in ("1", "3", "-1", "bird", "²"):
         message = call(capsys, cgan.path, f"--class={bad}", status=2)
         assert f"--class {bad}: unknown class" in message
         assert "available: cat, dog, 2" in message
     assert "did you mean dog?" in call(capsys, cgan.path, "--class", "dogg", status=2)
+    path = call(capsys, cgan.path, "--class", "2,cat", "-n", 4)
+    assert path.endswith("class2+cat.png")
+    wanted = tile(expected(cgan, 4, SampleRequest(classes=(2, 0))), 2, zoom=2)
+    assert np.array_equal(pixels(path), wanted)
+
+
+def test_classes_may_be_ranges():
+    digits: Any = SimpleNamespace(data=MNIST, conditional=True)
+    assert classes_of("3", digits) == (3,)
+    assert classes_of("7,2-4", digits) == (7, 2, 3, 4)
+    animals: Any = SimpleNamespace(data=COLOUR, conditional=True)
+    assert classes_of("cat-2", animals) == (0, 1, 2)
+    for text, said in (("4-2", "4 comes after 2"), ("3-x", "unknown class"), ("", "unknown class")):
+        with pytest.raises(ConfigError, match=said):
+            classes_of(text, digits)
 
 
 @pytest.mark.parametrize(
@@ -305,36 +325,6 @@ def test_codes(infogan, run, capsys):
     assert "no codes; model=infogan" in call(capsys, run.path, "--code", "code1=1", status=2)
 
 
-@pytest.mark.parametrize("path", ["lerp", "slerp"])
-def test_interpolation(run, capsys, path):
-    out = call(capsys, run.path, "--interpolate", path, "-n", 3, "--zoom", 1).split("\n")
-    assert out == [str(run.samples / f"{path}-00000030-seed0{end}") for end in (".png", ".gif")]
-    table = pixels(out[0])
-    assert table.shape == (3 * 30 + 2, 10 * 30 + 2)
-    ends = to_uint8(expected(run, 6))[..., 0]
-    for row in range(3):
-        band = table[2 + 30 * row :][:28]
-        assert np.array_equal(band[:, 2:30], ends[2 * row])
-        assert np.array_equal(band[:, -30:-2], ends[2 * row + 1])
-    with Image.open(out[1]) as film:
-        frames = []
-        for k in range(getattr(film, "n_frames", 1)):
-            film.seek(k)
-            frames.append(np.asarray(film.convert("L")).copy())
-        assert film.info["loop"] == 0
-    assert len(frames) == 46
-    assert np.array_equal(frames[0][2:30, 2:30], ends[0])
-    assert np.array_equal(frames[23][2:30, 2:30], ends[1])
-    for k in range(1, 23):
-        assert np.array_equal(frames[k], frames[-k])
-
-
-def test_interpolation_into_files(cgan, capsys):
-    out = call(capsys, cgan.path, "--interpolate", "lerp", "--class", "cat", "--out", "a.gif")
-    assert out.split("\n") == ["a.png", "a.gif"]
-    assert pixels("a.png").shape == (8 * (40 + 2) + 2, 10 * (24 + 2) + 2, 3)
-
-
 def test_points(capsys):
     run = make("model=gan", *NETWORK, "data=ring", spec=POINTS)
     path = call(capsys, run.path, "-n", 100)
@@ -348,7 +338,9 @@ def test_points(capsys):
     picture = pixels(call(capsys, run.path))
     assert picture.shape[2] == 3
     assert len(np.unique(picture)) > 10
-    assert "makes points" in call(capsys, run.path, "--interpolate", "lerp", status=2)
+    call(capsys, run.path, "-n", 100, "--out", "p.npz")
+    with np.load("p.npz") as kept:
+        assert np.array_equal(kept["arr_0"], expected(run, 100).numpy())
 
 
 def test_a_diverged_model_says_so_and_still_draws(run, capsys):
@@ -496,10 +488,10 @@ def test_full_disk_is_status_1(run, capsys, monkeypatch):
     assert not list(run.samples.iterdir())
 
 
-@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "X.MOV", "x.npz", "x.svg"])
+@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "X.MOV", "x.gif", "x.svg"])
 def test_a_file_of_another_kind_is_refused_and_no_folder_made(run, capsys, name):
     said = call(capsys, run.path, "--out", name, status=2)
-    assert f"--out {name}: a file must end in .png (pictures), .gif (animations), .csv " in said
+    assert f"--out {name}: a file must end in .png (pictures), .csv (points), " in said
     assert not Path(name).exists()
 
 
@@ -548,7 +540,7 @@ def test_help_is_fast_and_says_the_syntax():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stderr == "set()\n"
-    assert "category=3,code1=-1.5,code2=0.5" in shown.stdout
+    assert "--code category=4 --code c1=-1:1:7" in shown.stdout
     assert isinstance(sample.parser(), argparse.ArgumentParser)
 
 

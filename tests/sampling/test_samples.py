@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model, Phase
-from gan_cli.priors import Categorical, Gaussian, Prior, Product
+from gan_cli.priors import Categorical, Gaussian, Prior, Product, Uniform
 from gan_cli.sampling.codes import Codes
-from gan_cli.sampling.samples import CHUNK, SampleRequest, decode, draw, interpolate, latents
+from gan_cli.sampling.samples import CHUNK, SampleRequest, decode, draw, labels, latents
 
 PRIOR = Product(noise=Gaussian(3), category=Categorical(4))
 
@@ -76,15 +75,15 @@ def test_the_seed_and_nothing_else_random_decides(model):
 def test_classes_go_round_or_stay():
     torch.manual_seed(0)
     model = Toy(conditional=True).eval()
-    plain = all_of(model, 70, SampleRequest(label=0))
+    plain = all_of(model, 70, SampleRequest(classes=(0,)))
     rounds = all_of(model, 70) - plain
     assert torch.allclose(rounds[:, 0, 0, 0], (torch.arange(70) % 3).float(), atol=1e-5)
-    assert torch.allclose(all_of(model, 70, SampleRequest(label=2)) - plain, torch.tensor(2.0))
+    assert torch.allclose(all_of(model, 70, SampleRequest(classes=(2,))) - plain, torch.tensor(2.0))
 
 
 def test_codes_hold_in_every_chunk():
     model = Toy().eval()
-    wish = SampleRequest(codes=Codes.parse("category=2", PRIOR))
+    wish = SampleRequest(codes=Codes.parse(["category=2"], PRIOR))
     for number in range(2):
         z = latents(model, wish, number)
         assert PRIOR.split(z)["category"].argmax(1).eq(2).all()
@@ -100,29 +99,46 @@ def test_decode_pads_and_cuts():
     assert model.seen[:2] == [64, 64]
 
 
-@pytest.mark.parametrize("path", ["lerp", "slerp"])
-@pytest.mark.parametrize("conditional", [False, True])
-def test_interpolation_ends_in_the_samples_themselves(path, conditional):
-    torch.manual_seed(0)
-    model = Toy(conditional=conditional).eval()
-    wish = SampleRequest(label=1 if conditional else None)
-    rows = interpolate(model, 40, 10, path, wish)
-    samples = all_of(model, 80, wish)
-    assert rows.shape == (40, 10, 1, 5, 5)
-    assert torch.equal(rows[:, 0], samples[0::2])
-    assert torch.equal(rows[:, -1], samples[1::2])
-    assert not torch.equal(rows[:, 4], rows[:, 5])
-    assert torch.equal(interpolate(model, 3, 10, path, wish), rows[:3])
+def test_the_first_samples_may_be_left_out(model):
+    whole = all_of(model, 200)
+    assert torch.equal(torch.cat(list(draw(model, 200, batch=128, first=128))), whole[128:])
+    assert not list(draw(model, 128, first=128))
 
 
-def test_a_row_keeps_the_class_of_its_first_sample():
+def test_classes_are_taken_in_turn():
     model = Toy(conditional=True).eval()
-    first = interpolate(model, 4, 2, "lerp", SampleRequest(label=0))
-    rounds = interpolate(model, 4, 2, "lerp") - first
-    expected = torch.tensor([0.0, 2, 1, 0]).reshape(4, 1).expand(4, 2)
-    assert torch.allclose(rounds[:, :, 0, 0, 0], expected, atol=1e-5)
+    for first in (0, 1, 64):
+        found = labels(model, SampleRequest(classes=(2, 0)), first, 5)
+        assert found is not None
+        assert found.tolist() == [(2, 0)[(first + i) % 2] for i in range(5)]
 
 
-def test_nothing_lies_between_without_latents():
-    with pytest.raises(ConfigError, match="--interpolate: this model decodes no latents"):
-        interpolate(Toy(prior=None), 1, 2, "lerp")
+def test_a_swept_code_repeats_each_latent_and_class_with_every_value():
+    model = Toy(Product(noise=Gaussian(3), tilt=Uniform(1)), conditional=True).eval()
+    wish = SampleRequest(codes=Codes.parse(["tilt=-1:1:3"], model.prior))
+    z = torch.cat([latents(model, wish, number) for number in range(2)])
+    plain = torch.cat([latents(model, SampleRequest(), number) for number in range(2)])
+    assert torch.equal(z[:, :3], plain[:, :3].repeat_interleave(3, 0)[:128])
+    assert torch.equal(z[:, 3], torch.tensor([-1.0, 0, 1]).repeat(43)[:128])
+    found = labels(model, wish, 2, 8)
+    assert found is not None
+    assert found.tolist() == [0, 1, 1, 1, 2, 2, 2, 0]
+    images = all_of(model, 100, wish)
+    assert torch.equal(all_of(model, 70, wish, batch=7), images[:70])
+
+
+def test_given_latents_are_decoded_in_order():
+    model = Toy().eval()
+    z = PRIOR.sample(70)
+    images = all_of(model, 70, SampleRequest(z=z))
+    with torch.no_grad():
+        assert torch.equal(images, decode(model, z))
+
+
+def test_truncation_moves_each_latent_towards_the_middle():
+    model = Toy().eval()
+    whole = latents(model, SampleRequest(), 0)
+    near = latents(model, SampleRequest(truncation=0.5), 0)
+    assert near[:, :3].abs().max() <= 0.5
+    assert torch.equal(near[:, :3].sign(), whole[:, :3].sign())
+    assert torch.equal(near[:, 3:], whole[:, 3:])

@@ -1,0 +1,117 @@
+"""`gan-interpolate RUN`: what a trained model makes of the latents between latents."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from gan_cli.options import (
+    Parser,
+    add_latent_options,
+    add_model_options,
+    add_run,
+    integers,
+    positive,
+    whole,
+)
+
+EXAMPLES = """\
+examples:
+  gan-interpolate latest                           eight paths from sample to sample, PNG and GIF
+  gan-interpolate RUN --method slerp -n 6          or lerp, matched
+  gan-interpolate RUN --seeds 3,14,15 --loop --out loop.gif   from seed to seed, and back
+  gan-interpolate RUN --class 0-9 --out classes.png   one latent from class to class
+  gan-interpolate RUN --code category=0:9             the same of InfoGAN's categories
+  gan-interpolate RUN --z points.npy --out path.mp4   through given latents [n, dim]
+
+Path i leads through samples 2i and 2i+1 (--points 3: 3i to 3i+2), with --seeds through sample i of
+each. --z may hold several paths, [paths, n, dim]. Methods: lerp is the straight line, slerp the arc
+(Shoemake 1985), matched the line whose points are distributed as the prior (Agustsson et al. 2019);
+by default the prior's own. --out ends in .png (a row for each path), .gif, .webp or .mp4 (all paths
+at once, there and back unless --loop). MP4 needs the extra video.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = Parser("gan-interpolate", "Interpolate between latents or classes of a run.", EXAMPLES)
+    add = made.add_argument
+    add_run(made)
+    add("--method", choices=("lerp", "slerp", "matched"), help="default: the prior's")
+    add("--seeds", type=integers, default=[], metavar="LIST", help="points, as 3,14,15 or 0-7")
+    add("--points", type=whole(2), metavar="N", help="on each path (default: 2)")
+    add("--loop", action="store_true", help="back to the first point")
+    add_latent_options(made)
+    add("-n", "--number", type=whole(1), metavar="N", help="how many paths (default: 8)")
+    add("--steps", type=whole(2), metavar="N", help="images from point to point, of pictures")
+    add("--frames", type=whole(2), default=24, metavar="N", help="the same of animations")
+    add("--fps", type=positive, default=16, metavar="X", help="frames per second (default: 16)")
+    add("--out", metavar="PATH", help="a file, or a folder for a PNG and a GIF file")
+    add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
+    add("--save-z", metavar="FILE", help="write the latents of the pictures to a .npy file")
+    add_model_options(made)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
+    from gan_cli.exits import program
+    from gan_cli.signals import interrupt_program
+
+    interrupt_program()
+    program(lambda: interpolate(parser().parse_args(arguments)))
+
+
+def interpolate(options: argparse.Namespace) -> int:
+    """Write a picture and an animation, or the one that is named, and print where they are.
+
+    Raises:
+        UserError: it cannot be drawn or written.
+    """
+    import math
+
+    from gan_cli.console import print_path, setup_logging
+    from gan_cli.exits import say
+    from gan_cli.images import check_animation, write_animation, write_png
+    from gan_cli.runs.load import open_for
+    from gan_cli.sampling import latents
+    from gan_cli.sampling.output import MOVING, Output, picture, require_images, stem
+    from gan_cli.sampling.paths import Paths, points_of
+    from gan_cli.sampling.samples import requested
+
+    setup_logging(None)
+    output = Output.parse(options.out, MOVING)
+    if output.file:
+        check_animation(output.file)
+    folder, loaded = open_for(options)
+    model = loaded.model
+    prior = latents.prior_of(model, "gan-interpolate")
+    require_images(model, "gan-interpolate")
+    request = requested(options, model, ndim=3)
+    points, classes = points_of(model, request, options.number, options.seeds, options.points)
+    paths = Paths(prior, points, options.method or "", options.loop, classes)
+    for line in paths.report():
+        say(line)
+    name = stem(paths.method or "interpolation", loaded, request, options.code)
+    steps = options.steps or (10 if paths.pieces == 1 else max(3, 20 // paths.pieces + 1))
+    written = []
+    if output.suffix in ("", ".png"):
+        rows = paths.images(model, steps)
+        written.append(output.path(folder, name, ".png"))
+        write_png(written[-1], picture(rows.flatten(0, 1), rows.shape[1], options.zoom))
+    if output.suffix != ".png":
+        moments = paths.images(model, options.frames)
+        across = math.ceil(math.sqrt(len(moments)))
+        frames = [picture(moments[:, k], across, options.zoom) for k in range(moments.shape[1])]
+        back = [] if options.loop else frames[-2:0:-1]
+        written.append(output.path(folder, name, output.suffix or ".gif"))
+        write_animation(written[-1], frames + back, 1 / options.fps)
+    if options.save_z:
+        written.append(latents.write(options.save_z, paths.at(steps)))
+    for path in written:
+        print_path(path)
+    return 0
+
+
+if __name__ == "__main__":
+    main()
