@@ -22,7 +22,7 @@ NAVIGATION = {
     "Guides": ["docs/data", "docs/extending", "docs/sweeps", "docs/tuning", "docs/distributed"],
     "Models": ["docs/models/README"],
     "Theory": ["docs/theory"],
-    "After training": ["docs/evaluation", "docs/comparing", "docs/python"],
+    "After training": ["docs/after-training", "docs/evaluation", "docs/comparing", "docs/python"],
     "Reference": ["docs/reference/README"],
     "Reliability": ["docs/runs", "docs/performance", "docs/published"],
     "Contributing": ["CONTRIBUTING", "CHANGELOG"],
