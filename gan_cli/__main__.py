@@ -10,6 +10,7 @@ COMMANDS = {  # module, function, what it does
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
     "interpolate": ("interpolate", "main", "go from latent to latent (gan-interpolate)"),
     "traverse": ("traverse", "main", "sweep codes and directions (gan-traverse)"),
+    "neighbors": ("neighbors", "main", "show the nearest training images (gan-neighbors)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "export": ("export", "main", "write a run's networks for other programs (gan-export)"),
     "score": ("score", "main", "score images by a run's discriminator (gan-score)"),

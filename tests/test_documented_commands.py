@@ -186,6 +186,7 @@ SHORT += ["batch_size=8", "network.width=8", "runtime.threads=1", "runtime.devic
 SHORT += ["evaluation.metrics=[diversity]", "evaluation.samples=32"]
 SHORTENED = {
     "gan-sample": ["-n", "4"],
+    "gan-neighbors": ["-n", "2", "--among", "100", "--features", "none", "--no-score"],
     "gan-traverse": ["-n", "2", "--steps", "3"],
     "gan-interpolate": ["-n", "2", "--frames", "3", "--steps", "3"],
     "gan-eval": ["--metrics", "diversity", "--samples", "32", "--checkpoint", "last"],

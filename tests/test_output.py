@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 from run_folders import write_run
 
-from gan_cli.commands import evaluate, interpolate, report, runs, sample, train, traverse, tune
+from gan_cli.commands import (
+    evaluate,
+    interpolate,
+    neighbors,
+    report,
+    runs,
+    sample,
+    train,
+    traverse,
+    tune,
+)
 from gan_cli.exits import program
 
 MAINS: dict[str, Callable[[], None]] = {
@@ -21,6 +31,7 @@ MAINS: dict[str, Callable[[], None]] = {
     "gan-sample": sample.main,
     "gan-interpolate": interpolate.main,
     "gan-traverse": traverse.main,
+    "gan-neighbors": neighbors.main,
     "gan-eval": evaluate.main,
     "gan-report": report.main,
     "gan-watch": report.watch,

@@ -17,32 +17,49 @@ ROWS = 1024  # samples that are looked up at once
 def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """Each query's nearest neighbour in `bank`: Euclidean distance float64 [n], index int64 [n].
 
+    As `nearest_k`.
+    """
+    distance, index = nearest_k(queries, bank, 1)
+    return distance[:, 0], index[:, 0]
+
+
+def nearest_k(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Each query's `k` nearest neighbours in `bank`, the nearest first.
+
     Looked for in float64; the distance is taken from the difference, so that a copy's is 0.
 
     Args:
         queries: [n, *shape], of any type.
         bank: [m, *shape], on the same device.
+        k: at most m.
+
+    Returns:
+        Euclidean distances float64 [n, k], and indices int64 [n, k].
 
     Raises:
-        ValueError: the samples' forms differ, or the bank is empty.
+        ValueError: the samples' forms differ, or the bank holds fewer than `k`.
     """
     _check(queries, bank)
+    if not 1 <= k <= len(bank):
+        raise ValueError(f"k = {k}: must be from 1 to the {len(bank)} samples of the bank")
     centre = bank[:ROWS].to(torch.float64).flatten(1).mean(0)
-    best = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=bank.device)
-    index = torch.zeros(len(queries), dtype=torch.int64, device=bank.device)
+    best = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=bank.device)
+    index = torch.zeros(len(queries), k, dtype=torch.int64, device=bank.device)
     columns = max(1, min(BLOCK // ROWS, BLOCK // max(1, len(centre))))
     for first, piece in _pieces(bank, columns):
         near = piece.to(torch.float64).flatten(1) - centre
         for start, some in _pieces(queries, ROWS):
             rows = slice(start, start + len(some))
-            value, where = _squared(some.to(torch.float64).flatten(1) - centre, near).min(1)
-            closer = value < best[rows]
-            best[rows] = torch.where(closer, value, best[rows])
-            index[rows] = torch.where(closer, where + first, index[rows])
+            squared = _squared(some.to(torch.float64).flatten(1) - centre, near)
+            value, where = squared.topk(min(k, len(piece)), largest=False)
+            both = torch.cat([best[rows], value], 1), torch.cat([index[rows], where + first], 1)
+            order = both[0].argsort(dim=1, stable=True)[:, :k]
+            best[rows], index[rows] = (x.gather(1, order) for x in both)
     for start, some in _pieces(queries, ROWS):
         rows = slice(start, start + len(some))
-        gap = some.to(torch.float64) - bank[index[rows]].to(torch.float64)
-        best[rows] = gap.flatten(1).norm(dim=1)
+        for column in range(k):
+            gap = some.to(torch.float64) - bank[index[rows, column]].to(torch.float64)
+            best[rows, column] = gap.flatten(1).norm(dim=1)
     return best, index
 
 

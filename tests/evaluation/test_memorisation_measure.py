@@ -5,8 +5,8 @@ from pretending import Pretender
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.toy import Ring
-from gan_cli.evaluation.measures import memorisation
-from gan_cli.evaluation.measures.memorisation import Memorisation, lookups, nearest_in, pairs
+from gan_cli.evaluation import training_neighbours
+from gan_cli.evaluation.measures.memorisation import Memorisation, lookups, nearest_to, pairs
 
 CPU = torch.device("cpu")
 
@@ -37,19 +37,19 @@ def test_the_nearest_image_by_hand() -> None:
             super().__init__("three", levels.view(3, 1, 1, 1).expand(3, 1, 2, 2).contiguous())
 
     queries = torch.tensor([12, 120, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 1, 2, 2)
-    distance, places = nearest_in(Three(), queries, CPU)
+    distance, places = nearest_to(Three(), queries, CPU)
     assert places.tolist() == [0, 1, 2]
     assert distance.tolist() == [4, 140, 110]  # twice the difference, of four pixels
-    distance, places = nearest_in(Three(), queries, CPU, without=torch.tensor([1]))
+    distance, places = nearest_to(Three(), queries, CPU, without=torch.tensor([1]))
     assert places.tolist() == [0, 2, 2]
     assert distance.tolist() == [4, 160, 110]
 
 
 def test_pieces_change_nothing(monkeypatch) -> None:
     queries = Noise(20, seed=1).values
-    whole = nearest_in(TRAIN, queries, CPU)
-    monkeypatch.setattr(memorisation, "PIECE", 7 * 16)
-    for a, b in zip(whole, nearest_in(TRAIN, queries, CPU), strict=True):
+    whole = nearest_to(TRAIN, queries, CPU)
+    monkeypatch.setattr(training_neighbours, "PIECE", 7 * 16)
+    for a, b in zip(whole, nearest_to(TRAIN, queries, CPU), strict=True):
         assert torch.equal(a, b)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics import neighbours
-from gan_cli.metrics.neighbours import nearest, neighbourhoods, radii, two_sample
+from gan_cli.metrics.neighbours import nearest, nearest_k, neighbourhoods, radii, two_sample
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -32,6 +32,18 @@ def test_nearest_is_that_of_all_distances() -> None:
     every = torch.cdist(queries.double().flatten(1), bank.double().flatten(1))
     torch.testing.assert_close(distance, every.min(1).values)
     assert index.tolist() == every.min(1).indices.tolist()
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("k", [1, 4, 90])
+def test_the_k_nearest_are_those_of_all_distances(k: int) -> None:
+    queries, bank = numbers(20, 6, seed=1), numbers(90, 6, seed=2)
+    distance, index = nearest_k(queries, bank, k)
+    every = torch.cdist(queries.double(), bank.double()).sort(1)
+    torch.testing.assert_close(distance, every.values[:, :k])
+    assert index.tolist() == every.indices[:, :k].tolist()
+    with pytest.raises(ValueError, match="k = 91: must be from 1 to the 90 samples"):
+        nearest_k(queries, bank, 91)
 
 
 @pytest.mark.usefixtures("blocks")

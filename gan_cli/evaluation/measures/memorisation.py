@@ -21,12 +21,11 @@ from gan_cli.evaluation.metric import (
     not_images,
 )
 from gan_cli.evaluation.real_baseline import once
+from gan_cli.evaluation.training_neighbours import nearest_in
 from gan_cli.images import tile
-from gan_cli.metrics.neighbours import nearest
 
 MOST, LEAST = 512, 64  # images that are looked up
 WORK = 60_000_000_000  # multiplications that a look-up takes, if `LEAST` allows; a few seconds
-PIECE = 1 << 24  # pixel values of training images that are read at once
 SHOWN, COLUMNS = 32, 8
 NEAR = 0.01  # share of unseen real images that are as close as near-copies
 
@@ -47,7 +46,7 @@ class Memorisation(Metric):
         n = lookups(train)
         made = quantised(real_baseline.generated(subject, n).samples)
         device = subject.device if subject.device.type == "cuda" else torch.device("cpu")
-        distance, places = nearest_in(train, made, device)
+        distance, places = nearest_to(train, made, device)
         unseen = subject.real("test").fingerprint if subject.has_test else ""
         key = ("memorisation", train.fingerprint, unseen, n)
         baseline = once(key, lambda: _baseline(subject, train, n, device))
@@ -81,12 +80,12 @@ def _baseline(subject: Subject, train: Dataset, n: int, device: torch.device) ->
     if subject.has_test:
         test = subject.real("test")
         unseen = quantised(real_baseline.real(test, real_baseline.shuffled(test)[:n]))
-        return nearest_in(train, unseen, device)[0]
+        return nearest_to(train, unseen, device)[0]
     left_out = real_baseline.shuffled(train)[:n]
-    return nearest_in(train, quantised(real_baseline.real(train, left_out)), device, left_out)[0]
+    return nearest_to(train, quantised(real_baseline.real(train, left_out)), device, left_out)[0]
 
 
-def nearest_in(
+def nearest_to(
     data: Dataset, queries: Tensor, device: torch.device, without: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Distance float64 [n] and place int64 [n] of each query's nearest image in all of `data`.
@@ -100,15 +99,8 @@ def nearest_in(
     kept = torch.ones(data.spec.size, dtype=torch.bool)
     if without is not None:
         kept[without] = False
-    queries = queries.to(device)
-    best = torch.full((len(queries),), torch.inf, dtype=torch.float64)
-    where = torch.zeros(len(queries), dtype=torch.int64)
-    for places in kept.nonzero()[:, 0].split(max(1, PIECE // queries[0].numel())):
-        bank = quantised(data.real(places.to(data.device))).to(device)
-        distance, index = (x.cpu() for x in nearest(queries, bank))
-        closer = distance < best
-        best, where = torch.where(closer, distance, best), torch.where(closer, places[index], where)
-    return best, where
+    found = nearest_in(data, queries, device, kept.nonzero()[:, 0])
+    return found.distance[:, 0], found.places[:, 0]
 
 
 def _values(

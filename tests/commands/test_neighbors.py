@@ -1,0 +1,56 @@
+"""gan-neighbors: the sheet and the score, from a run folder."""
+
+import pytest
+from test_sample import NETWORK, POINTS, make, pixels
+
+from gan_cli.commands import neighbors
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as exit_:
+        neighbors.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == status, err
+    if status:
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+    return out.strip(), err
+
+
+FEW = ["-n", 3, "-k", 2, "--among", 50, "--features", "none", "--zoom", 1]
+
+
+def test_a_sheet_in_pixels(capsys):
+    run = make("model=gan", *NETWORK)
+    out, err = call(capsys, run.path, *FEW, "--no-score")
+    assert out == str(run.samples / "neighbours-00000030-seed0.png")
+    assert pixels(out).shape[0] == 3 * 30 + 2 + 19
+    assert "nearest training images" in err
+    assert "near_copy_share" not in err
+    second = call(capsys, run.path, *FEW, "--no-score", "--out", "a.png", "--batch-size", 1)[0]
+    assert (pixels(second) == pixels(out)).all()
+
+
+@pytest.mark.slow
+def test_the_score_and_features(capsys):
+    run = make("model=gan", *NETWORK)
+    words = ["-n", 2, "-k", 2, "--among", 100, "--closest", "--samples", 20, "--out", "a.png"]
+    _, err = call(capsys, run.path, *words)
+    assert "near_copy_share" in err
+    assert "in features" in err
+
+
+def test_wrong_wishes_are_one_line(capsys):
+    run = make("model=gan", *NETWORK)
+    assert "-k 9: there are 5" in call(capsys, run.path, "-k", 9, "--among", 5, status=2)[1]
+    assert (
+        "--out a.gif: a file must end in .png"
+        in call(capsys, run.path, "--out", "a.gif", status=2)[1]
+    )
+    points = make("model=gan", *NETWORK, "data=ring", spec=POINTS, name="points")
+    assert "gan-neighbors: this model makes points" in call(capsys, points.path, status=2)[1]
