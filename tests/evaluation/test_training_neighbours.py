@@ -43,8 +43,11 @@ def test_the_nearest_of_all_or_of_some(monkeypatch, piece: int) -> None:
 def test_features_are_compared_in_place_of_pixels() -> None:
     network, queries = Brightness(), Noise(5, seed=1).values
     found = nearest_in(TRAIN, queries, CPU, k=3, represent=lambda x: network.features(x)[0])
-    expected = brute(network.features(queries)[0], network.features(TRAIN.values)[0], 3)
-    assert torch.equal(found.places[:, 0], expected[:, 0])
+    wanted, known = (network.features(x)[0].double() for x in (queries, TRAIN.values))
+    torch.testing.assert_close(found.distance, torch.cdist(wanted, known).sort(1).values[:, :3])
+    torch.testing.assert_close(
+        (known[found.places] - wanted[:, None]).abs()[..., 0], found.distance
+    )
 
 
 def test_a_sheet_shows_samples_beside_their_neighbours() -> None:
@@ -55,13 +58,13 @@ def test_a_sheet_shows_samples_beside_their_neighbours() -> None:
     assert pixels.places[3, 0] == 7
     assert pixels.distance[3, 0] == 0
     assert torch.equal(images[3, 0], drawn[3])
-    picture = found.picture(zoom=1)
-    # A sample, two kinds of two neighbours, an empty column before each.
-    assert picture[-32:, -44:].shape[:2] == (32, 44)
-    row = picture[-26 + 18 : -26 + 22, -42:, 0]
-    assert (row[:, 0:4] == drawn[3, 0].numpy()).all()
-    assert (row[:, 6:10] == 255).all()
-    assert (row[:, 12:16] == drawn[3, 0].numpy()).all()
+    picture = found.picture(zoom=20)[-82:-2, -(7 * 82 + 2) :]
+    cells = [picture[::20, 2 + 82 * i :][:, :80:20, 0] for i in range(7)]
+    # The sample, two kinds of two neighbours, an empty column before each.
+    for i in (0, 2, 5):
+        assert (cells[i] == drawn[3, 0].numpy()).all()
+    assert (cells[1] == 255).all()
+    assert (cells[4] == 255).all()
     assert [column.header for column in found.table().columns] == [
         "sample",
         "in pixels",
