@@ -16,12 +16,12 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:
 
 
 def render(name: str, title: str, **values: object) -> str:
-    """The page of the template `<name>.html`, with page.css and, if there is one, `<name>.js`.
+    """The page of the template `<name>.html`, with page.css and page.js.
 
     Its policy lets the browser run and apply these two alone, known by their hashes, and load
     nothing. What UTF-8 cannot hold (lone surrogates of file names) becomes a question mark.
     """
-    style, script = map(_asset, ("page.css", f"{name}.js"))
+    style, script = map(_asset, ("page.css", "page.js"))
     policy = f"{POLICY}; style-src {_source(style)}; script-src {_source(script)}"
     page = _templates().get_template(f"{name}.html")
     text = page.render(title=title, style=style, script=script, policy=policy, **values)
@@ -42,11 +42,10 @@ def _templates() -> Environment:
 
 
 def _asset(name: str) -> str:
-    path = TEMPLATES / name
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _source(text: str) -> str:
     """The policy's words for a style or script that is in the page itself."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'" if text else "'none'"
+    return f"'sha256-{digest}'"

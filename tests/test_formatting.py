@@ -17,8 +17,8 @@ from gan_cli.formatting import (
     leaves,
     literal,
     number,
-    numbers,
     parse_duration,
+    rounded,
     shell_command,
     show_duration,
     unquoted,
@@ -169,17 +169,24 @@ def test_a_number_keeps_four_digits(value: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "shown"),
+    ("error", "values", "shown"),
     [
-        ((-1.0000002, -0.9999996), ["-1.000", "-1.000"]),
-        ((0.99, 1.01), ["0.990", "1.010"]),
-        ((-0.25, 0.0), ["-0.2500", "0.0000"]),
-        ((1.0, 30.0), ["1", "30"]),
-        ((-1e-5, 0.25), ["-1e-05", "0.2500"]),
-        ((math.nan, 0.25), ["nan", "0.2500"]),
+        (0.0745, (0.86, 0.0745), ["0.86", "0.07"]),
+        (0.827, (0.827, 0.119), ["0.8", "0.1"]),  # the PDG's own examples
+        (0.119, (0.827, 0.119), ["0.83", "0.12"]),
+        (0.0367, (0.827,), ["0.83"]),
+        (0.354, (1.2345, 0.354), ["1.23", "0.35"]),
+        (0.962, (1.25, 0.962), ["1.2", "1.0"]),
+        (31.4, (1234.5, 31.4), ["1,234", "31"]),
+        (450.0, (1234.5, 450.0), ["1,200", "400"]),
+        (0.5, (-0.04, 0.5), ["0.0", "0.5"]),  # no minus
+        (None, (0.12345,), ["0.1235"]),
+        (0.0, (12.3456, 0.0), ["12.35", "0"]),
+        (1e-14, (0.5, 1e-14), ["0.5000", "1e-14"]),
+        (float("nan"), (2.0,), ["2"]),
     ],
 )
-def test_the_ends_of_an_interval_have_as_many_decimals(
-    values: tuple[float, ...], shown: list[str]
+def test_values_have_the_digits_that_their_error_leaves(
+    error: float | None, values: tuple[float, ...], shown: list[str]
 ) -> None:
-    assert numbers(*values) == shown
+    assert rounded(error, *values) == shown

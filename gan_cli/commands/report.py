@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +13,14 @@ from gan_cli.options import Parser, check_output, write_output
 
 if TYPE_CHECKING:
     from gan_cli.reporting.findings import Findings
-    from gan_cli.runs.record import Gatherer
+    from gan_cli.runs.record import Record
 
 log = logging.getLogger(__name__)
 PAGE = "report.html"
 
 EXAMPLES = """\
 examples:
-  gan-report                              all below runs/: a table here, and report.html
+  gan-report                              all below runs/: a table here, and runs/report.html
   gan-report runs/wgan-mnist 'runs/dcgan*/2025*' --out wgan.html
   gan-report SWEEP --metric modes_captured --at best
   gan-report SWEEP --latex                a table for a paper, and nothing else
@@ -48,7 +49,7 @@ def parser(program: str = "gan-report") -> argparse.ArgumentParser:
             f"--{word}", dest="better", action="store_const", const=word, help=f"{word} is better"
         )
     add("--at", choices=("final", "best"), default="final", help="the values compared")
-    add("--out", metavar="PATH", help="where the page goes (default: report.html)")
+    add("--out", metavar="PATH", help="where the page goes (default: report.html in RUNS)")
     for kind, what in (("csv", "one line a run"), ("json", "all of it"), ("latex", "the table")):
         text = f"{what}, to the screen (-, then alone) or a file"
         add(f"--{kind}", nargs="?", const="-", metavar="PATH", help=text)
@@ -101,14 +102,16 @@ def report(options: argparse.Namespace) -> int:
     from gan_cli.runs.record import Gatherer
 
     setup_logging(None)
+    gatherer = Gatherer(options.runs)
+    records = gatherer()
     writers = {"csv": to_csv, "json": to_json, "latex": to_latex}
     places = {kind: place for kind in writers if (place := getattr(options, kind)) is not None}
-    page = options.out or (None if places else PAGE)
+    page = options.out or (None if places else str(folder_of(gatherer.places, records) / PAGE))
     for kind, place in [*places.items(), *([("out", page)] if page else [])]:
         check_output(f"--{kind}", place, "RUNS")
     if page:
         check_page(Path(page).expanduser())
-    found = findings(options, Gatherer(options.runs))
+    found = findings(options, records)
     if page:
         from gan_cli.reporting.page import to_html
 
@@ -117,10 +120,10 @@ def report(options: argparse.Namespace) -> int:
     for kind, place in sorted(places.items(), key=lambda item: item[1] == "-"):
         write_output(place, writers[kind](found))
     if "-" in places.values():
-        for line in found.warnings:
+        for line in (line for one in found for line in one.warnings):
             log.warning(line)
     else:
-        terminal.screen().print(terminal.rendered(found))
+        terminal.screen().print(terminal.rendered(found), crop=False)
     if page:
         say(f"page: {page}")
     return DONE
@@ -136,29 +139,43 @@ def live(options: argparse.Namespace) -> int:
     gatherer = Gatherer(options.runs)
     return terminal.watch(
         terminal.screen(),
-        lambda: findings(options, gatherer),
+        lambda: findings(options, gatherer()),
         options.every,
         standing=lambda: terminal.sweeps(gatherer.places),
     )
 
 
-def findings(options: argparse.Namespace, gatherer: Gatherer) -> Findings:
-    """The comparison of the runs as they are now."""
-    from gan_cli.reporting.findings import find
-    from gan_cli.reporting.metric import choose
+def folder_of(places: Sequence[str], records: Sequence[Record]) -> Path:
+    """The folder of all runs: the one that was named, or what the runs have in common.
 
-    records = gatherer()
-    return find(records, choose(records, options.metric, options.better), options.at)
+    The current one where nothing can be written there, as in a colleague's runs.
+    """
+    folder = Path(places[0]).expanduser()
+    if len(places) > 1 or not folder.is_dir():
+        paths = [record.folder.path.absolute() for record in records]
+        folder = Path(os.path.relpath(os.path.commonpath(paths)))
+    return folder if os.access(folder, os.W_OK) else Path()
+
+
+def findings(options: argparse.Namespace, records: Sequence[Record]) -> list[Findings]:
+    """The comparison of the runs as they are now, for each data set."""
+    from gan_cli.reporting.findings import find
+
+    return find(records, options.metric, options.better, options.at)
 
 
 def check_page(path: Path) -> None:
     """Check that the page replaces nothing but an older one.
 
     Raises:
+        CheckpointError: a link is there, which may lead anywhere.
         ConfigError: another file is there.
     """
     from gan_cli.errors import ConfigError
+    from gan_cli.files import refuse_links
     from gan_cli.reporting.page import MARK
+
+    refuse_links(path)
 
     if path.exists() and MARK not in path.read_bytes()[:400].decode(errors="replace"):
         raise ConfigError(f"--out {path}: is a file that no gan-report wrote; choose another name")

@@ -11,7 +11,7 @@ from gan_cli.formatting import Interval, number
 from gan_cli.plots.axis import LARGEST, Axis, Tick, spanning
 
 WIDTH, HEIGHT = 520, 270
-WIDE = 720  # of a chart of configurations
+WIDE = 820  # of a chart of configurations
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 44  # room around the plot
 COLOURS = 8  # series-0 ... in page.css; beyond, dashes tell them apart
 MOST_POINTS = 160  # of a curve
@@ -191,7 +191,7 @@ def configurations(
     labels = [label for label, *_ in rows]
     x = spanning([low, high], margin=0.03)
     y = Axis(len(rows) - 0.5, -0.5, names=labels)  # the first on top
-    left = min(260, 20 + 7 * max(map(len, labels)))
+    left = min(380, 20 + 7 * max(map(len, labels)))
     chart = Chart(
         "", Axis(x.low, x.high, title=metric), y, WIDE, TOP + ROW * len(rows) + BOTTOM, left
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from gan_cli.formatting import Interval, number, numbers
+from gan_cli.formatting import Interval, rounded
 from gan_cli.reporting.configurations import Configuration
 from gan_cli.reporting.metric import ReportedMetric
 from gan_cli.reporting.statistics import (
@@ -160,7 +160,8 @@ class Effect(Tested):
     @property
     def estimate(self) -> str:
         """The mean difference with its interval."""
-        mean, *ends = numbers(*(x for x in self.difference if x is not None))
+        found = [x for x in self.difference if x is not None]
+        mean, *ends = rounded(self.difference.half, *found)
         interval = f", 95 % t-interval {' to '.join(ends)}" if ends else ""
         return f"{self.levels[0]} - {self.levels[1]}: {mean}{interval}"
 
@@ -171,9 +172,10 @@ class Effect(Tested):
 
     def __str__(self) -> str:
         text = (
-            f"{self.verdict}: {self.metric} {self.better} by {number(abs(self.difference.mean))} "
-            f"on average ({self.estimate}), better in {self.wins} of {self.of} pairs of runs alike "
-            f"in all else, {self.certainty}"
+            f"{self.verdict}: {self.metric} {self.better} by "
+            f"{rounded(self.difference.half, abs(self.difference.mean))[0]} on average "
+            f"({self.estimate}), better in {self.wins} of {self.of} pairs of runs alike in all "
+            f"else, {self.certainty}"
         )
         if len(self.within) < 2:
             return text

@@ -30,10 +30,21 @@ class RunOutcome:
     """A run's values of the metric."""
 
     record: Record
-    final: float | None  # at its last point
-    best: float | None  # of the points after step 0
-    best_step: int | None
-    value: float | None  # the one of them that means and tests take
+    final: float | None = None  # at its last point
+    final_step: int | None = None
+    best: float | None = None  # of the points after step 0
+    best_step: int | None = None
+    at: str = FINAL  # or BEST: the value that means and tests take
+
+    @property
+    def value(self) -> float | None:
+        """The value that means and tests take."""
+        return self.final if self.at == FINAL else self.best
+
+    @property
+    def step(self) -> int | None:
+        """The step of the value."""
+        return self.final_step if self.at == FINAL else self.best_step
 
     @property
     def counts(self) -> bool:
@@ -41,15 +52,21 @@ class RunOutcome:
         return self.record.state == FINISHED and self.final is not None
 
 
-def outcome(record: Record, metric: ReportedMetric, at: str) -> RunOutcome:
-    """A run's final and best value of the metric; one beyond `LARGEST` has diverged: no value."""
-    curve = record.curve(metric.name)
-    last = record.last(metric.name)
-    final = last if last is not None and abs(last) < LARGEST else None
-    after = {step: v for step, v in curve.items() if step > 0 and abs(v) < LARGEST}
-    best = metric.best([*after.values()]) if after else None
-    step = next((step for step, v in after.items() if v == best), None)
-    return RunOutcome(record, final, best, step, final if at == FINAL else best)
+def outcome(record: Record, metric: ReportedMetric | None, at: str) -> RunOutcome:
+    """A run's final and best value of the metric, after step 0.
+
+    One beyond `LARGEST` has diverged: no value. Step 0 is a model before training.
+    """
+    if metric is None:
+        return RunOutcome(record, at=at)
+    curve = record.curve(metric.name, metric.conditions)
+    after = {step: value for step, value in curve.items() if step > 0}
+    kept = {step: value for step, value in after.items() if abs(value) < LARGEST}
+    last = max(after, default=None)
+    best = metric.best([*kept.values()]) if kept else None
+    where = next((step for step, value in kept.items() if value == best), None)
+    final = kept.get(last) if last is not None else None
+    return RunOutcome(record, final, last if final is not None else None, best, where, at)
 
 
 @dataclass
@@ -57,24 +74,39 @@ class Configuration:
     """Runs of the same settings.
 
     Attributes:
-        outcomes: of its runs.
+        records: its runs.
         config: all settings, {} where none could be read.
         origin: the command that leads to them.
+        outcomes: of its runs.
+        measured_by: the metric of the outcomes.
         settings: those that differ between configurations.
         label: short, and its own.
     """
 
-    outcomes: list[RunOutcome]
+    records: list[Record]
     config: dict[str, Any]
     origin: Origin
+    outcomes: list[RunOutcome] = field(default_factory=list)
+    measured_by: ReportedMetric | None = None
     settings: dict[str, str] = field(default_factory=dict)
     label: str = ""
+
+    def measure(self, metric: ReportedMetric | None, at: str) -> None:
+        """Set the outcomes; `at` is FINAL or BEST."""
+        self.measured_by = metric
+        self.outcomes = [outcome(record, metric, at) for record in self.records]
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """The option of each group."""
+        found = self.config.get("choices")
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def command(self) -> str:
         """The line that trains all its seeds again."""
         return self.origin.command(
-            sorted({o.record.seed for o in self.outcomes if o.record.seed is not None})
+            sorted({record.seed for record in self.records if record.seed is not None})
         )
 
     @property
@@ -102,10 +134,24 @@ class Configuration:
         return interval(self.values) if self.values else None
 
     @property
+    def bests(self) -> list[float]:
+        """The best values of the runs that count."""
+        return [one.best for one in self.counted if one.best is not None]
+
+    @property
     def best(self) -> Interval | None:
         """The mean of the best values, and its interval."""
-        values = [one.best for one in self.counted if one.best is not None]
-        return interval(values) if values else None
+        return interval(self.bests) if self.bests else None
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of a single value, where its evaluation gives one."""
+        counted = self.counted
+        if len(counted) != 1 or self.measured_by is None:
+            return None
+        one = counted[0]
+        found = one.record.evaluations(self.measured_by.name, self.measured_by.conditions)
+        return found[one.step].error if one.step in found else None
 
     @property
     def seconds(self) -> float | None:
@@ -118,14 +164,15 @@ class Configuration:
         return _median(one.record.speed for one in self.counted or self.outcomes)
 
     @property
-    def step(self) -> int:
-        """Of the run that came furthest."""
-        return max(one.record.step for one in self.outcomes)
+    def steps(self) -> list[int]:
+        """Those of the values, or the last ones of the runs where there are no values."""
+        valued = [one.step for one in self.counted or self.outcomes if one.step is not None]
+        return sorted(set(valued or [record.step for record in self.records]))
 
     @property
     def states(self) -> dict[str, int]:
         """How many runs are in which state."""
-        return Counter(one.record.state for one in self.outcomes)
+        return Counter(record.state for record in self.records)
 
 
 def _median(values: Iterable[float | None]) -> float | None:
@@ -133,29 +180,46 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def group(outcomes: Sequence[RunOutcome]) -> list[Configuration]:
+def group(records: Sequence[Record], keys: Sequence[str] = ()) -> list[Configuration]:
     """The configurations, in the order of their first runs.
 
     Settings that an older run lacks, as they were added later, count as their defaults.
+
+    Args:
+        records: the runs.
+        keys: the settings that differ, where they are known, as in a sweep; else the settings are
+            compared with those that each run's command composes to, which takes longer.
     """
-    same: dict[str, list[RunOutcome]] = {}
-    for one in outcomes:
-        same.setdefault(_identity(one.record, one.record.config), []).append(one)
+    same: dict[str, list[Record]] = {}
+    for record in records:
+        same.setdefault(_identity(record, record.config), []).append(record)
     found: dict[str, Configuration] = {}
     for some in same.values():
-        record = some[0].record
-        made = origin(record.config)
-        config = {**record.config}
+        made = Origin(()) if keys else origin(some[0].config)
+        config = {**some[0].config}
         if config and not made.fault:  # the same settings, and those that the run lacks
             config |= {key: value for key, value in made.config.items() if key not in ASIDE}
         one = Configuration([], config, made)
-        found.setdefault(_identity(record, config), one).outcomes.extend(some)
-    configurations = [*found.values()]
-    columns = _columns([one for one in configurations if one.config])
-    for one in configurations:
+        found.setdefault(_identity(some[0], config), one).records.extend(some)
+    return [*found.values()]
+
+
+def describe(found: Sequence[Configuration], keys: Sequence[str] = ()) -> None:
+    """Give configurations of one data set the settings in which they differ, and labels."""
+    known = [one for one in found if one.config]
+    columns = [key for key in keys if _matters(key) or key in GROUPS] or _columns(known)
+    columns = [key for key in columns if len({value_of(one.config, key) for one in known}) > 1]
+    for one in found:
         one.settings = {column: value_of(one.config, column) for column in columns}
-    _name(configurations)
-    return configurations
+    _name(found)
+
+
+def short(keys: Sequence[str]) -> list[str]:
+    """Names of settings without their group, where that is clear: lr for optimizer.lr."""
+    names = [key.partition(".")[2] or key for key in keys]
+    seen = Counter(names)
+    pairs = zip(keys, names, strict=True)
+    return [name if seen[name] == 1 and name not in GROUPS else key for key, name in pairs]
 
 
 def _identity(record: Record, config: Mapping[str, Any]) -> str:
@@ -210,12 +274,14 @@ def _name(found: Sequence[Configuration]) -> None:
     """Give each configuration a short label of its own."""
     seen: Counter[str] = Counter()
     for one in found:
-        folder = one.outcomes[0].record.folder.path.name
+        folder = one.records[0].folder.path.name
+        names = zip(one.settings.items(), short([*one.settings]), strict=True)
         words = [
-            value if column in GROUPS else f"{column.removeprefix('model.')}={value}"
-            for column, value in one.settings.items()
-        ] or [value_of(one.config, key) for key in ("model", "data")]
-        one.label = " ".join(words) if one.config else folder
+            value if key in GROUPS else f"{name}={value}"
+            for (key, value), name in names
+            if value != NOT_SET
+        ]
+        one.label = " ".join(words or [value_of(one.config, "model")]) if one.config else folder
         seen[one.label] += 1
         if seen[one.label] > 1:
             one.label = f"{one.label} ({folder})"

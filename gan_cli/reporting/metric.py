@@ -1,4 +1,4 @@
-"""Which figure the runs are compared by, and which direction is the better one."""
+"""The metric that runs are compared by: its name, better direction and conditions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import SENSIBLE, hint
-from gan_cli.runs.record import EVALUATED, PROTOCOL, Record
+from gan_cli.runs.record import EVALUATED, Conditions, Record
 
 LOWER, HIGHER = "lower", "higher"
 ORDER = (*SENSIBLE, "stacked_modes", "modes_captured")
@@ -22,6 +22,7 @@ class ReportedMetric:
 
     name: str
     better: str  # LOWER or HIGHER
+    conditions: Conditions | None = None  # of the evaluations whose values are compared
     warnings: tuple[str, ...] = ()
 
     def beats(self, a: float, b: float) -> bool:
@@ -33,41 +34,61 @@ class ReportedMetric:
         return min(values) if self.better == LOWER else max(values)
 
 
-def choose(records: Sequence[Record], wanted: str | None, better: str | None) -> ReportedMetric:
-    """The metric that was asked for, else what the runs kept their best by, else the most telling.
+def named(records: Sequence[Record], wanted: str) -> str:
+    """The full name of the metric or curve that was asked for.
 
     Raises:
-        ConfigError: there is none, or its direction is not known and was not given.
+        ConfigError: no run has it.
     """
     names = list(dict.fromkeys(name for record in records for name in record.names()))
-    warnings: list[str] = []
-    if wanted is None:
-        name = _default(records, names)
-        if name is None:
-            raise ConfigError("the runs have no figures and no curves yet; train some steps first")
-        if name.startswith("loss/"):
-            warnings.append(
-                f"{name} is no measure of quality: a game's losses can fall while samples get "
-                "worse. gan-eval RUNS, or evaluation.every=N in training, gives figures to compare"
-            )
-    else:
-        short = wanted.removeprefix(EVALUATED)
-        name = completed(short, names, f"--metric {wanted}")
-        if name is None:
-            there = ", ".join(names) or "nothing yet"
-            raise ConfigError(
-                f"--metric {wanted}: no run has it{hint(short, names, 0.5)}; there are {there}"
-            )
-    warnings += _protocols(records, name)
-    return ReportedMetric(name, better or _direction(records, name), tuple(warnings))
+    short = wanted.removeprefix(EVALUATED)
+    name = completed(short, names, f"--metric {wanted}")
+    if name is None:
+        there = ", ".join(names) or "nothing yet"
+        raise ConfigError(
+            f"--metric {wanted}: no run has it{hint(short, names, 0.5)}; available: {there}"
+        )
+    return name
+
+
+def choose(
+    records: Sequence[Record], wanted: str | None, better: str | None
+) -> ReportedMetric | None:
+    """The metric that was asked for, else what the runs kept their best by, else the most telling.
+
+    None where no run has it, or where nothing was evaluated after training began: losses are not
+    comparable between models.
+
+    Args:
+        records: of one data set.
+        wanted: the full name of a metric or curve.
+        better: LOWER, HIGHER, or None where the runs tell.
+
+    Raises:
+        ConfigError: its direction is not known and was not given.
+    """
+    names = list(dict.fromkeys(name for record in records for name in record.names()))
+    trained = [name for name in names if any(max(r.curve(name), default=0) > 0 for r in records)]
+    name = _default(records, trained) if wanted is None else wanted
+    if name not in trained:
+        return None
+    warnings = []
+    if name.startswith("loss/"):
+        warnings.append(
+            f"{name} does not measure quality: losses can fall while samples get worse, and those "
+            "of different models are not comparable"
+        )
+    return ReportedMetric(
+        name, better or _direction(records, name), _conditions(records, name), tuple(warnings)
+    )
 
 
 def completed(name: str, names: Sequence[str], key: str) -> str | None:
-    """The figure that is meant: `fid` is fid_classifier where no other begins so; None for none.
+    """The metric that is meant: `fid` is fid_classifier where no other begins so; None for none.
 
     Args:
         name: as typed.
-        names: all figures.
+        names: all metrics.
         key: what messages call it.
 
     Raises:
@@ -91,12 +112,11 @@ def _default(records: Sequence[Record], names: Sequence[str]) -> str | None:
     judged |= {
         n.removeprefix(EVALUATED) for r in records for n in r.curves if n.startswith(EVALUATED)
     }
-    losses = [name for name in ("loss/generator", *names) if name in names and "loss/" in name]
-    return next((name for name in (*ORDER, *losses, *sorted(judged)) if name in names), None)
+    return next((name for name in (*ORDER, *sorted(judged)) if name in names), None)
 
 
 def _kept_by(record: Record) -> str | None:
-    """The figure by which a run keeps its best checkpoint."""
+    """The metric by which a run keeps its best checkpoint."""
     best = record.status.get("best")
     if isinstance(best, dict) and best.get("figure"):
         return str(best["figure"])
@@ -120,15 +140,25 @@ def _direction(records: Sequence[Record], name: str) -> str:
     raise ConfigError(f"--metric {name}: its better direction is unknown; add --lower or --higher")
 
 
-def _protocols(records: Sequence[Record], name: str) -> list[str]:
-    """A warning where runs were evaluated in different ways."""
-    seen: dict[tuple[str, ...], None] = {}
-    for record in records:
-        found = record.evaluations(name)
-        if found:
-            last = found[max(found)].protocol
-            seen[tuple(str(last.get(key)) for key in (*PROTOCOL, "extractor_sha256"))] = None
-    if len(seen) < 2:
-        return []
-    told = "; ".join(f"{n} samples of seed {seed}, {split}" for n, seed, split, _ in seen)
-    return [f"{name} was measured in different ways, so its values do not compare well: {told}"]
+def _conditions(records: Sequence[Record], name: str) -> Conditions | None:
+    """Those under which most runs were evaluated; of equally many, those with more samples."""
+    seen = Counter(
+        conditions
+        for record in records
+        for conditions in {one.conditions for one in record.metrics.get(name, []) if one.step > 0}
+    )
+    return max(seen, key=lambda one: (seen[one], _samples(one)), default=None)
+
+
+def _samples(conditions: Conditions) -> int:
+    return int(conditions[0]) if conditions[0].isdigit() else 0
+
+
+def described(conditions: Conditions) -> str:
+    """`1,000 samples of seed 0, train`, and by what its parts are told apart from others."""
+    samples, seed, split, extractor, data = conditions
+    parts = [f"{_samples(conditions):,} samples of seed {seed}" if samples else "unknown samples"]
+    parts += [split] if split else []
+    parts += [f"extractor {extractor[:8]}"] if extractor else []
+    parts += [f"data {data[:8]}"] if data else []
+    return ", ".join(parts)

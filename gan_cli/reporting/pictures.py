@@ -1,4 +1,4 @@
-"""Sample grids of several configurations, from the same noise, at the same steps."""
+"""Sample grids of runs, at the same steps, and real images beside them."""
 
 from __future__ import annotations
 
@@ -7,71 +7,147 @@ import io
 import re
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.reporting.configurations import Configuration
+from gan_cli.reporting.configurations import Configuration, RunOutcome
+from gan_cli.runs.folder import FINISHED
 from gan_cli.runs.record import Record
 
 NAME = re.compile(r"(?P<name>.+)-(?P<step>\d{8})\.png")
 PREFERRED = ("fixed", "points")  # of fixed latents; of points, samples beside the truth
-MOST_STEPS, MOST_ROWS = 4, 12
-MOST_BYTES = 12_000_000  # of all pictures; then fewer steps are shown
+REAL = "real"  # real images, drawn before training
+MOST_RUNS, MOST_STEPS, MOST_ROWS = 4, 3, 12
+MOST_BYTES = 6_000_000  # of the pictures of a gallery; then fewer are shown
+
+Pictures = dict[str, dict[int, Path]]  # by name and step
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture, None where there is none, with what is below it."""
+
+    path: Path | None
+    caption: str
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures beside each other."""
+    """Pictures beside each other, a row for each configuration."""
 
     name: str
-    seed: int | None
-    steps: list[int]
-    rows: list[tuple[str, list[Path | None]]]  # label, one picture a step
+    rows: list[tuple[str, list[Tile]]]  # by label
     left_out: int  # configurations beyond MOST_ROWS
+    step: int | None = None  # of all that have it
+    real: Path | None = None
+    seed: int | None = None  # of all, where they are of one
+
+    @property
+    def columns(self) -> int:
+        """Pictures in the longest row."""
+        return max(len(tiles) for _, tiles in self.rows)
 
 
-def gallery(found: Sequence[Configuration]) -> Gallery | None:
-    """The pictures of the seed that most configurations share; None where there are none.
+def last_grids(found: Sequence[Configuration]) -> Gallery | None:
+    """The last pictures of each run, at the same step where the finished runs share one.
+
+    None where there are no pictures. Runs that have none at this step show their own last.
+    """
+    every = {one.label: _of_runs(one) for one in found}
+    name = _most_common([some for runs in every.values() for _, some in runs])
+    if name is None:
+        return None
+    shared = _shared(found, every, name)
+    step = max(shared, default=None)
+    rows, real = [], None
+    for label, runs in every.items():
+        tiles = []
+        for run, some in runs:
+            real = real or next(iter(some.get(REAL, {}).values()), None)
+            if steps := some.get(name):
+                at = step if step in steps else max(steps)
+                tiles.append(Tile(steps[at], _caption(run, at, step)))
+        if tiles:
+            rows.append((label, tiles[:MOST_RUNS]))
+    shown = _within(rows[:MOST_ROWS])
+    return Gallery(name, shown, len(rows) - len(shown), step, real)
+
+
+def earlier_grids(found: Sequence[Configuration], last: Gallery) -> Gallery | None:
+    """Pictures before those of `last`, of the seed that most configurations share.
 
     Latents are a function of the seed, so pictures of one seed and prior are of the same noise.
     """
-    by_seed = {one.label: _by_seed(one) for one in found}
-    seeds = Counter(seed for some in by_seed.values() for seed in some)
+    seeds = Counter(seed for one in found for seed in {record.seed for record in one.records})
     counted = Counter(run.record.seed for one in found for run in one.counted)
-    if not seeds:
-        return None
     seed = max(sorted(seeds, key=str), key=lambda one: (seeds[one], counted[one]))
-    have = {label: some[seed] for label, some in by_seed.items() if seed in some}
-    names = [name for some in have.values() for name in some if name != "real"]
+    have = {
+        one.label: some[last.name]
+        for one in found
+        for run, some in reversed(_of_runs(one))
+        if run.record.seed == seed and last.name in some
+    }
+    shown = {label: have[label] for label, _ in last.rows if label in have}
+    steps = _steps([{s for s in some if s < (last.step or max(some))} for some in shown.values()])
+    rows = [
+        (label, [Tile(some.get(step), f"step {step:,}") for step in steps])
+        for label, some in shown.items()
+    ]
+    return Gallery(last.name, _within(rows), 0, seed=seed) if steps else None
+
+
+def _of_runs(one: Configuration) -> list[tuple[RunOutcome, Pictures]]:
+    """The pictures of each run, of those that count first."""
+    ordered = sorted(one.outcomes, key=lambda run: not run.counts)
+    return [(run, some) for run in ordered if (some := pictures(run.record))]
+
+
+def _most_common(have: Sequence[Pictures]) -> str | None:
+    names = [name for some in have for name in some if name != REAL]
     ranked = [*(name for name in PREFERRED if name in names), *sorted(set(names))]
-    name = max(ranked, key=names.count, default=None)
-    if name is None:
-        return None
-    with_it = [(label, some[name]) for label, some in have.items() if name in some]
-    shown = with_it[:MOST_ROWS]
-    steps = _steps([set(some) for _, some in shown])
-    while (
-        len(steps) > 1
-        and sum(_size(some[step]) or 0 for _, some in shown for step in steps if step in some)
-        > MOST_BYTES
-    ):
-        steps = steps[1:]
-    rows = [(label, [some.get(step) for step in steps]) for label, some in shown]
-    return Gallery(name, seed, steps, rows, len(with_it) - len(shown))
+    return max(ranked, key=names.count, default=None)
 
 
-def _by_seed(one: Configuration) -> dict[int | None, dict[str, dict[int, Path]]]:
-    """The pictures of each seed, of a run that counts where there is one."""
-    ordered = sorted(one.outcomes, key=lambda outcome: outcome.counts)
-    return {outcome.record.seed: some for outcome in ordered if (some := pictures(outcome.record))}
+def _shared(
+    found: Sequence[Configuration],
+    every: Mapping[str, Sequence[tuple[RunOutcome, Pictures]]],
+    name: str,
+) -> set[int]:
+    """Steps after 0 that all finished runs have; all runs where none has finished."""
+    runs = [
+        (run.record.state == FINISHED, {step for step in some[name] if step > 0})
+        for one in found
+        for run, some in every[one.label]
+        if name in some
+    ]
+    finished = [steps for done, steps in runs if done]
+    return set.intersection(*(finished or [steps for _, steps in runs]))
 
 
-def pictures(record: Record) -> dict[str, dict[int, Path]]:
+def _caption(run: RunOutcome, step: int, shared: int | None) -> str:
+    seed = "" if run.record.seed is None else f"seed {run.record.seed}"
+    return ", ".join(filter(None, [seed, f"step {step:,}" if step != shared else ""]))
+
+
+def _within(rows: list[tuple[str, list[Tile]]]) -> list[tuple[str, list[Tile]]]:
+    """Rows of `MOST_BYTES`: fewer pictures in each, then fewer rows."""
+    columns = max(len(tiles) for _, tiles in rows)
+    while _bytes(rows) > MOST_BYTES and columns + len(rows) > 2:
+        columns = max(1, columns - 1)
+        rows = [(label, tiles[:columns]) for label, tiles in rows[: None if columns > 1 else -1]]
+    return rows
+
+
+def _bytes(rows: Sequence[tuple[str, Sequence[Tile]]]) -> int:
+    return sum(_size(tile.path) or 0 for _, tiles in rows for tile in tiles if tile.path)
+
+
+def pictures(record: Record) -> Pictures:
     """A run's pictures by name and step; never through a link, which may lead out of the run."""
-    found: dict[str, dict[int, Path]] = {}
+    found: Pictures = {}
     folder = record.folder.samples
     if folder.is_symlink():
         return found
@@ -83,8 +159,8 @@ def pictures(record: Record) -> dict[str, dict[int, Path]]:
 
 
 def _steps(have: Sequence[set[int]]) -> list[int]:
-    """Steps that all have, spread out evenly in number, the last among them."""
-    common = sorted(set.intersection(*have)) or sorted(set.union(*have))
+    """Steps that all have, spread out evenly in number, without step 0 where there are others."""
+    common = sorted(set.intersection(*have)) if have else []
     after = [step for step in common if step > 0] or common
     if len(after) <= MOST_STEPS:
         return after

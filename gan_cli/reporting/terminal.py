@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,10 +20,9 @@ from gan_cli import foreign
 from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
-from gan_cli.formatting import Interval, counted, number, show_duration
-from gan_cli.reporting.comparison import power
-from gan_cli.reporting.configurations import BEST, RunOutcome
-from gan_cli.reporting.findings import Findings
+from gan_cli.formatting import counted, number, show_duration
+from gan_cli.reporting.configurations import BEST, Configuration
+from gan_cli.reporting.findings import Findings, spread
 from gan_cli.runs.folder import (
     FAILED,
     FINISHED,
@@ -35,7 +37,8 @@ from gan_cli.runs.record import Record
 
 COLOURS = {RUNNING: "cyan", FINISHED: "green", INTERRUPTED: "yellow", KILLED: "red", FAILED: "red"}
 MOST_LINES = 12  # of comparisons
-ENDS = "mean ± half of the 95 % t-interval over seeds"
+SPEED, TIME = "samples/s", "time"
+DROPPED = (SPEED, TIME, BEST)  # columns left out where a table is too wide, in this order
 
 
 def screen() -> Console:
@@ -43,83 +46,158 @@ def screen() -> Console:
     return clean_console(PIPED_WIDTH)
 
 
-def rendered(found: Findings, live: bool = False) -> RenderableType:
+def rendered(found: Sequence[Findings], live: bool = False) -> RenderableType:
     """The report; a live one leaves out what only finished runs can show."""
-    parts: list[RenderableType] = [table(found)]
-    if not live:
-        parts += _lines("Comparisons", [str(one) for one in found.comparisons])
-        if reason := power(found.comparisons):
-            parts.append(Text(reason, style="dim"))
-        parts += _lines("Effects", [f"{one.question} {one}" for one in found.effects])
-    if found.troubled:
-        parts.append(troubles(found.troubled))
-    return Group(*parts, *(Text(f"warning: {line}", style="yellow") for line in found.warnings))
+    parts: list[RenderableType] = []
+    for one in found:
+        parts += [Text()] if parts else []
+        parts += [Text(one.question, style="bold"), *(Text(line) for line in one.answer)]
+        parts += [ResultsTable(one)]
+        if not live:
+            parts += advised(one)
+            parts += _lines("Comparisons", [str(pair) for pair in one.comparisons])
+            parts += _lines("Effects", [f"{each.question} {each}" for each in one.effects])
+        parts += [Text(f"warning: {line}", style="yellow") for line in one.warnings]
+    parts += stopped([record for one in found for record in one.interrupted])
+    parts += failures([record for one in found for record in one.failed])
+    return Group(*parts)
 
 
-def titled(title: Text) -> Table:
-    """A table with its title on the left."""
-    return Table(title=title, title_justify="left", title_style="")
+@dataclass(frozen=True)
+class ResultsTable:
+    """One line for each configuration, best first, with those columns that fit the width.
+
+    Attributes:
+        found: the configurations.
+        deviation: show the standard deviation over seeds in place of the interval.
+    """
+
+    found: Findings
+    deviation: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for n in range(len(DROPPED) + 1):
+            made = self._table(DROPPED[:n], merged=False)
+            if (
+                Measurement.get(console, options.update(width=1000), made).maximum
+                <= options.max_width
+            ):
+                break
+        else:
+            made = self._table(DROPPED, merged=True)
+        yield made
+        if notes := self._notes():
+            yield Text(f"({'; '.join(notes)})", style="dim")
+
+    def _table(self, dropped: Sequence[str], merged: bool) -> Table:
+        found, made = self.found, Table(box=SIMPLE_HEAD, pad_edge=False)
+        apart = bool(found.columns) and not merged
+        for head in found.heads if apart else ["configuration"]:
+            made.add_column(head, overflow="fold")
+        columns = {head: cell for head, cell in self._columns().items() if head not in dropped}
+        for head in columns:
+            made.add_column(head, justify="left" if head == "runs" else "right", no_wrap=True)
+        for one in found.configurations:
+            settings = one.settings.values() if apart else [one.label]
+            made.add_row(*settings, *(cell(one) for cell in columns.values()))
+        return made
+
+    def _columns(self) -> dict[str, Callable[[Configuration], Text | str]]:
+        """The cells below each head."""
+        columns: dict[str, Callable[[Configuration], Text | str]] = {"runs": states, "step": steps}
+        if self.found.metric is not None:
+            columns[self.found.metric.name] = lambda one: self._value(
+                one.values, [run.value for run in one.outcomes], one.error, "bold"
+            )
+            if self.found.at != BEST:
+                columns[BEST] = lambda one: self._value(
+                    one.bests, [run.best for run in one.outcomes], one.error
+                )
+        columns[TIME] = lambda one: "" if one.seconds is None else show_duration(one.seconds)
+        columns[SPEED] = lambda one: "" if one.speed is None else number(round(one.speed))
+        return columns
+
+    def _value(
+        self,
+        values: Sequence[float],
+        every: Sequence[float | None],
+        error: float | None,
+        style: str = "",
+    ) -> Text:
+        """The mean over runs that count; where there are none, that of all in brackets."""
+        if values:
+            return Text(spread(values, error, self.deviation), style)
+        known = [value for value in every if value is not None]
+        return Text(f"({number(sum(known) / len(known))})" if known else "", "dim")
+
+    def _notes(self) -> list[str]:
+        found, notes = self.found, []
+        if found.metric is None:
+            return notes
+        if any(len(one.values) > 1 for one in found.configurations):
+            what = "standard deviation" if self.deviation else "half of the 95 % t-interval"
+            notes.append(f"mean ± {what} over seeds")
+        unfinished = [run for one in found.configurations if not one.values for run in one.outcomes]
+        if any(run.value is not None for run in unfinished):
+            notes.append("in brackets: not finished, so not compared")
+        return [f"{found.metric.better} is better", *notes]
 
 
-def table(found: Findings) -> Table:
-    """One line for each configuration."""
-    title = f", {found.metric.better} is better; {found.at} values: {ENDS}"
-    made = titled(Text.assemble((found.metric.name, "bold"), title))
-    for column in found.columns or ["configuration"]:
-        made.add_column(column)
-    both = [] if found.at == BEST else [BEST]
-    for head in ("runs", "step", found.at, *both, "time", "images/s"):
-        made.add_column(head, justify="left" if head == "runs" else "right", no_wrap=True)
-    for one in found.configurations:
-        values = [_value(one.metric, one.outcomes, lambda run: run.value, "bold")]
-        if both:
-            values.append(_value(one.best, one.outcomes, lambda run: run.best))
-        made.add_row(
-            *(one.settings.values() if found.columns else [one.label]),
-            Text(", ").join(
-                Text(f"{n} {state}", COLOURS.get(state, "dim")) for state, n in one.states.items()
-            ),
-            f"{one.step:,}",
-            *values,
-            "" if one.seconds is None else show_duration(one.seconds),
-            "" if one.speed is None else number(round(one.speed)),
-        )
-    return made
+def states(one: Configuration) -> Text:
+    """How many runs finished, and how many are in other states: `2 + 1 failed`."""
+    finished = one.states.get(FINISHED, 0)
+    parts = [Text(str(finished))] if finished else []
+    parts += [
+        Text(f"{n} {state}", COLOURS.get(state, "dim"))
+        for state, n in one.states.items()
+        if state != FINISHED
+    ]
+    return Text(" + ").join(parts)
 
 
-def _value(
-    value: Interval | None,
-    outcomes: Sequence[RunOutcome],
-    of: Callable[[RunOutcome], float | None],
-    style: str = "",
-) -> Text:
-    """The mean over runs that count; where there are none, that of all in brackets."""
-    if value is not None:
-        return Text(spread(value), style)
-    known = [v for v in map(of, outcomes) if v is not None]
-    return Text(f"({number(sum(known) / len(known))})" if known else "", "dim")
+def steps(one: Configuration) -> str:
+    """The step, or the first and last of several."""
+    first, *_, last = [*one.steps, one.steps[-1]]
+    return f"{first:,}" if first == last else f"{first:,}-{last:,}"
 
 
-def spread(value: Interval) -> str:
-    """`12.3 ± 1.1`."""
-    return number(value.mean) + ("" if value.half is None else f" ± {number(value.half)}")
+def advised(found: Findings) -> list[RenderableType]:
+    """The command that evaluates what has no value yet."""
+    if found.advice is None:
+        return []
+    text, command = found.advice
+    return [Text(f"{text}:"), _command(command)]
 
 
-def troubles(records: Sequence[Record]) -> Table:
-    """Runs that are neither finished nor running, the reason, and their logs."""
-    made = titled(Text("Not finished", "bold"))
-    made.add_column("run", overflow="fold")
-    made.add_column("state", no_wrap=True)
-    made.add_column("step", justify="right", no_wrap=True)
-    made.add_column("reason", overflow="fold")
+def _command(text: str) -> Text:
+    """A command on one line, however long, so that it can be copied."""
+    return Text(f"  {text}", no_wrap=True, overflow="ignore")
+
+
+def stopped(records: Sequence[Record]) -> list[RenderableType]:
+    """Runs that were interrupted, and the commands that resume them."""
+    if not records:
+        return []
+    parts: list[RenderableType] = [Text("Interrupted; to resume:", "bold")]
     for record in records:
-        made.add_row(
-            str(record.folder.path),
-            Text(record.state, COLOURS.get(record.state, "dim")),
-            f"{record.step:,}",
-            f"{why(record)} ({record.folder.log})",
-        )
-    return made
+        of = f" of {total:,}" if (total := record.status.get("steps")) else ""
+        parts += [Text(f"  step {record.step:,}{of}; {why(record)}"), _command(record.resume)]
+    return parts
+
+
+def failures(records: Sequence[Record]) -> list[RenderableType]:
+    """Runs that failed or were killed, the reason, and their logs."""
+    parts: list[RenderableType] = [Text("Failed", "bold")] if records else []
+    for record in records:
+        parts += [
+            Text.assemble(
+                f"  {record.folder.path}: ",
+                (record.state, COLOURS.get(record.state, "dim")),
+                f" at step {record.step:,}: {why(record)}",
+            ),
+            _command(f"  log: {record.folder.log}"),
+        ]
+    return parts
 
 
 def why(record: Record) -> str:
@@ -137,7 +215,7 @@ def _lines(title: str, lines: Sequence[str]) -> list[RenderableType]:
     if not lines:
         return []
     made: list[RenderableType] = [Text(title, style="bold")]
-    made += [Text(f"  {line}") for line in lines[:MOST_LINES]]
+    made += [Padding(Text(line), (0, 0, 0, 2)) for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
         made.append(Text(f"  and {len(lines) - MOST_LINES} more, in the page", style="dim"))
     return made
@@ -196,7 +274,7 @@ def _sweep(folder: Path) -> Sweep | None:
 
 def watch(
     console: Console,
-    look: Callable[[], Findings],
+    look: Callable[[], Sequence[Findings]],
     every: float,
     wait: Callable[[float], None] = time.sleep,
     standing: Callable[[], Sequence[Sweep]] = tuple,
@@ -225,7 +303,9 @@ def watch(
             wait(every)
 
 
-def _look(look: Callable[[], Findings], found: Sequence[Sweep]) -> tuple[bool, RenderableType]:
+def _look(
+    look: Callable[[], Sequence[Findings]], found: Sequence[Sweep]
+) -> tuple[bool, RenderableType]:
     """Whether runs are running or jobs waiting, and the table."""
     running = any(sweep.running for sweep in found)
     lines = [Text(str(sweep), style="dim") for sweep in found]
@@ -235,5 +315,6 @@ def _look(look: Callable[[], Findings], found: Sequence[Sweep]) -> tuple[bool, R
         if not running and isinstance(error, CheckpointError):  # else there are no curves yet
             raise
         return True, Group(Text(f"waiting: {error}", style="dim"), *lines)
-    running = running or any(record.state == RUNNING for record in findings.records)
+    records = [record for one in findings for record in one.records]
+    running = running or any(record.state == RUNNING for record in records)
     return running, Group(rendered(findings, live=running), *lines)

@@ -11,6 +11,7 @@ from typing import Any
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
+from gan_cli.formatting import assignment, shell_command
 from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run
 from gan_cli.runs.lookup import find
 
@@ -19,6 +20,8 @@ LONGEST = 1 << 30  # bytes of curves
 SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
 EVALUATED = "metrics/"  # the curves that evaluations draw
 PROTOCOL = ("samples", "seed", "split")  # of an evaluation; others give other values
+CONDITIONS = (*PROTOCOL, "extractor_sha256", "data_sha256")
+Conditions = tuple[str, ...]  # values of CONDITIONS
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class MetricRecord:
     baseline: float | None  # real-vs-real
     protocol: Mapping[str, Any]
     weights: str
+    error: float | None = None  # standard error of the value, where it is known
+
+    @property
+    def conditions(self) -> Conditions:
+        """What makes other values of the metric comparable with this one."""
+        return tuple(str(self.protocol.get(key, "")) for key in CONDITIONS)
 
 
 @dataclass
@@ -73,13 +82,18 @@ class Record:
         return step if isinstance(step, int) else 0
 
     @property
+    def resume(self) -> str:
+        """The command that resumes the run, for a shell."""
+        return shell_command("gan-train", assignment("resume", self.folder.path))
+
+    @property
     def rest(self) -> str:
-        """A hint where resuming the run starts."""
+        """The step from which resuming continues."""
         if self.saved is None:
-            return "no state was saved, so gan-train resume=RUN starts from step 0"
+            return "no state was saved, so resuming starts from step 0"
         if "saved" not in self.status:  # written by an earlier version
-            return "gan-train resume=RUN continues from its last checkpoint"
-        return f"gan-train resume=RUN continues from the state saved at step {self.saved:,}"
+            return "resuming continues from its last checkpoint"
+        return f"resuming continues from the state saved at step {self.saved:,}"
 
     @property
     def seed(self) -> int | None:
@@ -93,19 +107,38 @@ class Record:
         chosen = self.config.get("choices")
         return {str(g): str(o) for g, o in chosen.items()} if isinstance(chosen, Mapping) else {}
 
-    def curve(self, name: str) -> Curve:
-        """The curve or metric `name` by step, from metrics.jsonl and from evaluations/."""
+    def curve(self, name: str, conditions: Conditions | None = None) -> Curve:
+        """The curve or metric `name` by step, from metrics.jsonl and from evaluations/.
+
+        Args:
+            name: of the curve or metric.
+            conditions: only values under these, where the run's evaluations tell them.
+        """
         drawn = dict(self.curves.get(name) or self.curves.get(EVALUATED + name, {}))
-        for step, found in self.evaluations(name).items():
-            drawn.setdefault(step, found.value)
+        found = self.evaluations(name, conditions)
+        if conditions is not None and self.metrics.get(name):
+            # Points of metrics.jsonl are by the run's own protocol, which they have in common.
+            own = any(drawn.get(step) == one.value for step, one in found.items())
+            drawn = drawn if own else {}
+        for step, one in found.items():
+            drawn.setdefault(step, one.value)
         return dict(sorted(drawn.items()))
 
-    def evaluations(self, name: str) -> dict[int, MetricRecord]:
-        """A metric by step: with averaged weights and by the run's own protocol, if possible."""
+    def evaluations(
+        self, name: str, conditions: Conditions | None = None
+    ) -> dict[int, MetricRecord]:
+        """A metric by step: with averaged weights and by the run's own protocol, if possible.
+
+        Args:
+            name: of the metric.
+            conditions: only evaluations under these.
+        """
         asked = self.config.get("evaluation")
         asked = asked if isinstance(asked, Mapping) else {}
         chosen: dict[int, tuple[tuple[int, int], MetricRecord]] = {}
         for found in self.metrics.get(name, []):
+            if conditions not in (None, found.conditions):
+                continue
             agrees = sum(found.protocol.get(key) == asked.get(key) for key in PROTOCOL)
             rank = (int(found.weights != "raw"), agrees)
             if found.step not in chosen or rank >= chosen[found.step][0]:
@@ -204,7 +237,8 @@ def _evaluation(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricReco
             baseline = foreign.number(metric.get("floor"))
             better = metric.get("better")
             better = better if better in ("lower", "higher") else ""
-            yield name, MetricRecord(step, value, better, baseline, protocol, weights)
+            error = foreign.number(metric.get("error"))
+            yield name, MetricRecord(step, value, better, baseline, protocol, weights, error)
 
 
 MAGIC = "*?["

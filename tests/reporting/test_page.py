@@ -168,6 +168,62 @@ def test_the_policy_admits_the_page_s_own_script_and_style_alone(page) -> None:
     assert "default-src 'none'" in policy[1]
 
 
+def test_its_title_is_a_question_and_its_answer(page) -> None:
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    question = "Which configuration is best on ring?"
+    assert f"<title>{question} No significant difference; gan uniform has the best mean " in text
+    assert f"<h1>{question}</h1>" in text
+
+
+LOOK_AT_SECTIONS = """
+const sections = [...document.querySelectorAll("section.data")];
+seen.heads = sections.map(s => s.querySelector("h2").textContent);
+seen.title = document.title;
+seen.pictures = sections.map(s => [...s.querySelectorAll(":scope > .scroll .gallery img")].map(
+  i => i.alt));
+seen.captions = [...sections[0].querySelectorAll(":scope > .scroll figcaption")].map(
+  e => e.textContent.trim());
+seen.rows = sections.map(s => [...s.querySelectorAll(":scope > .scroll .gallery .label")].map(
+  e => Math.round(e.getBoundingClientRect().left)));
+sections[0].querySelector(".legend button").click();
+seen.faded = sections.map(s => s.querySelectorAll("svg .faded").length);
+seen.bad = [...document.querySelectorAll(".card.bad")].map(e => e.textContent);
+seen.codes = [...document.querySelectorAll(".card code")].map(e => e.textContent);
+"""
+
+
+@browser
+def test_each_data_set_has_its_section(tmp_path) -> None:
+    """Grids at the last step of all finished runs, an interrupted run's own, and real images."""
+    root = tmp_path / "runs"
+    for seed in (1, 2):
+        write_run(root / f"a{seed}", "model=gan", seed=seed, values={20: 2.0, 30: 2.0, 40: 1.0})
+        write_run(root / f"b{seed}", "model=wgan", seed=seed, values={20: 2.0, 40: 1.0})
+    stopped = write_run(root / "c", "model=dcgan", values={20: 2.0}, status="interrupted")
+    write_run(root / "d", "model=gan", "data=grid", values={}, status="failed", error="no room")
+    Image.new("RGB", (16, 16)).save(root / "b1" / "samples" / "real-00000000.png")
+    seen = visit(written(tmp_path), LOOK_AT_SECTIONS, tmp_path)
+    assert seen["faults"] == []
+    assert seen["heads"] == ["Which model is best on ring?", "How good is gan on grid?"]
+    assert seen["title"].startswith("Which configuration is best on ring and on grid? ring: No ")
+    ring, grid = seen["pictures"]
+    assert (ring[0], len(ring), grid) == ("real images", 6, [])
+    assert sorted(seen["captions"]) == ["seed 0, step 20", "seed 1", "seed 1", "seed 2", "seed 2"]
+    assert len(set(seen["rows"][0])) == 1  # labels begin their rows
+    assert seen["faded"][0] > 0 == seen["faded"][1]
+    assert len(seen["bad"]) == 1
+    assert "no room" in seen["bad"][0]
+    assert f"gan-train resume={stopped.path}" in seen["codes"]
+
+
+def test_losses_of_other_kinds_have_charts_of_their_own(tmp_path) -> None:
+    write_run(tmp_path / "runs" / "a", "model=gan")
+    write_run(tmp_path / "runs" / "b", "model=wgan")
+    text = written(tmp_path).read_text(encoding="utf-8")
+    for name in ("loss/generator (non_saturating)", "loss/generator (wasserstein)"):
+        assert f"<figcaption>{name}" in text
+
+
 def pictures_of(run: RunFolder, folder: Path) -> int:
     text = written(folder).read_text(encoding="utf-8")
     return text.count("data:image")

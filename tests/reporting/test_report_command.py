@@ -15,6 +15,8 @@ import yaml
 from run_folders import sweep, write_run
 
 from gan_cli.commands import report
+from gan_cli.config.reproduce import Origin
+from gan_cli.reporting import terminal
 from gan_cli.reporting.terminal import watch
 from gan_cli.runs.folder import RunFolder
 
@@ -34,8 +36,13 @@ def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
     return out, err
 
 
-def found(capsys, *arguments: object) -> dict[str, Any]:
+def data_sets(capsys, *arguments: object) -> list[dict[str, Any]]:
     return json.loads(call(capsys, *arguments, "--json")[0])
+
+
+def found(capsys, *arguments: object) -> dict[str, Any]:
+    (one,) = data_sets(capsys, *arguments)
+    return one
 
 
 def test_runs_that_differ_by_the_seed_alone_are_one_configuration(capsys) -> None:
@@ -79,11 +86,12 @@ def test_pairs_and_effects_in_words(capsys) -> None:
 def test_a_run_without_readable_settings_adds_no_columns(capsys) -> None:
     sweep(Path("runs"))
     write_run(Path("runs/broken"), values={40: 9.0}).config.write_text("model: [")
-    content = found(capsys)
-    assert [one["label"] for one in content["configurations"]][-2:] == ["wgan gaussian", "broken"]
-    assert content["configurations"][0]["settings"].keys() == {"model", "prior"}
-    assert content["configurations"][-1]["settings"] == {"model": "-", "prior": "-"}
-    assert any("config.yaml: cannot be read" in line for line in content["warnings"])
+    ring, unknown = data_sets(capsys)
+    assert [one["label"] for one in ring["configurations"]][-1] == "wgan gaussian"
+    assert ring["configurations"][0]["settings"].keys() == {"model", "prior"}
+    assert unknown["data"] == "unknown data"
+    assert [one["label"] for one in unknown["configurations"]] == ["broken"]
+    assert any("config.yaml: cannot be read" in line for line in unknown["warnings"])
 
 
 def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None:
@@ -96,7 +104,7 @@ def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None
     write_run(Path("runs/wide"), "model=gan", "network.width=7")
     content = found(capsys)
     labels = {one["label"]: len(one["runs"]) for one in content["configurations"]}
-    assert labels == {"network.width=512": 2, "network.width=7": 1}
+    assert labels == {"width=512": 2, "width=7": 1}
 
 
 def test_enough_seeds_make_a_difference_clear(capsys) -> None:
@@ -114,7 +122,7 @@ def test_the_screen_shows_it_all(capsys) -> None:
     sweep(Path("runs"))
     write_run(Path("runs/broken"), "model=dcgan", status="failed", error="no room left")
     out, err = call(capsys, "--out", "page.html")
-    for text in ("model", "prior", "0.8600 ± 0.0745", "3 finished", "1 failed", "no room left"):
+    for text in ("model", "prior", "0.86 ± 0.07", "1 failed", "no room left"):
         assert text in out, text
     assert "runs/broken/train.log" in "".join(out.split())
     assert "prior: gaussian or uniform?" in out
@@ -156,18 +164,180 @@ def test_a_metric_can_be_named_by_its_first_part(capsys) -> None:
     assert err == "error: --metric fid: may be fid_classifier or fid_inception; name one of them\n"
 
 
-def test_a_loss_is_compared_only_with_a_warning(capsys) -> None:
+def test_a_loss_is_compared_only_by_its_name_and_with_a_warning(capsys) -> None:
     write_run(Path("runs/a"), values={})
     RunFolder("runs/a").metrics.write_text('{"step": 10, "loss/generator": 1.5}\n{"step": 2')
+    assert found(capsys)["metric"] is None
+    content = found(capsys, "--metric", "loss/generator", "--lower")
+    assert content["configurations"][0]["metric"]["mean"] == 1.5
+    assert any("does not measure quality" in line for line in content["warnings"])
+
+
+def saved(run: RunFolder) -> RunFolder:
+    """The run with a checkpoint, so that it could be evaluated."""
+    (run.checkpoints / "last.pt").touch()
+    return run
+
+
+def test_without_evaluations_the_command_for_them_is_shown(capsys) -> None:
+    """What step 0 was evaluated to, before training, is no value of the run."""
+    for name, values in (("a", {}), ("b", {0: 3.0})):
+        run = saved(write_run(Path(f"runs/{name}"), "model=gan", seed=ord(name), values=values))
+        run.metrics.write_text('{"step": 40, "loss/generator": 1.5}\n')
+    out, _ = call(capsys)
+    assert "Not known yet: no run has been evaluated." in out
+    assert "To evaluate them, run this:\n  gan-eval runs/a runs/b\n" in out
     content = found(capsys)
-    assert content["metric"] == "loss/generator"
-    assert any("is no measure of quality" in line for line in content["warnings"])
+    assert content["configurations"][0]["metric"] is None
+    assert content["not_evaluated"] == ["runs/a", "runs/b"]
 
 
-def test_other_protocols_give_a_warning(capsys) -> None:
-    write_run(Path("runs/a"), "model=gan", samples=100)
-    write_run(Path("runs/b"), "model=wgan", samples=5000)
-    assert any("measured in different ways" in line for line in found(capsys)["warnings"])
+def test_many_runs_to_evaluate_are_a_pattern_where_it_fits(capsys) -> None:
+    for seed in range(6):
+        saved(write_run(Path(f"runs/a b/{seed}"), seed=seed, values={}))
+    assert found(capsys)["evaluate"] == "gan-eval 'runs/a b'/*/config.yaml"
+    (one,) = data_sets(capsys, *(f"runs/a b/{seed}" for seed in range(5)))
+    assert one["evaluate"].count("'runs/a b/") == 5  # all but one, so each by itself
+
+
+def test_values_of_other_protocols_are_not_compared(capsys) -> None:
+    """Two of three were evaluated with 100 samples, and so is the third if one asks for it."""
+    for seed in (1, 2):
+        write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, samples=100, values={40: 1.0})
+    other = saved(write_run(Path("runs/b"), "model=wgan", samples=5000, values={40: 0.1}))
+    content = found(capsys)
+    assert [one["label"] for one in content["configurations"]] == ["gan", "wgan"]
+    assert content["configurations"][1]["metric"] is None
+    assert content["evaluate"] == "gan-eval runs/b --samples 100"
+    out, _ = call(capsys)
+    assert "1 run has not been evaluated like the others (100 samples of seed 0, train)" in out
+    evaluation = other.evaluations / "step_00000040.json"
+    again = json.loads(evaluation.read_text())
+    again["figures"][0]["protocol"]["samples"] = 100
+    again["figures"][0]["value"] = 0.5
+    (other.evaluations / "step_00000040-more.json").write_text(json.dumps(again))
+    content = found(capsys)
+    assert [one["label"] for one in content["configurations"]] == ["wgan", "gan"]
+    assert content["configurations"][0]["metric"]["mean"] == 0.5
+    assert content["evaluate"] is None
+
+
+def test_data_sets_are_never_compared_with_each_other(capsys) -> None:
+    for seed in (1, 2):
+        write_run(Path(f"runs/r{seed}"), "model=gan", seed=seed, values={40: 1.0})
+        write_run(Path(f"runs/g{seed}"), "model=gan", "data=grid", seed=seed, values={40: 9.0})
+        write_run(Path(f"runs/w{seed}"), "model=wgan", "data=grid", seed=seed, values={40: 8.0})
+        four = ("model=gan", "data.modes=4")
+        write_run(Path(f"runs/f{seed}"), *four, seed=seed, values={40: 2.0})
+    content = data_sets(capsys)
+    assert [one["data"] for one in content] == ["grid", "ring (modes=4)", "ring (modes=8)"]
+    assert [len(one["comparisons"]) for one in content] == [1, 0, 0]
+    assert [one["label"] for one in content[0]["configurations"]] == ["wgan", "gan"]
+    assert content[0]["configurations"][0]["settings"] == {"model": "wgan"}  # all have the data
+    out, _ = call(capsys)
+    assert "Which model is best on grid?" in out
+    assert "How good is gan on ring (modes=4)?" in out
+
+
+def test_mirroring_the_training_images_is_the_same_data(capsys) -> None:
+    from gan_cli.reporting.configurations import Configuration
+    from gan_cli.reporting.data_sets import by_data
+
+    def one(**data: Any) -> Configuration:
+        return Configuration([], {"choices": {"data": "folder"}, "data": data}, Origin(()))
+
+    plain, flipped = one(root="/a/photos", flip=False), one(root="/a/photos", flip=True)
+    other = one(root="/b/faces", flip=False)
+    assert by_data([plain, flipped, other]) == {"photos": [plain, flipped], "faces": [other]}
+    twin = one(root="/b/photos", flip=False)
+    assert list(by_data([plain, twin])) == ["photos (root=/a/photos)", "photos (root=/b/photos)"]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_screen_fits(capsys, monkeypatch, width: int) -> None:
+    """Many settings that differ are one column, and what matters least is left out first."""
+    monkeypatch.setattr(terminal, "PIPED_WIDTH", width)
+    for seed, more in enumerate(("prior=uniform", "network.width=7", "optimizer.lr=0.001")):
+        for model in ("gan", "wgan"):
+            settings = (f"model={model}", more, "batch_size=32", "network.depth=2")
+            state = "interrupted" if seed else "finished"
+            run = write_run(Path(f"runs/{model}{seed}"), *settings, seed=seed, status=state)
+            saved(run)
+    out, _ = call(capsys)
+    commands = [line for line in out.splitlines() if "gan-train resume=" in line]
+    assert len(commands) == 4
+    shown = [line for line in out.splitlines() if line not in commands]
+    assert max(map(len, shown)) <= width
+    assert "…" not in out
+    assert "1 interrupted" in out
+
+
+def test_interrupted_is_not_failed(capsys) -> None:
+    write_run(Path("runs/a"), "model=gan", values={40: 1.0})
+    saved(write_run(Path("runs/b"), "model=wgan", values={20: 0.5}, status="interrupted"))
+    write_run(Path("runs/c"), "model=dcgan", values={}, status="failed", error="no room left")
+    out, _ = call(capsys)
+    interrupted, failed = out.split("Interrupted; to resume:\n")[1].split("Failed\n")
+    assert "gan-train resume=runs/b" in interrupted
+    assert "step 20 of 40; stopped by a signal" in interrupted
+    assert "runs/c: failed at step 0: no room left" in failed
+    assert "runs/b" not in failed
+    assert "(0.5000)" in out
+    assert "in brackets: not finished, so not compared" in out
+    content = found(capsys)
+    assert content["answer"] == ["Only gan has a value: energy_distance 1 (lower is better)."]
+
+
+def test_the_answer_says_how_sure_it_is(capsys) -> None:
+    sweep(Path("runs"), seeds=1)
+    content = found(capsys)
+    assert content["question"] == "Which configuration is best on ring?"
+    assert content["answer"] == [
+        "gan uniform has the best energy_distance 0.8300. Without two seeds of each, there is no "
+        "test."
+    ]
+
+
+def test_a_single_value_has_the_digits_of_its_error(capsys) -> None:
+    run = write_run(Path("runs/a"), "model=gan", values={40: 1.23456})
+    path = run.evaluations / "step_00000040.json"
+    content = json.loads(path.read_text())
+    content["figures"][0]["error"] = 0.0234
+    path.write_text(json.dumps(content))
+    assert found(capsys)["answer"] == ["energy_distance 1.235 (lower is better)."]
+    content["figures"][0]["error"] = 0.06
+    path.write_text(json.dumps(content))
+    assert found(capsys)["answer"] == ["energy_distance 1.23 (lower is better)."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "page"),
+    [
+        ([], "runs/report.html"),
+        (["runs/gan"], "runs/gan/report.html"),
+        (["runs/gan/1", "runs/wgan/1"], "runs/report.html"),
+        (["runs/*/1"], "runs/report.html"),
+        (["runs/gan/1"], "runs/gan/1/report.html"),
+        (["latest"], "runs/wgan/2/report.html"),
+        (["--out", "mine.html"], "mine.html"),
+    ],
+)
+def test_the_page_is_written_beside_the_runs(capsys, arguments, page: str) -> None:
+    for model in ("gan", "wgan"):
+        for seed in (1, 2):
+            write_run(Path(f"runs/{model}/{seed}"), f"model={model}", seed=seed)
+    _, err = call(capsys, *arguments)
+    assert f"page: {page}\n" in err
+    assert "energy_distance" in Path(page).read_text()
+
+
+def test_no_page_is_written_through_a_link(capsys, tmp_path) -> None:
+    write_run(Path("runs/a"))
+    target = tmp_path / "elsewhere.html"
+    Path("runs/report.html").symlink_to(target)
+    _, err = call(capsys, status=2)
+    assert "runs/report.html: is a link" in err
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +388,7 @@ def test_csv_has_a_line_a_run(capsys) -> None:
     out, _ = call(capsys, "runs", "--csv", "--latex", "table.tex")
     lines = list(csv.DictReader(io.StringIO(out)))
     assert len(lines) == 8
-    assert lines[0]["prior"] == "uniform"
+    assert (lines[0]["data"], lines[0]["prior"]) == ("ring", "uniform")
     assert float(lines[0]["final"]) == pytest.approx(0.83)
     assert r"energy\_distance $\downarrow$" in Path("table.tex").read_text()
     assert not Path("report.html").exists()
@@ -268,7 +438,7 @@ def test_watching_goes_on_until_no_run_does(capsys) -> None:
 
     def look() -> Any:
         looks.append(run.read_status()["status"])
-        return findings(options, gatherer)
+        return findings(options, gatherer())
 
     def wait(_: float) -> None:
         run.write_status("finished", 40)
@@ -276,7 +446,7 @@ def test_watching_goes_on_until_no_run_does(capsys) -> None:
     with run.lock():
         assert watch(Console(), look, 2.0, wait) == 0
     assert looks == ["running", "finished"]
-    assert "1 finished" in capsys.readouterr().out
+    assert "How good is dcgan on ring?" in capsys.readouterr().out
 
 
 def test_no_command_of_reports_imports_torch() -> None:
@@ -305,7 +475,7 @@ def test_a_real_run(capsys, monkeypatch) -> None:
     content = found(capsys, "--out", "a.html")
     one = content["configurations"][0]
     run = one["runs"][0]
-    assert (content["metric"], one["label"]) == ("energy_distance", "gan ring")
+    assert (content["metric"], one["label"]) == ("energy_distance", "gan")
     assert (run["state"], run["step"], run["counts"]) == ("finished", 4, True)
     assert run["final"] > 0
     assert run["images_per_second"] > 0

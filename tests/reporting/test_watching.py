@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,12 @@ def test_watching_goes_on_while_jobs_of_a_sweep_wait(capsys, place: str) -> None
 
     options = report.parser().parse_args([place])
     gatherer = Gatherer([place])
-    look = lambda: findings(options, gatherer)  # noqa: E731
+    look = lambda: findings(options, gatherer())  # noqa: E731
     with FileLock(folder / ".lock"):
         watch(Console(width=150), look, 0.0, wait, lambda: sweeps([place]))
     assert looks == 2
     shown = capsys.readouterr().out
-    assert "2 finished" in shown
+    assert re.search(r"dcgan +2 +40", shown)  # two runs, step 40
     assert "runs/sweeps/a: 2 jobs: 2 finished; it has ended" in shown
 
 
@@ -69,7 +70,7 @@ def test_a_sweep_whose_process_is_gone_is_not_waited_for(capsys) -> None:
 def test_neither_run_nor_sweep_is_an_error() -> None:
     Path("runs").mkdir()
     with pytest.raises(CheckpointError, match="is not a run folder"):
-        watch(Console(), lambda: findings(report.parser().parse_args([]), Gatherer([])), 0.0)
+        watch(Console(), lambda: findings(report.parser().parse_args([]), Gatherer([])()), 0.0)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"jobs": 1}', '{"jobs": [1]}', "[" * 10_000])
@@ -79,7 +80,7 @@ def test_a_damaged_index_hides_no_runs(capsys, content: str) -> None:
     with pytest.raises(SystemExit) as end:
         report.watch([])
     assert end.value.code == 0
-    assert "1 finished" in capsys.readouterr().out
+    assert "How good is dcgan on ring?" in capsys.readouterr().out
 
 
 def test_states_of_jobs_are_the_known_ones(capsys) -> None:

@@ -101,9 +101,7 @@ def test_the_first_signal_saves(
     assert f"interrupted at step 5 of 12: stopped by {first.name}" in said
     found = record.read(RunFolder("run"))
     assert (found.state, found.step, found.saved) == ("interrupted", 5, 5)
-    assert why(found) == (
-        "stopped by a signal; gan-train resume=RUN continues from the state saved at step 5"
-    )
+    assert why(found) == ("stopped by a signal; resuming continues from the state saved at step 5")
 
 
 def test_a_second_ctrl_c_says_what_is_lost(
@@ -115,7 +113,8 @@ def test_a_second_ctrl_c_says_what_is_lost(
     assert f"{lost}gan-train resume=run starts from step 0" in capfd.readouterr().err
     found = record.read(RunFolder("run"))
     assert (found.state, found.step, found.saved) == ("interrupted", 5, None)
-    nothing = "no state was saved, so gan-train resume=RUN starts from step 0"
+    nothing = "no state was saved, so resuming starts from step 0"
+    assert found.resume == "gan-train resume=run"
     assert why(found) == f"stopped by a signal; {nothing}"
     assert "interrupted, nothing saved" in shown(capfd, "run")
 
@@ -128,7 +127,7 @@ def test_what_was_saved_before_is_not_lost(
     lost = "ended without saving: 2 steps are lost; "
     assert f"{lost}gan-train resume=run continues from step 3" in capfd.readouterr().err
     found = record.read(RunFolder("run"))
-    assert why(found).endswith("gan-train resume=RUN continues from the state saved at step 3")
+    assert why(found).endswith("resuming continues from the state saved at step 3")
     assert "interrupted, saved at 3" in shown(capfd, "run")
 
 

@@ -22,24 +22,27 @@ for (const head of document.querySelectorAll("th button")) {
     body.append(...[...body.rows].sort(compare));
   });
 }
-// A legend's entry, pressed or pointed at, stands out in all charts.
-let pressed = null;
-const light = series => {
-  for (const drawn of document.querySelectorAll("svg .series")) {
-    drawn.classList.toggle("faded", series !== null && drawn.dataset.series !== series);
-  }
-};
-for (const entry of document.querySelectorAll(".legend button")) {
-  const series = entry.dataset.series;
-  entry.addEventListener("pointerenter", () => light(series));
-  entry.addEventListener("pointerleave", () => light(pressed));
-  entry.addEventListener("click", () => {
-    pressed = pressed === series ? null : series;
-    for (const other of document.querySelectorAll(".legend button")) {
-      other.setAttribute("aria-pressed", String(other.dataset.series === pressed));
+// A legend's entry, pressed or pointed at, stands out in all charts of its section.
+for (const legend of document.querySelectorAll(".legend")) {
+  const section = legend.closest("section"), entries = legend.querySelectorAll("button");
+  let pressed = null;
+  const light = series => {
+    for (const drawn of section.querySelectorAll("svg .series")) {
+      drawn.classList.toggle("faded", series !== null && drawn.dataset.series !== series);
     }
-    light(pressed);
-  });
+  };
+  for (const entry of entries) {
+    const series = entry.dataset.series;
+    entry.addEventListener("pointerenter", () => light(series));
+    entry.addEventListener("pointerleave", () => light(pressed));
+    entry.addEventListener("click", () => {
+      pressed = pressed === series ? null : series;
+      for (const other of entries) {
+        other.setAttribute("aria-pressed", String(other.dataset.series === pressed));
+      }
+      light(pressed);
+    });
+  }
 }
 for (const button of document.querySelectorAll(".copy")) {
   if (!navigator.clipboard) { button.remove(); continue; }
