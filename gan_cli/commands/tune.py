@@ -107,10 +107,9 @@ def publish(study: Study, plan: StudyPlan) -> bool:
     """
     from gan_cli.console import PIPED_WIDTH, clean_console
     from gan_cli.errors import UserError
-    from gan_cli.formatting import counted
+    from gan_cli.formatting import counted, number
     from gan_cli.runs.folder import RunFolder
     from gan_cli.tuning import page, results
-    from gan_cli.tuning.results import number
     from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
 
     found = results.rows(study)
@@ -129,7 +128,7 @@ def publish(study: Study, plan: StudyPlan) -> bool:
         log.info("no trial is complete, so none is the best")
         return False
     run = RunFolder(plan.run_folder(best[0].number, plan.tune.seeds[0]))
-    headline = f"{plan.tune.metric} {number(best[0].value)}, the best of {len(found)} trials"
+    headline = f"{plan.tune.metric} {number(best[0].value or 0.0)}, the best of {len(found)} trials"
     log.info(f"  page      {written}")
     try:
         results.write(plan, run, headline)

@@ -138,6 +138,13 @@ def _joined(points: Sequence[Point]) -> Point:
     return Point(sum(steps) / n, math.fsum(means) / n, min(lows), max(highs))
 
 
+def value_axis(values: Sequence[float]) -> Axis:
+    """An axis of a metric or loss, logarithmic if it spans more than a factor of `LOG_FROM`."""
+    finite = [value for value in values if math.isfinite(value)]
+    wide = bool(finite) and min(finite) > 0 and max(finite) / min(finite) > LOG_FROM
+    return spanning(finite, log=wide, margin=0.04)
+
+
 def curves(name: str, series: Sequence[tuple[str, Colour, Sequence[Point]]]) -> Chart | None:
     """Curves over steps; None where no series has two points.
 
@@ -149,11 +156,9 @@ def curves(name: str, series: Sequence[tuple[str, Colour, Sequence[Point]]]) -> 
     if not series:
         return None
     every = [point for *_, points in series for point in points]
-    low, high = min(p.low for p in every), max(p.high for p in every)
-    log = low > 0 and high / low > LOG_FROM
     steps = [point.step for point in every]
     x = Axis(min(steps), max(steps), title="step")
-    chart = Chart(name, x, spanning([low, high], log=log, margin=0.04))
+    chart = Chart(name, x, value_axis([end for p in every for end in (p.low, p.high)]))
     for label, colour, points in series:
         last = points[-1]
         chart.series.append(

@@ -75,8 +75,8 @@ class Comparison(Tested):
             else f"no significant difference between {self.better} and {self.worse}"
         )
         return (
-            f"{said} on {self.metric}, {self.better} better in {self.wins} of {self.of} {kind}, "
-            f"{self.certainty}"
+            f"{said} on {self.metric}, {'' if self.clear else 'the first '}better in {self.wins} "
+            f"of {self.of} {kind}, {self.certainty}"
         )
 
 

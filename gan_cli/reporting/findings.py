@@ -12,7 +12,7 @@ from gan_cli.formatting import counted, rounded, shell_command
 from gan_cli.reporting.comparison import Comparison, Effect, compare, effects, power
 from gan_cli.reporting.configurations import Configuration, describe, group, short
 from gan_cli.reporting.data_sets import by_data
-from gan_cli.reporting.metric import LOWER, ReportedMetric, choose, described, named
+from gan_cli.reporting.metric import LOWER, ReportedMetric, choose, differences, named
 from gan_cli.reporting.statistics import interval
 from gan_cli.runs.folder import FINISHED, INTERRUPTED, RUNNING, is_run
 from gan_cli.runs.record import Conditions, Record
@@ -116,19 +116,17 @@ class Findings:
             return None
         if self.metric is None:
             return "To evaluate them, run this", evaluation(missing)
-        other = [r for r in missing if r.metrics.get(self.metric.name)]
-        if self.metric.conditions and other:
-            text = (
-                f"{_not_evaluated(len(missing))} like the others "
-                f"({described(self.metric.conditions)}), so not compared"
-            )
+        name, conditions = self.metric.name, self.metric.conditions
+        other = [one[-1].conditions for r in missing if (one := r.metrics.get(name))]
+        other = [one for one in other if one != conditions]
+        if conditions and other:
+            ours, theirs = differences(conditions, other[0])
+            what = f"{counted(len(other), 'run')} {'was' if len(other) == 1 else 'were'} evaluated"
+            text = f"{what} with {theirs} and the others with {ours}, so not compared"
         else:
-            text = f"{_not_evaluated(len(missing))} by {self.metric.name}"
+            n = len(missing)
+            text = f"{counted(n, 'run')} {'has' if n == 1 else 'have'} not been evaluated by {name}"
         return f"{text}; run this", evaluation(missing, self.metric.conditions)
-
-
-def _not_evaluated(n: int) -> str:
-    return f"{counted(n, 'run')} {'has' if n == 1 else 'have'} not been evaluated"
 
 
 def spread(values: Sequence[float], error: float | None = None, deviation: bool = False) -> str:

@@ -154,11 +154,17 @@ def _samples(conditions: Conditions) -> int:
     return int(conditions[0]) if conditions[0].isdigit() else 0
 
 
-def described(conditions: Conditions) -> str:
-    """`1,000 samples of seed 0, train`, and by what its parts are told apart from others."""
-    samples, seed, split, extractor, data = conditions
-    parts = [f"{_samples(conditions):,} samples of seed {seed}" if samples else "unknown samples"]
-    parts += [split] if split else []
-    parts += [f"extractor {extractor[:8]}"] if extractor else []
-    parts += [f"data {data[:8]}"] if data else []
-    return ", ".join(parts)
+def differences(ours: Conditions, theirs: Conditions) -> tuple[str, str]:
+    """What is different, as half a sentence for each: `4,096 samples` and `500 samples`."""
+    words = ("{} samples", "seed {}", "split {}", "extractor {:.8}", "data {:.8}")
+    differ = [n for n in range(len(ours)) if ours[n] != theirs[n]]
+    sides = (
+        ", ".join(words[n].format(_thousands(side[n]) or "unknown") for n in differ)
+        for side in (ours, theirs)
+    )
+    first, second = sides
+    return first, second
+
+
+def _thousands(text: str) -> str:
+    return f"{int(text):,}" if text.isdigit() else text

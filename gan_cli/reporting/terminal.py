@@ -70,10 +70,12 @@ class ResultsTable:
     Attributes:
         found: the configurations.
         deviation: show the standard deviation over seeds in place of the interval.
+        most: lines.
     """
 
     found: Findings
     deviation: bool = False
+    most: int | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for n in range(len(DROPPED) + 1):
@@ -97,7 +99,7 @@ class ResultsTable:
         columns = {head: cell for head, cell in self._columns().items() if head not in dropped}
         for head in columns:
             made.add_column(head, justify="left" if head == "runs" else "right", no_wrap=True)
-        for one in found.configurations:
+        for one in found.configurations[: self.most]:
             settings = one.settings.values() if apart else [one.label]
             made.add_row(*settings, *(cell(one) for cell in columns.values()))
         return made
@@ -132,6 +134,8 @@ class ResultsTable:
 
     def _notes(self) -> list[str]:
         found, notes = self.found, []
+        if self.most is not None and (left := len(found.configurations) - self.most) > 0:
+            notes.append(f"{left:,} more in the report")
         if found.metric is None:
             return notes
         if any(len(one.values) > 1 for one in found.configurations):

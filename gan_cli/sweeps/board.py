@@ -82,7 +82,7 @@ class JobProgress:
         return self.values.get(f"{METRICS}{metric}")
 
     def cells(self, metric: str | None) -> list[str]:
-        """Step, images per second, `metric` and time left; empty where unknown."""
+        """Step, samples per second, `metric` and time left; empty where unknown."""
         steps = "" if self.steps is None else f" of {self.steps:,}"
         speed, value, left = self.values.get(SPEED), self.value(metric), ""
         if self.steps is not None and PACE in self.values and self.steps > self.step:
@@ -148,7 +148,7 @@ class Board:
         for name in running:
             metric = self.progress[name].metric
             step, speed, value, left = self.progress[name].cells(metric)
-            parts = [f"step {step}" * bool(step), f"{speed} images/s" * bool(speed)]
+            parts = [f"step {step}" * bool(step), f"{speed} samples/s" * bool(speed)]
             parts += [f"{metric} {value}" * bool(value), f"{left} left" * bool(left)]
             log.info(f"{name}: {', '.join(filter(None, parts)) or 'starting'}")
         log.info(self.count())
@@ -172,7 +172,7 @@ class Board:
         table = Table(title=self.count(), title_justify="left")
         for name in ("job", "state"):
             table.add_column(name, overflow="ellipsis", no_wrap=True)
-        for name in ("step", "images/s", *([metric] if metric else []), "left"):
+        for name in ("step", "samples/s", *([metric] if metric else []), "left"):
             table.add_column(Text(name), justify="right", no_wrap=True)
         ranked = sorted(self.progress, key=rank)
         for name in ranked[: max(1, lines)]:

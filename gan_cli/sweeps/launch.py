@@ -14,12 +14,21 @@ from gan_cli import files
 from gan_cli.config.command_line import Command, split
 from gan_cli.config.schema import Settings
 from gan_cli.console import PIPED_WIDTH, clean_console, console, setup_logging
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import RunFailedError
 from gan_cli.formatting import counted, shell_command
 from gan_cli.jobs.fork_server import ForkStarter, possible
 from gan_cli.jobs.processes import GRACE, SpawnStarter, Starter, training
-from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING
+from gan_cli.runs.folder import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    KILLED,
+    RUNNING,
+    RunFolder,
+    is_run,
+)
+from gan_cli.runs.record import read
 from gan_cli.sweeps.board import Board, board_for, failures
 from gan_cli.sweeps.index import Index, JobEntry, locked
 from gan_cli.sweeps.plan import (
@@ -42,7 +51,7 @@ log = logging.getLogger(__name__)
 # Settings of the sweep, which its jobs are not given.
 OWN = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
 OWN += ("hydra.mode",)
-MOST_LINES = 60  # of the table at the end
+MOST_LINES = 60  # of the table of results
 
 command: ContextVar[Command] = ContextVar("command")  # the command line of the sweep
 
@@ -132,7 +141,7 @@ def run(request: Request, backend: Backend) -> None:
         failed = [entry for entry in entries if entry.state in (FAILED, KILLED)]
         complete = complete and not any(entry.state == INTERRUPTED for entry in entries)
         index.write(INTERRUPTED if not complete else FAILED if failed else FINISHED)
-        screen().print(board.table(MOST_LINES))
+        show_results([RunFolder(job.run) for job in jobs if is_run(job.run)], request.swept)
         report(entries, failed, index, {job.name for job in due})
     if not complete:
         log.info("interrupted; the same command resumes")
@@ -182,13 +191,37 @@ def curves(folder: Path) -> str:
     return shell_command("gan-board", folder)
 
 
+def show_results(runs: Sequence[RunFolder], swept: Sequence[str]) -> None:
+    """Print the results of each data set: best first, means and deviations over seeds.
+
+    Args:
+        runs: of the sweep.
+        swept: keys that take several values.
+    """
+    from gan_cli.reporting.findings import find
+    from gan_cli.reporting.terminal import ResultsTable, advised
+
+    try:
+        found = find([read(run) for run in runs], keys=swept)
+    except UserError as error:
+        log.warning(f"no results are shown: {error}")
+        return
+    for one in found:
+        if len(found) > 1:
+            screen().print(one.data, style="bold")
+        screen().print(
+            ResultsTable(one, deviation=True, most=MOST_LINES), *advised(one), crop=False
+        )
+
+
 def report(
     entries: Sequence[JobEntry], failed: Sequence[JobEntry], index: Index, due: set[str]
 ) -> None:
-    """Print how many jobs finished, and which failed."""
+    """Print how many jobs finished, the commands for their results, and which failed."""
     finished = sum(entry.state == FINISHED for entry in entries)
-    total = counted(len(entries), "job")
-    log.info(f"{finished} of {total} finished; {curves(index.folder)}")
+    log.info(f"{finished} of {counted(len(entries), 'job')} finished")
+    log.info(f"  report    {shell_command('gan-report', index.folder)}")
+    log.info(f"  curves    {curves(index.folder)}")
     if failed:
         screen().print(failures(failed, index.logs))
         if before := [entry for entry in failed if entry.name not in due]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gan_cli import files, pages
 from gan_cli.config.search_space import Dimension
-from gan_cli.formatting import counted, shell_command
+from gan_cli.formatting import counted, number, shell_command, show_duration
 from gan_cli.plots.axis import Axis, spanning
-from gan_cli.plots.charts import Chart, Series
+from gan_cli.plots.charts import Chart, Series, value_axis
 from gan_cli.tuning.plan import MINIMIZE, StudyPlan
-from gan_cli.tuning.results import TrialRow, cells, number, ranked, short
+from gan_cli.tuning.results import TrialRow, cells, command, heads, ranked, short
 from gan_cli.tuning.trial import COMPLETE, PRUNED
 
 if TYPE_CHECKING:
@@ -57,33 +57,49 @@ def text(plan: StudyPlan, found: Sequence[TrialRow], shares: Mapping[str, float]
     drawn = [history(plan, found)] if best else []
     if best and any(row.curve for row in found):
         drawn.append(curves(plan, found))
+    question, answer = title(plan, best)
     return pages.render(
         "study",
-        plan.folder.name,
-        summary=f"{plan.tune.metric}, {plan.direction}d, {plan.tune.value} point of each run"
-        f"{over}. {counted(len(found), 'trial')}, {len(best)} of them complete. Every trial:",
+        f"{question} {answer}",
+        question=question,
+        answer=answer,
+        summary=f"{plan.folder.name}: {plan.tune.value} point of each run{over}. "
+        f"{counted(len(found), 'trial')}, {len(best)} of them complete. Every trial:",
         every_trial=shell_command(*plan.fixed, *plan.added),
-        best=best_trial(best[0]) if best else None,
+        command=command(plan) if best else "",
         charts=drawn,
         shares=[(key, f"{share:.0%}", f"{100 * share:.1f}") for key, share in shares.items()],
         settings=[slices(plan, found, one) for one in plan.dimensions] if best else [],
-        heads=[plan.tune.metric.rpartition("/")[2], *(one.key for one in plan.dimensions)],
+        heads=heads(plan),
+        deviations=any(row.spread is not None for row in found),
         trials=trials(plan, found, best),
+        number=number,
+        duration=show_duration,
     )
 
 
-def best_trial(row: TrialRow) -> tuple[str, str]:
-    """The best trial in words, and its settings."""
-    params = " ".join(f"{key}={short(value)}" for key, value in row.params.items())
-    return f"Best: trial {row.number} with {number(row.value)}:", params
+def title(plan: StudyPlan, best: Sequence[TrialRow]) -> tuple[str, str]:
+    """The question of a study, and its answer."""
+    metric, *names = heads(plan)
+    better = "lower" if plan.direction == MINIMIZE else "higher"
+    question = f"Which {' and '.join(names)} give the best {metric}?"
+    if not best:
+        return question, "Not known yet: no trial is complete."
+    row = best[0]
+    settings = (short(row.params[dimension.key]) for dimension in plan.dimensions)
+    words = " ".join(f"{name}={value}" for name, value in zip(names, settings, strict=True))
+    return (
+        question,
+        f"{words}, with {cells(row, plan)[0]} ({better} is better) in trial {row.number}.",
+    )
 
 
 def history(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
     """The values in the order of the trials, and the best so far."""
     valued = drawable(found)
     x = spanning([row.number for row, _ in valued], margin=0.04)
-    y = value_axis([value for _, value in valued])
-    chart = Chart("Each trial, and the best so far; grey: pruned", replace(x, title="trial"), y)
+    name = f"{heads(plan)[0]} of each trial, and the best so far"
+    chart = Chart(name, replace(x, title="trial"), value_axis([value for _, value in valued]))
     pick = min if plan.direction == MINIMIZE else max
     complete = [(row.number, value) for row, value in valued if row.state == COMPLETE]
     so_far = accumulate((value for _, value in complete), pick)
@@ -109,7 +125,8 @@ def curves(plan: StudyPlan, found: Sequence[TrialRow]) -> Chart:
     shown = [row for row in found if row.curve]
     x = spanning([step for row in shown for step in row.curve])
     y = value_axis([value for row in shown for value in row.curve.values()])
-    chart = Chart("Curve of each trial; grey: pruned", replace(x, title="step"), y)
+    name = f"{heads(plan)[0]} over the steps of each trial"
+    chart = Chart(name, replace(x, title="step"), y)
     first = [row.number for row in ranked(found, plan)[:1]]
     for row in sorted(shown, key=lambda row: (row.number in first, row.state == COMPLETE)):
         kind = "best" if row.number in first else COMPLETE if row.state == COMPLETE else PRUNED
@@ -127,7 +144,7 @@ def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> 
         x = spanning([dimension.low, dimension.high], log=dimension.log)
     valued = drawable(found)
     y = value_axis([value for _, value in valued])
-    chart = Chart("", replace(x, title=dimension.key), y)
+    chart = Chart(f"{heads(plan)[0]} over {dimension.key}", replace(x, title=dimension.key), y)
     first = [row.number for row in ranked(found, plan)[:1]]
     for row, value in sorted(valued, key=lambda v: (v[0].number in first, v[0].state == COMPLETE)):
         at = row.params[dimension.key]
@@ -137,29 +154,19 @@ def slices(plan: StudyPlan, found: Sequence[TrialRow], dimension: Dimension) -> 
     return chart
 
 
-def value_axis(values: Sequence[float]) -> Axis:
-    """An axis of the metric, logarithmic if it spans more than a factor of twenty."""
-    finite = [value for value in values if math.isfinite(value)]
-    wide = bool(finite) and min(finite) > 0 and max(finite) > 20 * min(finite)
-    return spanning(finite, log=wide, margin=0.04)
-
-
 class TrialLine(NamedTuple):
     """A line of the table of trials."""
 
+    row: TrialRow
     style: str
-    number: int
-    state: str
-    cells: list[str]
-    seconds: str
-    why: str
+    cells: list[tuple[object, str]]  # what it is sorted by, and what is shown
 
 
 def trials(plan: StudyPlan, found: Sequence[TrialRow], best: Sequence[TrialRow]) -> list[TrialLine]:
     """All trials, best first."""
     lines = []
     for row in [*best, *(row for row in found if row not in best)]:
-        style = "first" if row in best[:1] else row.state
-        seconds = number(row.seconds)
-        lines.append(TrialLine(style, row.number, row.state, cells(row, plan), seconds, row.why))
+        values = [row.value, *(row.params.get(dimension.key) for dimension in plan.dimensions)]
+        shown = zip(values, cells(row, plan), strict=True)
+        lines.append(TrialLine(row, "first" if row in best[:1] else row.state, list(shown)))
     return lines

@@ -10,6 +10,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +20,8 @@ from gan_cli.config.resume import differences
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml, settings_completed
 from gan_cli.errors import CheckpointError
-from gan_cli.formatting import shell_command
+from gan_cli.formatting import rounded, shell_command, show_duration
+from gan_cli.reporting.configurations import short as short_keys
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning.plan import MINIMIZE, StudyPlan
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED
@@ -153,33 +155,38 @@ def ranked(found: Sequence[TrialRow], plan: StudyPlan) -> list[TrialRow]:
     return sorted(complete, key=lambda row: (sign * (row.value or 0.0), row.number))
 
 
+def heads(plan: StudyPlan) -> list[str]:
+    """Short names of the metric and of the settings."""
+    keys = [dimension.key for dimension in plan.dimensions]
+    return [plan.tune.metric.rpartition("/")[2], *short_keys(keys)]
+
+
 def table(best: Sequence[TrialRow], plan: StudyPlan) -> Table:
     """The best trials with their settings."""
-    made = Table(title=f"{plan.tune.metric}, {plan.direction}d; runs in {plan.folder}")
-    made.add_column("trial", justify="right")
-    made.add_column(Text(plan.tune.metric.rpartition("/")[2]), justify="right")
-    for dimension in plan.dimensions:
-        made.add_column(Text(dimension.key), justify="right")
-    made.add_column("seconds", justify="right")
+    made = Table(
+        title=f"{plan.tune.metric}, {plan.direction}d; runs in {plan.folder}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for head in ("trial", *heads(plan), "time"):
+        made.add_column(Text(head), justify="right")
     for row in best[:SHOWN]:
-        seconds = "" if row.seconds is None else f"{row.seconds:,.0f}"
+        seconds = "" if row.seconds is None else show_duration(row.seconds)
         words = [str(row.number), *cells(row, plan), seconds]
         made.add_row(*map(Text, words), style="bold" if row is best[0] else None)
     return made
 
 
 def cells(row: TrialRow, plan: StudyPlan) -> list[str]:
-    """The value of a trial, and its settings."""
-    spread = "" if row.spread is None else f" ± {number(row.spread)}"
+    """The value of a trial, rounded by its deviation over seeds, and its settings."""
     settings = [short(row.params.get(dimension.key, "")) for dimension in plan.dimensions]
-    return [f"{number(row.value)}{spread}", *settings]
+    if row.value is None:
+        return ["", *settings]
+    values = [row.value] if row.spread is None else [row.value, row.spread]
+    return [" ± ".join(rounded(row.spread, *values)), *settings]
 
 
 def short(value: object) -> str:
     """A setting's value in few characters."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def number(value: float | None) -> str:
-    """A metric in four digits."""
-    return "" if value is None else f"{value:.4g}"

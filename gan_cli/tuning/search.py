@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from gan_cli.device import cores
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import number
 from gan_cli.jobs.processes import StoppedError, Supervisor
 from gan_cli.tuning.plan import StudyPlan
-from gan_cli.tuning.results import number
 from gan_cli.tuning.study import ClaimedTrial, claim, open_study
 from gan_cli.tuning.trial import BROKEN, COMPLETE, PRUNED, DiskFullError, TrialResult, TrialRunner
 
@@ -110,10 +110,8 @@ def describe(study: Study, plan: StudyPlan, result: TrialResult) -> str:
     if result.state == BROKEN:
         return f"failed: {result.why}"
     best = study.best_trial
-    return (
-        f"{plan.tune.metric} {number(result.value)}; the best is {number(best.value)} of "
-        f"trial {best.number}"
-    )
+    value, best_value = (number(one.value or 0.0) for one in (result, best))
+    return f"{plan.tune.metric} {value}; the best is {best_value} of trial {best.number}"
 
 
 def worker_settings(plan: StudyPlan, index: int) -> tuple[dict[str, str], list[str]]:

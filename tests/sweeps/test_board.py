@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
+from run_folders import write_run
 
 from gan_cli.runs.folder import FAILED, FINISHED, RUNNING, RunFolder
 from gan_cli.sweeps.board import JobProgress, LiveBoard
@@ -50,7 +52,7 @@ def test_jobs_done_before_show_how_they_ended(tmp_path: Path) -> None:
     }
     states = {"a": FINISHED, "b": FAILED, "c": WAITING}
     assert lines(states, runs) == [
-        ["job", "state", "step", "images/s", "fid", "left"],
+        ["job", "state", "step", "samples/s", "fid", "left"],
         ["b", "failed", "40 of 50", "640", "2", ""],
         ["c", "waiting", "", "", "", ""],
         ["a", "finished", "40 of 50", "640", "3", ""],
@@ -89,9 +91,46 @@ def test_a_step_stays_until_there_is_a_new_point(tmp_path: Path) -> None:
 def test_at_the_end_a_table_of_the_results_stays(
     sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep.run("finish", "finish")
+    """Best first, mean and standard deviation over seeds, and the command for the report."""
+    jobs = [[f"model={model}", f"seed={seed}"] for model in ("gan", "wgan") for seed in (1, 2, 3)]
+    values = dict(zip(map(tuple, jobs), (5.0, 6.0, 7.0, 1.0, 2.0, 4.0), strict=True))
+    sweep.run(jobs=jobs, swept=["model", "seed"])
+    for entry in sweep.index["jobs"]:
+        model, seed = entry["overrides"]
+        overrides = () if model == "model=gan" else (model,)
+        made = write_run(
+            sweep.place / "made",
+            "model=gan",
+            *overrides,
+            seed=int(seed[-1]),
+            values={20: values[model, seed]},
+        )
+        for name in ("config.yaml", "metrics.jsonl", "evaluations"):
+            (made.path / name).rename(sweep.place / entry["run"] / name)
+        shutil.rmtree(made.path)
     capsys.readouterr()
-    sweep.run("finish", "finish")  # all is done already
+    sweep.run(jobs=jobs, swept=["model", "seed"])  # all is done already
     shown = capsys.readouterr().err
-    assert "2 finished" in shown
-    assert shown.count("20 of 20") == 2
+    rows = [line.split() for line in shown.splitlines()]
+    (first,) = (place for place, row in enumerate(rows) if row[:1] == ["wgan"])
+    # 1, 2 and 4: mean 7/3, standard deviation 1.53; 5, 6 and 7: 6 and 1
+    assert rows[first][1:6] == ["3", "20", "2.3", "±", "1.5"]
+    assert rows[first + 1][:6] == ["gan", "3", "20", "6.0", "±", "1.0"]
+    assert "mean ± standard deviation over seeds" in shown
+    assert f"report    gan-report {sweep.place}\n" in shown
+    assert "6 of 6 jobs finished" in shown
+
+
+def test_runs_without_metrics_come_with_the_command_that_evaluates_them(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep.run("finish", "finish")
+    for entry in sweep.index["jobs"]:
+        checkpoints = sweep.place / entry["run"] / "checkpoints"
+        checkpoints.mkdir()
+        (checkpoints / "last.pt").touch()
+    capsys.readouterr()
+    sweep.run("finish", "finish")
+    shown = capsys.readouterr().err
+    assert "To evaluate them, run this:" in shown
+    assert f"gan-eval {sweep.place}/finish-" in shown

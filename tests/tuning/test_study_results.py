@@ -15,6 +15,7 @@ from gan_cli.commands.tune import publish
 from gan_cli.config.settings import settings_of, to_yaml
 from gan_cli.console import clean_console
 from gan_cli.jobs.processes import Supervisor
+from gan_cli.plots import charts
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import page, results
 from gan_cli.tuning.plan import StudyPlan
@@ -86,7 +87,9 @@ def test_the_table_shows_the_best_first(base: StudyPlan) -> None:
     lines = shown.get().splitlines()
     (first,) = (line for line in lines if "±" in line)
     numbers = [word for word in first.split() if word[0].isdigit()]
-    assert numbers == ["2", "1", "0.25", "0.0001", "5", "5"]
+    assert numbers == ["2", "1.00", "0.25", "0.0001", "5", "5"]
+    heads = next(line.split() for line in lines if "trial" in line)
+    assert heads == ["trial", base.tune.metric.rpartition("/")[2], "lr", "d_steps", "time"]
     assert any("0.001" in line for line in lines[lines.index(first) :])
 
 
@@ -102,6 +105,34 @@ def test_the_page_needs_nothing_else_and_shows_all_trials(base: StudyPlan) -> No
     assert "&lt;late&gt;" in text
     assert ">75%<" in text
     assert text.count("<tr class=") == len(FOUND)
+
+
+def test_the_title_is_a_question_and_its_answer(base: StudyPlan) -> None:
+    text = page.text(base, FOUND, {})
+    question = f"Which lr and d_steps give the best {base.tune.metric.rpartition('/')[2]}?"
+    answer = "lr=0.0001 d_steps=5, with 1.00 ± 0.25 (lower is better) in trial 2."
+    assert f"<title>{question} {answer}</title>" in text
+    assert f"<h1>{question}</h1>" in text
+    assert "Not known yet: no trial is complete." in page.text(base, FOUND[1:2], {})
+
+
+def test_its_axes_are_those_of_the_report(base: StudyPlan) -> None:
+    """Logarithmic from the same span on, and named by the same words."""
+    metric = base.tune.metric.rpartition("/")[2]
+    far = [*FOUND[:1], replace(FOUND[2], value=2.0 * charts.LOG_FROM + 1)]
+    near = [*FOUND[:1], replace(FOUND[2], value=2.0 * charts.LOG_FROM - 1)]
+    for found, log in ((far, True), (near, False)):
+        chart = page.history(base, found)
+        points = [
+            charts.Point(step, row.value, row.value, row.value)
+            for step, row in enumerate(found)
+            if row.value is not None
+        ]
+        report = charts.curves(metric, [("a", charts.Colour(0), points)])
+        assert report is not None
+        assert chart.y == report.y
+        assert chart.y.log is log
+        assert chart.name.startswith(metric)
 
 
 @pytest.mark.parametrize("found", [[], FOUND[1:2], FOUND[3:], FOUND[:1]])
@@ -129,7 +160,7 @@ def test_no_trial_can_put_code_into_the_page(base: StudyPlan, tmp_path: Path, da
     seen = visit(file, LOOK, tmp_path, dark=dark)
     assert not seen["hacked"]
     assert seen["faults"] == []
-    assert (seen["scripts"], seen["styles"], seen["images"]) == (2, 1, 0)  # scripts: the test's
+    assert (seen["scripts"], seen["styles"], seen["images"]) == (3, 1, 0)  # two are the test's
     assert seen["text"].count(bad) > 5
     assert seen["bar"] == pytest.approx(0.75, abs=0.01)
     assert seen["bright"] is not dark
