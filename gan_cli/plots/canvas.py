@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -205,13 +206,27 @@ class Canvas:
         """Ticks and numbers of `axis` along the plot's height at pixel x; side -1 left, 1 right."""
         for _, y, text in self._ticks(axis):
             self._draw.line((x, y, x + self.px(4) * side, y), FRAME, width=round(self.px(1)))
-            self.text((x + self.px(7) * side, y), text, color, anchor="rm" if side < 0 else "lm")
+            at = x + self.px(7) * side
+            room = at if side < 0 else self.image.width - at
+            anchor = "rm" if side < 0 else "lm"
+            self.text((at, y), text, color, anchor, room - self.px(2))
 
     def text(
-        self, at: tuple[float, float], words: str, color: Color = INK, anchor: str = "la"
+        self,
+        at: tuple[float, float],
+        words: str,
+        color: Color = INK,
+        anchor: str = "la",
+        room: float = math.inf,
     ) -> float:
-        """Write at a pixel (anchors as in Pillow); returns the width in pixels."""
+        """Write at a pixel (anchors as in Pillow), smaller where there is not the room (in pixels).
+
+        Returns the width in pixels.
+        """
         font = _font(round(self.px(14)))
+        width = self._draw.textlength(words, font=font)
+        if width > room:
+            font = _font(max(1, math.floor(self.px(14) * room / width)))
         self._draw.text(at, words, fill=color, font=font, anchor=anchor)
         return self._draw.textlength(words, font=font)
 

@@ -196,7 +196,7 @@ def configurations(
     labels = [label for label, *_ in rows]
     x = spanning([low, high], margin=0.03)
     y = Axis(len(rows) - 0.5, -0.5, names=labels)  # the first on top
-    left = min(380, 20 + 7 * max(map(len, labels)))
+    left = min(400, 24 + round(7.5 * max(map(len, labels))))
     chart = Chart(
         "", Axis(x.low, x.high, title=metric), y, WIDE, TOP + ROW * len(rows) + BOTTOM, left
     )

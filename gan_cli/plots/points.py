@@ -252,4 +252,4 @@ def _named(name: str, points: ndarray, *axes: Axis) -> str:
     for column, axis in zip(points.T, axes, strict=False):
         inside &= (column >= axis.low) & (column <= axis.high)  # False for NaN
     outside = int((~inside).sum())
-    return f"{name} ({outside:,} of {len(points):,} out of view)" if outside else name
+    return f"{name} ({outside:,} outside)" if outside else name

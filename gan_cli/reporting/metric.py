@@ -67,10 +67,10 @@ def choose(
     Raises:
         ConfigError: its direction is not known and was not given.
     """
-    names = list(dict.fromkeys(name for record in records for name in record.names()))
+    names = _evaluated(records) if wanted is None else [wanted]
     trained = [name for name in names if any(max(r.curve(name), default=0) > 0 for r in records)]
-    name = _default(records, trained) if wanted is None else wanted
-    if name not in trained:
+    name = _default(records, trained)
+    if name is None:
         return None
     warnings = []
     if name.startswith("loss/"):
@@ -108,11 +108,14 @@ def _default(records: Sequence[Record], names: Sequence[str]) -> str | None:
     )
     if kept:
         return kept.most_common(1)[0][0]
-    judged = {name for record in records for name in record.metrics}
-    judged |= {
-        n.removeprefix(EVALUATED) for r in records for n in r.curves if n.startswith(EVALUATED)
-    }
-    return next((name for name in (*ORDER, *sorted(judged)) if name in names), None)
+    return next((name for name in (*ORDER, *names) if name in names), None)
+
+
+def _evaluated(records: Sequence[Record]) -> list[str]:
+    """The metrics of evaluations, by name."""
+    found = {name for record in records for name in record.metrics}
+    curves = {name for record in records for name in record.curves}
+    return sorted(found | {n.removeprefix(EVALUATED) for n in curves if n.startswith(EVALUATED)})
 
 
 def _kept_by(record: Record) -> str | None:

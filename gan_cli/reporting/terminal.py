@@ -173,6 +173,11 @@ def advised(found: Findings) -> list[RenderableType]:
     return [Text(f"{text}:"), _command(command)]
 
 
+def _indented(*parts: str | tuple[str, str]) -> Padding:
+    """Text whose lines are indented, all of them."""
+    return Padding(Text.assemble(*parts), (0, 0, 0, 2))
+
+
 def _command(text: str) -> Text:
     """A command on one line, however long, so that it can be copied."""
     return Text(f"  {text}", no_wrap=True, overflow="ignore")
@@ -185,7 +190,7 @@ def stopped(records: Sequence[Record]) -> list[RenderableType]:
     parts: list[RenderableType] = [Text("Interrupted; to resume:", "bold")]
     for record in records:
         of = f" of {total:,}" if (total := record.status.get("steps")) else ""
-        parts += [Text(f"  step {record.step:,}{of}; {why(record)}"), _command(record.resume)]
+        parts += [_indented(f"step {record.step:,}{of}; {why(record)}"), _command(record.resume)]
     return parts
 
 
@@ -194,8 +199,8 @@ def failures(records: Sequence[Record]) -> list[RenderableType]:
     parts: list[RenderableType] = [Text("Failed", "bold")] if records else []
     for record in records:
         parts += [
-            Text.assemble(
-                f"  {record.folder.path}: ",
+            _indented(
+                f"{record.folder.path}: ",
                 (record.state, COLOURS.get(record.state, "dim")),
                 f" at step {record.step:,}: {why(record)}",
             ),
@@ -219,7 +224,7 @@ def _lines(title: str, lines: Sequence[str]) -> list[RenderableType]:
     if not lines:
         return []
     made: list[RenderableType] = [Text(title, style="bold")]
-    made += [Padding(Text(line), (0, 0, 0, 2)) for line in lines[:MOST_LINES]]
+    made += [_indented(line) for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
         made.append(Text(f"  and {len(lines) - MOST_LINES} more, in the page", style="dim"))
     return made

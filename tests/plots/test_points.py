@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.plots.axis import Axis
-from gan_cli.plots.canvas import FAKE, GRADIENT, INK, REAL, Canvas
+from gan_cli.plots.canvas import BESIDE, FAKE, GRADIENT, INK, LEFT, REAL, UNIT, Canvas, Entry
 from gan_cli.plots.points import BROKEN, CRITIC, SURFACE, _bars, draw
 
 SIZE = 512
@@ -180,6 +180,26 @@ def test_neighbours_that_are_cut_off_share_an_arrow(monkeypatch) -> None:
     canvas = Canvas(64, Axis(0, 5), Axis(0, 1))
     _bars(canvas, np.arange(6.0), np.array([2.0, 3.14159, 0.5, 1.5, 0.1]), FAKE)
     assert marks == [(1.0, "up to 3.1"), (3.5, "")]
+
+
+def test_the_legend_of_a_line_takes_one_row_however_many_samples_are_outside(monkeypatch) -> None:
+    legends: list[list[Entry]] = []
+    monkeypatch.setattr(Canvas, "_legend", lambda _, entries: legends.append(list(entries)))
+    real, fake = torch.randn(2000, 1), torch.full((2000, 1), 99.0)
+    draw(real, fake, lambda x: x[:, 0], log_normal, name="critic")
+    assert [entry.text for entry in legends[0]] == [
+        "true density",
+        "samples (2,000 outside)",
+        "critic",
+    ]
+    assert sum(entry.length + 16 for entry in legends[0]) - 16 <= UNIT - LEFT - BESIDE
+
+
+def test_long_numbers_beside_the_plot_are_not_cut_off() -> None:
+    """Values of which only the last digits differ: the edge of the picture stays white."""
+    picture = draw(ring(500), ring(50, 1), lambda x: -0.0105 + 2e-4 * x[:, 0], nothing)
+    assert (picture[:, -1] == 255).all()
+    assert darker(picture[40:460, 470:]).any()
 
 
 @pytest.mark.parametrize("dimensions", [1, 2])
