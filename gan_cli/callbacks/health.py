@@ -21,7 +21,16 @@ VANISHED = 0.01  # of the largest gradient norm that the generator had
 
 
 class DivergenceError(UserError):
-    """A loss, gradient or weight is NaN or infinite; what is in memory is not worth saving."""
+    """A loss, gradient or weight is NaN or infinite; what is in memory is not worth saving.
+
+    Args:
+        message: for the user.
+        finite: the last step at which the curves were finite, where that is known.
+    """
+
+    def __init__(self, message: str, finite: int | None = None) -> None:
+        super().__init__(message)
+        self.finite = finite
 
 
 class Health(Callback):
@@ -61,7 +70,8 @@ class Health(Callback):
             raise DivergenceError(
                 f"step {step}: {', '.join(broken[:3])}{more}; the run has diverged. Try a "
                 "lower learning rate (optimizer.lr), clipped gradients (optimizer.clip_norm=1) or "
-                f"runtime.precision=fp32; {self._way_back()}"
+                f"runtime.precision=fp32; {self._way_back()}",
+                self._finite,
             )
         self._finite = step
         self._look_for_a_lost_game(step, scalars)

@@ -19,7 +19,7 @@ HORIZON = ("steps", "epochs", "images")  # one of them is the length of a run
 # What no weight depends on. The device is among them so that a run can move to another machine,
 # although it resumes bit for bit only on the kind of device where it began.
 SAFE = ("max_time", "log_every", "sample_every", "film", "resume", "force", "dry_run")
-SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation", "callbacks")
+SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation", "health", "callbacks")
 SAFE_KEYS = (
     *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic", "together")),
     "choices.experiment",

@@ -109,6 +109,15 @@ class Evaluation(Strict):
     inception: Folder | None = None
 
 
+class Health(Strict):
+    """What happens to a run that has diverged."""
+
+    on_nan: Literal["stop", "rollback"] = "stop"
+    retries: Count = 3
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    diagnose: bool = True
+
+
 class Ema(Strict):
     """The averaged weights."""
 
@@ -167,6 +176,7 @@ class Settings(Strict):
     film: Annotated[str | bool, PlainValidator(_switch)] = "auto"  # earlier runs have none
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()  # earlier runs have none
+    health: Health = Health()  # earlier runs have none
     ema: Ema
     run: Run
     sweep: Sweep = Sweep()  # earlier runs have none
@@ -204,6 +214,11 @@ class Settings(Strict):
         if self.weights.source is not None:
             return False
         return choice is True or (choice == "auto" and self.max_time is None)
+
+        """Whether it may be trained with others, who would share `max_time` and rollbacks."""
+        choice = self.runtime.together
+        alone = self.max_time is not None or self.health.on_nan == "rollback"
+        return choice is True or (choice == "auto" and not alone)
 
     def is_twin_of(self, other: Settings) -> bool:
         """Whether it differs in its seed and its run folder alone, if in anything."""

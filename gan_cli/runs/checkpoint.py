@@ -26,7 +26,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +330,27 @@ def newest_whole(run: RunFolder) -> tuple[State, str]:
             continue
         return state, f"{problem}; resuming from {path.name}" if problem else ""
     raise CheckpointError(f"{problem}; no other checkpoint is whole")
+
+
+def whole_up_to(folder: Path, step: int) -> Iterator[State]:
+    """The whole checkpoints of steps up to `step`, the newest first."""
+    found = (_whole(path) for path in _newest_first(folder))
+    return (state for state in found if state is not None and state["step"] <= step)
+
+
+def remove_after(folder: Path, step: int) -> None:
+    """Delete the checkpoints of later steps, and those that cannot be read.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    try:
+        for path in (*_newest_first(folder), folder / BEST):
+            state = _whole(path)
+            if state is None or state["step"] > step:
+                path.unlink(missing_ok=True)
+    except OSError as cause:
+        raise files.cannot_write(folder, cause, CheckpointError) from cause
 
 
 def compact(state: Any) -> Any:

@@ -81,6 +81,7 @@ STATUS: dict[str, tuple[type, ...]] = {  # types in status.json of the keys that
     "saved": (int, type(None)),
     "together": (list, type(None)),
     "branched_from": (str, type(None)),
+    "rollbacks": (list, type(None)),
 }
 BEST: dict[str, tuple[type, ...]] = {
     "figure": (str, type(None)),

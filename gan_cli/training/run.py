@@ -21,13 +21,14 @@ from gan_cli.device import describe
 from gan_cli.distributed.join import first_rank, joined
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.errors import ConfigError
-from gan_cli.exits import DONE, INTERRUPTED
+from gan_cli.exits import DONE, INTERRUPTED, RunFailedError
 from gan_cli.runs import folder as runs
 from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.weights import located
 from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import comparable, show_session
+from gan_cli.training.divergence import way_back
 from gan_cli.training.follower import follow, shared_evaluator
 from gan_cli.training.loop import Intervals, Loop, ModelEvaluator
 from gan_cli.training.pictures import Draw
@@ -105,7 +106,12 @@ def train_settings(
             opened(run)
         setup_logging(run.log if ranks.first else None, ranks.first)
         try:
-            return resume_and_train(session, run, evaluator, earlier)
+            while True:
+                try:
+                    return resume_and_train(session, run, evaluator, earlier)
+                except RunFailedError as failed:
+                    settings, earlier = way_back(session, run, failed)
+                session, evaluator = build_session(settings, line, ranks, earlier)
         finally:
             setup_logging(None)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,18 @@ from gan_cli.training.cuda_graphs import Graphs, PhaseUpdate
 from gan_cli.training.freezer import Freezer
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.running_means import RunningMeans
+
+
+class Observer(Protocol):
+    """Looks at every update."""
+
+    def computed(self, phase: Phase, batch: Batch, loss: Loss) -> None:
+        """A loss is there, and its gradients where the phase has some."""
+        ...
+
+    def moved(self, phase: Phase, batch: Batch) -> None:
+        """The optimizer has moved the weights."""
+        ...
 
 
 class Trainer:
@@ -70,6 +82,7 @@ class Trainer:
             else nullcontext
         )
         self._gather, self._drawing, self.graphs = gather, drawing, graphs
+        self.observer: Observer | None = None
 
     def advance(self, measure: bool = False) -> None:
         """One step: every phase that is due, in order.
@@ -114,21 +127,24 @@ class Trainer:
                 turn.freezer.apply()
                 applied = turn.freezer
             if self.model.simultaneous:
-                late.append((turn.phase, self._gradients(turn.phase, batches[turn.place])))
+                batch = batches[turn.place]
+                late.append((turn.phase, batch, self._gradients(turn.phase, batch)))
             else:
                 self._update(turn.phase, batches[turn.place], measure)
-        for phase, loss in late:
-            self._step(phase, loss, measure)
+        for phase, batch, loss in late:
+            self._step(phase, batch, loss, measure)
 
     def _update(self, phase: Phase, batch: Batch, measure: bool) -> None:
         if phase.solved:
             with torch.no_grad(), self.precision():
                 loss = phase.loss(batch)
+            if self.observer is not None:
+                self.observer.computed(phase, batch, loss)
             with torch.no_grad():
                 phase.after()
             self.window.add(phase.name, loss, {})
             return
-        self._step(phase, self._gradients(phase, batch), measure)
+        self._step(phase, batch, self._gradients(phase, batch), measure)
 
     def _gradients(self, phase: Phase, batch: Batch) -> Loss:
         """Compute the phase's loss and the gradients of what it trains."""
@@ -144,9 +160,11 @@ class Trainer:
             loss.total.backward()
         if self._gather is not None:
             self._gather(player.parameters)
+        if self.observer is not None:
+            self.observer.computed(phase, batch, loss)
         return loss
 
-    def _step(self, phase: Phase, loss: Loss, measure: bool) -> None:
+    def _step(self, phase: Phase, batch: Batch, loss: Loss, measure: bool) -> None:
         """Move what the phase trains by its gradients."""
         player = self.players[phase.player]
         norms: dict[str, Tensor] = {}
@@ -156,6 +174,8 @@ class Trainer:
             nn.utils.clip_grad_norm_(player.parameters, player.clip_norm)
         player.optimizer.step()
         phase.after()
+        if self.observer is not None:
+            self.observer.moved(phase, batch)
         self.window.add(phase.name, loss, norms)
 
     def read(self) -> dict[str, float]:

@@ -1,0 +1,116 @@
+"""Runs that diverge: where it began, and the way back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from inprocess import gan_train
+
+from gan_cli.runs.folder import RunFolder
+from gan_cli.training.divergence import Fault
+from gan_cli.training.optimizers import PlayerOptimizer
+
+RING = ["model=gan", "data=ring", "data.points=512", "network=mlp", "network.width=8"]
+RING += ["batch_size=16", "runtime.threads=1", "runtime.device=cpu", "callbacks=none"]
+RING += ["log_every=5", "checkpoint.every=10", "evaluation.every=null", "run.dir=run"]
+
+
+def points(run: Path) -> list[dict[str, float]]:
+    """The curves, without the clock's."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    timed = ("time", "speed/", "memory/")
+    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
+
+
+@pytest.fixture
+def falls_ill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator's last weight is NaN from step 23 on, where the rate is above 1e-4."""
+    set_rate = PlayerOptimizer.set_rate
+
+    def ill(self: PlayerOptimizer, step: int) -> None:
+        set_rate(self, step)
+        if step == 22 and self.optimizer.param_groups[0]["lr"] > 1e-4:
+            with torch.no_grad():
+                self.parameters[-1].fill_(torch.nan)
+
+    monkeypatch.setattr(PlayerOptimizer, "set_rate", ill)
+
+
+def test_the_first_fault_is_found_and_kept(tmp_path: Path, falls_ill: None) -> None:
+    said = gan_train(*RING, "steps=60", cwd=tmp_path, expect=1)
+    assert "step 25: loss/discriminator is nan" in said
+    assert "replaying steps 21 to 25" in said  # from the checkpoint of step 20
+    assert "step 23, phase discriminator: the loss (" in said
+    folder = tmp_path / "run" / "divergence"
+    fault = Fault(**json.loads((folder / "fault.json").read_text()))
+    assert (fault.step, fault.phase, fault.kind) == (23, "discriminator", "loss")
+    assert fault.layer.startswith(("generator", "discriminator"))
+    batch = np.load(folder / "batch.npz")
+    assert batch["samples"].shape == (16, 2)
+    assert batch["index"].shape == (16,)
+    assert np.isfinite(batch["samples"]).all()
+    assert RunFolder(tmp_path / "run").read_status()["status"] == "failed"
+
+
+def test_no_replay_where_none_is_wanted(tmp_path: Path, falls_ill: None) -> None:
+    said = gan_train(*RING, "steps=60", "health.diagnose=false", cwd=tmp_path, expect=1)
+    assert "replaying" not in said
+    assert not (tmp_path / "run" / "divergence").exists()
+
+
+def test_a_rollback_goes_on_from_the_last_good_state(tmp_path: Path, falls_ill: None) -> None:
+    again = ["health.on_nan=rollback", "optimizer.lr=1.5e-4", "health.factor=0.5"]
+    said = gan_train(*RING, *again, "steps=60", cwd=tmp_path)
+    assert "rollback 1 of 3: from step 25 to step 20" in said
+    assert "finished at step 60 of 60" in said
+    run = RunFolder(tmp_path / "run")
+    status = run.read_status()
+    assert status["rollbacks"] == [{"from": 25, "to": 20, "factor": 0.5}]
+    assert status["error"] is None
+    assert yaml.safe_load(run.config.read_text())["optimizer"]["lr"] == 7.5e-5
+    curves = points(run.path)
+    assert [point["step"] for point in curves] == list(range(5, 61, 5))  # each once
+    rates = {point["learning_rate/generator"] for point in curves if point["step"] > 20}
+    assert rates == {7.5e-5}
+    saved = {path.stem for path in run.checkpoints.glob("step_*.pt")}
+    assert saved == {"step_00000040", "step_00000050", "step_00000060"}
+    # Bit for bit what a branch off step 20 with that rate gives.
+    other = [word for word in RING if not word.startswith("run.dir")]
+    gan_train(*other, "run.dir=plain", "optimizer.lr=1.5e-4", "steps=20", cwd=tmp_path)
+    gan_train("resume=plain", "optimizer.lr=7.5e-5", "steps=60", "force=true", cwd=tmp_path)
+    assert points(tmp_path / "plain") == curves
+
+
+@pytest.mark.slow
+def test_a_run_that_never_was_finite_starts_over(tmp_path: Path) -> None:
+    wild = ["optimizer=sgd", "optimizer.lr=1e30", "health.on_nan=rollback", "health.factor=1e-32"]
+    said = gan_train(*RING, *wild, "steps=20", cwd=tmp_path)
+    assert "to step 0, with learning rates times 1e-32" in said
+    assert [point["step"] for point in points(tmp_path / "run")] == [5, 10, 15, 20]
+
+
+@pytest.mark.slow
+def test_rollbacks_end(tmp_path: Path) -> None:
+    wild = ["optimizer=sgd", "optimizer.lr=1e30", "health.on_nan=rollback", "health.retries=2"]
+    said = gan_train(*RING, *wild, "steps=20", cwd=tmp_path, expect=1)
+    assert "rollback 2 of 2" in said
+    assert "2 rollbacks did not help" in said
+    assert RunFolder(tmp_path / "run").read_status()["status"] == "failed"
+
+
+def test_a_fault_in_words() -> None:
+    loss = Fault(1234, "critic", "loss", ["penalty/gradient"], "critic.layers.0 (Conv2d)")
+    assert str(loss) == (
+        "step 1,234, phase critic: the loss (penalty/gradient) was the first to be NaN or "
+        "infinite; the first layer with such an output was critic.layers.0 (Conv2d)"
+    )
+    names = [f"critic.{i}.weight" for i in range(5)]
+    assert "critic.2.weight and 2 more, while the loss was finite," in str(
+        Fault(2, "critic", "gradient", names, "")
+    )
