@@ -230,13 +230,16 @@ class Run:
     def curves(self) -> dict[str, list[float]]:
         """The curves in metrics.jsonl, one list each beside `step`; NaN where there is no value.
 
+        Each step is there once, with what its evaluation and its pictures gave.
+
         `pandas.DataFrame(run.curves()).plot("step")` draws them.
         """
-        reader, points = Curves(self._folder.metrics), []
+        reader, points = Curves(self._folder.metrics), dict[float, dict[str, float]]()
         while new := reader.new():
-            points += new
-        names = dict.fromkeys(["step", *(name for point in points for name in point)])
-        return {name: [point.get(name, math.nan) for point in points] for name in names}
+            for point in new:
+                points.setdefault(point["step"], {}).update(point)
+        names = dict.fromkeys(["step", *(name for point in points.values() for name in point)])
+        return {name: [point.get(name, math.nan) for point in points.values()] for name in names}
 
     def __repr__(self) -> str:
         status = self.status

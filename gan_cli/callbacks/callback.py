@@ -42,6 +42,7 @@ class RunContext:
         constant: the curves that stay as they are from begin to end.
         sampling: a context with the model in eval mode with averaged weights, to be looked at and
             not to be changed: `with run.sampling() as model: model.sample(64)`.
+        indicators: measures curves of the model's health, such as "health/diversity".
     """
 
     folder: RunFolder
@@ -56,6 +57,7 @@ class RunContext:
     command: str = ""
     data: Callable[[], str] = lambda: "data"
     constant: Collection[str] = ()
+    indicators: Callable[[], Mapping[str, float]] | None = None
 
 
 class Callback:
@@ -96,6 +98,9 @@ class Callback:
 
     def saved(self, step: int) -> None:
         """A checkpoint is on disk."""
+
+    def alarmed(self, step: int, name: str, words: str) -> None:
+        """The run ails: the alarm's name, such as "mode_collapse", and what may help."""
 
     def end(self, step: int, status: str) -> None:
         """The run is over: finished, interrupted or failed. Called once, whatever happened."""
@@ -161,6 +166,9 @@ class Callbacks(Callback):
 
     def saved(self, step: int) -> None:
         self._each("saved", step)
+
+    def alarmed(self, step: int, name: str, words: str) -> None:
+        self._each("alarmed", step, name, words)
 
     def end(self, step: int, status: str) -> None:
         """Call it of every callback, whatever another one raises."""

@@ -1,23 +1,40 @@
-"""Stops a run that has diverged, and warns of one that no longer learns."""
+"""Stops a run that has diverged, and names what ails one that goes on."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy import ndarray
 from torch import Tensor
 
-from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.callback import Callback, Callbacks, RunContext
 from gan_cli.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 WATCHED = ("loss/", "gradient_norm/", "weight_norm/")
-PATIENCE = 20  # points of the curves
+PATIENCE = 20  # points of the curves that a state must last
 WON = 0.99  # D's accuracy from which it has all but won
 VANISHED = 0.01  # of the largest gradient norm that the generator had
+SURE = 0.999  # probability of D from which its sigmoid is flat
+STEEP = 1.0  # root mean square of |slope| - 1, of a critic whose penalty wants 0
+ALIKE = 0.2  # of the real samples' mean distance from each other
+DEAD = 0.8  # share of a layer's units
+LOOKS = 2  # pictures in a row that a state must last
+STARVED = 0.3  # share of the time
+COPIED = 0.1  # share of samples; 1 % of unseen real ones are as close
+CYCLE = 96  # points of the curves in which a loss is searched for a period
+PERIODIC = 0.7  # autocorrelation of a period
+SWING = 0.2  # deviation of a loss beside its mean
 
 
 class DivergenceError(UserError):
@@ -33,20 +50,41 @@ class DivergenceError(UserError):
         self.finite = finite
 
 
+@dataclass(frozen=True)
+class Alarm:
+    """What ails a run.
+
+    Attributes:
+        name: such as "mode_collapse".
+        step: at which it was seen.
+        words: what was seen, and what may help.
+    """
+
+    name: str
+    step: int
+    words: str
+
+
 class Health(Callback):
     """Put last, so that the others still record the point that ends the run.
 
+    Each alarm is told once: in the log, in `status.json` (`alarms`), and to the other callbacks.
+
     Args:
-        checkpoints: their folder, so that the message can name a file to go on from.
+        run: None on a rank that reports nothing.
+        others: are told of alarms, and of the curves that this one measures.
     """
 
     fatal = (DivergenceError,)
 
-    def __init__(self, checkpoints: Path | None = None) -> None:
-        self.checkpoints = checkpoints
+    def __init__(self, run: RunContext | None = None, others: Sequence[Callback] = ()) -> None:
+        self.run, self.others = run, Callbacks(others)
         self._finite = 0  # the last step with finite scalars
         self._saved: list[int] = []
-        self._largest, self._bad, self._warned = 0.0, 0, False
+        self._largest, self._modes = 0.0, 0.0
+        self._lasting: dict[str, int] = {}  # how long the state of an alarm has lasted
+        self._told: dict[str, Alarm] = {}
+        self._losses: deque[float] = deque(maxlen=CYCLE)
 
     def start(self, step: int) -> None:
         self._finite = step
@@ -74,7 +112,152 @@ class Health(Callback):
                 self._finite,
             )
         self._finite = step
-        self._look_for_a_lost_game(step, scalars)
+        self._look_at_players(step, scalars)
+        self._look_for_a_period(step, scalars)
+        waiting = scalars.get("speed/waiting_for_data", 0.0)
+        self._after(
+            "data_starvation",
+            step,
+            waiting >= STARVED,
+            lambda: (
+                f"{waiting:.0%} of the time is spent waiting for data; more data.workers, a faster "
+                "disk or smaller images (data.size) help"
+            ),
+        )
+
+    def drawn(self, step: int, pictures: Mapping[str, ndarray | str]) -> None:
+        """Look at samples and layers, where pictures are drawn; their figures become curves."""
+        if self.run is None or self.run.indicators is None or not step:
+            return
+        found = self.run.indicators()
+        self.others.evaluated(step, found, {})
+        diversity, dead = found.get("health/diversity"), found.get("health/dead_units", 0.0)
+        self._after(
+            "mode_collapse",
+            step,
+            diversity is not None and diversity <= ALIKE,
+            lambda: (
+                f"samples are {diversity:.0%} as far from each other as real ones, so the "
+                "generator draws nearly the same again and again; model.packing=2, penalty=r1, "
+                "loss=relativistic, model=wgan_gp or a lower optimizer.lr may help"
+            ),
+            LOOKS,
+        )
+        self._after(
+            "dead_units",
+            step,
+            dead >= DEAD,
+            lambda: (
+                f"{dead:.0%} of a layer's units are 0 for every sample; a lower optimizer.lr, "
+                "or leaky ReLUs, keep them alive"
+            ),
+            LOOKS,
+        )
+
+    def evaluated(
+        self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
+    ) -> None:
+        """Look for modes that were lost, and for copies of training images."""
+        modes = values.get("metrics/modes_captured")
+        if modes is not None:
+            self._modes = max(self._modes, modes)
+            self._after(
+                "modes_lost",
+                step,
+                modes < self._modes / 2,
+                lambda: (
+                    f"{modes:g} modes are captured, once {self._modes:g}; checkpoint.keep=null "
+                    "keeps earlier states, and model.packing=2 or penalty=r1 may hold the modes"
+                ),
+                1,
+            )
+        copied = values.get("metrics/near_copy_share", 0.0)
+        self._after(
+            "memorisation",
+            step,
+            copied >= COPIED,
+            lambda: (
+                f"{copied:.0%} of the samples are near-copies of training images; more data, "
+                "data.flip=true, model.augment or a smaller network.width help"
+            ),
+            1,
+        )
+
+    def _look_at_players(self, step: int, scalars: Mapping[str, float]) -> None:
+        accuracy, norm = scalars.get("accuracy/all"), scalars.get("gradient_norm/generator")
+        if accuracy is not None and norm is not None:
+            self._largest = max(self._largest, norm)
+            self._after(
+                "generator_gradient_vanished",
+                step,
+                accuracy >= WON and norm <= VANISHED * self._largest,
+                lambda: (
+                    f"the discriminator is always right (accuracy {accuracy:.3f}) and the "
+                    f"generator's gradient has all but vanished ({norm:.2g}, once "
+                    f"{self._largest:.2g}): it hardly learns any more. Try loss=non_saturating, "
+                    "a lower optimizer.discriminator.lr, penalty=r1 or model=wgan_gp"
+                ),
+            )
+        real, fake = scalars.get("probability/real"), scalars.get("probability/fake")
+        if real is not None and fake is not None:
+            self._after(
+                "discriminator_saturated",
+                step,
+                real >= SURE and fake <= 1 - SURE,
+                lambda: (
+                    f"the discriminator gives real samples {real:.4f} and generated ones "
+                    f"{fake:.1g}, where its sigmoid is flat; penalty=r1, model.instance_noise or a "
+                    "lower optimizer.discriminator.lr may help"
+                ),
+            )
+        penalty = None if self.run is None else self.run.settings.penalty
+        term = scalars.get("penalty/gradient_penalty")
+        if term is not None and penalty is not None and penalty.get("weight"):
+            off = math.sqrt(max(term, 0.0) / float(penalty["weight"]))
+            self._after(
+                "critic_constraint_violated",
+                step,
+                off >= STEEP,
+                lambda: (
+                    f"the critic's slope differs from 1 by {off:.2g} (root mean square), so its "
+                    "loss estimates no Wasserstein distance; a larger penalty.weight or "
+                    "model.d_steps, or a lower optimizer.lr may help"
+                ),
+            )
+
+    def _look_for_a_period(self, step: int, scalars: Mapping[str, float]) -> None:
+        loss = scalars.get("loss/generator")
+        if loss is None:
+            return
+        self._losses.append(loss)
+        period = periodic(self._losses) if len(self._losses) == CYCLE else None
+        self._after(
+            "oscillation",
+            step,
+            period is not None,
+            lambda: (
+                f"the generator's loss comes back every {period} points of the curves: the players "
+                "run after each other; penalty=r1, a lower optimizer.lr, betas=[0,0.99] or "
+                "optimizer=optimistic_adam may help"
+            ),
+        )
+
+    def _after(
+        self, name: str, step: int, ill: bool, words: Callable[[], str], patience: int = PATIENCE
+    ) -> None:
+        """Tell an alarm once, when its state has lasted."""
+        self._lasting[name] = self._lasting.get(name, 0) + 1 if ill else 0
+        if self._lasting[name] < patience or name in self._told:
+            return
+        alarm = self._told[name] = Alarm(name, step, words())
+        log.warning(f"step {step}: {name.replace('_', ' ')}: {alarm.words}")
+        self.others.alarmed(step, name, alarm.words)
+        if self.run is not None:
+            folder = self.run.folder
+            before = folder.recorded() or {}
+            earlier = [one for one in before.get("alarms") or [] if one.get("name") != name]
+            state = before.get("status", "running")
+            folder.write_status(state, before.get("step") or 0, alarms=[*earlier, asdict(alarm)])
 
     def _way_back(self) -> str:
         # What was saved after the last finite point may hold the fault already.
@@ -82,23 +265,29 @@ class Health(Callback):
         if not good:
             return "there is no checkpoint from before it"
         name = f"step_{good[-1]:08d}.pt"
-        if self.checkpoints is not None and (self.checkpoints / name).exists():
-            return f"the last good checkpoint is {self.checkpoints / name}"
+        folder: Path | None = None if self.run is None else self.run.folder.checkpoints
+        if folder is not None and (folder / name).exists():
+            return f"the last good checkpoint is {folder / name}"
         return f"the last good state was saved at step {good[-1]}"
 
-    def _look_for_a_lost_game(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Warn once when D is always right and the generator has long had no gradient."""
-        accuracy, norm = scalars.get("accuracy/all"), scalars.get("gradient_norm/generator")
-        if accuracy is None or norm is None or self._warned:
-            return
-        self._largest = max(self._largest, norm)
-        lost = accuracy >= WON and norm <= VANISHED * self._largest
-        self._bad = self._bad + 1 if lost else 0
-        if self._bad >= PATIENCE:
-            self._warned = True
-            log.warning(
-                f"step {step}: the discriminator is always right (accuracy {accuracy:.3f}) and the "
-                f"generator's gradient has all but vanished ({norm:.2g}, once "
-                f"{self._largest:.2g}): it hardly learns any more. Try loss=non_saturating, "
-                "a lower optimizer.discriminator.lr, penalty=r1 or model=wgan_gp."
-            )
+
+def periodic(values: Sequence[float]) -> int | None:
+    """The period of a curve that swings widely and comes back to the same values, in points.
+
+    It is the shift at which the autocorrelation of the curve, without its straight trend, is
+    highest after it was negative; None where that is below `PERIODIC`, where it swings by less
+    than `SWING` of its mean, or where less than three periods were seen.
+    """
+    curve = np.asarray(values, dtype=np.float64)
+    places = np.arange(len(curve))
+    trend = np.polyval(np.polyfit(places, curve, 1), places)
+    rest = curve - trend
+    if rest.std() <= SWING * max(abs(curve.mean()), 1e-12):
+        return None
+    shifts = range(1, len(curve) // 3)
+    similar = [float(np.corrcoef(rest[:-k], rest[k:])[0, 1]) for k in shifts]
+    negative = next((i for i, value in enumerate(similar) if value < 0), None)
+    if negative is None or not similar[negative:]:
+        return None
+    best = max(range(negative, len(similar)), key=similar.__getitem__)
+    return shifts[best] if similar[best] >= PERIODIC else None

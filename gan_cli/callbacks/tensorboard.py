@@ -117,6 +117,9 @@ class TensorBoard(Logger):
         if isinstance(real, ndarray):
             self._show_real(real)
 
+    def alarmed(self, step: int, name: str, words: str) -> None:
+        self._add(step, [event_file.text(f"health/{name}", words)])
+
     def end(self, step: int, status: str) -> None:
         """Only a finished run's row is marked as final: marks stay, and others may be resumed."""
         if self._file is None:

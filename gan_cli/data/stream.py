@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,7 @@ class Prefetch(Generic[T]):
         self._work, self._ahead = work, ahead
         self._thread = ThreadPoolExecutor(1, "prefetch")
         self._started: dict[int, Future[T]] = {}
+        self.waited = 0.0  # seconds
 
     def __call__(self, k: int) -> T:
         """Start the next ones, and wait for `work(k)`."""
@@ -45,7 +47,11 @@ class Prefetch(Generic[T]):
         for each in window:
             if each not in self._started:
                 self._started[each] = self._thread.submit(self._work, each)
-        return self._started.pop(k).result()
+        begun = time.perf_counter()
+        try:
+            return self._started.pop(k).result()
+        finally:
+            self.waited += time.perf_counter() - begun
 
 
 class Transfer(NamedTuple):
@@ -165,6 +171,10 @@ class Stream:
             return dataset.real(self._slice(k, 0))
 
         return Batch(index, real, dataset.labels, dataset.source)
+
+    def waited(self) -> float:
+        """Seconds that training has waited for samples to arrive so far."""
+        return 0.0 if self._prefetch is None else self._prefetch.waited
 
     def _send(self, k: int) -> Transfer:
         """Start to copy the samples of batch `k`, as stored, to the device. Runs on a thread."""

@@ -82,6 +82,7 @@ STATUS: dict[str, tuple[type, ...]] = {  # types in status.json of the keys that
     "together": (list, type(None)),
     "branched_from": (str, type(None)),
     "rollbacks": (list, type(None)),
+    "alarms": (list, type(None)),
 }
 BEST: dict[str, tuple[type, ...]] = {
     "figure": (str, type(None)),

@@ -95,6 +95,7 @@ class Loop:
         ranks: who train together; they log, save and stop at the same steps.
         stop: the request to stop, where several loops share it.
         advance: makes a step, as `Trainer.advance`, which is the default.
+        waited: seconds spent waiting for data so far.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Loop:
         ranks: Ranks = ALONE,
         stop: StopRequest | None = None,
         advance: Callable[[bool], None] | None = None,
+        waited: Callable[[], float] = float,
     ) -> None:
         self.trainer, self.plan, self.callbacks = trainer, plan, Callbacks(callbacks)
         self._draw, self._save_to, self._evaluator = draw, save, model_evaluator
@@ -117,6 +119,7 @@ class Loop:
         self._advance = advance or trainer.advance
         self._read_at, self._read_step, self._read_drawn = 0.0, 0, 0
         self._saved_at = 0.0
+        self._waited, self._read_waited = waited, 0.0
 
     def run(self) -> LoopResult:
         """Train to the end of the plan, or until a signal asks to stop; the state is then saved.
@@ -192,6 +195,7 @@ class Loop:
     def _mark(self) -> float:
         self._read_at = time.monotonic()
         self._read_step, self._read_drawn = self.trainer.step, self.trainer.drawn
+        self._read_waited = self._waited()
         return self._read_at
 
     def _log(self, ends_window: bool) -> None:
@@ -199,12 +203,15 @@ class Loop:
         trainer.window.average(self._ranks.average)
         scalars = trainer.read()  # waits for the device, so the clock is read afterwards
         before, step, drawn = self._read_at, self._read_step, self._read_drawn
+        waited = self._waited() - self._read_waited
         seconds = max(self._mark() - before, 1e-9)
         speed = {}
         if steps := trainer.step - step:
             images = (trainer.drawn - drawn) * self.plan.batch_size
             speed["speed/images_per_second"] = images / seconds
             speed["speed/seconds_per_step"] = seconds / steps
+            if waited:
+                speed["speed/waiting_for_data"] = waited / seconds
         outputs = dict(trainer.window.outputs)
         if ends_window:  # before the callbacks, so that the failure of one loses no point
             trainer.clear()

@@ -30,6 +30,7 @@ from gan_cli.signals import StopRequest, say_at_once
 from gan_cli.training.describe import comparable, show_session
 from gan_cli.training.divergence import way_back
 from gan_cli.training.follower import follow, shared_evaluator
+from gan_cli.training.indicators import Indicators
 from gan_cli.training.loop import Intervals, Loop, ModelEvaluator
 from gan_cli.training.pictures import Draw
 from gan_cli.training.record import StateSaver, close, lost, open_record, recorded
@@ -315,6 +316,7 @@ def train_in_folder(
         session.ranks,
         stop,
         advance,
+        session.stream.waited,
     )
     with recorded(run, session, save):
         result = loop.run()
@@ -353,6 +355,7 @@ def context_of(session: Session, run: RunFolder, last_point: int | None = None) 
         session.command,
         lambda: f"{runs.plain(data.spec.name)}-{data.fingerprint[:4]}",
         frozenset(f"learning_rate/{name}" for name, p in session.players.items() if p.constant),
+        Indicators(trainer, session.dataset, settings.seed),
     )
 
 
@@ -370,4 +373,5 @@ def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> li
     chosen = build_callbacks(context, trust)
     if progress is not None:
         chosen = [progress if isinstance(one, Progress) else one for one in chosen]
-    return [MetricsFile(context), *chosen, Health(context.folder.checkpoints)]
+    curves = MetricsFile(context)
+    return [curves, *chosen, Health(context, [curves, *chosen])]

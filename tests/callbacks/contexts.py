@@ -21,5 +21,7 @@ def context(
 ) -> RunContext:
     """The context of a run in `folder`; `settings` are those that the test needs, not validated."""
     given: dict[str, Any] = {"config": "seed: 0", "total": 100, "draw": lambda step: {}}
-    chosen = Settings.model_construct(**{"max_time": None, "film": "auto", **(settings or {})})
+    chosen = Settings.model_construct(
+        **{"max_time": None, "film": "auto", "penalty": {}, **(settings or {})}
+    )
     return RunContext(RunFolder(folder), chosen, sampling=no_model, **(given | more))

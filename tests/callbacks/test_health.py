@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+from contexts import context
+from inprocess import gan_train
+from numpy import ndarray
 
-from gan_cli.callbacks.health import PATIENCE, DivergenceError, Health
+from gan_cli.callbacks.callback import Callback
+from gan_cli.callbacks.health import CYCLE, PATIENCE, DivergenceError, Health, periodic
 from gan_cli.errors import UserError
+from gan_cli.runs import folder as runs
+from gan_cli.runs.folder import RunFolder
 
 FINE = {"loss/generator": 0.7, "gradient_norm/generator": 1.0, "accuracy/all": 0.8}
 
 
 def started(folder: Path | None = None, step: int = 0) -> Health:
-    health = Health(folder)
+    health = Health() if folder is None else Health(context(folder))
     health.start(step)
     return health
 
@@ -40,8 +49,9 @@ def test_many_faults_make_one_readable_line() -> None:
 
 
 def test_it_names_the_last_checkpoint_from_before_the_fault(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
     for step in (100, 200, 240):
-        (tmp_path / f"step_{step:08d}.pt").touch()
+        (tmp_path / "checkpoints" / f"step_{step:08d}.pt").touch()
     health = started(tmp_path)
     health.logged(100, FINE, {})
     health.saved(100)
@@ -80,7 +90,9 @@ def test_a_lost_game_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
         health.logged(step, LOST, {})
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith(f"step {PATIENCE}: the discriminator is always right")
+    assert record.getMessage().startswith(
+        f"step {PATIENCE}: generator gradient vanished: the discriminator is always right"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,3 +119,108 @@ def test_a_short_stretch_is_not_a_lost_game(caplog: pytest.LogCaptureFixture) ->
     for step in range(5 * PATIENCE):
         health.logged(step, FINE if step % PATIENCE == 0 else LOST, {})
     assert caplog.records == []
+
+
+class Listener(Callback):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.alarms: list[tuple[int, str]] = []
+        self.curves: list[Mapping[str, float]] = []
+
+    def alarmed(self, step: int, name: str, words: str) -> None:
+        self.alarms.append((step, name))
+
+    def evaluated(
+        self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
+    ) -> None:
+        self.curves.append(values)
+
+
+def told(folder: Path, **more: object) -> tuple[Health, Listener]:
+    """Health in a run folder, and whoever it tells."""
+    RunFolder(folder).write_status(runs.RUNNING, 0)
+    listener = Listener()
+    return Health(context(folder, **more), [listener]), listener  # type: ignore[arg-type]
+
+
+def test_alarms_are_told_to_others_and_kept_in_the_status(tmp_path: Path) -> None:
+    health, listener = told(tmp_path)
+    for step in range(2 * PATIENCE):
+        health.logged(step, {"probability/real": 0.9999, "probability/fake": 1e-5}, {})
+    assert listener.alarms == [(PATIENCE - 1, "discriminator_saturated")]
+    (alarm,) = RunFolder(tmp_path).read_status()["alarms"]
+    assert (alarm["name"], alarm["step"]) == ("discriminator_saturated", PATIENCE - 1)
+    assert "penalty=r1" in alarm["words"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ill", "well"),
+    [
+        ("mode_collapse", {"health/diversity": 0.1}, {"health/diversity": 0.5}),
+        ("dead_units", {"health/dead_units": 0.9}, {"health/dead_units": 0.4}),
+    ],
+)
+def test_what_pictures_show(
+    name: str, ill: dict[str, float], well: dict[str, float], tmp_path: Path
+) -> None:
+    for figures, expected in ((ill, [(200, name)]), (well, [])):
+        folder = tmp_path / str(len(expected))
+        folder.mkdir()
+        health, listener = told(folder, indicators=lambda figures=figures: figures)
+        for step in (0, 100, 200, 300):
+            health.drawn(step, {})
+        assert listener.alarms == expected
+        assert listener.curves == [figures] * 3  # not before training
+
+
+def test_what_evaluations_show(tmp_path: Path) -> None:
+    health, listener = told(tmp_path)
+    for step, modes in ((100, 8), (200, 5), (300, 3)):
+        health.evaluated(step, {"metrics/modes_captured": modes}, {})
+    health.evaluated(400, {"metrics/near_copy_share": 0.02}, {})
+    health.evaluated(500, {"metrics/near_copy_share": 0.3}, {})
+    assert listener.alarms == [(300, "modes_lost"), (500, "memorisation")]
+
+
+def test_a_critic_whose_slope_is_not_1(tmp_path: Path) -> None:
+    penalty = {"penalty": {"weight": 10.0}}
+    health, listener = told(tmp_path, settings=penalty)
+    for step in range(PATIENCE):
+        health.logged(step, {"penalty/gradient_penalty": 9.9}, {})  # 10 is a deviation of 1
+    assert listener.alarms == []
+    for step in range(PATIENCE):
+        health.logged(step, {"penalty/gradient_penalty": 10.1}, {})
+    assert listener.alarms == [(PATIENCE - 1, "critic_constraint_violated")]
+
+
+def test_waiting_for_data(tmp_path: Path) -> None:
+    health, listener = told(tmp_path)
+    for step in range(PATIENCE):
+        health.logged(step, {"speed/waiting_for_data": 0.5}, {})
+    assert listener.alarms == [(PATIENCE - 1, "data_starvation")]
+
+
+def test_a_period() -> None:
+    places = np.arange(CYCLE)
+    noise = np.random.default_rng(0).normal(size=CYCLE)
+    wave = 1 + np.sin(2 * np.pi * places / 16)
+    assert periodic(list(wave + 0.2 * noise)) == 16
+    assert periodic(list(1 + 0.01 * np.sin(places))) is None  # hardly swings
+    assert periodic(list(1 + noise)) is None
+    assert periodic(list(5 * np.exp(-places / 20) + 0.1 * noise)) is None  # falls, no more
+
+
+@pytest.mark.slow
+def test_a_collapsed_run_says_so(tmp_path: Path) -> None:
+    """A generator that cannot move away from one point."""
+    ring = ["model=gan", "data=ring", "network=mlp", "network.width=8", "batch_size=64"]
+    ring += ["runtime.threads=1", "runtime.device=cpu", "callbacks=tensorboard", "steps=30"]
+    ring += ["optimizer.generator.lr=1e-12", "sample_every=10", "log_every=10", "run.dir=run"]
+    said = gan_train(*ring, cwd=tmp_path)
+    assert "mode collapse: samples are" in said
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    values = [json.loads(line).get("health/diversity") for line in lines]
+    assert [value is not None for value in values].count(True) == 3
+    (alarm,) = RunFolder(tmp_path / "run").read_status()["alarms"]
+    assert alarm["name"] == "mode_collapse"

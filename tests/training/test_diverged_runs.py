@@ -23,7 +23,7 @@ RING += ["log_every=5", "checkpoint.every=10", "evaluation.every=null", "run.dir
 def points(run: Path) -> list[dict[str, float]]:
     """The curves, without the clock's."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = [row for line in lines if "loss/generator" in (row := json.loads(line))]
     timed = ("time", "speed/", "memory/")
     return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
 
