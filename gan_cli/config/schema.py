@@ -206,17 +206,13 @@ class Settings(Strict):
         return [str(one) for one in (self.run.root, self.run.dir, self.sweep.dir) if one]
 
     def goes_together(self) -> bool:
-        """Whether it may be trained with others; `max_time` would be shared by all of them.
+        """Whether it may be trained with others, who would share `max_time` and rollbacks.
 
         Not with weights to begin with, which each run reads by itself.
         """
         choice = self.runtime.together
         if self.weights.source is not None:
             return False
-        return choice is True or (choice == "auto" and self.max_time is None)
-
-        """Whether it may be trained with others, who would share `max_time` and rollbacks."""
-        choice = self.runtime.together
         alone = self.max_time is not None or self.health.on_nan == "rollback"
         return choice is True or (choice == "auto" and not alone)
 
