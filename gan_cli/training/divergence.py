@@ -29,7 +29,7 @@ from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import State
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.resume import EarlierRun
-from gan_cli.training.setup import Session, assemble
+from gan_cli.training.setup import Session, assemble, load_weights
 from gan_cli.training.trainer import Trainer, are_finite
 
 log = logging.getLogger(__name__)
@@ -162,8 +162,11 @@ def replay(session: Session, state: Mapping[str, Any] | None, until: int) -> Fou
     """
     plain = session.settings.runtime.model_copy(update={"graphs": False, "compile": False})
     settings = session.settings.model_copy(update={"runtime": plain})
-    twin = assemble(settings, session.trust, dataset=session.dataset).trainer
-    if state is not None:
+    again = assemble(settings, session.trust, dataset=session.dataset)
+    twin = again.trainer
+    if state is None:
+        load_weights(again)
+    else:
         twin.load_state_dict(deepcopy(state))  # optimizers take its tensors as their own
     try:
         with Examiner(twin).looking():
