@@ -17,18 +17,20 @@ from gan_cli.options import (
 
 EXAMPLES = """\
 examples:
-  gan-interpolate latest                           eight paths from sample to sample, PNG and GIF
-  gan-interpolate RUN --method slerp -n 6          or lerp, matched
-  gan-interpolate RUN --seeds 3,14,15 --loop --out loop.gif   from seed to seed, and back
-  gan-interpolate RUN --class 0-9 --out classes.png   one latent from class to class
-  gan-interpolate RUN --code category=0:9             the same of InfoGAN's categories
-  gan-interpolate RUN --z points.npy --out path.mp4   through given latents [n, dim]
+  gan-interpolate latest                eight paths between samples, PNG and GIF
+  gan-interpolate RUN --method slerp -n 6       or lerp, matched
+  gan-interpolate RUN --seeds 3,14,15 --loop --out loop.gif     a closed loop
+  gan-interpolate RUN --class 0-9       one latent from class to class
+  gan-interpolate RUN --code category=0:9       the same of InfoGAN's categories
+  gan-interpolate RUN --z points.npy --out path.mp4     latents [n, dim]
 
-Path i leads through samples 2i and 2i+1 (--points 3: 3i to 3i+2), with --seeds through sample i of
-each. --z may hold several paths, [paths, n, dim]. Methods: lerp is the straight line, slerp the arc
-(Shoemake 1985), matched the line whose points are distributed as the prior (Agustsson et al. 2019);
-by default the prior's own. --out ends in .png (a row for each path), .gif, .webp or .mp4 (all paths
-at once, there and back unless --loop). MP4 needs the extra video.
+Path i leads through samples 2i and 2i+1 (--points 3: 3i to 3i+2), with --seeds
+through sample i of each. --z may hold several paths, [paths, n, dim].
+Methods: lerp is the straight line, slerp the arc (Shoemake 1985), matched the
+line whose points are distributed as the prior (Agustsson et al. 2019); by
+default the prior's own. --out ends in .png (a row for each path), .gif, .webp
+or .mp4 (all paths at once, there and back unless --loop). MP4 needs the extra
+video.
 """
 
 

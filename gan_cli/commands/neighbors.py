@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  gan-neighbors latest                        16 samples, each with its three nearest
+  gan-neighbors latest                  16 samples, each with its three nearest
   gan-neighbors RUN -n 8 -k 5 --out near.png
-  gan-neighbors RUN --closest                 of 512 samples the 16 closest to a training image
+  gan-neighbors RUN --closest           of 512 samples the 16 that are closest
   gan-neighbors RUN --features inception --inception weights.pth
-  gan-neighbors RUN --features none --no-score    pixels alone, which is quicker
+  gan-neighbors RUN --features none --no-score      pixels alone: quicker
 
-A row for each sample: the sample, its nearest training images in pixels, and its nearest in the
-features of the evaluation's classifier. The distance in pixels is a root mean square in levels of
-255. Beside the sheet, the metric memorisation: whether samples are closer to training images than
-real images are that were not trained on.
+A row for each sample: the sample, its nearest training images in pixels, and
+its nearest in the features of the evaluation's classifier. The distance in
+pixels is a root mean square in levels of 255. Beside the sheet, the metric
+memorisation: whether samples are closer to training images than real images
+are that were not trained on.
 """
 
 

@@ -9,21 +9,22 @@ from gan_cli.options import Parser, add_latent_options, add_model_options, add_r
 
 EXAMPLES = """\
 examples:
-  gan-sample latest                                    a grid of 64 samples, into the run's samples/
-  gan-sample RUN -n 10000 --out DIR                    DIR/000000.png to DIR/009999.png
-  gan-sample RUN -n 10000 --out samples.npz            or .zip
-  gan-sample RUN --class 3 --out three.png             of a conditional model; or --class 0-9
-  gan-sample RUN -n 1000 --out DIR --flat              classes in DIR/labels.csv, not folders
-  gan-sample RUN --code category=4 --code c1=-1:1:7    of InfoGAN, a row of seven for each latent
-  gan-sample RUN --truncation .7                       fewer odd samples, and less variety
-  gan-sample RUN --z z.npy                             of given latents [n, dim]
+  gan-sample latest                     a grid of 64, into the run's samples/
+  gan-sample RUN -n 10000 --out DIR     DIR/000000.png to DIR/009999.png
+  gan-sample RUN -n 10000 --out samples.npz     or .zip
+  gan-sample RUN --class 3 --out three.png      conditional models; or 0-9
+  gan-sample RUN -n 1000 --out DIR --flat       classes in DIR/labels.csv
+  gan-sample RUN --code category=4 --code c1=-1:1:7     a row for each latent
+  gan-sample RUN --truncation .7        fewer odd samples, and less variety
+  gan-sample RUN --z z.npy              of given latents [n, dim]
 
-Sample i depends on the weights, the seed and what is fixed: not on -n, --batch-size or the output.
-Conditional models draw sample i of class i modulo the number of classes, or of the classes
-of --class in turn. A range of a code, FIRST:LAST:COUNT, shows each latent with each value.
---out with -n continues where an earlier command of the same samples was interrupted.
-Points (toy data) become a plot, and with -n or an --out that ends in .csv a table; sentences become
-a text file.
+Sample i depends on the weights, the seed and what is fixed: not on -n,
+--batch-size or the output. Conditional models draw sample i of class i modulo
+the number of classes, or of the classes of --class in turn. A range of a code,
+FIRST:LAST:COUNT, shows each latent with each value. --out with -n continues
+where an earlier command of the same samples was interrupted.
+Points (toy data) become a plot, and with -n or an --out that ends in .csv a
+table; sentences become a text file.
 """
 
 

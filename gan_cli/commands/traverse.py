@@ -32,18 +32,20 @@ LABELLED = 200  # samples at each step whose classes are counted
 
 EXAMPLES = """\
 examples:
-  gan-traverse latest                          codes, or few dimensions, else --sefa
-  gan-traverse RUN --dims 0-9 -n 3             ten dimensions of the latent, of three samples each
-  gan-traverse RUN --sefa 8 --out sefa.png     directions of the generator's first layer
-  gan-traverse RUN --pca 8 --save pca.npy      of its features on samples; the vectors in a file
-  gan-traverse RUN --toward class=7            across the boundary of a class
+  gan-traverse latest                   codes, or few dimensions, else --sefa
+  gan-traverse RUN --dims 0-9 -n 3      ten dimensions, of three samples each
+  gan-traverse RUN --sefa 8 --out sefa.png      of the generator's first layer
+  gan-traverse RUN --pca 8 --save pca.npy       of its features on samples
+  gan-traverse RUN --toward class=7     across the boundary of a class
   gan-traverse RUN --directions pca.npy --out pca.gif
 
-One row for each sweep and sample. --codes and --dims put values into the latent, the others add a
-vector, from -3 to 3 of the prior's deviations along it. --sefa is the closed form of Shen and Zhou
-2021, --pca GANSpace (Haerkoenen et al. 2020), --toward the linear boundary of InterFaceGAN (Shen et
-al. 2020); its labels are those of the evaluation's classifier (class=NAME), or of an InfoGAN's
-recognition (category=K). They may be combined. --out ends in .png, .gif, .webp or .mp4.
+One row for each sweep and sample. --codes and --dims put values into the
+latent, the others add a vector, from -3 to 3 of the prior's deviations along
+it. --sefa is the closed form of Shen and Zhou 2021, --pca GANSpace (Haerkoenen
+et al. 2020), --toward the linear boundary of InterFaceGAN (Shen et al. 2020);
+its labels are those of the evaluation's classifier (class=NAME), or of an
+InfoGAN's recognition (category=K). They may be combined. --out ends in .png,
+.gif, .webp or .mp4.
 """
 
 
