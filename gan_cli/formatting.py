@@ -191,7 +191,7 @@ def parse_duration(text: str | int | float) -> float:
 def _refusal(text: object) -> str:
     # A number of a thousand digits must not become the whole message.
     shown = str(text) if len(str(text)) <= 40 else f"{str(text)[:40]}..."
-    return f"{shown!r} is no length of time above zero; write 90s, 10m, 2h, 1d or 1h30m"
+    return f"{shown!r} is not a positive duration; write 90s, 10m, 2h, 1d or 1h30m"
 
 
 def show_duration(seconds: float) -> str:

@@ -92,7 +92,7 @@ def read_png(path: Path) -> ndarray:
             with Image.open(file, formats=["PNG"]) as picture:
                 return np.array(picture.convert("RGB"))
         except Exception as cause:  # damaged bytes can fail in any way
-            raise CheckpointError(f"{path}: is not a whole picture") from cause
+            raise CheckpointError(f"{path}: is not an intact picture") from cause
 
 
 def write_gif(path: Path, frames: Sequence[ndarray], seconds: float) -> None:

@@ -143,7 +143,7 @@ class Batch:
             ValueError: this data has none.
         """
         if self._source is None:
-            raise ValueError("this data has no inputs beside its samples")
+            raise ValueError("this data has no inputs for its samples")
         return self._source(self.index)
 
 

@@ -42,7 +42,7 @@ class OptimisticAdam(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Move all parameters that have a gradient."""
         if closure is not None:
-            raise ValueError("a game offers no closure")
+            raise ValueError("adversarial training offers no closure")
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             for parameter in group["params"]:

@@ -107,10 +107,25 @@ def add_latent_options(parser: argparse.ArgumentParser) -> None:
 def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -> None:
     """Which weights of a run, and by whose code; where and how, if there is much to compute."""
     add = parser.add_argument
-    add("--checkpoint", metavar="last|best|STEP", help="default: last, or the file that RUN is")
-    add("--weights", choices=("ema", "raw"), default="ema", help="averaged (default) or not")
+    add(
+        "--checkpoint",
+        metavar="last|best|STEP",
+        help="default: last; of a checkpoint file, that one",
+    )
+    add(
+        "--weights",
+        choices=("ema", "raw"),
+        default="ema",
+        help="averaged weights (default) or raw ones",
+    )
     if computing:
-        add("--batch-size", type=whole(1), default=256, metavar="N", help="computed at once")
+        add(
+            "--batch-size",
+            type=whole(1),
+            default=256,
+            metavar="N",
+            help="samples computed at once (default: 256)",
+        )
         add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     add(
         "--trust",

@@ -113,7 +113,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text)[:20])
 def test_what_is_no_duration_is_refused_with_what_to_write(text: Any) -> None:
-    with pytest.raises(ValueError, match="is no length of time above zero; write 90s") as caught:
+    with pytest.raises(ValueError, match="is not a positive duration; write 90s") as caught:
         parse_duration(text)
     assert len(str(caught.value)) < 150
 

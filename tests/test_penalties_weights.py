@@ -129,7 +129,7 @@ def test_the_generators_has_no_lazy_form_and_needs_a_generator() -> None:
     with pytest.raises(ValueError, match=r"every = 4: must be 1 with penalty.of = generator; set"):
         Orthogonal(every=4, of="generator")
     with pytest.raises(
-        ConfigError, match=r"penalty.of = generator: this game has no generator; se"
+        ConfigError, match=r"penalty.of = generator: this model has no generator; se"
     ):
         session_of("model=energy", "data=mnist", "data.split=test", "penalty=orthogonal")
 

@@ -108,7 +108,7 @@ class Animation(Callback):
             try:
                 frames.append(read_png(paths[place]))
             except CheckpointError as error:
-                log.warning(f"{error}, so the animation leaves it out")
+                log.warning(f"{error}, so the animation skips it")
         if len(frames) < FEWEST:
             return
         same = [frame for frame in frames if frame.shape == frames[-1].shape]

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add("run", nargs="*", metavar="RUN", help="runs, or images: REAL FAKE")
     add("--metrics", default="auto", metavar="LIST", help="names, auto (default), all, or list")
     add("--config-dir", metavar="DIR", help="metrics of your own: DIR/metric/mine.yaml is mine")
-    add("--samples", type=whole(2), metavar="N", help="to draw (default: 10000)")
+    add("--samples", type=whole(2), metavar="N", help="how many to draw (default: 10000)")
     add("--seed", type=int, default=0, metavar="N", help="of the samples (default: 0)")
     add(
         "--split",

@@ -71,10 +71,10 @@ def parser(what: str = "list") -> argparse.ArgumentParser:
         add("--yes", action="store_true", help="do not ask")
     else:
         add("root", nargs="?", metavar="ROOT", help="a folder of runs (default: runs)")
-        add("--sort", metavar="KEY", help="rising; -KEY (as --sort=-KEY) falling")
+        add("--sort", metavar="KEY", help="ascending; -KEY (as --sort=-KEY) descending")
         add("--where", metavar="CONDITION", help=condition)
         add("--show", action="append", default=[], metavar="KEY", help="one more column")
-        add("--paths", action="store_true", help="print folders alone")
+        add("--paths", action="store_true", help="print folders only")
     return made
 
 

@@ -104,7 +104,7 @@ def compose(arguments: list[str]) -> int:
             overrides = HydraConfig.get().overrides.task
             found = RequestedRun(settings_of(config, line), line.text(overrides))
             if wanted.setdefault(found.settings.model_dump_json(), found) is not found:
-                log.warning(f"{found.command}: asked for more than once, and run once")
+                log.warning(f"{found.command}: given more than once, and run once")
             return DONE
 
         statuses.append(guarded(job))

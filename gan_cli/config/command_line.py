@@ -106,7 +106,9 @@ SWEEPS = "choice|glob|interval|range|shuffle|tag"
 FUNCTIONS = f"{SWEEPS}|bool|float|int|sort|str"
 STRUCTURED = re.compile(rf"""['"\[\]{{}}]|\\,|^\s*(?:{FUNCTIONS})\s*\(.*\)\s*$|\$\{{""", re.DOTALL)
 SWEEP = re.compile(rf"\s*(?:{SWEEPS})\s*\(")
-NOT_BESIDE = "a range, choice or glob cannot stand beside other values; write each value by itself"
+NOT_BESIDE = (
+    "a range, choice or glob cannot be combined with other values; write each value by itself"
+)
 ALPHABET = re.compile(r"[\w/\-+.$%*@?|: \t\\]*", re.ASCII)
 TYPED = re.compile(
     r"[+-]?([\d_]+\.?[\d_]*|\.[\d_]+)(e[+-]?\d+)?|[+-]?(inf|nan)|true|false", re.IGNORECASE

@@ -21,16 +21,16 @@ from gan_cli.formatting import counted, hint
 FIRST = ("model", "data", "experiment")  # what one chooses before all else
 PARTS = ("loss", "penalty", "network", "prior", "optimizer")  # of a model
 GROUPS = {
-    "model": "what is trained, as its paper does it",
+    "model": "what is trained, with its paper's settings",
     "data": "what it learns from; data=DIR: your own images",
-    "experiment": "presets of several choices, with their time",
+    "experiment": "presets: several choices at once, with the time they take",
     "loss": "what the players minimise",
     "penalty": "on the discriminator's gradient or weights",
     "network": "the architecture",
     "prior": "what latents are drawn from",
     "optimizer": "the updates; optimizer.lr is the rate",
     "runtime": "device, precision, threads",
-    "callbacks": "what watches a run",
+    "callbacks": "progress, pictures, TensorBoard",
 }
 KEYS = ("steps", "max_time", "batch_size", "seed", "evaluation.every")
 KEYS += ("run.dir", "resume", "dry_run")
@@ -43,9 +43,9 @@ EXAMPLES = (
 )
 STATUSES = (
     ("0", "done"),
-    ("1", "failed; the state is saved where it can be, the traceback is in train.log"),
+    ("1", "failed; the state is saved if possible, the traceback is in train.log"),
     ("2", "wrong input; nothing was started"),
-    ("130", "stopped by a signal; the state is saved, but for a second Ctrl-C"),
+    ("130", "stopped by a signal; the state is saved, except after a second Ctrl-C"),
 )
 OPTION_ROWS = (
     ("-m", "one run per combination of values with commas"),

@@ -85,7 +85,7 @@ def _dimension(key: str, sweep: Any, folders: list[Path]) -> Dimension:
     if isinstance(sweep, Glob):
         return _choice(key, list(_globbed(key, sweep, folders)))
     if strange := sweep.tags - {"log"}:
-        raise ConfigError(f"{key}: tag {min(strange)} says nothing here; log is the only one")
+        raise ConfigError(f"{key}: tag {min(strange)} has no meaning here; only log has")
     log = "log" in sweep.tags
     if log and not isinstance(sweep, IntervalSweep):
         raise ConfigError(f"{key}: only an interval can be logarithmic: tag(log,interval(1,100))")

@@ -78,7 +78,7 @@ def resolve(target: object, trust: Trust, path: str) -> type:
         raise ConfigError(f"{key}: comes from {found.__module__}, which is not part of {top}")
     if inspect.isabstract(found) or ABC in found.__bases__:
         concrete = [name for name in _concrete(found, home) if name]
-        listed = f"; take one of {', '.join(concrete)}" if concrete else "; take one built on it"
+        listed = f"; choose one of {', '.join(concrete)}" if concrete else "; choose a subclass"
         raise ConfigError(f"{key}: an abstract class, which cannot be built{listed}")
     return found
 
@@ -142,15 +142,15 @@ def _require_trust(target: str, trust: Trust, key: str) -> None:
     top = target.split(".", 1)[0]
     named = any(target.startswith(f"{module}.") for module in trust.modules)
     if not named and top in NEVER_OWN:
-        raise ConfigError(f"{key}: no class of gan_cli or of yours; a config cannot name it")
+        raise ConfigError(f"{key}: is not a class of gan_cli or of yours; a config cannot name it")
     first = _spec(top)
     files = _files(names, first)
     for file in files:
         if any(_below(file, folder) for folder in trust.refused):
-            raise ConfigError(f"{key}: {file} lies in a run folder, whose code is never run")
+            raise ConfigError(f"{key}: {file} is in a run folder, whose code is never run")
         if (output := output_around(file)) is not None:
             raise ConfigError(
-                f"{key}: {file} lies in {output}, a run or a study, whose code is never run"
+                f"{key}: {file} is in {output}, a run or a study, whose code is never run"
             )
     if named:
         return

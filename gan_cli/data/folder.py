@@ -74,7 +74,7 @@ class Folder(Dataset):
         if classes not in ("auto", "none"):
             raise ConfigError(f"data.classes = {classes}: auto or none is needed")
         if labels is not None and classes == "none":
-            raise ConfigError("data.classes = none: no data.labels can be given beside it")
+            raise ConfigError("data.classes = none: data.labels cannot be combined with it")
         if crop not in CROPS:
             raise ConfigError(f"data.crop = {crop}: {', '.join(CROPS[:-1])} or none is needed")
         self.flips = flip

@@ -41,7 +41,7 @@ def splits_of(root: Path, paths: Sequence[str], by_folder: bool) -> dict[str, tu
         return {}
     if by_folder and any(inner[other] != inner[train[0]] for other in others):
         other = next(one for one in others if inner[one] != inner[train[0]])
-        differing = sorted((inner[other] ^ inner[train[0]]) - {""}) or ["images beside folders"]
+        differing = sorted((inner[other] ^ inner[train[0]]) - {""}) or ["images next to folders"]
         raise DataError(
             f"data.root = {root}: {train[0]}/ and {other}/ look like parts for training and "
             f"testing, but their sub-folders differ ({shown(differing)}); make them the same, name "

@@ -212,7 +212,7 @@ class Derived(Dataset):
         if input == "low" and (height % factor or width % factor):
             near = [side - side % factor for side in (height, width)]
             raise ConfigError(
-                f"data.factor = {factor}: the sides of images of {height}x{width} pixels are no "
+                f"data.factor = {factor}: the sides of images of {height}x{width} pixels are not "
                 f"multiples of it; set data.size=[{near[0]},{near[1]}]"
             )
         super().__init__(

@@ -98,7 +98,7 @@ def scan(root: Path, outputs: Sequence[str | Path] = (), key: str = "data.root =
             f"{key}{root}: {cause.filename}: cannot be read: {cause.strerror}"
         ) from cause
     if not entries:
-        beside = f" beside what this program wrote ({shown(walk.ours)})" if walk.ours else ""
+        beside = f" except what this program wrote ({shown(walk.ours)})" if walk.ours else ""
         raise DataError(f"{key}{root}: holds no images{beside}; {KINDS} files are needed")
     return Listing(entries, walk.ours)
 

@@ -159,8 +159,8 @@ class Group(Ranks):
         others = [rank for rank, found in enumerate(digests) if found != digests[0]]
         if others:
             raise UserError(
-                f"rank {others[0]} has not the weights of rank 0; all machines must have the same "
-                "program, torch, kind of processor and data"
+                f"rank {others[0]} does not have the weights of rank 0; all machines must "
+                "have the same program, torch, kind of processor and data"
             )
 
     def on_loss(self, report: Callable[[str], None]) -> None:
@@ -225,6 +225,6 @@ def meet(device: str) -> Group:
     try:
         return Group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"the other ranks could not be met: {one_line(error)}") from error
+        raise UserError(f"could not connect to the other ranks: {one_line(error)}") from error
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -102,7 +102,7 @@ class Heartbeat:
             if beat != last:
                 self._heard[other] = beat, now
             elif now - when > (self._patience if last else max(self._patience, ARRIVING)):
-                reason = f"rank {other} is lost, without a sign of life for {now - when:.0f} s"
+                reason = f"rank {other} is lost: no heartbeat for {now - when:.0f} s"
                 self._store.compare_set(LOST, "", reason)
                 return reason
         return ""

@@ -122,7 +122,7 @@ def unprofitable(lead: Session) -> str:
     if lead.runtime.graphs:
         return (
             "updates recorded as CUDA graphs are faster one run at a time; runtime.together=true "
-            "trains them together all the same"
+            "trains them together anyway"
         )
     if not lead.dataset.spec.is_image:
         return ""

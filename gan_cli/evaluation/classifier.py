@@ -71,7 +71,7 @@ class Classifier(Extractor):
         channels, device = len(self.network.mean), self.network.mean.device
         if images.dim() != 4 or images.shape[1] != channels or images.dtype != torch.uint8:
             raise DataError(
-                f"{list(images.shape)}: the classifier knows images of {channels} channels alone"
+                f"{list(images.shape)}: the classifier takes images of {channels} channels alone"
             )
         found = [torch.empty(0, self.width)]
         logits = [torch.empty(0, self.classes)]
@@ -253,7 +253,7 @@ def _read_state(path: Path) -> State | None:
         if not {"step", "network", "optimizer"} <= state.keys():
             raise ValueError("another format")
     except Exception as error:  # damaged bytes can fail in any way
-        log.warning(f"{path}: damaged ({type(error).__name__}), so the training starts anew")
+        log.warning(f"{path}: damaged ({type(error).__name__}), so the training starts again")
         return None
     return state
 

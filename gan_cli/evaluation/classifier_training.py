@@ -176,11 +176,11 @@ def trained(
 def unfit(data: Dataset) -> str:
     """Why nothing can be learned of `data`, as half a sentence; empty where it can."""
     if not data.spec.is_image:
-        return f"a classifier is for images, and this data holds {data.spec.kind}"
+        return f"a classifier needs images, and this data holds {data.spec.kind}"
     if data.targets is None or data.spec.classes < 2:
         return "a classifier learns labels of at least two classes, and this data has none"
     if data.spec.size < 2:
-        return f"a classifier does not learn from {data.spec.size} image"
+        return f"a classifier cannot be trained on {data.spec.size} image"
     return ""
 
 

@@ -82,9 +82,9 @@ def selection_metric(wanted: str | None, figures: Sequence[MetricValue]) -> Metr
     if wanted in fit:
         return fit[wanted]
     if wanted in [figure.name for figure in figures]:
-        raise ConfigError(f"evaluation.best = {wanted}: has no better and worse; {_there(fit)}")
+        raise ConfigError(f"evaluation.best = {wanted}: has no better direction; {_there(fit)}")
     near = hint(wanted, fit)
-    raise ConfigError(f"evaluation.best = {wanted}: no such figure{near}; {_there(fit)}")
+    raise ConfigError(f"evaluation.best = {wanted}: no such metric{near}; {_there(fit)}")
 
 
 def _there(fit: Mapping[str, MetricValue]) -> str:

@@ -193,7 +193,7 @@ def arrays(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile) as cause:
-        raise DataError(f"{path}: is no NPZ file: {cause}") from cause
+        raise DataError(f"{path}: is not an NPZ file: {cause}") from cause
     return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
 

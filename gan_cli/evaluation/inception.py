@@ -162,7 +162,7 @@ def _from_state(path: Path) -> list[ConvWeights]:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as cause:  # foreign bytes can fail in any way
-        raise DamagedError("torch can read no weights in it") from cause
+        raise DamagedError("torch finds no weights in it") from cause
     if not isinstance(state, Mapping):
         raise DamagedError("it holds no weights by name")
     return [_named(state, *what) for what in zip(NAMES, _shapes(), strict=True)]
@@ -179,7 +179,7 @@ def _named(state: Mapping[str, Any], name: str, shape: torch.Size) -> ConvWeight
         found.append(tensor.float())
     scale = state.get(f"{name}.bn.weight")
     if isinstance(scale, Tensor) and not bool((scale == 1).all()):
-        raise DamagedError(f"{name}.bn.weight is not 1, as in the Inception of 2015-12-05 it is")
+        raise DamagedError(f"{name}.bn.weight is not 1, unlike in the Inception of 2015-12-05")
     return ConvWeights(*found)
 
 

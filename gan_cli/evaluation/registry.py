@@ -17,8 +17,8 @@ from gan_cli.foreign import parse_yaml
 from gan_cli.formatting import hint
 
 AUTO, ALL = "auto", "all"
-DEAR = "takes minutes, so it must be asked for by name"  # why "auto" skips a metric
-ASIDE = "says nothing of how good samples are, so it must be asked for by name"
+DEAR = "takes minutes, so it is computed only if named"  # why "auto" skips a metric
+ASIDE = "does not measure the quality of samples, so it is computed only if named"
 
 
 def available(folders: Sequence[Path] = ()) -> list[str]:

@@ -123,7 +123,7 @@ def read_pictures(run: RunFolder, step: int, weights: str) -> dict[str, ndarray]
             with foreign.open_file(path) as file, Image.open(file, formats=["PNG"]) as image:
                 pixels = np.array(image.convert("L" if image.mode == "L" else "RGB"))
         except Exception as error:  # damaged bytes can fail in any way
-            log.warning(f"{path}: cannot be read ({one_line(error)}), so it is left out")
+            log.warning(f"{path}: cannot be read ({one_line(error)}), so it is skipped")
             continue
         found[name] = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return found

@@ -55,7 +55,7 @@ class Real:
         self.comes_in_parts = target.comes_in_parts({**node, "outputs": self.outputs})
         if split == "test" and not self.comes_in_parts:
             raise ConfigError(
-                f"split = test: {target.__name__} has no part for testing; use split=train, which "
+                f"split = test: {target.__name__} has no test split; use split=train, which "
                 "compares with the whole data"
             )
         self.trained_on = WHOLE

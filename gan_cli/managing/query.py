@@ -130,7 +130,7 @@ def _comparison(text: str, piece: re.Match[str]) -> Test:
         try:
             pattern = re.compile(value, re.IGNORECASE)
         except re.error as error:
-            raise _fault(f"is no regular expression ({error})", text, at) from error
+            raise _fault(f"is not a regular expression ({error})", text, at) from error
         return lambda run: any(pattern.search(_text(v)) for v in run.values(key))
     number = quantity(key, value)
     if sign in ORDERS:

@@ -86,9 +86,7 @@ def runs_at(place: str, searched: bool = False) -> list[Path]:
     globbed = not path.exists() and any(sign in place for sign in MAGIC)
     start = _fixed(path) if globbed else path
     if link := _link(start):
-        raise ConfigError(
-            f"remove {place}: {link} is a link; name the folder that it means, {start.resolve()}"
-        )
+        raise ConfigError(f"remove {place}: {link} is a link; name its target, {start.resolve()}")
     if globbed:
         _require_narrow(place, start)
         found = list(_below(start, sorted(map(Path, matches(path)))))
@@ -105,7 +103,9 @@ def runs_at(place: str, searched: bool = False) -> list[Path]:
             return list(_below(path, below))
         raise ConfigError(f"remove {place}: {_several(path, below)}, or use --where")
     run = locate(path)  # which raises, or finds the run that the path lies in
-    raise ConfigError(f"remove {place}: lies in the run {run}; name the run's folder to remove it")
+    raise ConfigError(
+        f"remove {place}: is inside the run {run}; name the run's folder to remove it"
+    )
 
 
 def _below(start: Path, found: Iterable[Path]) -> Iterator[Path]:
@@ -118,7 +118,7 @@ def _below(start: Path, found: Iterable[Path]) -> Iterator[Path]:
         if run.resolve() != start.resolve() / run.relative_to(start):
             fault = "is reached through a link"
         if fault:
-            log.warning(f"{run}: left alone: {fault}")
+            log.warning(f"{run}: kept: {fault}")
         else:
             yield run.resolve()
 
@@ -161,7 +161,7 @@ def _require_narrow(place: str, start: Path) -> None:
     if _home().is_relative_to(real):
         what = "is or holds the home folder"
     elif here != real and here.is_relative_to(real):
-        what = "holds the folder that you are in"
+        what = "holds the current folder"
     else:
         return
     raise ConfigError(f"remove {place}: would search {real}, which {what}; name a folder in it")
@@ -180,19 +180,19 @@ def _fixed(pattern: Path) -> Path:
 def _doubt(path: Path) -> str:
     """Why a folder may be no run, or more than one; "" where it certainly is a run."""
     run = RunFolder(path)
-    elsewhere = "; if it is to go, delete it yourself"
+    elsewhere = "; to remove it, delete it yourself"
     try:
         if run.recorded() is None:
-            return f"holds no status.json, so it may be no run{elsewhere}"
+            return f"holds no status.json, so it may not be a run{elsewhere}"
         config = foreign.parse_yaml(run.read_config() or "", run.config)
     except CheckpointError as error:
         return f"{error}{elsewhere}"
     if not isinstance(config, dict) or not set(NEEDED) <= config.keys():
-        return f"holds no config.yaml of a run, so it may be no run{elsewhere}"
+        return f"holds no config.yaml of a run, so it may not be a run{elsewhere}"
     if _home().is_relative_to(path.resolve()):
         return "is or holds the home folder"
     if Path.cwd().is_relative_to(path.resolve()):
-        return "is or holds the folder that you are in; go elsewhere first"
+        return "is or holds the current folder; change to another one first"
     return ""
 
 
@@ -216,7 +216,7 @@ def _line(one: ListedRun) -> str:
     more = [name for name in more if not any(Path(run).parts[0] == name for run in others)]
     if more:
         rest = f" and {len(more) - MOST_NAMES} more" if len(more) > MOST_NAMES else ""
-        text += f"\n  with files of no run: {', '.join(more[:MOST_NAMES])}{rest}"
+        text += f"\n  with files that belong to no run: {', '.join(more[:MOST_NAMES])}{rest}"
     return text
 
 

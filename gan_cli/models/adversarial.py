@@ -139,7 +139,7 @@ class DiscriminatorModel(Model, ABC):
         penalty = self.penalty
         if penalty.of == "generator" and not hasattr(self, "generator"):
             raise ConfigError(
-                "penalty.of = generator: this game has no generator; set penalty.of=discriminator"
+                "penalty.of = generator: this model has no generator; set penalty.of=discriminator"
             )
 
         def constrain() -> None:
@@ -417,7 +417,7 @@ class View:
         yield from below({"instance_noise": self.noise}, 0)
         if self.noise_steps is not None and self.noise_steps < 1:
             steps = self.noise_steps
-            yield f"model.instance_noise_steps = {steps}: must be at least 1, or null for ever"
+            yield f"model.instance_noise_steps = {steps}: must be at least 1, or null for no end"
         shown = f"model.augment = [{','.join(self.augmentations)}]"
         if any(policy not in POLICIES for policy in self.augmentations):
             yield f"{shown}: must be a list of some of {', '.join(POLICIES)}"

@@ -156,7 +156,7 @@ class Divergence(DiscriminatorModel):
         if self.data.is_image or self.data.shape[0] > 2:
             yield (
                 f"data = {self.data.name}: model=divergence needs points of one or two dimensions "
-                "whose density is known; take data=gaussian_1d, mixture_1d, ring or grid"
+                "whose density is known; use data=gaussian_1d, mixture_1d, ring or grid"
             )
         yield from below({"d_steps": self.d_steps}, 1)
         if self.deviation <= 0:
@@ -167,7 +167,7 @@ class Divergence(DiscriminatorModel):
         if self.loss.compares or self.loss.whole_batch:
             yield (
                 f"loss: {type(self.loss).__name__} looks at several samples at once, and which "
-                "divergence it measures is not known; take minimax, least_squares, hinge, "
+                "divergence it measures is unknown; use minimax, least_squares, hinge, "
                 "wasserstein or an f_ one"
             )
         if network.mixes_samples:
@@ -179,15 +179,15 @@ class Divergence(DiscriminatorModel):
     def _misfits(self, log_p: Tensor | None) -> Iterator[str]:
         """Faults of the region."""
         if log_p is None:
-            yield f"data = {self.data.name}: its density is not known; take data=mixture_1d or ring"
+            yield f"data = {self.data.name}: its density is unknown; use data=mixture_1d or ring"
             return
         low, high = self.region
         for whose, density in (("data", log_p), ("generator", self._log_q(self.cells.points))):
             mass = self.cells.masses(density).sum().item()
             if abs(mass - 1) > MISSING:
                 yield (
-                    f"model.region = [{low:g},{high:g}]: the {whose}'s density sums up to "
-                    f"{mass:.3f} in it, not 1; choose one that holds it all, or less narrow peaks"
+                    f"model.region = [{low:g},{high:g}]: the {whose}'s density integrates to "
+                    f"{mass:.3f} in it, not 1; choose a larger region, or wider peaks"
                 )
 
     def _unbounded(self, best: Tensor | None) -> Iterator[str]:

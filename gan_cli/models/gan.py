@@ -107,7 +107,7 @@ class GAN(AdversarialModel):
         yield from super().faults()
         if self.conditional and self.pack > 1:
             yield (
-                f"model.packing = {self.pack}: a pack has no one label; "
+                f"model.packing = {self.pack}: a pack has no single label; "
                 "set model.conditional=false or packing=1"
             )
         if self.fake_labels == "uniform" and not self.conditional:

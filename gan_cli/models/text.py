@@ -70,8 +70,8 @@ class SeqGAN(DiscriminatorModel):
             yield f"model.follow = {self.follow:g}: must be above 0 and at most 1"
         if not self.loss.probabilistic:
             yield (
-                "loss: the reward is a probability of being real, which only the original game's "
-                "discriminator gives; set loss=non_saturating"
+                "loss: the reward is a probability of being real, which only the discriminator "
+                "of the original GAN gives; set loss=non_saturating"
             )
         if self.penalty.per_sample:
             yield (

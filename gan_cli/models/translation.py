@@ -145,7 +145,7 @@ class Pix2Pix(TranslationModel):
     def _faults(self) -> Iterator[str]:
         if not self.data.paired:
             yield (
-                f"data = {self.data.name}: has no pairs, from which this model learns; use "
+                f"data = {self.data.name}: has no pairs, which this model needs; use "
                 "data=pairs, or model=cyclegan"
             )
         weights = ("adversarial", "l1", "l2", "cross_entropy", "content", "pretrain")
@@ -224,7 +224,7 @@ class Pix2Pix(TranslationModel):
 
     def translate(self, source: Tensor, backwards: bool = False) -> Tensor:
         if backwards:
-            raise ConfigError("--backwards: this model translates in one direction alone")
+            raise ConfigError("--backwards: this model translates in one direction only")
         return self.generator(source)
 
     def averaged(self) -> tuple[nn.Module, ...]:
@@ -295,12 +295,12 @@ class CycleGAN(TranslationModel):
         yield from below({"d_steps": self.d_steps}, 1)
         if self.penalty.on_weights:
             yield (
-                f"penalty = {self.penalty.name}: is on the weights of one network, and this game "
+                f"penalty = {self.penalty.name}: is on the weights of one network, and this model "
                 "has two of each; set penalty=none or a penalty on gradients"
             )
         if self.identity and self.data.shape != self.data.source:
             yield (
-                "model.identity: inputs and targets differ in shape, so none can stay as it is; "
+                "model.identity: inputs and targets differ in shape, so none can stay unchanged; "
                 "set model.identity=0"
             )
 

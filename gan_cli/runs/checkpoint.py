@@ -193,7 +193,7 @@ def load(path: Path) -> State:
     except DamagedError as error:
         for other in _newest_first(path.parent):
             if other.name != path.name and _whole(other):
-                raise CheckpointError(f"{error}; {other.name} beside it is whole") from error
+                raise CheckpointError(f"{error}; {other.name} next to it is intact") from error
         raise
 
 
@@ -223,21 +223,22 @@ def _load(path: Path) -> State:
 
 def _reason(error: Exception) -> str:
     if found := re.search(r"GLOBAL (\S+)", str(error)):
-        return f"refused: it would run or build {found[1]}, and only tensors and plain values may"
-    return "damaged, or no checkpoint of gan-train"
+        allowed = "only tensors and plain values are allowed"
+        return f"refused: it would run or build {found[1]}, and {allowed}"
+    return "damaged, or not a checkpoint of gan-train"
 
 
 def _current(state: Any, path: Path) -> State:
     number = state.get("format") if isinstance(state, dict) else None
     if type(number) is not int:
-        raise DamagedError(f"{path}: no checkpoint of gan-train")
+        raise DamagedError(f"{path}: not a checkpoint of gan-train")
     if number > FORMAT:
         raise CheckpointError(
             f"{path}: its format {number} is newer than this program's {FORMAT}; update gan-cli"
         )
     while number < FORMAT:
         if number not in MIGRATIONS:
-            raise CheckpointError(f"{path}: its format {number} is no longer read")
+            raise CheckpointError(f"{path}: its format {number} is no longer supported")
         state = MIGRATIONS[number](state)
         number += 1
     for key, kind in {**REQUIRED, **OPTIONAL}.items():
@@ -245,9 +246,9 @@ def _current(state: Any, path: Path) -> State:
             continue
         if not isinstance(value, kind):
             fault = "missing" if value is None else f"no {kind.__name__}"
-            raise DamagedError(f"{path}: no checkpoint of gan-train ({key} is {fault})")
+            raise DamagedError(f"{path}: not a checkpoint of gan-train ({key} is {fault})")
     if isinstance(state["step"], bool) or not 0 <= state["step"] <= MOST_STEPS:
-        raise DamagedError(f"{path}: no checkpoint of gan-train (step is {state['step']})")
+        raise DamagedError(f"{path}: not a checkpoint of gan-train (step is {state['step']})")
     return {**state, "format": FORMAT}
 
 
@@ -329,7 +330,7 @@ def newest_whole(run: RunFolder) -> tuple[State, str]:
             problem = problem or str(error)
             continue
         return state, f"{problem}; resuming from {path.name}" if problem else ""
-    raise CheckpointError(f"{problem}; no other checkpoint is whole")
+    raise CheckpointError(f"{problem}; no other checkpoint is intact")
 
 
 def whole_up_to(folder: Path, step: int) -> Iterator[State]:

@@ -166,14 +166,14 @@ def warn_of_edits(run: RunFolder, text: str, all_settings: bool = True) -> None:
             raise CheckpointError(f"{run.config}: is not the config of a run")
         found = [d for d in differences(kept, edited) if all_settings or not d.safe]
     except CheckpointError as error:
-        log.warning(f"{error}; the settings in the run's checkpoint count")
+        log.warning(f"{error}; the settings in the run's checkpoint are used")
         return
     listed = [f"{d.key} is {show(d.new)} there, {show(d.old)} in the checkpoint" for d in found]
     more = ["..."] if len(listed) > SHOWN else []
     if listed:
-        advice = "; set what is to change on the command line" if all_settings else ""
+        advice = "; change settings on the command line" if all_settings else ""
         log.warning(
-            f"{run.config}: is not what the run's checkpoint holds, and the checkpoint counts: "
+            f"{run.config}: differs from the run's checkpoint, whose settings are used: "
             f"{'; '.join([*listed[:SHOWN], *more])}{advice}"
         )
 

@@ -38,7 +38,9 @@ def find(place: Path | str, newest: bool = True) -> RunFolder:
     if len(runs) > 1 and not (folder and newest):
         shown = "".join(f"\n  {run}" for run in runs[-MOST:])
         more = f", the newest {MOST} of them" if len(runs) > MOST else ""
-        raise CheckpointError(f"{place}: fits {counted(len(runs), 'run')}; name one{more}:{shown}")
+        raise CheckpointError(
+            f"{place}: matches {counted(len(runs), 'run')}; name one{more}:{shown}"
+        )
     say(f"{place}: {'the newest run in it is ' if folder and len(runs) > 1 else ''}{runs[-1]}")
     return RunFolder(runs[-1])
 

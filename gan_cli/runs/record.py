@@ -225,7 +225,7 @@ def _evaluation(path: Path, faults: list[str]) -> Iterator[tuple[str, MetricReco
     figures = content.get("figures") if isinstance(content, dict) else None
     step = content.get("step") if isinstance(content, dict) else None
     if type(step) is not int or step < 0 or not isinstance(figures, list):
-        faults.append(f"{path}: cannot be read (is no evaluation: has no step or no metrics)")
+        faults.append(f"{path}: cannot be read (is not an evaluation: has no step or no metrics)")
         return
     weights = str(content.get("weights", ""))
     for metric in figures:

@@ -105,7 +105,7 @@ def read_file(path: Path) -> SavedWeights:
     except FileNotFoundError as cause:
         raise CheckpointError(f"{path}: no such file") from cause
     except (SafetensorError, OSError) as cause:
-        raise CheckpointError(f"{path}: is no whole safetensors file ({cause})") from cause
+        raise CheckpointError(f"{path}: is not an intact safetensors file ({cause})") from cause
     data = None
     if "data" in said:
         data = data_spec(foreign.parse_json(said["data"], path), str(path))

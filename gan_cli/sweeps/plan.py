@@ -166,7 +166,7 @@ def without_repeats(
     again = [swept_values(one, swept) for one, count in counts.items() if count > 1]
     if again:
         more = f", and {len(again) - 1} other jobs" if len(again) > 1 else ""
-        log.warning(f"{again[0]}{more}: asked for more than once, and run once")
+        log.warning(f"{again[0]}{more}: given more than once, and run once")
     return list(counts)
 
 

@@ -49,8 +49,8 @@ def open_record(run: RunFolder, session: Session, seeds: Sequence[int]) -> None:
     if earlier and not seeds and trainer.step:
         log.warning(
             f"{run.path}: {len(earlier)} seeds were trained together up to step {trainer.step:,}; "
-            "alone this one is rounded otherwise, so the rest is not bit for bit what it would "
-            "have been (runtime.together=false trains each seed alone from the start)"
+            "this one now trains alone, so the rest is equal up to rounding, not bit for bit "
+            "(runtime.together=false trains each seed alone from the start)"
         )
     for warning in session.warnings:
         log.warning(warning, extra=FILE_ONLY)  # the screen has it already
@@ -156,7 +156,7 @@ def lost(run: RunFolder, session: Session, reason: str) -> None:
 def rescue(whole: bool, save: Callable[[bool], None], reason: str) -> str:
     """Save the state after a failure between two steps; returns the outcome in words."""
     if not whole:
-        return "; it broke off within a step, so the last checkpoint stands"
+        return "; it stopped within a step, so the last checkpoint is its newest state"
     try:
         save(False)
     except Exception as error:

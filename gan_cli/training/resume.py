@@ -112,8 +112,8 @@ def read_earlier_run(
         warning = f"{run.path}: no state was saved, so training starts from step 0"
         if text is None and settings.resume is not None:
             raise CheckpointError(
-                f"{run.path}: holds neither a checkpoint nor a config.yaml, so that nothing says "
-                f"what it was; start it again with its settings and "
+                f"{run.path}: holds neither a checkpoint nor a config.yaml, so its "
+                f"settings are unknown; start it again with its settings and "
                 f"{assignment('run.dir', run.path)}"
             )
         text = to_yaml(settings) if text is None else text
@@ -124,7 +124,7 @@ def read_earlier_run(
     saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
     if state is None and branches(saved.get("resume")):
         raise CheckpointError(
-            f"{run.path}: ended before the state of {saved['resume']} was in it; remove it and "
+            f"{run.path}: ended before the state of {saved['resume']} was copied; remove it and "
             "start it again"
         )
     if settings.resume is not None:
@@ -263,7 +263,7 @@ def restore(session: Session, earlier: EarlierRun) -> None:
                 "an older version computed the fingerprints of folders in another way, so the "
                 "images may be the same: force=true resumes, and is needed once"
                 if older
-                else "force=true resumes all the same"
+                else "force=true resumes anyway"
             )
             raise ConfigError(
                 f"resume = {earlier.run.path}: the data is not what the run began with: {changed}; "
@@ -274,6 +274,6 @@ def restore(session: Session, earlier: EarlierRun) -> None:
         session.trainer.load_state_dict(earlier.state)
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{earlier.run.path}: its weights do not fit these settings, and no force can make "
-            f"them: {one_line(error)[:LONGEST]}"
+            f"{earlier.run.path}: its weights do not fit these settings, which force=true "
+            f"cannot change: {one_line(error)[:LONGEST]}"
         ) from error

@@ -127,7 +127,7 @@ def assemble(
     if dataset.flips and model.by_place:
         raise ConfigError(
             f"data.flip = true: {type(model).__name__} learns a code of each image, which a "
-            "mirrored one has not; set data.flip=false"
+            "mirrored one does not have; set data.flip=false"
         )
     said += prepare_for_ranks(model, settings, ranks)
     place(model, device, chosen.channels_last)
@@ -293,7 +293,7 @@ def constructor(
         if target is torch.optim.LBFGS:
             raise ConfigError(
                 "optimizer._target_ = torch.optim.LBFGS: evaluates the loss several times a step, "
-                "which a game does not offer; use torch.optim.Adam or another"
+                "which adversarial training does not offer; use torch.optim.Adam or another"
             )
         faster = fused(target, device, node)
         node = {**node, **faster}

@@ -68,7 +68,7 @@ def test_only_pictures_that_are_regular_files_are_shown(tmp_path: Path, caplog) 
     )
     Animation(context(tmp_path)).end(20, "finished")
     assert frames_of(tmp_path / "samples" / "points.gif") == pytest.approx([0, 100, 200], abs=3)
-    reason = "cannot be read (is not a regular file), so the animation leaves it out"
+    reason = "cannot be read (is not a regular file), so the animation skips it"
     assert f"points-00000005.png: {reason}" in caplog.text
     assert "points-00000015.png: cannot be read (is a link)" in caplog.text
 

@@ -186,7 +186,7 @@ def test_data_that_is_another_now(run, capsys) -> None:
         ([], "RUN is required"),
         (["ring", "--metrics", "pointz"], "unknown metric (did you mean points?)"),
         (["ring", "--checkpoint", "7"], "available: last, best, 20"),
-        (["ring", "--split", "test"], "Ring has no part for testing"),
+        (["ring", "--split", "test"], "Ring has no test split"),
         (["rong"], "rong is not a run folder"),
     ],
     ids=["none", "metric", "step", "split", "run"],

@@ -360,7 +360,7 @@ def test_wrong_runs_are_one_line(run, tmp_path, capsys):
     (run.checkpoints / "last.pt").write_bytes(b"PK")
     message = call(capsys, run.path, status=2)
     assert "last.pt: damaged" in message
-    assert "step_00000020.pt beside it is whole" in message
+    assert "step_00000020.pt next to it is intact" in message
     (tmp_path / "empty").mkdir()
     assert "holds config.yaml" in call(capsys, "empty", status=2)
 

@@ -133,8 +133,8 @@ def test_values_that_are_equal_are_one_job(
     assert compose(["-m", *TOY[1:], *equal, "dry_run=true"]) == 0
     said = capsys.readouterr()
     assert "1 job" in said.out
-    assert "seed=1 model=gan optimizer.lr=0.001: asked for more than once" in said.err
+    assert "seed=1 model=gan optimizer.lr=0.001: given more than once" in said.err
     own = ["hydra/launcher=basic", "runtime.threads=1", "steps=1"]
     assert compose(["-m", *TOY[1:], *equal, *own, "run.root=here"]) == 0
     assert len(list(Path("here").glob("*/*/status.json"))) == 1
-    assert "steps=1 run.root=here: asked for more" in capsys.readouterr().err
+    assert "steps=1 run.root=here: given more" in capsys.readouterr().err

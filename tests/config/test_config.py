@@ -222,7 +222,8 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
         # What is built.
         (
             "data._target_=os.system",
-            "data._target_ = os.system: no class of gan_cli or of yours; a config cannot name it",
+            "data._target_ = os.system: is not a class of gan_cli or of yours; a config cannot "
+            "name it",
         ),
         (
             "loss._target_=gan_cli.losses.Hnge",
@@ -276,7 +277,7 @@ def test_all_faults_are_in_one_message() -> None:
         "optimizer.lr = -1: must be greater than 0",
         "prior.dim = x: must be a whole number",  # once, and not of model.prior again
         "run.name = a/b: must be the name of a folder, without slashes",
-        "loss._target_ = os.system: no class of gan_cli or of yours; a config cannot name it",
+        "loss._target_ = os.system: is not a class of gan_cli or of yours; a config cannot name it",
         "data.root: must be given, with data.root=...",
     }
 

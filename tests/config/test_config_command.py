@@ -151,5 +151,5 @@ def test_code_of_a_run_folder_never_runs(mine: Path) -> None:
     (evil / "evil.py").write_text(f"open({str(mine / 'marker')!r}, 'w').write('ran')")
     done = gan_train("model._target_=runs.x.evil.Evil", cwd=mine)
     assert done.returncode == 2
-    assert "lies in a run folder, whose code is never run" in done.stderr
+    assert "is in a run folder, whose code is never run" in done.stderr
     assert not (mine / "marker").exists()

@@ -271,12 +271,12 @@ def test_path_is_opened_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         (
             ["-m", "seed=range(1,3),5"],
-            "seed = range(1,3),5: a range, choice or glob cannot stand beside other values; write "
-            "each value by itself",
+            "seed = range(1,3),5: a range, choice or glob cannot be combined with other "
+            "values; write each value by itself",
         ),
         (
             ["-m", "model=glob(d*),wgan"],
-            "model = glob(d*),wgan: a range, choice or glob cannot stand beside other values; "
+            "model = glob(d*),wgan: a range, choice or glob cannot be combined with other values; "
             "write each value by itself",
         ),
         (

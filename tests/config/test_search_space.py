@@ -58,7 +58,7 @@ def test_what_is_no_range_stays_as_typed() -> None:
         ("a=interval(2,1)", "a = interval(2,1): the first number must be the smaller one"),
         ("a=tag(log,interval(0,1))", "a = interval(0,1): a logarithmic interval must begin"),
         ("a=tag(log,range(1,9))", "a: only an interval can be logarithmic"),
-        ("a=tag(lgo,interval(1,9))", "a: tag lgo says nothing here; log is the only one"),
+        ("a=tag(lgo,interval(1,9))", "a: tag lgo has no meaning here; only log has"),
         ("a=range(5,1)", "a = range(5,1,1): is empty"),
         ("a=glob(*)", "a: glob(...) is for groups"),
         ("loss=glob(zz*)", "loss: has no values to choose from"),

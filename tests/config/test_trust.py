@@ -22,7 +22,7 @@ ROOMS = (
     "gan_cli.callbacks, gan_cli.data, gan_cli.evaluation.measures, gan_cli.losses, gan_cli.models, "
     "gan_cli.networks, gan_cli.optimizers, gan_cli.penalties, gan_cli.priors"
 )
-FOREIGN = "no class of gan_cli or of yours; a config cannot name it"
+FOREIGN = "is not a class of gan_cli or of yours; a config cannot name it"
 NO_NAME = "must be the full name of a class, such as package.module.Class"
 
 EVIL = """
@@ -114,12 +114,12 @@ def refusal(target: object, trust: Trust = Trust()) -> str:  # noqa: B008
         ("gan_cli.models.vea.VAE", "gan_cli.models has no vea"),
         (
             "gan_cli.priors.Prior",
-            "an abstract class, which cannot be built; take one of Gaussian, Uniform, "
+            "an abstract class, which cannot be built; choose one of Gaussian, Uniform, "
             "Categorical, Product",
         ),
         (
             "gan_cli.data.dataset.Dataset",
-            "an abstract class, which cannot be built; take one built on it",
+            "an abstract class, which cannot be built; choose a subclass",
         ),
         (
             "torch.optim.Adma",
@@ -157,7 +157,7 @@ def test_a_class_that_merely_passes_through_is_none_of_a_module_s_own() -> None:
     own = r"must be the class's own name, gan_cli\.networks\.family\.NetworkFamily"
     with pytest.raises(ConfigError, match=own):
         resolve("gan_cli.networks.pacgan.NetworkFamily", Trust(), "network")
-    with pytest.raises(ConfigError, match=r"cannot be built; take one of .*NonSaturating.*Hinge"):
+    with pytest.raises(ConfigError, match=r"cannot be built; choose one of .*NonSaturating.*Hinge"):
         resolve("gan_cli.losses.AdversarialLoss", Trust(), "loss")
 
 
@@ -245,7 +245,7 @@ def test_a_run_folder_never_provides_code(work: Path, deep: bool) -> None:
         Trust(modules=(f"{package}.x.evil",), refused=(root,)),
         Trust(modules=(package.partition(".")[0],), folders=(work,), refused=(root,)),
     ):
-        assert refusal(target, trust).endswith("lies in a run folder, whose code is never run")
+        assert refusal(target, trust).endswith("is in a run folder, whose code is never run")
     assert not (work / "marker").exists()
 
 
@@ -253,14 +253,14 @@ def test_a_link_out_of_a_run_folder_does_not_help(work: Path) -> None:
     write(work, "runs/x/evil.py", EVIL.format(marker=str(work / "marker")))
     (work / "linked.py").symlink_to(work / "runs" / "x" / "evil.py")
     said = refusal("linked.Evil", Trust(folders=(work,), refused=(work / "runs",)))
-    assert said.endswith("lies in a run folder, whose code is never run")
+    assert said.endswith("is in a run folder, whose code is never run")
     assert not (work / "marker").exists()
 
 
 def test_in_a_run_folder_as_working_directory_nothing_is_trusted(work: Path) -> None:
     write(work, "my_gan.py", EVIL.format(marker=str(work / "marker")))
     said = refusal("my_gan.Evil", Trust(modules=("my_gan",), refused=(work,)))
-    assert said.endswith("lies in a run folder, whose code is never run")
+    assert said.endswith("is in a run folder, whose code is never run")
     assert not (work / "marker").exists()
 
 
@@ -292,7 +292,7 @@ def test_what_lies_in_a_run_or_a_study_is_never_code(work: Path, kind: str, name
     write(work, "got/deep/evil.py", EVIL.format(marker=str(work / "marker")))
     trust = Trust(modules=("got.deep",) if named else (), folders=(work,))
     said = refusal("got.deep.evil.Evil", trust)
-    assert said.endswith(f"lies in {work / 'got'}, a run or a study, whose code is never run")
+    assert said.endswith(f"is in {work / 'got'}, a run or a study, whose code is never run")
     sys.path.append(str(work / "got" / "deep"))
     assert "a run or a study" in refusal("evil.Evil", Trust(modules=("evil",)))
     assert not (work / "marker").exists()

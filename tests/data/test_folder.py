@@ -363,7 +363,7 @@ def test_who_waited_for_the_lock_takes_what_the_other_made(
         ({"classes": "some"}, "data.classes = some: auto or none is needed"),
         ({"background": "no"}, "data.background = no: a colour such as black or '#808080' is"),
         ({"background": "#11223344"}, "data.background = #11223344: a colour such as black"),
-        ({"labels": "l.csv", "classes": "none"}, "data.classes = none: no data.labels can be"),
+        ({"labels": "l.csv", "classes": "none"}, "data.classes = none: data.labels cannot"),
         ({"split": "tset"}, "data.split = tset: train, test or all is needed (did you mean test?)"),
         ({"split": "test"}, "has no folders train and test (or val) with the same sub-folders"),
         ({"workers": 0}, "data.workers = 0: at least 1, or null, is needed"),

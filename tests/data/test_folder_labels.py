@@ -70,7 +70,7 @@ def test_other_folders_are_no_parts(paths: list[str]) -> None:
     [
         (["train/a/1", "train/b/1", "test/a/1", "test/c/1"], "b, c"),
         (["train/a/1", "train/b/1", "test/1"], "a, b"),
-        (["train/a/1", "train/2", "test/a/1"], "images beside folders"),
+        (["train/a/1", "train/2", "test/a/1"], "images next to folders"),
     ],
 )
 def test_parts_whose_classes_differ_are_refused(paths: list[str], differing: str) -> None:

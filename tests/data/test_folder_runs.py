@@ -120,7 +120,7 @@ def test_a_folder_whose_fingerprint_an_older_version_computed_otherwise_needs_fo
         "an older version computed the fingerprints of folders in another way, so the images may "
         "be the same: force=true resumes, and is needed once"
         if older
-        else "force=true resumes all the same"
+        else "force=true resumes anyway"
     )
     message = str(caught.value)
     assert message.startswith(f"resume = {path}: the data is not what the run began with: finger")
@@ -143,7 +143,7 @@ def test_folders_train_and_test_are_compared_as_mnist_s_parts_are(tmp_path: Path
     assert Real({**node, "split": "all"}).trained_on == "all"
     whole = {**node, "root": str(tmp_path / "d" / "train")}
     assert not Real(whole).has_test
-    with pytest.raises(ConfigError, match="split = test: Folder has no part for testing"):
+    with pytest.raises(ConfigError, match="split = test: Folder has no test split"):
         Real(whole, split="test")
 
 
@@ -187,7 +187,7 @@ def test_pix2pix_refuses_sets_without_pairs(tmp_path: Path) -> None:
     for side, count in (("A", 4), ("B", 3)):
         images(tmp_path / "photos" / side, count)
     line = ["model=pix2pix", f"data.root={tmp_path / 'photos'}", "data.size=16"]
-    with pytest.raises(ConfigError, match="data = photos: has no pairs, from which this model"):
+    with pytest.raises(ConfigError, match="data = photos: has no pairs, which this model"):
         session_of(*line, "data=unpaired", "network.discriminator_width=8")
     with pytest.raises(DataError, match=r"1 images have no partner .*or use data=unpaired"):
         session_of(*line, "data=pairs", "network.discriminator_width=8")

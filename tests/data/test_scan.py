@@ -103,7 +103,7 @@ def test_a_run_that_is_named_itself_is_read(tmp_path: Path) -> None:
 
 def test_a_folder_with_only_our_own_samples_is_an_error_that_says_so(tmp_path: Path) -> None:
     tree(tmp_path, {"r/samples/a.png": PNG, "r/status.json": RUN})
-    with pytest.raises(DataError, match=r"holds no images beside what this program wrote \(r\); "):
+    with pytest.raises(DataError, match=r"holds no images except what this program wrote \(r\); "):
         scan(tmp_path)
 
 

@@ -145,8 +145,8 @@ def test_a_member_is_resumed_alone_and_that_its_rounding_changes_is_said(
         assert train_settings(more, prepare(["resume=runs/s1", f"steps={steps}"])) == DONE
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert told == [
-        "runs/s1: 2 seeds were trained together up to step 6; alone this one is rounded otherwise, "
-        "so the rest is not bit for bit what it would have been (runtime.together=false trains "
+        "runs/s1: 2 seeds were trained together up to step 6; this one now trains alone, "
+        "so the rest is equal up to rounding, not bit for bit (runtime.together=false trains "
         "each seed alone from the start)"
     ]
     assert status("s1")["together"] == []

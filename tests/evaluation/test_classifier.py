@@ -211,7 +211,7 @@ def test_a_damaged_state_begins_anew(monkeypatch, caplog) -> None:
     partial = place(Blobs(), SHORT).with_suffix(".partial")
     partial.write_bytes(partial.read_bytes()[:1000])
     found = trained_classifier(Blobs(), recipe=SHORT)
-    assert "damaged (BadZipFile), so the training starts anew" in caplog.text
+    assert "damaged (BadZipFile), so the training starts again" in caplog.text
     assert same(found.network, trained(Blobs(), SHORT, CPU))
 
 
@@ -254,7 +254,7 @@ def test_mnist_s_comes_with_the_program(monkeypatch) -> None:
     [
         (Ring(points=5), "this data holds points"),
         (Blobs(labelled=False), "this data has none"),
-        (Blobs(size=1), "does not learn from 1 image"),
+        (Blobs(size=1), "cannot be trained on 1 image"),
     ],
     ids=["points", "unlabelled", "single"],
 )

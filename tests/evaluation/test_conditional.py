@@ -146,5 +146,5 @@ def test_they_say_why_not(monkeypatch) -> None:
     assert "not asked for classes" in GANTrain().unfit(free)
     assert Conditional().unfit(given()) == GANTrain().unfit(given()) == ""
     monkeypatch.setattr(TrainedModel, "has_test", False)
-    assert "no part for testing" in GANTrain().unfit(given())
+    assert "no test split" in GANTrain().unfit(given())
     assert GANTrain.dear

@@ -63,4 +63,4 @@ def test_where_a_model_has_no_mass_the_divergence_is_left_out() -> None:
 def test_what_it_says_nothing_of() -> None:
     node = {"_target_": "gan_cli.data.toy.Gaussian1D"}
     plain = subject(model=Pretender(LINE, lambda z, _: z, latents=1), node=node, known=LINE)
-    assert Density().unfit(plain) == "this model knows no density of its own"
+    assert Density().unfit(plain) == "this model has no known density"

@@ -140,5 +140,5 @@ def test_an_npz_file_without_images_is_refused(tmp_path, arrays, says) -> None:
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path) -> None:
     (tmp_path / "x.npz").write_bytes(b"nonsense")
-    with pytest.raises(DataError, match="is no NPZ file"):
+    with pytest.raises(DataError, match="is not an NPZ file"):
         ImageArray(tmp_path / "x.npz")

@@ -193,7 +193,7 @@ class Code:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"a.conv.weight": Code()}, "torch can read no weights in it"),
+        ({"a.conv.weight": Code()}, "torch finds no weights in it"),
         ([1, 2], "it holds no weights by name"),
         ({}, r"it holds no a.conv.weight \[4, 3, 3, 3\]"),
         (state(numbers()) | {"b.bn.bias": torch.zeros(3)}, r"it holds no b.bn.bias \[2\]"),
@@ -215,5 +215,5 @@ def test_what_is_no_inception_is_refused_in_one_line(
 def test_a_file_that_is_no_archive_is_refused(sources: Sources) -> None:
     path = sources.folder / "text.pth"
     path.write_text("hello")
-    with pytest.raises(DataError, match="torch can read no weights in it"):
+    with pytest.raises(DataError, match="torch finds no weights in it"):
         find_weights(str(path))

@@ -155,5 +155,5 @@ def test_it_says_why_not() -> None:
     silent = Painter()
     silent.data = replace(SPEC)
     silent.prior = Product(a=Gaussian(1), b=Gaussian(2))  # type: ignore[assignment]
-    assert "does not read codes" in InfoGANFigures().unfit(subject(model=silent))
+    assert "does not infer codes" in InfoGANFigures().unfit(subject(model=silent))
     assert InfoGANFigures().unfit(given(Teller())) == ""

@@ -80,7 +80,7 @@ def test_what_is_drawn_depends_on_the_seed_alone() -> None:
 
 
 def test_who_it_is_for() -> None:
-    assert "does not say how probable" in Likelihood().unfit(subject())
+    assert "has no likelihood" in Likelihood().unfit(subject())
     exact = Knowing(lambda x: {"log_likelihood": x.sum((1, 2, 3))})
     many = Likelihood(5000, None, dear=True)
     assert Likelihood().unfit(subject(model=exact)) == ""

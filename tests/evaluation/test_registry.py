@@ -170,7 +170,7 @@ def test_auto_takes_what_fits_and_is_quick() -> None:
     assert [m.name for m in choice.taken] == ["quick"]
     assert choice.unfit["odd"] == "it is odd"
     assert choice.unfit["e"] == "the data is gone"
-    assert "asked for by name" in choice.unfit["slow"]
+    assert "computed only if named" in choice.unfit["slow"]
     assert choice.named == []
 
 

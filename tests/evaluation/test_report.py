@@ -220,9 +220,9 @@ def test_the_most_telling_figure_is_the_default() -> None:
 
 def test_a_figure_that_is_not_there() -> None:
     figures = [MetricValue("x", 1.0), MetricValue("modes", 1.0, better=HIGHER)]
-    with pytest.raises(ConfigError, match=r"no such figure \(did you mean modes\?\)"):
+    with pytest.raises(ConfigError, match=r"no such metric \(did you mean modes\?\)"):
         selection_metric("mode", figures)
-    with pytest.raises(ConfigError, match="has no better and worse; available: modes"):
+    with pytest.raises(ConfigError, match="has no better direction; available: modes"):
         selection_metric("x", figures)
 
 

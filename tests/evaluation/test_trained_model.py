@@ -186,7 +186,7 @@ def test_parts_of_data() -> None:
     assert whole.part("train") is whole.part("all")
     assert not whole.has_test
     assert whole.described() == "all (the data has no parts)"
-    with pytest.raises(DataError, match="no part for testing"):
+    with pytest.raises(DataError, match="no test split"):
         whole.part("test")
     with pytest.raises(ConfigError, match="split = test: Ring has no part"):
         Real(POINTS, split="test")

@@ -70,7 +70,7 @@ def test_what_a_condition_means(condition: str, expected: bool) -> None:
         ("(model=wgan", ") is missing"),
         ("model=wgan)", ") is one too many"),
         ("step<many", "step< needs a number"),
-        ("model~'['", "is no regular expression"),
+        ("model~'['", "is not a regular expression"),
         ("model='wgan", "a quote is not closed"),
         ("=wgan", "a key is missing"),
         ("model=wgan or", "a key is missing"),

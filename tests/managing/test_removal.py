@@ -65,7 +65,7 @@ def test_only_runs_are_removed(runs, capsys) -> None:
 def test_a_file_or_folder_of_a_run_is_not_the_run(inside, runs, capsys) -> None:
     (runs[0].checkpoints / "step_00000005.pt").write_bytes(b"x")
     _, err = call(capsys, "remove", f"runs/a/{inside}", "--yes", status=2)
-    assert f"remove runs/a/{inside}: lies in the run runs/a; name the run's folder" in err
+    assert f"remove runs/a/{inside}: is inside the run runs/a; name the run's folder" in err
     assert all(run.path.exists() for run in runs)
 
 
@@ -122,7 +122,7 @@ def test_no_folder_is_searched_that_may_hold_all_of_the_users(
     where = [] if end else ["--where", "step>=0"]
     _, err = call(capsys, "remove", place + end, *where, "--yes", status=2)
     assert "error: remove " in err
-    assert "home folder; name a folder in it" in err or "holds the folder that you are in" in err
+    assert "home folder; name a folder in it" in err or "holds the current folder" in err
     assert (home / "a/b/config.yaml").exists()
     assert all((tmp_path / "runs" / name).exists() for name in "abc")
 
@@ -149,7 +149,7 @@ def test_a_named_path_follows_no_link(place, link, runs, capsys, tmp_path, monke
     monkeypatch.chdir(alias)
     for more in ([], ["--where", "step>=0"]):
         _, err = call(capsys, "remove", place, *more, "--yes", status=2)
-        assert f"{link} is a link; name the folder that it means, {tmp_path}/" in err
+        assert f"{link} is a link; name its target, {tmp_path}/" in err
         assert far.config.exists()
 
 
@@ -163,7 +163,7 @@ def test_links_above_the_current_folder_do_not_matter(runs, capsys, tmp_path, mo
     monkeypatch.chdir(tmp_path.parent)
     for place in (f"{alias.name}/runs/c", alias / "runs/c"):  # now it is below the current folder
         _, err = call(capsys, "remove", place, "--yes", status=2)
-        assert f"alias is a link; name the folder that it means, {tmp_path}/runs/c" in err
+        assert f"alias is a link; name its target, {tmp_path}/runs/c" in err
     assert (tmp_path / "runs/c").exists()
 
 
@@ -211,7 +211,7 @@ def test_a_run_inside_a_run_is_named_and_kept_while_it_trains(runs, capsys) -> N
     assert deep.config.exists()
     out, _ = call(capsys, "remove", "runs/a", "--yes")
     assert "with the runs inside it: more/deep\n" in out
-    assert "with files of no run: notes.txt\n" in out
+    assert "with files that belong to no run: notes.txt\n" in out
     assert not runs[0].path.exists()
 
 
@@ -225,7 +225,7 @@ def test_a_run_that_is_being_evaluated_stays(runs, capsys) -> None:
 def test_the_folder_that_one_is_in_stays(runs, capsys, monkeypatch) -> None:
     monkeypatch.chdir(runs[0].samples)
     _, err = call(capsys, "remove", "..", "--yes", status=2)
-    assert "holds the folder that you are in" in err
+    assert "holds the current folder" in err
     assert Path("../config.yaml").exists()
 
 

@@ -78,7 +78,7 @@ def test_all_faults_are_said_at_once() -> None:
     assert str(error.value).split("\n") == [
         "model.packing = 0: must be at least 1",
         "model.instance_noise = -1: must not be negative",
-        "model.instance_noise_steps = 0: must be at least 1, or null for ever",
+        "model.instance_noise_steps = 0: must be at least 1, or null for no end",
         "model.augment = [color]: works on images, and points holds points; set model.augment=[]",
     ]
     with pytest.raises(ConfigError, match=r"\[blur\]: must be a list of some of color, transl"):

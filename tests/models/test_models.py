@@ -232,7 +232,7 @@ def test_a_conditional_generator_draws_the_class_it_is_given() -> None:
         (("model=wgan", "model.d_burst=3"), "model.d_burst = 3: must exceed model.d_steps = 5"),
         (("model=gan", "model.d_steps=0"), "model.d_steps = 0: must be at least 1"),
         (("model=gan", "model.g_steps=0"), "model.g_steps = 0: must be at least 1"),
-        (("model=cgan", "model.packing=2"), "model.packing = 2: a pack has no one label"),
+        (("model=cgan", "model.packing=2"), "model.packing = 2: a pack has no single label"),
         (("model=dcgan", "model.packing=3"), "batch_size = 8: must be a multiple of model.packing"),
         (("model=dcgan", "model.augment=[blur]"), "must be a list of some of color, translation"),
         (("model=dcgan", "model.adversarial=0"), "the generator has nothing else to learn from"),

@@ -241,10 +241,10 @@ def test_malicious_pickles_run_nothing(run, tmp_path):
     with pytest.raises(CheckpointError, match=r"refused: it would run or build \S+\.system"):
         checkpoint.load(path)
     torch.save(good | {"config": Attack(proof)}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(CheckpointError, match=r"no checkpoint of gan-train"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of gan-train"):
         checkpoint.load(path)
     path.write_bytes(pickle.dumps(Attack(proof)))
-    with pytest.raises(CheckpointError, match=r"no checkpoint of gan-train"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of gan-train"):
         checkpoint.load(path)
     torch.save(torch.nn.Linear(1, 1), path)
     with pytest.raises(CheckpointError, match=r"refused: .* torch\.nn\.modules\.linear\.Linear"):
@@ -260,17 +260,19 @@ def test_foreign_files_are_one_line(run):
     run.checkpoints.mkdir(parents=True)
     path = run.checkpoints / "last.pt"
     torch.save(torch.nn.Linear(1, 1).state_dict(), path)
-    with pytest.raises(CheckpointError, match=r"last\.pt: no checkpoint of gan-train$"):
+    with pytest.raises(CheckpointError, match=r"last\.pt: not a checkpoint of gan-train$"):
         checkpoint.load(path)
     torch.save({"format": 1, "step": 3, "config": ""}, path)
-    with pytest.raises(CheckpointError, match=r"no checkpoint of gan-train \(model is missing\)"):
+    with pytest.raises(
+        CheckpointError, match=r"not a checkpoint of gan-train \(model is missing\)"
+    ):
         checkpoint.load(path)
     torch.save({"format": 1, "step": 10**15, "config": "", "model": {}}, path)
-    with pytest.raises(CheckpointError, match=r"no checkpoint of gan-train \(step is 10{15}\)"):
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of gan-train \(step is 10{15}\)"):
         checkpoint.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("hello.txt", "hello")
-    with pytest.raises(CheckpointError, match=r"damaged, or no checkpoint of gan-train$"):
+    with pytest.raises(CheckpointError, match=r"damaged, or not a checkpoint of gan-train$"):
         checkpoint.load(path)
     path.unlink()
     with pytest.raises(CheckpointError, match=r"last\.pt: no such checkpoint$"):
@@ -291,7 +293,7 @@ def test_only_a_regular_file_is_read_as_a_checkpoint(run, kind):
     else:
         last.symlink_to("/dev/null")
         reason = r"last\.pt: cannot be read \(is a link\)"
-    with pytest.raises(CheckpointError, match=rf"{reason}; step_00000010\.pt beside it is whole"):
+    with pytest.raises(CheckpointError, match=rf"{reason}; step_00000010\.pt next to it is intact"):
         checkpoint.load(last)
     loaded, warning = checkpoint.newest_whole(run)
     assert loaded["step"] == 10
@@ -305,7 +307,7 @@ def test_error_names_the_newest_whole_one_beside_it(run):
     checkpoint.find(run, 30).write_bytes(b"")
     checkpoint.find(run).write_bytes(b"PK")
     with pytest.raises(
-        CheckpointError, match=r"last\.pt: .*; step_00000020\.pt beside it is whole"
+        CheckpointError, match=r"last\.pt: .*; step_00000020\.pt next to it is intact"
     ):
         checkpoint.load(checkpoint.find(run))
     loaded, warning = checkpoint.newest_whole(run)
@@ -329,7 +331,7 @@ def test_newest_whole_of_none(run):
     with pytest.raises(CheckpointError, match=r"no checkpoint .last. .*the run has saved none yet"):
         checkpoint.newest_whole(run)
     save(run, 10).write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"damaged, .*; no other checkpoint is whole"):
+    with pytest.raises(CheckpointError, match=r"damaged, .*; no other checkpoint is intact"):
         checkpoint.newest_whole(run)
 
 
@@ -363,7 +365,7 @@ def test_newer_format_asks_to_update_and_is_not_skipped(run, monkeypatch):
 def test_old_formats_are_migrated_step_by_step(run, monkeypatch):
     path = save(run, 10)
     monkeypatch.setattr(checkpoint, "FORMAT", 3)
-    with pytest.raises(CheckpointError, match=r"its format 1 is no longer read"):
+    with pytest.raises(CheckpointError, match=r"its format 1 is no longer supported"):
         checkpoint.load(path)
     moves = {
         1: lambda old: {**old, "trail": ["1 to 2"]},

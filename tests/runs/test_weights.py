@@ -94,7 +94,7 @@ def test_there_must_be_such_weights(tmp_path: Path) -> None:
         located("x.safetensors")
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"\x80\x04cos\nsystem\n")
-    with pytest.raises(CheckpointError, match="is no whole safetensors file"):
+    with pytest.raises(CheckpointError, match="is not an intact safetensors file"):
         read(str(bad))
 
 

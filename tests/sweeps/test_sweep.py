@@ -160,7 +160,7 @@ def test_a_job_that_is_asked_for_twice_is_run_once(
     sweep.run("finish", jobs=[job, ["act=finish", "seed=2"], job])
     assert sweep.states == ["finished", "finished"]
     said = capfd.readouterr().err
-    assert "act=finish seed=1: asked for more than once, and run once" in said
+    assert "act=finish seed=1: given more than once, and run once" in said
     assert "2 of 2 jobs finished" in said
 
 

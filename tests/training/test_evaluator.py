@@ -280,9 +280,9 @@ def test_a_failing_measure_is_said_once(use, caplog) -> None:
         ("metrics=[meen]", "evaluation.metrics = meen: unknown metric (did you mean mean?)"),
         ("metrics=[unfit]", "evaluation.metrics = unfit: it is for nothing"),
         ("metrics=[failing]", "evaluation.metrics = failing: no weights anywhere"),
-        ("best=maen", "evaluation.best = maen: no such figure (did you mean mean?)"),
-        ("best=count", "evaluation.best = count: has no better and worse; available: mean"),
-        ("split=test", "split = test: Gaussian1D has no part for testing"),
+        ("best=maen", "evaluation.best = maen: no such metric (did you mean mean?)"),
+        ("best=count", "evaluation.best = count: has no better direction; available: mean"),
+        ("split=test", "split = test: Gaussian1D has no test split"),
     ],
     ids=lambda text: text.split("=")[1] if "=" in text else "",
 )

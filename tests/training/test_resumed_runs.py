@@ -86,7 +86,7 @@ def test_a_damaged_picture_does_not_make_a_complete_run_fail(damage: bytes, capl
     run.write_status("running", 6)
     assert train("resume=run") == DONE
     assert run.read_status()["status"] == "finished"
-    told = "points-00000002.png: is not a whole picture, so the animation leaves it out"
+    told = "points-00000002.png: is not an intact picture, so the animation skips it"
     assert told in caplog.text
     assert (run.samples / "points.gif").is_file()
 
@@ -258,15 +258,15 @@ def test_an_edited_config_is_told_and_does_not_count(caplog) -> None:
     text = run.config.read_text()
     run.config.write_text(text.replace("batch_size: 8", "batch_size: 9"))
     assert train("resume=run", "steps=7") == DONE
-    told = "run/config.yaml: is not what the run's checkpoint holds, and the checkpoint counts: "
-    assert f"{told}batch_size is 9 there, 8 in the checkpoint; set what is" in caplog.text
+    told = "run/config.yaml: differs from the run's checkpoint, whose settings are used: "
+    assert f"{told}batch_size is 9 there, 8 in the checkpoint; change settings" in caplog.text
     assert "batch_size: 8" in run.config.read_text()
     caplog.clear()
     assert train("resume=run", "steps=8") == DONE
     assert "config.yaml" not in caplog.text
     run.config.write_text("[broken")
     assert train("resume=run", "steps=9") == DONE
-    assert "the settings in the run's checkpoint count" in caplog.text
+    assert "the settings in the run's checkpoint are used" in caplog.text
 
 
 def curves(run: RunFolder) -> list[dict[str, float]]:

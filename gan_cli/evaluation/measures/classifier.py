@@ -115,7 +115,7 @@ def no_classifier(subject: Subject) -> str:
     if subject.data.classes < 2:
         return "the data has no labels that a classifier could learn"
     if subject.data.classes > MOST_CLASSES:
-        return f"its {subject.data.classes} classes are too many for so small a classifier"
+        return f"its {subject.data.classes} classes are too many for this small classifier"
     if subject.data.size < LEAST_OF_EACH * subject.data.classes:
         return (
             f"{subject.data.size} images of {subject.data.classes} classes teach a classifier too "
@@ -128,7 +128,7 @@ def accuracy_of(extractor: Extractor) -> Protocol:
     """What the protocol says of how well the classifier knows real images that it never saw."""
     if isinstance(extractor, Classifier) and extractor.test_accuracy is not None:
         return {"classifier_accuracy": extractor.test_accuracy}
-    return {"classifier_accuracy": "unknown: the data has no part for testing"}
+    return {"classifier_accuracy": "unknown: the data has no test split"}
 
 
 def score_figure(subject: Subject, extractor: Extractor) -> MetricValue:

@@ -54,7 +54,7 @@ class Conditional(Metric):
 def not_asked(subject: Subject) -> str:
     """Why no classes can be asked for; empty where they can."""
     if not subject.model.conditional:
-        return "the model is not asked for classes"
+        return "the model is not conditional"
     return no_classifier(subject)
 
 

@@ -32,7 +32,7 @@ class Encoding(Metric):
             return "the labels are an input of the codes"
         if not subject.data.is_image or subject.data.classes < 2:
             return "it needs labelled images"
-        return "" if subject.has_test else "the data has no part for testing"
+        return "" if subject.has_test else "the data has no test split"
 
     def measure(self, subject: Subject) -> MetricResult:
         """The share of test images whose nearest training image in code space has their class."""

@@ -67,7 +67,7 @@ def frechet_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     try:
         first, second = subject.halves(extractor)
     except DataError:  # statistics of other programs are of the whole alone
-        protocol["floor"] = "unknown: the real images' statistics hold no halves"
+        protocol["floor"] = "unknown: statistics of real images cannot be split into halves"
         return MetricValue(name, value, protocol=protocol, note=note)
     compared = compared_in_baseline(generated.count, first)
 

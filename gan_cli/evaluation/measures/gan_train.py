@@ -42,7 +42,7 @@ class GANTrain(Metric):
         """Why not: classes must be asked for, and real images must be left for the test."""
         if reason := not_asked(subject):
             return reason
-        return "" if subject.has_test else "the data has no part for testing"
+        return "" if subject.has_test else "the data has no test split"
 
     def measure(self, subject: Subject) -> MetricResult:
         """The accuracy on all real test images (section 3.1), beside that with real examples."""

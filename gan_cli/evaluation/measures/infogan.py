@@ -112,7 +112,7 @@ class InfoGANFigures(Metric):
                 zeros = torch.zeros(2, *subject.data.shape, device=subject.device)
                 if model.recognise(zeros):
                     return ""
-        return "the model does not read codes off samples"
+        return "the model does not infer codes from samples"
 
     def measure(self, subject: Subject) -> MetricResult:
         """Bounds in nats; the category against real classes; each continuous code's effect."""

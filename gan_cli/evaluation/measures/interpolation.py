@@ -42,7 +42,7 @@ class Interpolation(Metric):
     def unfit(self, subject: Subject) -> str:
         """Why not: there are latents to go between, and images to look at."""
         if subject.model.prior is None:
-            return "the model decodes no latents, so none lie between"
+            return "the model decodes no latents, so there is no path between them"
         return no_classifier(subject)
 
     def measure(self, subject: Subject) -> MetricResult:

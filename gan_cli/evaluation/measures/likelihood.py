@@ -53,7 +53,7 @@ class Likelihood(Metric):
         batch = Batch(labels, lambda _: zeros, lambda _: labels if subject.data.classes else None)
         found = _asked(subject, batch, 1, 0)
         if not found:
-            return "the model does not say how probable a sample is"
+            return "the model has no likelihood"
         if self.dear and not any(name in found for name in WEIGHTED):
             return "the model's likelihood is exact, see likelihood"
         return ""

@@ -42,7 +42,7 @@ class Modes(Metric):
             return f"the modes of {subject.data.kind} are not known"
         data = subject.real(subject.options.split)
         if not isinstance(data, Mixture):
-            return "the data does not say where its modes are"
+            return "the positions of the data's modes are unknown"
         return "" if len(data.modes) > 1 else "the data has one mode only"
 
     def measure(self, subject: Subject) -> MetricResult:

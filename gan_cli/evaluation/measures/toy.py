@@ -118,7 +118,7 @@ class Density(Metric):
         if not isinstance(data, Mixture) or subject.data.shape[0] not in NODES:
             return "it needs toy data of one or two dimensions, whose density is known"
         if log_density(subject.model, data.modes[:1]) is None:
-            return "this model knows no density of its own"
+            return "this model has no known density"
         return ""
 
     def measure(self, subject: Subject) -> MetricResult:
