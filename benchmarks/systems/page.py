@@ -31,11 +31,11 @@ pictures, all values and the commands.
 The values are means over seeds (one where no deviation is given), ± the deviation of a run. *Ring*
 is 8 Gaussians, *grid* 25: modes captured by 2,500 samples, and the share of samples within three
 deviations of one, of which a perfect sampler has 98.9 %. All systems have the same perceptrons and
-steps there, few of both: it is a test of games, not the best that each can do. Latents, rate and
-average were chosen for the plain GAN on the ring with seed 0, which favours games like it, and
-WGAN-GP's penalty after a first result; values of one seed do not rank systems. *MNIST* is the
-Fréchet distance by the data's own classifier, of 10,000 samples, after a short training; lower is
-better. A dash is a value that was not measured.
+steps there, few of both: it tests systems under equal conditions, not the best that each can do.
+Latents, rate and average were chosen for the plain GAN on the ring with seed 0, which favours
+systems like it, and WGAN-GP's penalty after a first result; values of one seed do not rank systems.
+*MNIST* is the Fréchet distance by the data's own classifier, of 10,000 samples, after a short
+training; lower is better. A dash is a value that was not measured.
 """
 
 

@@ -109,6 +109,7 @@ KEYS = {
     "precision": "runtime.precision",
     "threads": "runtime.threads",
     "outdir": "run.dir",
+    "animation": "film",
 }
 GPU = {"gpu", "gpus", "cuda", "use_gpu", "use_cuda", "no_cuda", "gpu_id", "gpu_ids"}
 HINT_OF_DEVICE = (
