@@ -23,7 +23,7 @@ PARTS = ("loss", "penalty", "network", "prior", "optimizer")  # of a model
 GROUPS = {
     "model": "what is trained, with its paper's settings",
     "data": "what it learns from; data=DIR: your own images",
-    "experiment": "presets: several choices at once, with the time they take",
+    "experiment": "presets of several choices, with run times",
     "loss": "what the players minimise",
     "penalty": "on the discriminator's gradient or weights",
     "network": "the architecture",

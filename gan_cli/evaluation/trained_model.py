@@ -77,7 +77,7 @@ class Real:
         """
         if not self.comes_in_parts:
             if split == "test":
-                raise DataError("split = test: this data has no part for testing")
+                raise DataError("split = test: this data has no test split")
             split = WHOLE
         if split not in self._sets:
             node = {**self.node, "split": split} if self.comes_in_parts else self.node

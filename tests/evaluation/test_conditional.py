@@ -142,8 +142,8 @@ def test_samples_are_learned_from_as_asked_for(monkeypatch) -> None:
 
 def test_they_say_why_not(monkeypatch) -> None:
     free = subject(model=Painter(conditional=False))
-    assert "not asked for classes" in Conditional().unfit(free)
-    assert "not asked for classes" in GANTrain().unfit(free)
+    assert "not conditional" in Conditional().unfit(free)
+    assert "not conditional" in GANTrain().unfit(free)
     assert Conditional().unfit(given()) == GANTrain().unfit(given()) == ""
     monkeypatch.setattr(TrainedModel, "has_test", False)
     assert "no test split" in GANTrain().unfit(given())

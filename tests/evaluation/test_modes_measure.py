@@ -51,7 +51,7 @@ def test_nowhere_near_a_mode() -> None:
 
 
 def test_of_a_conditional_model_it_says_that_modes_were_asked_for() -> None:
-    assert "asked for" in figures(truth, conditional=True)["modes_captured"].note
+    assert "requested" in figures(truth, conditional=True)["modes_captured"].note
 
 
 def test_what_it_says_nothing_of() -> None:

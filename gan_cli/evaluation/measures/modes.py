@@ -60,7 +60,7 @@ class Modes(Metric):
             "high_quality": "closer to the nearest mode than 3 deviations",
             "floor": f"of {len(places)} real samples",
         }
-        asked = "each mode is asked for equally often" if subject.model.conditional else ""
+        asked = "each mode is requested equally often" if subject.model.conditional else ""
         perfect = 100 * perfect_share(data.modes.shape[1])
         figures = [
             MetricValue("modes_captured", made.captured, true.captured, None, protocol, asked),
@@ -126,7 +126,7 @@ class StackedModes(Metric):
             "floor": f"of {len(places)} real stacks",
             "kl": "of modes, generated from uniform, in nats",
         }
-        asked = "each mode is asked for equally often" if subject.model.conditional else ""
+        asked = "each mode is requested equally often" if subject.model.conditional else ""
         seen, baseline = (int((counts > 0).sum()) for counts in (made, true))
         kl, kl_baseline = kl_from_uniform(made), kl_from_uniform(true)
         return MetricResult(
