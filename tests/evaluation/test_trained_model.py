@@ -188,7 +188,7 @@ def test_parts_of_data() -> None:
     assert whole.described() == "all (the data has no parts)"
     with pytest.raises(DataError, match="no test split"):
         whole.part("test")
-    with pytest.raises(ConfigError, match="split = test: Ring has no part"):
+    with pytest.raises(ConfigError, match="split = test: Ring has no test split"):
         Real(POINTS, split="test")
 
 
