@@ -130,6 +130,7 @@ class Run(Strict):
     root: Folder
     dir: Folder | None
     name: Annotated[Text, AfterValidator(_file_name)] | None
+    requeue: bool = False  # earlier runs have none
 
 
 class Weights(Strict):

@@ -67,6 +67,12 @@ def started(path: Path) -> str:
         return changed.isoformat(timespec="seconds")
 
 
+JOBS = {  # ids of a scheduler's job in the environment, and of its place in an array of jobs
+    "SLURM_JOB_ID": "",  # of its own in an array
+    "PBS_JOBID": "",
+    "LSB_JOBID": "LSB_JOBINDEX",
+    "JOB_ID": "SGE_TASK_ID",
+}
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 KILLED = "killed"  # read where the file has "running" and the lock is free
 UNKNOWN = "unknown"  # read where there is no status.json
@@ -275,6 +281,25 @@ def _wrong(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], at:
     if record.get("status", RUNNING) not in STATES:
         return f"status = {show(record['status'])}: must be one of {', '.join(STATES)}"
     return ""
+
+
+def of_job(root: Path | str, model: str, data: str, environment: Mapping[str, str]) -> Path:
+    """The folder of the job that a cluster's scheduler runs: `<root>/<model>-<data>/job-<id>`.
+
+    Slurm, PBS, LSF and Grid Engine keep the id when they queue a job again.
+
+    Raises:
+        ConfigError: no scheduler runs this process.
+    """
+    for job, task in JOBS.items():
+        if number := environment.get(job):
+            place = environment.get(task, "")
+            array = f"-{place}" if place not in ("", "0", "undefined") else ""
+            return Path(root) / f"{plain(model)}-{plain(data)}" / plain(f"job-{number}{array}")
+    raise ConfigError(
+        f"run.requeue = true: no scheduler runs this process ({', '.join(JOBS)} are not set); "
+        "set run.dir instead, which also resumes"
+    )
 
 
 def create(

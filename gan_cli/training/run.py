@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -78,8 +79,11 @@ def settings_of(config: DictConfig, line: Command) -> Settings:
 def with_absolute_paths(settings: Settings) -> Settings:
     """The settings with absolute paths to what is read, so that the run resumes from anywhere.
 
+    With `run.requeue`, also with the folder of the scheduler's job.
+
     Raises:
         CheckpointError: `weights.source` names no run or file.
+        ConfigError: no scheduler runs this process.
     """
     root, source = settings.data.get("root"), settings.weights.source
     found: dict[str, object] = {}
@@ -87,6 +91,11 @@ def with_absolute_paths(settings: Settings) -> Settings:
         found["data"] = {**settings.data, "root": str(Path(root).expanduser().absolute())}
     if source is not None:
         found["weights"] = settings.weights.model_copy(update={"source": located(source)})
+    if settings.run.requeue and settings.run.dir is None and settings.resume is None:
+        choices = settings.choices
+        model, data = choices.get("model", "model"), choices.get("data", "data")
+        folder = runs.of_job(settings.run.root, model, data, os.environ)
+        found["run"] = settings.run.model_copy(update={"dir": str(folder)})
     return settings.model_copy(update=found)
 
 

@@ -331,3 +331,22 @@ def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path):
         with pytest.raises(UserError, match=f"{name}: cannot be written"):
             FileHandler(tmp_path / name)
     assert (tmp_path / "precious").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"SLURM_JOB_ID": "4711"}, "job-4711"),
+        ({"LSB_JOBID": "12", "LSB_JOBINDEX": "3"}, "job-12-3"),
+        ({"LSB_JOBID": "12", "LSB_JOBINDEX": "0"}, "job-12"),  # no array
+        ({"JOB_ID": "5", "SGE_TASK_ID": "undefined"}, "job-5"),
+        ({"PBS_JOBID": "77[2].head"}, "job-77-2-.head"),
+    ],
+)
+def test_the_folder_of_a_schedulers_job(environment: dict[str, str], name: str) -> None:
+    assert runs.of_job("runs", "gan", "ring", environment) == Path("runs/gan-ring") / name
+
+
+def test_no_scheduler() -> None:
+    with pytest.raises(ConfigError, match=r"run\.requeue = true: no scheduler runs this process"):
+        runs.of_job("runs", "gan", "ring", {})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inprocess import call
 from PIL import Image
 
 from gan_cli.commands.train import on_top_of_run
@@ -360,3 +361,16 @@ def test_the_checkpoint_that_is_named_is_the_one_that_is_loaded(name: str) -> No
     with pytest.raises(CheckpointError, match="no such checkpoint; available: last, 3, 6"):
         wanted("run/checkpoints/step_00000007.pt", None)
     assert load_model(*wanted("run/checkpoints", "3"), device="cpu").step == 3
+
+
+def test_a_job_that_is_queued_again_resumes_its_run(tmp_path: Path) -> None:
+    job = {"cwd": tmp_path, "SLURM_JOB_ID": "99"}
+    line = ["model=gan", "data=ring", "network=mlp", "network.width=8", "batch_size=8"]
+    line += ["runtime.threads=1", "runtime.device=cpu", "callbacks=none", "run.requeue=true"]
+    first = call(*line, "max_time=0.001s", "steps=6", **job)  # the time limit of a cluster
+    assert first.returncode == 0
+    run = RunFolder(tmp_path / "runs" / "gan-ring" / "job-99")
+    assert run.read_status()["step"] == 1
+    again = call(*line, "steps=6", **job)
+    assert "step 1 to 6" in again.stderr + again.stdout
+    assert run.read_status()["status"] == "finished"
