@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.files import appending, cannot_write
+from gan_cli.formatting import show_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,19 +174,59 @@ class FileHandler(logging.FileHandler):
 
 
 REDRAW = 0.1  # seconds
+SPOKEN = 3.0  # seconds of work after which its duration is estimated
+LONG, VERY_LONG = 10.0, 60.0  # seconds that are left, worth a line in a log, and advice
+log = logging.getLogger(__name__)
 
 
 def ignore(count: int) -> None:
     """Advance no bar."""
 
 
+def estimated(
+    text: str,
+    total: int | None,
+    advance: Callable[[int], None],
+    advice: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[int], None]:
+    """`advance`, which says once how long a job takes, unless it is soon done or a bar says it.
+
+    Args:
+        text: the job.
+        total: units of it; None where that is not known.
+        advance: a bar, or `ignore`.
+        advice: how to have it faster, for a job of more than a minute.
+        clock: seconds, from anywhere.
+    """
+    begun, done, said = clock(), 0, total is None or (advance is not ignore and not advice)
+
+    def step(count: int) -> None:
+        nonlocal done, said
+        done += count
+        passed = clock() - begun
+        if not said and done and passed >= SPOKEN:
+            said = True
+            left = passed * (max(total or 0, done) - done) / done
+            if left >= (LONG if advance is ignore else VERY_LONG):
+                more = f"; {advice}" if advice and left >= VERY_LONG else ""
+                log.info(f"{text}: about {show_duration(left)} left{more}")
+        advance(count)
+
+    return step
+
+
 @contextmanager
 def progress_bar(
-    text: str, total: int | None, in_bytes: bool = False
+    text: str, total: int | None, in_bytes: bool = False, advice: str = ""
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far a job of `total` units is; yields the function that advances it by n."""
+    """Show how far a job of `total` units is; yields the function that advances it by n.
+
+    Where there is no terminal, a line says how long a long job takes; `advice` is how to have it
+    faster.
+    """
     if not on_terminal():
-        yield ignore
+        yield estimated(text, total, ignore, advice)
         return
     from rich.progress import (
         BarColumn,
@@ -211,4 +252,4 @@ def progress_bar(
                 drawn = time.monotonic()
                 bar.refresh()  # below another bar, which draws itself only on request
 
-        yield advance
+        yield estimated(text, total, advance, advice)

@@ -40,6 +40,7 @@ class RunContext:
         command: the command that was typed, for a shell.
         data: the name of the data set, the same in two runs only if all its samples are.
         constant: the curves that stay as they are from begin to end.
+        losses: reads the mean losses since the curves' last point; waits for the device.
         sampling: a context with the model in eval mode with averaged weights, to be looked at and
             not to be changed: `with run.sampling() as model: model.sample(64)`.
         indicators: measures curves of the model's health, such as "health/diversity".
@@ -58,6 +59,7 @@ class RunContext:
     data: Callable[[], str] = lambda: "data"
     constant: Collection[str] = ()
     indicators: Callable[[], Mapping[str, float]] | None = None
+    losses: Callable[[], Mapping[str, float]] | None = None
 
 
 class Callback:

@@ -104,7 +104,7 @@ class Progress(Callback):
 
     def __init__(self, run: RunContext, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.max_seconds = run.total, run.settings.max_time
-        self.device, self.clock = run.device, clock
+        self.device, self.clock, self._early = run.device, clock, run.losses
         self._bar: Bar | None = None
         self._losses, self._images = "", ""
 
@@ -135,11 +135,7 @@ class Progress(Callback):
     def logged(
         self, step: int, scalars: Mapping[str, float], outputs: Mapping[str, Tensor]
     ) -> None:
-        self._losses = "  ".join(
-            f"{_short(name)} {value:#.4g}".rstrip(".")  # always as wide, or the bar would twitch
-            for name, value in scalars.items()
-            if name.startswith("loss/")
-        )
+        self._losses, self._early = _losses(scalars), None
         speed = scalars.get("speed/images_per_second")
         self._images = "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
         now = self.clock()
@@ -195,7 +191,9 @@ class Progress(Callback):
     def _redraw(self, now: float) -> None:
         assert self._bar is not None
         self._redrawn = now
-        where = self._where()
+        if self._early is not None:  # before the first point of the curves
+            self._losses = _losses(self._early())
+        where = f"{100 * self._step // max(self.total, 1)}% {self._where()}"
         room = console().width - len(where) - BAR - 2
         right = fit([self._losses, self._images, self._left(now)], room)
         task = self._bar.task_ids[0]
@@ -209,6 +207,14 @@ def fit(parts: list[str], room: int) -> str:
         if len(text) <= room:
             return text
     return ""
+
+
+def _losses(scalars: Mapping[str, float]) -> str:
+    return "  ".join(
+        f"{_short(name)} {value:#.4g}".rstrip(".")  # always as wide, or the bar would twitch
+        for name, value in scalars.items()
+        if name.startswith("loss/")
+    )
 
 
 def _short(tag: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from gan_cli.callbacks.callback import Callback, RunContext
+from gan_cli.console import FILE_ONLY
 from gan_cli.errors import CheckpointError
 from gan_cli.files import cannot_write, write
 from gan_cli.formatting import counted
@@ -113,4 +114,4 @@ class Animation(Callback):
             return
         same = [frame for frame in frames if frame.shape == frames[-1].shape]
         write_gif(path, same + [same[-1]] * LAST, SECONDS)
-        log.info(f"{path}: animation of {counted(len(same), 'frame')}")
+        log.info(f"{path}: animation of {counted(len(same), 'frame')}", extra=FILE_ONLY)

@@ -150,6 +150,7 @@ def evaluate_run(
     folders: Sequence[Path],
 ) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and into `reports`."""
+    from gan_cli.console import progress_bar
     from gan_cli.evaluation.evaluate import evaluate, missed
     from gan_cli.evaluation.metric import Options
     from gan_cli.evaluation.registry import choose, parse
@@ -169,7 +170,8 @@ def evaluate_run(
     )
     model = with_data(loaded, chosen, options.data_root)
     choice = choose(parse(options.metrics), model, folders=folders, trust=loaded.trust)
-    report = evaluate(model, choice, str(folder.path))
+    with progress_bar(f"metrics of {folder.path.name}", len(choice.taken)) as advance:
+        report = evaluate(model, choice, str(folder.path), lambda _: advance(1))
     path = write(report, folder)
     reports.append(report)
     if options.json != "-":

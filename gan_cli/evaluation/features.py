@@ -213,7 +213,8 @@ def halves(data: Dataset, extractor: Extractor, pause: Callable[[], None] = noth
         raise DataError(f"{data.spec.name}: {size} samples are too few to evaluate with")
     generator = torch.Generator().manual_seed(mix(HALVES))
     order = torch.randperm(size, generator=generator)
-    with progress_bar(f"{data.spec.name} through {extractor.name}", size) as advance:
+    text = f"{size:,} samples of {data.spec.name} through {extractor.name}"
+    with progress_bar(text, size, advice="done once, then kept in the cache") as advance:
         first, second = (
             of_data(data, places, extractor, advance, pause) for places in order.tensor_split(2)
         )

@@ -241,7 +241,10 @@ class TrainedModel:
         if extractor.identity not in self._generated:
             collector = Collector(extractor)
             n = self.options.samples
-            with progress_bar(f"samples through {extractor.name}", n) as advance:
+            fewer = "fewer take less time (--samples, or evaluation.samples)"
+            with progress_bar(
+                f"{n:,} samples through {extractor.name}", n, advice=fewer
+            ) as advance:
                 for drawn in self.draw(n):
                     collector.add(quantised(drawn.samples), drawn.labels)
                     advance(len(drawn.samples))

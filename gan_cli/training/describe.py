@@ -1,7 +1,8 @@
-"""The output of `dry_run=true`: networks layer by layer, phases, memory."""
+"""The output of `dry_run=true`: networks layer by layer, updates, parts, memory and time."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
+from gan_cli.callbacks.progress import announce
 from gan_cli.config.schema import Settings
 from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.data.dataset import Dataset
+from gan_cli.device import describe, resident
 from gan_cli.exits import DONE
-from gan_cli.model import Batch, Model
+from gan_cli.formatting import literal
+from gan_cli.model import Batch, Model, Phase
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
 
@@ -94,54 +98,112 @@ def megabytes(n: float) -> str:
     return f"{n / 1e6:,.1f} MB"
 
 
-def show(
-    console: Console,
-    model: Model,
-    players: Mapping[str, PlayerOptimizer],
-    dataset: Dataset,
-    batch: Batch,
-) -> None:
-    """Print the networks, phases and memory of a run."""
+def show(console: Console, session: Session) -> None:
+    """Print the networks, what each phase updates, the other parts and the memory of a run."""
     from rich.table import Table
 
-    shapes = trace(model, batch)
-    for name, network in model.named_children():
-        if not count(network):  # buffers of a game, such as a player's history
-            continue
-        table = Table("layer", "", "output shape", title=f"{name}: {count(network):,} parameters")
-        table.add_column("parameters", justify="right")
+    model, players = session.model, session.players
+    shapes = trace(model, session.stream.batch(0))
+    networks = {name: network for name, network in model.named_children() if count(network)}
+    for name, network in networks.items():  # others are buffers, such as a player's history
+        table = Table(title=f"{name}: {count(network):,} parameters", show_footer=True)
+        table.add_column("layer", "total")
+        table.add_column("type")
+        table.add_column("output shape")
+        table.add_column("parameters", f"{count(network):,}", justify="right")
         for path, module in layers(network, name):
             if path in shapes:
                 shape = "x".join(map(str, shapes[path]))
                 kind = type_before_parametrizations(module).__name__
-                table.add_row(path, kind, shape, f"{count(module):,}")
+                table.add_row(path.removeprefix(f"{name}."), kind, shape, f"{count(module):,}")
         console.print(table)
 
-    table = Table("phase", "trains", "how often", "optimizer", "learning rate", title="phases")
+    table = Table("phase", "trains", "updates", "optimizer", "schedule", title="updates of a step")
     names = {id(module): name for name, module in model.named_children()}
     for phase in model.phases():
-        often = f"{phase.repeat} x" if phase.repeat > 1 else "once"
-        if phase.follows:
-            often += f" every {phase.every} updates of {phase.follows}"
-        else:
-            often += f" every {phase.every} steps" if phase.every > 1 else " a step"
-        if phase.start or phase.stop is not None:
-            often += f", steps {phase.start} to {phase.stop if phase.stop is not None else 'end'}"
         trains = ", ".join(names.get(id(module), type(module).__name__) for module in phase.trains)
-        optimizer, rate = "none: it is solved", ""
+        optimizer, schedule = "none: it is solved", ""
         if not phase.solved:
             player = players[phase.player]
-            optimizer = f"{type(player.optimizer).__name__} ({phase.player})"
-            rate = f"{player.rate:g}, {player.schedule}"
-        table.add_row(phase.name, trains, often, optimizer, rate)
+            optimizer, schedule = optimizer_text(player), schedule_text(player)
+            if phase.player != phase.name:
+                optimizer = f"that of {phase.player}"
+        table.add_row(phase.name, trains, often(phase), optimizer, schedule)
     console.print(table)
 
-    needs = memory(model, players, dataset, shapes)
-    table = Table("memory", title=f"about {megabytes(sum(needs.values()))} in all")
-    table.add_column("", justify="right")
+    table = Table("part", "choice", "settings", title="parts")
+    for name, choice, settings in parts(session.settings):
+        table.add_row(name, choice, settings)
+    console.print(table)
+
+    needs = memory(model, players, session.dataset, shapes)
+    table = Table(title="memory expected", show_footer=True)
+    table.add_column("of", "total, about")
+    table.add_column("size", megabytes(sum(needs.values())), justify="right")
     for purpose, size in needs.items():
         table.add_row(purpose, megabytes(size))
     console.print(table)
+
+
+def often(phase: Phase) -> str:
+    """The updates of a phase in words."""
+    text = f"{phase.repeat} x" if phase.repeat > 1 else "1 x"
+    if phase.follows:
+        text += f", every {phase.every} updates of {phase.follows}"
+    elif phase.every > 1:
+        text += f", every {phase.every} steps"
+    if phase.start or phase.stop is not None:
+        text += f", steps {phase.start} to {'end' if phase.stop is None else phase.stop}"
+    return text
+
+
+SHOWN = ("betas", "alpha", "momentum", "weight_decay")  # settings of optimizers, where not zero
+
+
+def optimizer_text(player: PlayerOptimizer) -> str:
+    """An optimizer with its rate and the settings that papers state."""
+    have = player.optimizer.defaults
+    more = [f"{key} {literal(have[key])}" for key in SHOWN if have.get(key)]
+    return ", ".join([f"{type(player.optimizer).__name__} lr {player.rate:g}", *more])
+
+
+def schedule_text(player: PlayerOptimizer) -> str:
+    """A learning rate's schedule, and what else is done to updates."""
+    text = player.schedule
+    text += f", warm-up {player.warmup:,}" if player.warmup else ""
+    return text + (f", clip norm {player.clip_norm:g}" if player.clip_norm is not None else "")
+
+
+def parts(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Those parts that the model takes, each with its option and its plain settings."""
+    for name in ("loss", "penalty", "prior"):
+        if name in settings.model:
+            node = {key: v for key, v in settings.nodes[name].items() if key != "_target_"}
+            plain = {key: v for key, v in node.items() if not isinstance(v, dict)}
+            text = ", ".join(f"{key} {literal(value)}" for key, value in plain.items())
+            yield name, settings.choices.get(name, ""), text
+    yield "batch", f"{settings.batch_size}", "samples per update"
+    yield "averaging", f"{settings.ema.decay:g}", "decay of the weights that sampling uses"
+
+
+MEASURED = 2.0  # seconds of steps by which the time of a run is expected
+FEWEST, MOST = 2, 100  # steps
+
+
+def measure(session: Session) -> float:
+    """Steps per second of a session that is not needed afterwards, without its first steps."""
+    trainer, ranks = session.trainer, session.ranks
+    for _ in range(3 if session.runtime.graphs else 1):
+        trainer.advance()
+    trainer.window.means()  # waits for the device
+    begun, steps, enough = time.monotonic(), 0, False
+    while not enough:
+        trainer.advance()
+        steps += 1
+        trainer.window.means()
+        passed = time.monotonic() - begun
+        enough = ranks.share((passed >= MEASURED and steps >= FEWEST) or steps >= MOST)
+    return steps / (time.monotonic() - begun)
 
 
 def comparable(session: Session) -> dict[str, bool | str | int | float]:
@@ -184,9 +246,17 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
         evaluator.check()
 
     screen = clean_console(PIPED_WIDTH, quiet=not session.ranks.first)
-    batch = session.stream.batch(0)
-    show(screen, session.model, session.players, session.dataset, batch)
+    model, limit = session.settings.choices.get("model", "model"), session.settings.max_time
+    weights = f"{count(session.model):,} parameters"
+    screen.print(f"{model}: {begin_text(session)}, {weights}", highlight=False)
+    show(screen, session)
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
     for reason in session.runtime.reasons:
         screen.print(f"  {reason}", highlight=False)
+    speed = measure(session)
+    words = announce(0, session.total, speed, describe(session.device), limit, limit)
+    screen.print(f"time: {words}", highlight=False)
+    own = resident().get("memory/own_megabytes")
+    now = f"; this process has {own:,.0f} MB, torch included" if own else ""
+    screen.print(f"  measured; pictures, evaluations, checkpoints add to it{now}", highlight=False)
     return DONE

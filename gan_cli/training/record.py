@@ -59,6 +59,7 @@ def open_record(run: RunFolder, session: Session, seeds: Sequence[int]) -> None:
     model = session.settings.choices.get("model", "model")
     log.info(f"{model}: {begin_text(session)}, on {where}")
     log.info(f"in {run.path}")
+    log.info(f"command: {session.command}", extra=FILE_ONLY)
     runtime = session.runtime  # in detail also by dry_run=true
     log.info(f"runtime: {'; '.join([runtime.summary(), *runtime.reasons])}", extra=FILE_ONLY)
 
@@ -173,7 +174,7 @@ def close(
     run.write_status(result.state, result.step, steps=session.total)
     log.info(f"{result.state} at step {result.step:,} of {session.total:,}: {result.reason}")
     if best is not None:
-        log.info(f"best: {best}")
+        log.info(f"  {'best':9} {best}")
     for name, command in hints(run, session, evaluator).items():
         log.info(f"  {name:9} {command}")
 

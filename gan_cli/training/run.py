@@ -365,6 +365,7 @@ def context_of(session: Session, run: RunFolder, last_point: int | None = None) 
         lambda: f"{runs.plain(data.spec.name)}-{data.fingerprint[:4]}",
         frozenset(f"learning_rate/{name}" for name, p in session.players.items() if p.constant),
         Indicators(trainer, session.dataset, settings.seed),
+        lambda: trainer.window.means(),
     )
 
 

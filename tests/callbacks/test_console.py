@@ -19,6 +19,8 @@ from gan_cli.console import (
     ScreenHandler,
     clean,
     clean_console,
+    estimated,
+    ignore,
     setup_logging,
 )
 from gan_cli.errors import UserError
@@ -163,3 +165,25 @@ def test_nothing_heavy_is_imported_for_it() -> None:
     code = "import sys, gan_cli.console as c; c.setup_logging(None); print('rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_long_job_says_once_how_long_it_takes(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+
+    def work(total: int | None, seconds: float, advance=ignore, advice: str = "") -> list[str]:
+        caplog.clear()
+        step = estimated("job", total, advance, advice, lambda: now[0])
+        for _ in range(20):
+            now[0] += seconds
+            step(1)
+        return caplog.messages
+
+    caplog.set_level(logging.INFO)
+    assert work(100, 1.0) == ["job: about 1 min 37 s left"]
+    assert work(100, 1.0, advice="take fewer") == ["job: about 1 min 37 s left; take fewer"]
+    assert work(20, 0.9, advice="take fewer") == ["job: about 14 s left"]
+    assert work(20, 0.1) == [], "it is soon done"
+    assert work(None, 5.0) == [], "nobody knows"
+    assert work(1000, 1.0, advance=lambda count: None) == [], "a bar says it"
+    some = work(100, 1.0, advance=lambda count: None, advice="take fewer")
+    assert some == ["job: about 1 min 37 s left; take fewer"]

@@ -189,6 +189,32 @@ def test_a_narrow_terminal_gets_the_most_important() -> None:
     assert fit(["", "", "5 min left"], 60) == "5 min left"
 
 
+def test_the_bar_has_a_percentage_and_losses_before_the_first_point(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    drawn: list[tuple[str, str]] = []
+
+    class Bar:
+        task_ids = (0,)
+
+        def update(self, task: int, description: str, right: str, **more: object) -> None:
+            drawn.append((description, right))
+
+        add_task = start = stop = lambda *_, **__: None
+
+    monkeypatch.setattr("gan_cli.callbacks.progress.on_terminal", lambda: True)
+    monkeypatch.setattr("gan_cli.callbacks.progress._bar", Bar)
+    early = {"loss/discriminator": 1.5, "output/real": 3.0}
+    progress = Progress(context(total=200, losses=lambda: early), clock)
+    progress.start(0)
+    drive(progress, clock, range(1, 4), 0.6, log_every=3)
+    assert drawn[1] == ("0% step 1/200", "D 1.500")
+    assert drawn[2][0] == "1% step 2/200"
+    drive(progress, clock, range(4, 5), 0.6)
+    assert drawn[-1][0] == "2% step 4/200"
+    assert drawn[-1][1].startswith("D 1.250  G penalty -0.5000"), "the point's, once there is one"
+
+
 DRIVER = f"import sys; sys.path.append({str(Path(__file__).parent)!r})"
 DRIVER += """
 import logging, sys, time
@@ -292,7 +318,7 @@ def test_in_tmux_the_bar_stays_below_the_messages_and_goes_in_the_end(tmp_path: 
     tmux("new-session", "-d", "-x", "80", "-y", "20", f"sh {script}")
     try:
         shown = screen_with(r"a \[message\](.|\n)*step \d+/100 ━")
-        assert re.match(r"step (1|2)\d/100 ━.*left$", shown[-1]), shown
+        assert re.match(r"(1|2)\d% step (1|2)\d/100 ━.*left$", shown[-1]), shown
         assert sum("━" in line for line in shown) == 1, "one bar"
         shown = screen_with("after the bar")
         assert not any("━" in line for line in shown), "it is gone"

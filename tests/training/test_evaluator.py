@@ -190,7 +190,7 @@ def test_the_best_step_is_kept(use, caplog) -> None:
     kept = {"figure": "told", "better": "lower", "value": 3.0, "step": 4}
     assert run.read_status()["best"] == kept
     assert "step 4: told 3, the best so far" in caplog.text
-    assert "best: told 3 at step 4" in caplog.text
+    assert "best      told 3 at step 4" in caplog.text
     assert "gan-sample run --checkpoint best" in caplog.text
 
 

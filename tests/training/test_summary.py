@@ -1,13 +1,16 @@
-"""What `dry_run=true` shows of networks."""
+"""What `dry_run=true` shows."""
 
 from __future__ import annotations
 
 import io
+import re
+import time
 
+import pytest
 from composing import session_of
 from rich.console import Console
 
-from gan_cli.training.describe import count, layers, show, trace
+from gan_cli.training.describe import count, layers, measure, show, show_session, trace
 
 
 def test_layers_with_computed_weights_are_layers_as_any() -> None:
@@ -26,5 +29,44 @@ def test_a_lazy_penalty_is_said_to_count_updates_of_the_player() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     more = ("penalty=r1", "penalty.every=4", "model.d_steps=5", "data=ring", "data.points=64")
     session = session_of("model=gan", *more)
-    show(console, session.model, session.players, session.dataset, session.stream.batch(0))
+    show(console, session)
     assert "every 4 updates of discriminator" in console.export_text()
+
+
+def test_a_dry_run_shows_totals_parts_updates_memory_and_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = ("optimizer.critic.schedule=linear", "optimizer.critic.warmup=10", "network.width=8")
+    session = session_of("model=wgan_gp", "network=mlp", "data=ring", "data.points=64", *more)
+    assert show_session(session, None) == 0
+    said = capsys.readouterr().out
+    rows = [re.sub(r"\s*[│┃]\s*", "|", line).strip("|") for line in said.splitlines()]
+    total = count(session.model)
+    assert rows[0] == f"wgan_gp: 20,000 steps on 64 samples of ring (2), {total:,} parameters"
+    for name in ("generator", "discriminator"):
+        assert f"total|||{count(session.model.get_submodule(name)):,}" in rows
+    assert "phase|trains|updates|optimizer|schedule" in rows
+    adam = "Adam lr 0.0001, betas [0.0,0.9]"
+    assert f"critic|discriminator|5 x|{adam}|linear, warm-up 10" in rows
+    assert f"generator|generator|1 x|{adam}|constant" in rows
+    assert "loss|wasserstein" in rows
+    assert any(row.startswith("penalty|gradient_penalty|weight 10.0") for row in rows)
+    assert any(re.fullmatch(r"total, about\|[\d.]+ MB", row) for row in rows)
+    assert re.search(r"^time: about .+ for 20,000 steps on cpu, \d threads? \(", said, re.MULTILINE)
+
+
+def test_the_speed_is_that_of_steps_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = session_of("model=gan", "data=ring", "data.points=64", "network.width=8")
+    steps, advance = [], session.trainer.advance
+
+    def slow(measure: bool = False) -> None:
+        steps.append(measure)
+        time.sleep(0.3 if len(steps) == 1 else 0.05)
+        advance(measure)
+
+    monkeypatch.setattr(session.trainer, "advance", slow)
+    monkeypatch.setattr("gan_cli.training.describe.MEASURED", 0.5)
+    begun = time.monotonic()
+    speed = measure(session)
+    assert 1 / (time.monotonic() - begun) < speed <= 20
+    assert speed * (time.monotonic() - begun - 0.3) == pytest.approx(len(steps) - 1, rel=0.3)
