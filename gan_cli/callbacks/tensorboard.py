@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, str] = {
     "probability/": "output/probability_",
     "accuracy/": "output/accuracy_",
     "penalty/": "penalty/",
+    "health/": "model_health/",
     "gradient_norm/": "update/gradient_norm_",
     "weight_norm/": "update/weight_norm_",
     "learning_rate/": "update/learning_rate_",

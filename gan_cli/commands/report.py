@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +95,7 @@ def report(options: argparse.Namespace) -> int:
     Raises:
         UserError: there are no such runs, no such metric, or a file cannot be written.
     """
-    from gan_cli.console import setup_logging
+    from gan_cli.console import progress_bar, setup_logging
     from gan_cli.exits import DONE, say
     from gan_cli.reporting import terminal
     from gan_cli.reporting.tables import to_csv, to_json, to_latex
@@ -111,7 +111,8 @@ def report(options: argparse.Namespace) -> int:
         check_output(f"--{kind}", place, "RUNS")
     if page:
         check_page(Path(page).expanduser())
-    found = findings(options, records)
+    with progress_bar("comparing runs", len(records)) as advance:
+        found = findings(options, records, advance)
     if page:
         from gan_cli.reporting.page import to_html
 
@@ -157,11 +158,15 @@ def folder_of(places: Sequence[str], records: Sequence[Record]) -> Path:
     return folder if os.access(folder, os.W_OK) else Path()
 
 
-def findings(options: argparse.Namespace, records: Sequence[Record]) -> list[Findings]:
+def findings(
+    options: argparse.Namespace,
+    records: Sequence[Record],
+    advance: Callable[[int], object] = lambda _: None,
+) -> list[Findings]:
     """The comparison of the runs as they are now, for each data set."""
     from gan_cli.reporting.findings import find
 
-    return find(records, options.metric, options.better, options.at)
+    return find(records, options.metric, options.better, options.at, advance=advance)
 
 
 def check_page(path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from gan_cli.config.reproduce import ASIDE, Origin, origin
 from gan_cli.config.resume import SAFE, SAFE_GROUPS, SAFE_KEYS
+from gan_cli.console import ignore
 from gan_cli.formatting import Interval, leaves, show
 from gan_cli.reporting.metric import ReportedMetric
 from gan_cli.reporting.statistics import interval
@@ -180,7 +181,11 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def group(records: Sequence[Record], keys: Sequence[str] = ()) -> list[Configuration]:
+def group(
+    records: Sequence[Record],
+    keys: Sequence[str] = (),
+    advance: Callable[[int], object] = ignore,
+) -> list[Configuration]:
     """The configurations, in the order of their first runs.
 
     Settings that an older run lacks, as they were added later, count as their defaults.
@@ -189,6 +194,7 @@ def group(records: Sequence[Record], keys: Sequence[str] = ()) -> list[Configura
         records: the runs.
         keys: the settings that differ, where they are known, as in a sweep; else the settings are
             compared with those that each run's command composes to, which takes longer.
+        advance: told the number of runs of each group of equal ones, once it is done.
     """
     same: dict[str, list[Record]] = {}
     for record in records:
@@ -201,6 +207,7 @@ def group(records: Sequence[Record], keys: Sequence[str] = ()) -> list[Configura
             config |= {key: value for key, value in made.config.items() if key not in ASIDE}
         one = Configuration([], config, made)
         found.setdefault(_identity(some[0], config), one).records.extend(some)
+        advance(len(some))
     return [*found.values()]
 
 

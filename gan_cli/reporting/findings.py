@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
 
+from gan_cli.console import ignore
 from gan_cli.formatting import counted, rounded, shell_command
 from gan_cli.reporting.comparison import Comparison, Effect, compare, effects, power
 from gan_cli.reporting.configurations import Configuration, describe, group, short
@@ -175,6 +176,7 @@ def find(
     better: str | None = None,
     at: str = "final",
     keys: Sequence[str] = (),
+    advance: Callable[[int], object] = ignore,
 ) -> list[Findings]:
     """Group the runs by data set and configuration, average over seeds and compare.
 
@@ -184,12 +186,13 @@ def find(
         better: LOWER, HIGHER, or None where the runs tell.
         at: FINAL or BEST.
         keys: settings that differ, where they are known.
+        advance: told how many more runs are done.
 
     Raises:
         ConfigError: no run has the metric, or its direction is not known.
     """
     metric = None if wanted is None else named(records, wanted)
-    sets = by_data(group(records, keys)).items()
+    sets = by_data(group(records, keys, advance)).items()
     found = [_find(data, some, metric, better, at, keys) for data, some in sets]
     return sorted(found, key=lambda one: (one.metric is None, one.data))
 

@@ -7,6 +7,8 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,23 @@ def test_runs_that_differ_by_the_seed_alone_are_one_configuration(capsys) -> Non
     assert first["metric"]["high"] == pytest.approx(0.86 + 4.302653 * 0.03 / 3**0.5)
     assert first["training_seconds"] == pytest.approx(4.0)  # 40 steps of .1 s
     assert [run["best_step"] for run in first["runs"]] == [40] * 3
+
+
+def test_a_bar_counts_the_runs_that_are_compared(capsys, monkeypatch) -> None:
+    sweep(Path("runs"))
+    told: list[tuple[str, int]] = []
+    done: list[int] = []
+
+    @contextmanager
+    def bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+        told.append((text, total))
+        yield done.append
+
+    monkeypatch.setattr("gan_cli.console.progress_bar", bar)
+    content = found(capsys)
+    runs = sum(len(one["runs"]) for one in content["configurations"])
+    assert told == [("comparing runs", runs)]
+    assert sum(done) == runs
 
 
 def test_pairs_and_effects_in_words(capsys) -> None:
