@@ -173,9 +173,9 @@ def test_text_of_a_run_reaches_the_terminal_without_escapes(capsys) -> None:
     lines += call(capsys, "tag", folder, "other")
     assert all(f"fid{shown}" in text for text in (lines[2], lines[4]))
     assert not any(sign in text for text in lines for sign in ("\x1b", "\ud800"))
-    assert Path("report.html").exists()
+    assert Path("runs/report.html").exists()
     report(capsys, *compared, "--csv", "-", "--json", "out.json", "--latex", "out.tex")
-    assert json.loads(Path("out.json").read_text())["metric"] == f"fid{evil}"
+    assert json.loads(Path("out.json").read_text())[0]["metric"] == f"fid{evil}"
 
 
 def test_paths_for_scripts_are_the_file_system_s_own(capsysbinary) -> None:
