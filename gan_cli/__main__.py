@@ -12,6 +12,7 @@ COMMANDS = {  # module, function, what it does
     "traverse": ("traverse", "main", "sweep codes and directions (gan-traverse)"),
     "neighbors": ("neighbors", "main", "show the nearest training images (gan-neighbors)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
+    "invert": ("invert", "main", "find latents of images, or complete images (gan-invert)"),
     "export": ("export", "main", "write a run's networks for other programs (gan-export)"),
     "score": ("score", "main", "score images by a run's discriminator (gan-score)"),
     "eval": ("evaluate", "main", "evaluate runs (gan-eval)"),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from gan_cli.options import Parser, add_model_options
 
 if TYPE_CHECKING:
-    from gan_cli.runs.folder import RunFolder
     from gan_cli.runs.load import Loaded
 
 log = logging.getLogger(__name__)
@@ -19,15 +18,16 @@ WEIGHTS, SAMPLES, CARD, CONFIG = "model.safetensors", "samples.png", "README.md"
 DRAWN = 64
 EXAMPLES = """\
 examples:
-  gan-export latest                         model.safetensors and a model card, into RUN/export
-  gan-export RUN --format onnx              generator.onnx, discriminator.onnx ...
+  gan-export latest               model.safetensors and a card, into RUN/export
+  gan-export RUN --format onnx    generator.onnx, discriminator.onnx ...
   gan-export RUN --format onnx --format torch_export --out DIR
   gan-export RUN --checkpoint best --licence CC-BY-4.0
-  gan-train model=dcgan weights=RUN/export/model.safetensors     begin with such weights
+  gan-train model=dcgan weights=RUN/export/model.safetensors     begin with such
 
-ONNX needs onnxruntime and torch.export needs torch where they are loaded, and neither needs
-gan-cli. Each file is read again and compared with the original before it is written; it takes any
-number of samples at a time. README.md says how to load it.
+ONNX needs onnxruntime and torch.export needs torch where they are loaded, and
+neither needs gan-cli. Each file is read again and compared with the original
+before it is written; it takes any number of samples at a time. README.md says
+how to load it.
 """
 
 
@@ -71,6 +71,7 @@ def export(options: argparse.Namespace) -> int:
     from gan_cli.export import formats
     from gan_cli.export.card import Card, config_text
     from gan_cli.export.networks import networks_of
+    from gan_cli.runs.folder import made_folder
     from gan_cli.runs.load import load_for, wanted
     from gan_cli.runs.weights import file_bytes
 
@@ -87,7 +88,7 @@ def export(options: argparse.Namespace) -> int:
             f"--format {others[0]}: {run.path} has no network that can stand alone ({reasons}); "
             "--format safetensors holds its weights"
         )
-    folder = folder_of(options.out, run)
+    folder = made_folder(options.out, run.path / "export")
     made = []
     for kind in others:
         for network in networks:
@@ -112,24 +113,6 @@ def export(options: argparse.Namespace) -> int:
     files.write(folder / CARD, card.text())
     print_path(folder)
     return 0
-
-
-def folder_of(out: str | None, run: RunFolder) -> Path:
-    """The folder to write to, made where missing.
-
-    Raises:
-        UserError: it cannot be made, or lies in the run by a link.
-    """
-    from gan_cli import files
-
-    folder = Path(out).expanduser() if out else run.path / "export"
-    if out is None:
-        files.refuse_links(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise files.cannot_write(folder, cause) from cause
-    return folder
 
 
 def draw(loaded: Loaded, folder: Path, seed: int) -> Path | None:

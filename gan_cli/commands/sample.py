@@ -16,6 +16,7 @@ examples:
   gan-sample RUN -n 1000 --out DIR --flat       classes in DIR/labels.csv
   gan-sample RUN --code category=4 --code c1=-1:1:7     a row for each latent
   gan-sample RUN --truncation .7        fewer odd samples, and less variety
+  gan-sample RUN --refine drs           what the discriminator takes for real
   gan-sample RUN --z z.npy              of given latents [n, dim]
 
 Sample i depends on the weights, the seed and what is fixed: not on -n,
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     add("--columns", type=whole(1), metavar="N", help="of the grid")
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
     add("--save-z", metavar="FILE", help="write the samples' latents as well, to a .npy file")
+    add("--refine", choices=("drs", "ddls"), help="reject or move samples by the discriminator")
+    add("--refine-steps", type=whole(1), default=100, metavar="N", help="of ddls (default: 100)")
     add_model_options(made)
     return made
 
@@ -63,12 +66,15 @@ def draw(options: argparse.Namespace) -> int:
     from gan_cli.console import print_path, setup_logging
     from gan_cli.runs.load import open_for
     from gan_cli.sampling.output import SAMPLES, Output, SampleWriter
+    from gan_cli.sampling.refinement import with_refined_latents
     from gan_cli.sampling.samples import requested
 
     setup_logging(None)
     output = Output.parse(options.out, SAMPLES)
     folder, loaded = open_for(options)
     request = requested(options, loaded.model)
+    if options.refine:
+        request = with_refined_latents(options, loaded, request)
     for path in SampleWriter(options, output, folder, loaded, request).write():
         print_path(path)
     return 0

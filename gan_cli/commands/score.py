@@ -24,15 +24,17 @@ log = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
   gan-score latest photo.png more/             a table, the most real first
-  gan-score RUN images/ --sheet sorted.png     and a sheet of the images in that order
+  gan-score RUN images/ --sheet sorted.png     and the images in that order
   gan-score RUN images/ --csv scores.csv --json scores.json
-  gan-score RUN images/ --class 3              by a discriminator that sees classes
+  gan-score RUN images/ --class 3              a discriminator that sees classes
 
-The score is the discriminator's output: higher is more real, and the scale is that of the run's
-loss. above is the share of the run's own samples with a lower score. A discriminator that sees
-classes scores an image as each class, and the best is shown, unless --class is given. Images are
-cut and resized to the size that the run was trained on. A discriminator knows real and generated
-images alone: of pictures of anything else its score says nothing, and noise may have a high one.
+The score is the discriminator's output: higher is more real, and the scale is
+that of the run's loss. above is the share of the run's own samples with a lower
+score. A discriminator that sees classes scores an image as each class, and the
+best is shown, unless --class is given. Images are cut and resized to the size
+that the run was trained on. A discriminator knows real and generated images
+alone: of pictures of anything else its score says nothing, and noise may have a
+high one.
 """
 ROWS = 40  # of the table in the terminal
 
@@ -86,7 +88,7 @@ def score(options: argparse.Namespace) -> int:
     from gan_cli.errors import ConfigError
     from gan_cli.images import write_png
     from gan_cli.plots.sheet import sheet
-    from gan_cli.runs.load import load_for, wanted
+    from gan_cli.runs.load import open_for
     from gan_cli.sampling.codes import class_of
     from gan_cli.sampling.samples import SampleRequest, draw, labels
 
@@ -94,8 +96,7 @@ def score(options: argparse.Namespace) -> int:
     for option in ("csv", "json", "sheet"):
         if (place := getattr(options, option)) is not None:
             check_output(f"--{option}", place)
-    run, which = wanted(options.run, options.checkpoint)
-    loaded = load_for(options, run, which)
+    run, loaded = open_for(options)
     model = loaded.model
     if not model.data.is_image:
         raise ConfigError(f"{run.path}: makes {model.data.kind}, and images are scored")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +128,15 @@ def _alone(
             parts[name] = part
     for module in list(alone.modules()):
         if is_parametrized(module):  # such as the spectral norm, as it is in eval mode
+            _give_own_class(module)
             for tensor in list(module.parametrizations):  # type: ignore[arg-type]
                 remove_parametrizations(module, tensor, leave_parametrized=True)
     return alone, ""
+
+
+def _give_own_class(module: nn.Module) -> None:
+    """Part the class of a copied module, which torch changes, from that of its original."""
+    kind = type(module)
+    body = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+    own: Any = type(kind.__name__, kind.__bases__, body)
+    module.__class__ = own

@@ -393,3 +393,19 @@ def _fill(run: RunFolder, config: str) -> None:
 def plain(name: str) -> str:
     """`name` as part of a folder's name: no separators, not too long."""
     return re.sub(r"[^\w.=+-]+", "-", name).strip("-.")[:60] or "unnamed"
+
+
+def made_folder(out: str | None, own: Path) -> Path:
+    """The folder of --out, or one of a run's own; made where missing.
+
+    Raises:
+        UserError: it cannot be made, or the run's own is a link.
+    """
+    folder = Path(out).expanduser() if out else own
+    if out is None:
+        files_module.refuse_links(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise files_module.cannot_write(folder, cause) from cause
+    return folder

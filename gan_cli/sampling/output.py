@@ -270,5 +270,6 @@ class SampleWriter:
         return torch.cat(found)
 
     def _path(self, kind: str, suffix: str) -> Path:
-        name = stem(kind, self.loaded, self.request, self.options.code)
+        fixed = [*self.options.code, *([self.options.refine] if self.options.refine else [])]
+        name = stem(kind, self.loaded, self.request, fixed)
         return self.output.path(self.folder, name, suffix)

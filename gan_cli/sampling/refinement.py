@@ -9,21 +9,25 @@ Refined samples are made by their latents, so sample i of a seed is the same wha
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from gan_cli.config.instantiate import build
 from gan_cli.data.dataset import Dataset
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, UserError
 from gan_cli.formatting import percent
 from gan_cli.model import Model, Scores
 from gan_cli.priors import Categorical, Prior, Product
-from gan_cli.sampling.samples import CHUNK, SampleRequest, decode, labels, latents
+from gan_cli.runs.load import Loaded
+from gan_cli.sampling.latents import CHUNK, prior_of
+from gan_cli.sampling.samples import SampleRequest, decode, labels, latents
 from gan_cli.seeding import mix
 
 log = logging.getLogger(__name__)
@@ -34,6 +38,7 @@ RIDGE = 1e-3  # on the line, so that it is finite where the discriminator is nev
 PERCENTILE = 0.8  # of F in DRS, at which half are accepted
 EPSILON = 1e-14  # of F, as in Azadi et al. 2019
 STEPS, STEP_SIZE = 100, 0.01
+GRID, POINTS = 64, 2000  # samples, where no number is given
 MOST_CHUNKS = 2000  # without an accepted sample of a class
 
 
@@ -94,7 +99,7 @@ def log_ratio(model: Model, data: Dataset, known: int = KNOWN) -> LogRatio:
     for number in range(-(-known // CHUNK)):
         _, x, y = proposals(model, SampleRequest(mix(FIT)), number)
         fake.append(scores(model, x, y))
-    return fitted(model, torch.cat(real).double().cpu(), torch.cat(fake).double().cpu())
+    return fitted(model, torch.cat(real).cpu().double(), torch.cat(fake).cpu().double())
 
 
 def fitted(model: Model, real: Tensor, fake: Tensor) -> LogRatio:
@@ -135,6 +140,36 @@ def proposals(
     return z, decode(model, z, y), None if y is None else y.to(model.device)
 
 
+def with_refined_latents(
+    options: argparse.Namespace, loaded: Loaded, wish: SampleRequest
+) -> SampleRequest:
+    """The request of `gan-sample --refine`, with the latents of refined samples.
+
+    Raises:
+        ConfigError: the model has no discriminator or latents for it, or another option stands
+            against it.
+        DataError: the run's data are not available.
+    """
+    model, named = loaded.model, f"--refine {options.refine}"
+    prior_of(model, named)
+    if options.refine == "ddls" and options.code:
+        raise ConfigError(f"{named}: moves the codes as well; omit --code, or use --refine drs")
+    if wish.codes.count > 1 or wish.truncation is not None or wish.z is not None:
+        raise ConfigError(
+            f"{named}: chooses latents of its own; omit --z, --truncation and ranges of --code"
+        )
+    n = options.number or POINTS
+    if model.data.is_image and not options.number:
+        classes = len(wish.classes or range(model.data.classes))
+        n = 8 * classes if model.conditional and 2 <= classes <= 20 else GRID
+    try:
+        data: Dataset = build(loaded.settings.data, "data", loaded.trust)
+        ratio = log_ratio(model, data)
+    except UserError as error:
+        raise type(error)(f"{named}: {error}") from error
+    return replace(wish, z=refined(ratio, n, wish, options.refine, options.refine_steps))
+
+
 def refined(ratio: LogRatio, n: int, wish: SampleRequest, kind: str, steps: int = STEPS) -> Tensor:
     """Latents [n, dim] of refined samples, on the CPU; logs how they came about.
 
@@ -167,7 +202,7 @@ def rejection(ratio: LogRatio, n: int, wish: SampleRequest) -> Iterator[Tensor]:
     seen = []
     for number in range(KNOWN // CHUNK):
         _, x, y = proposals(model, SampleRequest(mix(FIT)), number)
-        seen.append(ratio(x, y).detach().double().cpu())
+        seen.append(ratio(x, y).detach().cpu().double())
     known = torch.cat(seen)
     largest = known.max()
     gamma = hardness(known, largest).quantile(PERCENTILE)
@@ -182,7 +217,7 @@ def rejection(ratio: LogRatio, n: int, wish: SampleRequest) -> Iterator[Tensor]:
                 raise ConfigError("--refine drs: accepts no sample; take another --checkpoint")
             z, x, y = proposals(model, wish, number)
             with torch.no_grad():
-                d = ratio(x, y).double().cpu()
+                d = ratio(x, y).cpu().double()
             largest = torch.maximum(largest, d.max())
             chance = (hardness(d, largest) - gamma).sigmoid()
             stream = torch.Generator().manual_seed(mix(CHOICE, wish.seed, number))

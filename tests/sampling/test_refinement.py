@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from gan_cli.commands import sample, train
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Categorical, Gaussian, Prior, Product, Uniform
@@ -113,3 +115,41 @@ def test_categories_do_not_move() -> None:
     z = langevin(exact(prior), SampleRequest(), 0, 5)
     assert torch.equal(z[:, :3].sum(1), torch.ones(64))
     assert set(z[:, :3].flatten().tolist()) == {0.0, 1.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("runs") / "cgan"
+    words = ["model=cgan", "data.split=test", "network.width=4", "runtime.precision=fp32"]
+    words += ["steps=2", "sample_every=0", "batch_size=4", f"run.dir={place}"]
+    assert train.run(words) == 0
+    return place
+
+
+def drawn(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        sample.main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.slow
+def test_gan_sample_refines(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--device", "cpu", "-n", 20, "--grid", "--out")
+    for name, more in (("plain", ()), ("drs", ("drs",)), ("ddls", ("ddls", "--refine-steps", 2))):
+        refine = ("--refine", *more) if more else ()
+        assert drawn(folder, *options, tmp_path / f"{name}.png", *refine) == 0
+    said = capfd.readouterr().err
+    assert "the discriminator puts real above generated samples in" in said
+    assert "accepted" in said
+    pictures = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert len(set(pictures.values())) == 3
+    assert drawn(folder, *options, tmp_path / "again.png", "--refine", "drs") == 0
+    assert (tmp_path / "again.png").read_bytes() == pictures["drs"]
+
+
+def test_what_refinement_cannot_do(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert drawn(folder, "--refine", "drs", "--truncation", "1") == 2
+    assert "--refine drs: chooses latents of its own; omit --z" in capfd.readouterr().err

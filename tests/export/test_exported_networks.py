@@ -1,0 +1,65 @@
+"""Which networks of a model can stand alone, and what they keep of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from composing import little, session_of
+
+from gan_cli.export.formats import largest_difference
+from gan_cli.export.networks import networks_of
+from gan_cli.model import Model
+
+
+def model_of(name: str, *overrides: str) -> Model:
+    return session_of(*little(name), *overrides).model.eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "names"),
+    [
+        ("cgan", (), ["generator", "discriminator"]),
+        ("cvae", (), ["generator", "encoder"]),
+        ("bigan", (), ["generator", "encoder", "discriminator"]),
+        ("energy", (), ["discriminator"]),
+        ("dcgan", ("network=dcgan_sn",), ["generator", "discriminator"]),
+    ],
+)
+def test_networks_compute_what_the_model_does(
+    model: str, overrides: tuple[str, ...], names: list[str]
+) -> None:
+    made = model_of(model, *overrides)
+    networks, missing = networks_of(made)
+    assert [one.name for one in networks] == names
+    assert not missing
+    methods = {"generator": "generate", "encoder": "encode", "discriminator": "score"}
+    for network in networks:
+        inputs = network.random(3, 0)
+        found = network.module(*inputs)
+        original = getattr(made, methods[network.name])
+        assert torch.allclose(found, original(*inputs), atol=1e-6)
+        assert found.shape[0] == 3
+        own = {name for name, _ in network.module.named_parameters()}
+        other = "model.discriminator." if network.name == "generator" else "model.generator."
+        assert not any(name.startswith(other) for name in own)
+        assert not any("parametrizations" in name for name in own)
+    assert made.training is False
+    assert set(dict(made.named_children())) >= {"discriminator"} or "encoder" in names
+
+
+def test_networks_that_cannot_stand_alone_say_why() -> None:
+    networks, missing = networks_of(model_of("pix2pix"))
+    assert networks == []
+    assert missing[0] == "translator: its output is random, which no file of a network can hold"
+    networks, missing = networks_of(model_of("dcgan", "model.packing=2", "model.share_fakes=false"))
+    assert [one.name for one in networks] == ["generator"]
+    assert missing == ["discriminator: its output depends on more than one sample, or its class"]
+
+
+def test_differences_are_of_the_largest_output() -> None:
+    [generator, *_] = networks_of(model_of("dcgan"))[0]
+    assert largest_difference(generator, lambda inputs: generator.module(*inputs), 0) == 0
+    off = largest_difference(generator, lambda inputs: generator.module(*inputs) + 0.01, 0)
+    assert off == pytest.approx(0.01, rel=1e-3)
+    cut = largest_difference(generator, lambda inputs: generator.module(*inputs)[:1], 0)
+    assert cut == float("inf")
