@@ -91,7 +91,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_latent_options(parser: argparse.ArgumentParser) -> None:
     """Which latents, classes and codes samples are decoded from."""
     add = parser.add_argument
-    add("--seed", type=int, default=0, metavar="N", help="other samples (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the samples (default: 0)")
     add("--class", dest="classes", metavar="LIST", help="by name or number: 3, or 0,4 or 0-9")
     add(
         "--code",
@@ -126,7 +126,10 @@ def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -
             metavar="N",
             help="samples computed at once (default: 256)",
         )
-        add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+        devices = ("auto", "cpu", "cuda", "mps")
+        add(
+            "--device", choices=devices, default="auto", help="default: auto, a GPU if there is one"
+        )
     add(
         "--trust",
         action="append",

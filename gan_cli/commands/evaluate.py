@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--metrics", default="auto", metavar="LIST", help="names, auto (default), all, or list")
     add("--config-dir", metavar="DIR", help="metrics of your own: DIR/metric/mine.yaml is mine")
     add("--samples", type=whole(2), metavar="N", help="how many to draw (default: 10000)")
-    add("--seed", type=int, default=0, metavar="N", help="of the samples (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the samples (default: 0)")
     add(
         "--split",
         choices=("train", "test"),
@@ -57,8 +57,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="write the values as JSON, to the screen (-, then without a table) or a file",
     )
-    add("--inception", metavar="PATH", help="pt_inception-2015-12-05-6726825d.pth")
-    add("--save-statistics", metavar="FILE.npz", help="of REAL's images, to use as REAL later")
+    text = "file of Inception's weights, pt_inception-2015-12-05-6726825d.pth"
+    add("--inception", metavar="PATH", help=text)
+    text = "write the statistics of REAL's images, to use as REAL later"
+    add("--save-statistics", metavar="FILE.npz", help=text)
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
     add(
         "--self-check",

@@ -44,8 +44,10 @@ def parser() -> argparse.ArgumentParser:
         help="default: safetensors; may be given again",
     )
     add("--out", metavar="DIR", help="the folder to write to (default: RUN/export)")
-    add("--licence", "--license", default="", metavar="NAME", help="of the weights, for the card")
-    add("--seed", type=int, default=0, metavar="N", help="of the card's samples (default: 0)")
+    text = "licence of the weights, for the card"
+    add("--licence", "--license", default="", metavar="NAME", help=text)
+    text = "seed of the card's samples (default: 0)"
+    add("--seed", type=int, default=0, metavar="N", help=text)
     add_model_options(made, computing=False)
     return made
 

@@ -36,7 +36,13 @@ def parser() -> argparse.ArgumentParser:
     add("-n", "--number", type=whole(1), default=16, metavar="N", help="samples (default: 16)")
     add("-k", type=whole(1), default=3, metavar="K", help="neighbours of each (default: 3)")
     add("--closest", action="store_true", help="the samples closest to a training image")
-    add("--samples", type=whole(1), default=512, metavar="N", help="of --closest (default: 512)")
+    add(
+        "--samples",
+        type=whole(1),
+        default=512,
+        metavar="N",
+        help="samples that --closest draws (default: 512)",
+    )
     add(
         "--features",
         choices=("auto", "classifier", "inception", "none"),
@@ -46,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
     add("--among", type=whole(1), metavar="N", help="random training images (default: all)")
     add("--no-score", action="store_true", help="without the metric memorisation")
     add_latent_options(made)
-    add("--inception", metavar="PATH", help="pt_inception-2015-12-05-6726825d.pth")
+    text = "file of Inception's weights, pt_inception-2015-12-05-6726825d.pth"
+    add("--inception", metavar="PATH", help=text)
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
     add("--out", metavar="PATH", help="a .png file, or a folder for one")
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")

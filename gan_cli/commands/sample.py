@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", metavar="PATH", help="a file, or a folder (with -n for numbered PNGs)")
     add("--flat", action="store_true", help="no folders by class, but labels.csv beside the PNGs")
     add("--grid", action="store_true", help="one grid, even where -n and a folder are given")
-    add("--columns", type=whole(1), metavar="N", help="of the grid")
+    add("--columns", type=whole(1), metavar="N", help="columns of the grid")
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
     add("--save-z", metavar="FILE", help="write the samples' latents as well, to a .npy file")
     add("--refine", choices=("drs", "ddls"), help="reject or move samples by the discriminator")

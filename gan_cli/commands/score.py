@@ -59,9 +59,10 @@ def parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="all scores as a table; - for the screen")
     add("--json", metavar="FILE", help="the same as JSON; - for the screen")
     add("--sheet", metavar="FILE.png", help="the images with their scores, the most real first")
-    add("--columns", type=whole(1), default=10, metavar="N", help="of the sheet (default: 10)")
+    text = "columns of the sheet (default: 10)"
+    add("--columns", type=whole(1), default=10, metavar="N", help=text)
     add("--samples", type=whole(1), default=512, metavar="N", help="to compare with (512)")
-    add("--seed", type=int, default=0, metavar="N", help="of these samples (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of these samples (default: 0)")
     add_model_options(made)
     return made
 

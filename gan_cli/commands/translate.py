@@ -33,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
     add("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
     add("--out", required=True, metavar="DIR", help="the folder to write PNG files to")
     add("--backwards", action="store_true", help="from targets to inputs")
-    add("--seed", type=int, default=0, metavar="N", help="of the model's noise (default: 0)")
+    text = "seed of the model's noise (default: 0)"
+    add("--seed", type=int, default=0, metavar="N", help=text)
     add_model_options(made)
     return made
 

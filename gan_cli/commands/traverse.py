@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         help="the direction that leads to a class (or category=K); may be given again",
     )
     add("--directions", metavar="FILE", help="vectors [k, dim] of a .npy file")
-    add("--steps", type=whole(2), default=9, metavar="N", help="of each sweep (default: 9)")
+    add("--steps", type=whole(2), default=9, metavar="N", help="steps of a sweep (default: 9)")
     add("--reach", type=positive, metavar="X", help="from -X to X (default: 3; of uniform codes 1)")
     add_latent_options(made)
     add("-n", "--number", type=whole(1), metavar="N", help="samples that are swept")
