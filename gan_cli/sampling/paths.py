@@ -110,9 +110,9 @@ class Paths:
         norms = z.norm(dim=2)
         ends = z.roll(-1, 1) if self.loop else z[:, 1:]
         lengths = (ends - z[:, : ends.shape[1]]).norm(dim=2).sum(1)
-        low, middle, high = latents.usual_norms(self.prior)
-        usual = f"{low:.2f} to {high:.2f} for nine of ten latents, {middle:.2f} in the middle"
-        yield f"{self.way}: |z| along each path ({usual})"
+        low, high = latents.usual_norms(self.prior)
+        yield f"{self.way}: |z| along each path"
+        yield f"  (of nine in ten latents of the prior {low:.2f} to {high:.2f})"
         yield "  path   start     end   least    most  length"
         for i, (norm, length) in enumerate(zip(norms[:MOST_LISTED], lengths, strict=False), 1):
             numbers = (norm[0], norm[-1], norm.min(), norm.max(), length)
@@ -121,10 +121,8 @@ class Paths:
             yield f"  and {len(norms) - MOST_LISTED} more"
         short = int((norms.min(1).values < 0.9 * low).sum())
         if short and self.way == "lerp":
-            yield (
-                f"on {short} of {len(norms)} paths latents are shorter than the prior's; "
-                f"--method {self.prior.paths[-1]} keeps their length"
-            )
+            yield f"on {short} of {len(norms)} paths latents are shorter than the prior's;"
+            yield f"  --method {self.prior.paths[-1]} keeps their length"
         yield from self.special()
 
     def special(self) -> Iterator[str]:
