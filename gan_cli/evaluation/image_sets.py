@@ -374,7 +374,8 @@ class ImageSets:
             self._alike()
         if extractor.identity not in self._generated:
             n, name = self.options.samples, self.made.spec.name
-            with progress_bar(f"{name} through {extractor.name}", n) as advance:
+            text = f"{n:,} images of {name} through {extractor.name}"
+            with progress_bar(text, n, advice="fewer take less time (--samples)") as advance:
                 found = features.of_data(self.made, self._places, extractor, advance)
             self._generated[extractor.identity] = found
         return self._generated[extractor.identity]

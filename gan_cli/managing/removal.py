@@ -33,7 +33,7 @@ from gan_cli.runs.record import MAGIC, matches, read
 log = logging.getLogger(__name__)
 NEEDED = ("seed", "batch_size", "model", "data", "run")  # keys of every config.yaml
 OURS = ("config.yaml", "status.json", "train.log", "metrics.jsonl", TAGS)
-OURS = (*OURS, "checkpoints", "samples", "evaluations")
+OURS = (*OURS, "checkpoints", "samples", "evaluations", "metrics.csv", "wandb")  # of callbacks
 MOST_NAMES = 3  # of files that are not ours
 
 

@@ -205,6 +205,8 @@ def test_a_project_that_only_looks_like_a_run_stays(files, reason, runs, capsys)
 def test_a_run_inside_a_run_is_named_and_kept_while_it_trains(runs, capsys) -> None:
     deep = write_run(Path("runs/a/more/deep"), "model=gan", status="running")
     Path("runs/a/notes.txt").write_text("mine")
+    Path("runs/a/metrics.csv").write_text("step\n")
+    Path("runs/a/wandb").mkdir()
     with deep.lock():
         _, err = call(capsys, "remove", "runs/a", "--yes", status=2)
     assert "runs/a/more/deep: is in use; stop the run first" in err
