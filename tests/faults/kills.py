@@ -42,7 +42,7 @@ SETTINGS = [
     *("prior.dim=2", "batch_size=8", "runtime.threads=1", "runtime.device=cpu", "run.dir=run"),
     *("evaluation.samples=64", "evaluation.metrics=[points]"),
 ]
-CLOCKS = ("time", "speed/", "memory/")  # no two runs agree on these
+CLOCKS = ("time", "speed/", "memory/", "system/")  # no two runs agree on these
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 AGE = 3600.0  # seconds by which what a killed writer left is made older before the resume
 CRASHED = 99

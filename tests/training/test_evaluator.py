@@ -332,7 +332,7 @@ def test_pictures_of_a_resumed_step_between_points_of_the_curves_stay(monkeypatc
     killed, _ = train("killed", *overrides)
     expected = pictures(straight)
     assert expected["samples/points"] == [0, 7, 14, 21, 28, 35, 40]
-    assert expected["metrics/dot"] == [0, 35]
+    assert expected["samples_evaluated/dot"] == [0, 35]
     assert pictures(killed) == expected
     assert points(killed) == points(straight)
 
