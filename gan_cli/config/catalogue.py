@@ -42,7 +42,7 @@ class Composition:
     def choose(self, group: str, option: str) -> None:
         """Take over what the file of a model or a preset chooses and sets, its parents' first."""
         self.chosen[group] = option
-        file = groups.options(group, self.folders).get(option)
+        file = self._file(group, option)
         if file is None or file in self._read:
             return
         self._read.add(file)
@@ -54,6 +54,8 @@ class Composition:
             elif choice != "_self_":
                 self.choose(group, choice)
                 self.chosen[group] = option
+        if group == "experiment":  # whose choices go before those of the model
+            self.chosen |= self._preset(option)[0]
         for row in settings_of(file):
             self.change(row)
             if match := re.fullmatch(r"\$\{(\w+)\}", row.value):
@@ -68,9 +70,8 @@ class Composition:
         """The settings of an option with what the model or the preset makes of them."""
         rows: dict[str, Setting] = {}
         if group == "experiment":
-            file = groups.options(group, self.folders)[option]
-            choices = [Setting(g, c, "") for g, c in defaults_of(file) if g]
-            return [*choices, *settings_of(file)]
+            choices, settings = self._preset(option)
+            return [*(Setting(g, c, "") for g, c in choices.items()), *settings.values()]
         if group != "model":
             rows = {row.key: row for row in self._inherited(group, option)}
         for key, row in self.changed.items():
@@ -85,6 +86,26 @@ class Composition:
             for row in rows.values()
             if not row.value.startswith("${")
         ]
+
+    def _file(self, group: str, option: str) -> Path | None:
+        """An option's file, or one in a folder of the group, which several options share."""
+        files = [folder / group / f"{option}.yaml" for folder in (CONF, *self.folders)]
+        return next((file for file in files if file.is_file()), None)
+
+    def _preset(self, option: str) -> tuple[dict[str, str], dict[str, Setting]]:
+        """The choices and the settings of a preset, with those of the files it builds on."""
+        choices: dict[str, str] = {}
+        settings: dict[str, Setting] = {}
+        file = self._file("experiment", option)
+        for group, choice in defaults_of(file) if file else ():
+            if group:
+                choices[group] = choice
+            elif choice not in ("_self_", option):
+                inner = self._preset(choice)
+                choices |= inner[0]
+                settings |= inner[1]
+        settings |= {row.key: row for row in settings_of(file)} if file else {}
+        return choices, settings
 
     def _inherited(self, group: str, option: str, inner: Sequence[str] = ()) -> Iterator[Setting]:
         file = groups.options(group, self.folders).get(option)

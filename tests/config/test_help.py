@@ -17,7 +17,7 @@ from gan_cli.config import (
     groups,
     help,  # noqa: A004 - the module's name
 )
-from gan_cli.config.catalogue import root_settings
+from gan_cli.config.catalogue import Composition, root_settings
 from gan_cli.config.command_line import prepare
 from gan_cli.config.groups import CONF
 from gan_cli.config.settings import read
@@ -135,6 +135,16 @@ def test_choices_and_values_of_the_line_count() -> None:
     preset = page("experiment=lsgan_mnist", "--help")
     assert re.search(r"^  network.width +32 +channels", preset, re.MULTILINE)
     assert "#loss=least_squares" in preset
+
+
+@pytest.mark.parametrize(
+    "preset", ["gaussian_1d_wgan_gp", "energy_1d", "pacgan_ring", "d2gan_ring"]
+)
+def test_a_preset_s_choices_are_those_that_hydra_makes(preset: str) -> None:
+    made = Composition(())
+    made.choose("experiment", preset)
+    choices = settings_of(f"experiment={preset}").choices
+    assert {group: made.chosen[group] for group in choices} == choices
 
 
 @pytest.mark.parametrize(
