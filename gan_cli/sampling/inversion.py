@@ -205,7 +205,11 @@ def features_of(model: Model) -> Callable[[Tensor, Tensor | None], Tensor] | Non
     with torch.no_grad():
         x = torch.zeros(2, *model.data.shape, device=model.device)
         y = torch.zeros(2, dtype=torch.int64, device=model.device) if model.conditional else None
-        if model.score(x, y) is None:
+        try:
+            trunk(x, y)
+            if model.score(x, y) is None:
+                return None
+        except RuntimeError:  # it sees codes, alone or beside samples
             return None
     return lambda x, y: trunk(x, y).flatten(1).float()
 

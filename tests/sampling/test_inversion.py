@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from composing import little, session_of
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from gan_cli.errors import ConfigError, DataError
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Gaussian, Prior, Uniform
 from gan_cli.sampling.completion import blended, hole_psnr, known_pixels
-from gan_cli.sampling.inversion import Target, importance, invert
+from gan_cli.sampling.inversion import Target, features_of, importance, invert
 
 
 class Ramps(Model):
@@ -124,3 +125,11 @@ def test_masks_of_files(tmp_path: Path) -> None:
         known_pixels(str(tmp_path / "white.png"), (8, 8), 1, 0)
     with pytest.raises(DataError, match="middle: no such file, and none of center, left"):
         known_pixels("middle", (8, 8), 1, 0)
+
+
+@pytest.mark.parametrize(("model", "has"), [("dcgan", True), ("bigan", False), ("aae", False)])
+def test_features_are_those_of_discriminators_of_samples(model: str, has: bool) -> None:
+    made = session_of(*little(model)).model.eval()
+    assert (features_of(made) is not None) == has
+    found = invert(made, Target(torch.zeros(1, 1, 28, 28)), starts=2, steps=1)
+    assert found.images.shape == (1, 1, 28, 28)
