@@ -257,6 +257,6 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
     words = announce(0, session.total, speed, describe(session.device), limit, limit)
     screen.print(f"time: {words}", highlight=False)
     own = resident().get("memory/own_megabytes")
-    now = f"; this process has {own:,.0f} MB, torch included" if own else ""
-    screen.print(f"  measured; pictures, evaluations, checkpoints add to it{now}", highlight=False)
+    now = f"; this process: {own:,.0f} MB" if own else ""
+    screen.print(f"  measured; pictures and evaluations come on top{now}", highlight=False)
     return DONE

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,21 @@ def test_figures_of_a_run(run, capsys) -> None:
     kept = json.loads((run.evaluations / "step_00000030.json").read_text())
     assert (kept["run"], kept["step"], kept["weights"]) == (str(run.path), 30, "ema")
     assert "fid" in kept["unfit"]
+
+
+def test_a_bar_counts_the_metrics(run, capsys, monkeypatch) -> None:
+    told: list[tuple[str, int]] = []
+    done: list[int] = []
+
+    @contextmanager
+    def bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+        told.append((text, total))
+        yield done.append
+
+    monkeypatch.setattr("gan_cli.console.progress_bar", bar)
+    call(capsys, run.path, "--metrics", "points", "--samples", 100)
+    assert told == [(f"metrics of {run.path.name}", 1)]
+    assert done == [1]
 
 
 def test_the_batch_size_changes_no_figure(run, capsys) -> None:
