@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import math
@@ -212,3 +213,25 @@ def test_the_interface_is_what_all_names() -> None:
     assert set(gan_cli.__all__) <= set(dir(gan_cli))
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         gan_cli.trian  # type: ignore[attr-defined] # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code, in order, with fewer steps; each cell as Jupyter does it, the last value shown."""
+    path = Path(__file__).parents[1] / "docs" / "notebook.ipynb"
+    cells = [one for one in json.loads(path.read_text())["cells"] if one["cell_type"] == "code"]
+    assert all(one["outputs"] for one in cells)
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    shown = []
+    for cell in cells:
+        source = "".join(cell["source"])
+        for long, short in (("steps=1200", "steps=2"), ('"2000"', '"100"'), ("=24", "=8")):
+            source = source.replace(long, short)
+        *lines, last = ast.parse(source).body
+        exec(compile(ast.Module(lines, []), "cell", "exec"), space)
+        assert isinstance(last, ast.Expr)
+        shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), space))
+    assert shown[1]._repr_png_().startswith(b"\x89PNG")
+    assert shown[2] == (10, 1, 28, 28)
+    assert shown[4][0][0] == "score_classifier"
