@@ -124,7 +124,6 @@ def test_curves_are_lists_of_one_length(trained) -> None:
     assert more["step"] == [2, 4, 6]
     assert more["metrics/fid"][2] == 1.5
     assert math.isnan(more["metrics/fid"][0])
-    assert 0 < more["health/diversity"][1] < math.inf  # of the last step's pictures
     assert math.isnan(more["loss/generator"][2])
 
 

@@ -126,8 +126,13 @@ class Health(Callback):
         )
 
     def drawn(self, step: int, pictures: Mapping[str, ndarray | str]) -> None:
-        """Look at samples and layers, where pictures are drawn; their figures become curves."""
+        """Look at samples and layers, where pictures are drawn; their values become curves.
+
+        Not at a last step between the others, which a run that goes on would not have.
+        """
         if self.run is None or self.run.indicators is None or not step:
+            return
+        if step % (self.run.settings.sample_every or step):
             return
         found = self.run.indicators()
         self.others.evaluated(step, found, {})

@@ -22,6 +22,6 @@ def context(
     """The context of a run in `folder`; `settings` are those that the test needs, not validated."""
     given: dict[str, Any] = {"config": "seed: 0", "total": 100, "draw": lambda step: {}}
     chosen = Settings.model_construct(
-        **{"max_time": None, "film": "auto", "penalty": {}, **(settings or {})}
+        **{"max_time": None, "film": "auto", "penalty": {}, "sample_every": 100, **(settings or {})}
     )
     return RunContext(RunFolder(folder), chosen, sampling=no_model, **(given | more))

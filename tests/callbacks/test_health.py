@@ -168,7 +168,7 @@ def test_what_pictures_show(
         folder = tmp_path / str(len(expected))
         folder.mkdir()
         health, listener = told(folder, indicators=lambda figures=figures: figures)
-        for step in (0, 100, 200, 300):
+        for step in (0, 100, 200, 300, 350):  # the last one is the end of a run
             health.drawn(step, {})
         assert listener.alarms == expected
         assert listener.curves == [figures] * 3  # not before training

@@ -75,8 +75,8 @@ def test_a_glob_follows_no_link(runs, capsys) -> None:
     Path("runs/folder").symlink_to(far.path.parent.absolute())
     out, err = call(capsys, "remove", "runs/*", "--yes")
     assert "removed 3 runs" in out
-    assert "runs/link: left alone: is reached through a link" in err
-    assert "runs/folder: left alone: is reached through a link" in err
+    assert "runs/link: kept: is reached through a link" in err
+    assert "runs/folder: kept: is reached through a link" in err
     assert far.config.exists()
     assert not any(run.path.exists() for run in runs)
     _, err = call(capsys, "remove", "runs/*", "--yes", status=2)
@@ -89,7 +89,7 @@ def test_a_glob_follows_no_link(runs, capsys) -> None:
         ("runs", "remove runs: is not a run but a folder of 3 runs; name the runs, as 'runs/*'"),
         (".", "remove .: is not a run but a folder of 3 runs; name the runs, as '*/*'"),
         ("runs/../runs", "is not a run but a folder of 3 runs"),
-        ("*", "runs: left alone: is not a run but a folder of 3 runs; name the runs, as 'runs/*'"),
+        ("*", "runs: kept: is not a run but a folder of 3 runs; name the runs, as 'runs/*'"),
     ],
 )
 def test_a_folder_of_runs_does_not_name_them(place, advice, runs, capsys) -> None:
@@ -198,7 +198,7 @@ def test_a_project_that_only_looks_like_a_run_stays(files, reason, runs, capsys)
     assert reason in err
     out, err = call(capsys, "remove", "--where", "state=unknown or step>0", "--yes")
     assert "removed 3 runs" in out
-    assert "runs/project: left alone: " in err
+    assert "runs/project: kept: " in err
     assert all((Path("runs/project") / name).exists() for name in files)
 
 
