@@ -10,6 +10,7 @@ COMMANDS = {  # module, function, what it does
     "sample": ("sample", "main", "draw samples from a run (gan-sample)"),
     "interpolate": ("interpolate", "main", "go from latent to latent (gan-interpolate)"),
     "traverse": ("traverse", "main", "sweep codes and directions (gan-traverse)"),
+    "edit": ("edit", "main", "edit samples on a page in the browser (gan-edit)"),
     "neighbors": ("neighbors", "main", "show the nearest training images (gan-neighbors)"),
     "translate": ("translate", "main", "translate images by a run (gan-translate)"),
     "invert": ("invert", "main", "find latents of images, or complete images (gan-invert)"),

@@ -15,14 +15,27 @@ TEMPLATES = Path(__file__).parent / "templates"
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:"
 
 
-def render(name: str, title: str, **values: object) -> str:
+def render(
+    name: str, title: str, *, also: str = "", connects: bool = False, **values: object
+) -> str:
     """The page of the template `<name>.html`, with page.css and page.js.
 
     Its policy lets the browser run and apply these two alone, known by their hashes, and load
     nothing. What UTF-8 cannot hold (lone surrogates of file names) becomes a question mark.
+
+    Args:
+        name: of the template.
+        title: of the page.
+        also: `<also>.css` and `<also>.js` come behind.
+        connects: whether its script may send requests to the server that it came from.
+        values: of the template.
     """
-    style, script = map(_asset, ("page.css", "page.js"))
+    style, script = (
+        "".join(_asset(f"{part}.{kind}") for part in ("page", also) if part)
+        for kind in ("css", "js")
+    )
     policy = f"{POLICY}; style-src {_source(style)}; script-src {_source(script)}"
+    policy += "; connect-src 'self'" if connects else ""
     page = _templates().get_template(f"{name}.html")
     text = page.render(title=title, style=style, script=script, policy=policy, **values)
     return text.encode(errors="replace").decode()
