@@ -104,7 +104,9 @@ def add_latent_options(parser: argparse.ArgumentParser) -> None:
     add("--z", metavar="FILE", help="latents from a .npy file instead, [n, dim]")
 
 
-def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -> None:
+def add_model_options(
+    parser: argparse.ArgumentParser, computing: bool = True, batches: bool = True
+) -> None:
     """Which weights of a run, and by whose code; where and how, if there is much to compute."""
     add = parser.add_argument
     add(
@@ -118,7 +120,7 @@ def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -
         default="ema",
         help="averaged weights (default) or raw ones",
     )
-    if computing:
+    if computing and batches:
         add(
             "--batch-size",
             type=whole(1),
@@ -126,6 +128,7 @@ def add_model_options(parser: argparse.ArgumentParser, computing: bool = True) -
             metavar="N",
             help="samples computed at once (default: 256)",
         )
+    if computing:
         devices = ("auto", "cpu", "cuda", "mps")
         add(
             "--device", choices=devices, default="auto", help="default: auto, a GPU if there is one"

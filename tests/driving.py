@@ -52,8 +52,9 @@ class Page:
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def look(self, script: str) -> Any:
-        """The value of a script's expression."""
-        done = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """The value of a script's expression, or of what it promises."""
+        wish = {"returnByValue": True, "awaitPromise": True}
+        done = self.call("Runtime.evaluate", expression=script, **wish)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 

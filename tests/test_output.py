@@ -14,6 +14,7 @@ import pytest
 from run_folders import write_run
 
 from gan_cli.commands import (
+    edit,
     evaluate,
     interpolate,
     neighbors,
@@ -31,6 +32,7 @@ MAINS: dict[str, Callable[[], None]] = {
     "gan-sample": sample.main,
     "gan-interpolate": interpolate.main,
     "gan-traverse": traverse.main,
+    "gan-edit": edit.main,
     "gan-neighbors": neighbors.main,
     "gan-eval": evaluate.main,
     "gan-report": report.main,

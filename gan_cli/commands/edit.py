@@ -40,9 +40,15 @@ def parser() -> argparse.ArgumentParser:
     add("--sefa", type=whole(0), metavar="N", help="directions of the first layer (default: 6)")
     add("--pca", type=whole(1), metavar="N", help="principal components of its features")
     add("--directions", metavar="FILE", help="more vectors [k, dim], of a .npy file")
-    add("--port", type=whole(0), default=0, metavar="N", help="default: any that is free")
+    add(
+        "--port",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="of the address (default: any that is free)",
+    )
     add("--no-browser", action="store_true", help="only print the address")
-    add_model_options(made)
+    add_model_options(made, batches=False)
     return made
 
 

@@ -22,8 +22,8 @@ async function ask(make) {
     try {
       const answer = await post(action, body);
       at("fault").hidden = true;
-      if (asked === version) take(answer, action);
-      else if (action === "draw" && asked >= undone) paint(answer);
+      if (asked === version) await take(answer, action);
+      else if (action === "draw" && asked >= undone) await paint(answer);
     } catch (error) {
       at("fault").textContent = error.message;
       at("fault").hidden = false;
@@ -50,7 +50,7 @@ function take(answer, action) {
   point = { z: answer.z, y: answer.y };
   if (action !== "draw") amounts.fill(0);
   at("distance").textContent = "distance" in answer ? `distance ${answer.distance.toFixed(4)}` : "";
-  show();
+  return show();
 }
 const draw = () => ask(() => ({ action: "draw", body: point }));
 
@@ -152,7 +152,7 @@ const pens = Object.fromEntries(Object.entries(layers).map(([name, canvas]) =>
 let tool = "colour", from = null;
 const painted = { colour: false, shape: false };
 
-document.querySelector(".colour").hidden = setup.grey;
+at("colour").hidden = setup.grey;
 document.querySelector(".grey").hidden = !setup.grey;
 function ink() {
   const level = at("grey").value;
@@ -160,7 +160,6 @@ function ink() {
 }
 const swatch = () => { at("swatch").style.backgroundColor = ink(); };
 at("grey").addEventListener("input", swatch);
-at("colour").addEventListener("input", swatch);
 for (const button of document.querySelectorAll(".tool")) {
   button.addEventListener("click", () => {
     tool = button.dataset.tool;

@@ -52,6 +52,8 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gan tune loss=hi", {"loss=hinge"}),
         ("gan wat", {"watch"}),
         ("gan-board --p", {"--port"}),
+        ("gan ed", {"edit"}),
+        ("gan edit --no", {"--no-browser"}),
         ("gan zzz ", set()),
     ],
 )
