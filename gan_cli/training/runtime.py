@@ -146,6 +146,22 @@ def choose_threads(wanted: int | None) -> tuple[int, str]:
     return allowed, f"{allowed} threads: the container has no more CPU time"
 
 
+def to_try(chosen: Runtime, wanted: Wanted) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The precisions and numbers of threads among which a trial of the updates decides.
+
+    Several only on a CPU, where its instructions may help and the user has not said: neither by
+    `runtime` nor, of threads, by OMP_NUM_THREADS.
+    """
+    precisions, threads = (chosen.precision,), (chosen.threads,)
+    if chosen.device.type != "cpu":
+        return precisions, threads
+    if wanted.precision == "auto" and chosen.precision == "bf16":
+        precisions = ("fp32", "bf16")
+    if wanted.threads is None and "OMP_NUM_THREADS" not in os.environ:
+        threads = tuple(sorted({1, (chosen.threads + 1) // 2, chosen.threads}))
+    return precisions, threads
+
+
 def _deterministic(wanted: bool, device: torch.device) -> tuple[bool, str]:
     """Whether to make torch deterministic, and a note for the user."""
     if not wanted:

@@ -145,11 +145,8 @@ def assemble(
     names = list(players_of(model.phases()))
     options = optimizer_settings(settings.optimizer, names)
     construct = constructor(trust, device)
-    if (
-        (device.type, chosen.precision) == ("cpu", "bf16")
-        and settings.runtime.precision == "auto"
-        and ranks.count == 1
-    ):
+    precisions, counts = runtime.to_try(chosen, settings.runtime)
+    if len(precisions) * len(counts) > 1 and ranks.count == 1:
 
         def step(precision: str) -> Callable[[], object]:
             twin = copy.deepcopy(model)
@@ -158,11 +155,17 @@ def assemble(
             autocast = precision == "bf16"
             return Trainer(twin, players, stream.batch, settings.seed, none, autocast).advance
 
-        precision, line = trial.faster(step, identity(settings, dataset.spec))
-        chosen = replace(chosen, precision=precision, reasons=(*chosen.reasons, line))
-    # A resumed run keeps its precision, on whatever machine.
-    kept = settings.runtime.model_copy(update={"precision": chosen.precision})
-    settings = settings.model_copy(update={"runtime": kept})
+        of_model = identity(settings, dataset.spec)
+        precision, count, lines = trial.fastest(step, of_model, precisions, counts)
+        reasons = (*chosen.reasons, *lines)
+        chosen = replace(chosen, precision=precision, threads=count, reasons=reasons)
+        torch.set_num_threads(count)
+    # A resumed run keeps its precision, on whatever machine, and the threads that a trial chose.
+    kept: dict[str, object] = {"precision": chosen.precision}
+    if len(counts) > 1 and ranks.count == 1:
+        kept["threads"] = chosen.threads
+    decided = settings.runtime.model_copy(update=kept)
+    settings = settings.model_copy(update={"runtime": decided})
     players = build_players(model, options, construct, total)
     chosen = with_graphs(chosen, settings, dataset, players, ranks.count)
     trainer = Trainer(

@@ -1,8 +1,9 @@
-"""The faster precision of a model on this CPU, by a trial of its own updates.
+"""The fastest precision and number of threads of a model on this CPU, by a trial of its updates.
 
 Whether bf16 pays on a CPU depends on its instructions (AMX multiplies matrices, AVX512-BF16
-vectors), on torch and on the shapes of the model, so a few steps of copies are timed in both. The
-result is kept in the cache folder by machine and model, so that only the first start pays.
+vectors), on torch and on the shapes of the model; whether threads pay, on the sizes of its layers,
+on cores that are halves of one, and on what else runs. So a few steps of copies are timed each way.
+The result is kept in the cache folder by machine and model, so that only the first start pays.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +24,76 @@ from gan_cli.device import processor
 from gan_cli.errors import UserError
 
 log = logging.getLogger(__name__)
-LEAST = 0.3  # seconds of steps to time in each precision
+LEAST = 0.3  # seconds of steps to time each way
 WORTH = 1.1  # times as fast as fp32, for bf16 to be chosen
-FILE = "precision.json"  # in the cache folder: "<machine and model>" -> seconds by precision
+WORTH_THREADS = 1.25  # times as fast as with fewer, for more threads to be chosen
+FILE = "trials.json"  # in the cache: "<machine and model>" -> seconds by "<precision>/<threads>"
 
 
-def faster(
-    step: Callable[[str], Callable[[], object]], identity: Mapping[str, Any]
-) -> tuple[str, str]:
-    """The faster precision, "bf16" or "fp32", and a line about it.
+def fastest(
+    step: Callable[[str], Callable[[], object]],
+    identity: Mapping[str, Any],
+    precisions: Sequence[str],
+    threads: Sequence[int],
+) -> tuple[str, int, list[str]]:
+    """The fastest precision and number of threads, and lines about them.
 
-    Torch's random stream stays as it is.
+    Torch's random stream stays as it is; its number of threads may not.
 
     Args:
         step: makes, for a precision, a function that trains copies by one step.
         identity: of the model: whatever its speed depends on.
+        precisions: ("fp32", "bf16"), or the one that is set.
+        threads: to try, the fewest first.
     """
-    path, key = cache_folder() / FILE, digest({**identity, **machine()})
+    ways = [f"{precision}/{count}" for count in threads for precision in precisions]
+    path = cache_folder() / FILE
+    key = digest({**identity, **machine(), "ways": ways})
     kept = _read(path)
     found = kept.get(key)
-    if found is None:
-        stream = torch.get_rng_state()
-        try:
-            found = {name: timed(step(name)) for name in ("fp32", "bf16")}
-        finally:
-            torch.set_rng_state(stream)
+    if found is None or not set(ways) <= found.keys():
+        found = _time(step, ways)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, json.dumps(kept | {key: found}, indent=1) + "\n")
         except (OSError, UserError) as error:
-            log.debug(f"the trial of precisions is not kept: {error}")
-    gain = found["fp32"] / found["bf16"]
-    name = "bf16" if gain >= WORTH else "fp32"
-    return name, f"{name}: bf16 is {gain:.2f} times as fast as fp32 for this model on this CPU"
+            log.debug(f"the trial is not kept: {error}")
+    best, count, lines = *_precision(found, precisions, threads[0]), []
+    here = "for this model on this CPU"
+    for more in threads[1:]:
+        name = _precision(found, precisions, more)[0]
+        gain = found[f"{best}/{count}"] / found[f"{name}/{more}"]
+        lines.append(f"{more} threads are {gain:.2f} times as fast as {count} {here}")
+        if gain >= WORTH_THREADS:
+            best, count = name, more
+    if len(precisions) > 1:
+        gain = found[f"fp32/{count}"] / found[f"bf16/{count}"]
+        lines.append(f"{best}: bf16 is {gain:.2f} times as fast as fp32 {here}")
+    return best, count, lines
+
+
+def _precision(
+    found: Mapping[str, float], precisions: Sequence[str], threads: int
+) -> tuple[str, int]:
+    """The precision to take with this number of threads, and that number."""
+    if len(precisions) == 1:
+        return precisions[0], threads
+    gain = found[f"fp32/{threads}"] / found[f"bf16/{threads}"]
+    return ("bf16" if gain >= WORTH else "fp32"), threads
+
+
+def _time(step: Callable[[str], Callable[[], object]], ways: Sequence[str]) -> dict[str, float]:
+    """The seconds of a step, each way."""
+    stream, before, found = torch.get_rng_state(), torch.get_num_threads(), dict[str, float]()
+    try:
+        for way in ways:
+            precision, count = way.split("/")
+            torch.set_num_threads(int(count))
+            found[way] = timed(step(precision))
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(stream)
+    return found
 
 
 def timed(step: Callable[[], object]) -> float:
@@ -90,7 +128,7 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
     try:
         kept = json.loads(path.read_text())
         return {
-            key: {name: float(found[name]) for name in ("fp32", "bf16")}
+            key: {way: float(seconds) for way, seconds in found.items()}
             for key, found in kept.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -1,4 +1,4 @@
-"""The precision of a CPU with instructions for bf16, chosen by a trial of the model's updates."""
+"""Precision and threads on a CPU, chosen by a trial of the model's updates."""
 
 from __future__ import annotations
 
@@ -111,3 +111,63 @@ def test_timing_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> No
     steps: list[int] = []
     assert trial.timed(lambda: steps.append(1)) == 0.125
     assert len(steps) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({"fp32/1": 1.0, "fp32/2": 0.6}, ("fp32", 2)),
+        ({"fp32/1": 1.0, "fp32/2": 0.9}, ("fp32", 1)),  # the second core is left to others
+        ({"fp32/1": 1.0, "fp32/2": 4.0}, ("fp32", 1)),
+        ({"fp32/1": 1.0, "bf16/1": 0.5, "fp32/2": 0.6, "bf16/2": 0.45}, ("bf16", 1)),
+        ({"fp32/1": 1.0, "bf16/1": 0.5, "fp32/2": 0.6, "bf16/2": 0.3}, ("bf16", 2)),
+        ({"fp32/1": 1.0, "bf16/1": 0.5, "fp32/2": 0.2, "bf16/2": 0.3}, ("fp32", 2)),
+    ],
+)
+def test_threads_must_be_worth_their_cores(
+    seconds: dict[str, float],
+    expected: tuple[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
+    ways: list[str] = []
+
+    def step(precision: str) -> Callable[[], object]:
+        ways.append(f"{precision}/{torch.get_num_threads()}")
+        return list
+
+    monkeypatch.setattr(trial, "timed", lambda step: seconds[ways[-1]])
+    precisions = tuple(dict.fromkeys(way.split("/")[0] for way in seconds))
+    before = torch.get_num_threads()
+    for _ in range(2):  # the second time it is read
+        assert trial.fastest(step, {"model": "m"}, precisions, (1, 2))[:2] == expected
+    assert ways == list(seconds)
+    assert torch.get_num_threads() == before
+
+
+def test_what_the_user_has_set_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    wanted = session_of(*AUTO).settings.runtime.model_copy(update={"threads": None})
+    chosen = runtime.decide(wanted)
+    assert runtime.to_try(chosen, wanted)[1] == (8,)  # tests set OMP_NUM_THREADS
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert runtime.to_try(chosen, wanted)[1] == (1, 4, 8)
+    for count in (1, 8):
+        typed = wanted.model_copy(update={"threads": count})
+        assert runtime.to_try(runtime.decide(typed), typed)[1] == (count,)
+
+
+def test_a_run_keeps_the_threads_of_its_trial(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(runtime, "cpu_reports", lambda _: False)
+    monkeypatch.setattr(trial, "fastest", lambda *_: ("fp32", 1, ["2 threads are slower"]))
+    monkeypatch.setattr(runtime, "choose_threads", lambda _: (2, ""))
+    small = [text for text in SMALL if "threads" not in text]
+    session = session_of(*small, "data.split=test", "runtime.threads=null")
+    assert (session.runtime.threads, session.settings.runtime.threads) == (1, 1)
+    assert torch.get_num_threads() == 1
+    assert "2 threads are slower" in session.runtime.reasons
