@@ -3,7 +3,8 @@
     python benchmarks/neighbours.py [--rounds 3] [overrides of gan-train ...]
 
 Trains with all cores, by libgomp's own count (GOMP_SPINCOUNT=300000) and by ours in turns, first
-alone and then beside a process that keeps one core busy, and prints the median time of a step.
+alone and then beside a process that keeps one core busy, and prints the median time of a step. Then
+with the threads that a run chooses by its trial: alone, two runs at once, and beside the process.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,16 +62,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     options, overrides = parser.parse_known_args()
+    chosen = overrides or DEFAULT
+    cores = [f"runtime.threads={os.cpu_count()}", *chosen]
     for busy in (False, True):
         found: dict[str, list[float]] = {name: [] for name in SPINS}
         with neighbour(busy):
             for _ in range(options.rounds):
                 for name, more in SPINS.items():
-                    found[name].append(seconds_per_step(overrides or DEFAULT, more))
+                    found[name].append(seconds_per_step(cores, more))
         medians = {name: statistics.median(values) for name, values in found.items()}
         listed = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in medians.items())
         ratio = medians["libgomp's"] / medians["ours"]
         print(f"{'beside a busy one' if busy else 'alone'}: {listed}; {ratio:.2f} times as fast")
+    seconds_per_step(chosen, {})  # the trial, whose result is kept
+    times: dict[str, list[float]] = {"alone": [], "two at once": [], "beside a busy one": []}
+    for _ in range(options.rounds):
+        times["alone"].append(seconds_per_step(chosen, {}))
+        with ThreadPoolExecutor(2) as both:
+            times["two at once"] += both.map(seconds_per_step, [chosen] * 2, [{}] * 2)
+        with neighbour(busy=True):
+            times["beside a busy one"].append(seconds_per_step(chosen, {}))
+    alone = statistics.median(times["alone"])
+    for name, values in times.items():
+        value = statistics.median(values)
+        print(f"threads by trial, {name}: {1e3 * value:.1f} ms, {value / alone:.2f} times")
 
 
 if __name__ == "__main__":
