@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from html import escape
 from typing import Any, Literal
 
 from numpy import ndarray
@@ -82,7 +83,7 @@ class WandB(Logger):
     def text(self, step: int, name: str, words: str) -> None:
         import wandb
 
-        self._run.log({"step": step, name: wandb.Html(words.replace("\n", "<br>"))})
+        self._run.log({"step": step, name: wandb.Html(f"<pre>{escape(words)}</pre>")})
 
     def end(self, step: int, status: str) -> None:
         if self._run is not None:

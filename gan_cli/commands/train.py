@@ -171,7 +171,8 @@ def refuse_one_folder_for_all(line: Command) -> None:
     """Several runs cannot share a folder.
 
     Raises:
-        ConfigError: run.dir or run.name is given, and the same for all.
+        ConfigError: run.dir or run.name is given, and the same for all; or run.requeue, by which
+            all would have the folder of one job.
     """
     from gan_cli.config.command_line import split
     from gan_cli.errors import ConfigError
@@ -182,6 +183,11 @@ def refuse_one_folder_for_all(line: Command) -> None:
             raise ConfigError(
                 f"{key} = {value}: all runs of -m would share it; use run.root, or give each its "
                 f"own, such as {shell_command(f'{key}={value}-${{seed}}')}"
+            )
+        if key == "run.requeue" and (value or "").lower() == "true":
+            raise ConfigError(
+                f"{key} = {value}: all runs of -m would share the folder of the job; give each "
+                f"its own, such as {shell_command('run.dir=runs/a-${seed}')}, which also resumes"
             )
 
 

@@ -207,15 +207,14 @@ class Settings(Strict):
         return [str(one) for one in (self.run.root, self.run.dir, self.sweep.dir) if one]
 
     def goes_together(self) -> bool:
-        """Whether it may be trained with others, who would share `max_time` and rollbacks.
+        """Whether it may be trained with others, who would share `max_time`.
 
-        Not with weights to begin with, which each run reads by itself.
+        Not with weights to begin with or rollbacks, which each run does by itself.
         """
         choice = self.runtime.together
-        if self.weights.source is not None:
+        if self.weights.source is not None or self.health.on_nan == "rollback":
             return False
-        alone = self.max_time is not None or self.health.on_nan == "rollback"
-        return choice is True or (choice == "auto" and not alone)
+        return choice is True or (choice == "auto" and self.max_time is None)
 
     def is_twin_of(self, other: Settings) -> bool:
         """Whether it differs in its seed and its run folder alone, if in anything."""

@@ -128,7 +128,7 @@ def unprofitable(lead: Session) -> str:
         return ""
     return (
         "images keep a device busy one run at a time; runtime.together=true trains them together "
-        "all the same"
+        "anyway"
     )
 
 

@@ -123,8 +123,10 @@ def _alone(
             continue
         parts[name] = None
         try:
-            alone(*first)
-        except AttributeError:  # one of its methods is called
+            needed = not torch.equal(alone(*first), outputs[0])
+        except (AttributeError, TypeError):  # one of its methods or tensors is used
+            needed = True
+        if needed:
             parts[name] = part
     for module in list(alone.modules()):
         if is_parametrized(module):  # such as the spectral norm, as it is in eval mode

@@ -35,6 +35,7 @@ def sheet(images: Tensor, captions: Sequence[str], columns: int) -> ndarray:
     for place, (picture, caption) in enumerate(zip(pixels, captions, strict=True)):
         left, top = MARGIN + place % columns * across, MARGIN + place // columns * down
         page.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, top))
+        caption = " ".join(caption.split())  # a file's name may have several lines
         while caption and draw.textlength(caption, font) > width:
             caption = caption[:-1]
         draw.text((left, top + height), caption, INK, font)

@@ -68,7 +68,7 @@ class Archive:
 
         Raises:
             ConfigError: other samples are there.
-            UserError: it cannot be written.
+            UserError: it cannot be written, or a part of it is a link.
         """
         suffix = path.suffix.lower()
         if suffix not in ARCHIVES or path.is_dir():
@@ -77,6 +77,7 @@ class Archive:
         make_folder(path.parent)
         partial = path.with_name(f"{path.name}.partial")
         if suffix == ".zip":
+            files.refuse_links(partial)
             self._numbered(partial)
             self._zip(path, partial)
         else:
@@ -108,7 +109,9 @@ class Archive:
             more = f" such as {min(strange)}"
             raise ConfigError(f"--out {folder}: holds other numbered images{more}, {OTHERS}")
         self._check_request(folder, bool(there))
-        for home in {(folder / name).parent for name in names} | {folder}:
+        homes = {(folder / name).parent for name in names} | {folder}
+        files.refuse_links(*sorted(homes - {folder}))
+        for home in homes:
             make_folder(home)
         files.write(folder / ABOUT, json.dumps(self.about(), indent=2) + "\n")
         first = next((i for i, name in enumerate(names) if name not in there), self.number)
@@ -218,6 +221,7 @@ class Archive:
         shape = (*data.shape[1:], data.shape[0]) if data.is_image else data.shape
         kind = np.dtype(np.uint8 if data.is_image else np.float32)
         size, raw = int(np.prod(shape)) * kind.itemsize, partial / "arr_0.raw"
+        files.refuse_links(partial, raw)
         self._check_request(partial, raw.exists())
         make_folder(partial)
         files.write(partial / ABOUT, json.dumps(self.about(), indent=2) + "\n")

@@ -23,11 +23,12 @@ from gan_cli import files
 from gan_cli.callbacks.health import DivergenceError
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import to_yaml
-from gan_cli.exits import RunFailedError
+from gan_cli.exits import RunFailedError, one_line
 from gan_cli.model import Batch, Loss, Phase
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import State
 from gan_cli.runs.folder import RunFolder
+from gan_cli.training.optimizers import with_rates_times
 from gan_cli.training.resume import EarlierRun
 from gan_cli.training.setup import Session, assemble, load_weights
 from gan_cli.training.trainer import Trainer, are_finite
@@ -214,14 +215,21 @@ def way_back(
     Raises:
         RunFailedError: `failed`, or with the number of attempts, where the run ends here.
     """
-    cause = failed.__cause__
-    if not isinstance(cause, DivergenceError) or session.ranks.count > 1:
+    cause, chosen = failed.__cause__, session.settings.health
+    if not isinstance(cause, DivergenceError):
         raise failed
-    chosen, seen = session.settings.health, session.trainer.step
+    if session.ranks.count > 1:
+        if session.ranks.first and chosen.on_nan == "rollback":
+            log.error("health.on_nan = rollback: not possible with several ranks")
+        raise failed
+    seen = session.trainer.step
     state = good_state(run, cause.finite if cause.finite is not None else seen - 1)
     begin = 0 if state is None else state["step"]
     if chosen.diagnose:
-        diagnose(session, run, state, seen)
+        try:
+            diagnose(session, run, state, seen)
+        except Exception as error:  # such as too little memory for a second model
+            log.warning(f"the first fault was not found: {one_line(error)}")
     if chosen.on_nan == "stop":
         raise failed
     before = run.read_status().get("rollbacks") or []
@@ -264,18 +272,7 @@ def diagnose(session: Session, run: RunFolder, state: State | None, seen: int) -
 
 def with_lower_rates(settings: Settings, factor: float) -> Settings | None:
     """The settings with all learning rates times `factor`; None where they name no rate."""
-
-    def lowered(node: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            key: lowered(value)
-            if isinstance(value, Mapping)
-            else value * factor
-            if key == "lr"
-            else value
-            for key, value in node.items()
-        }
-
-    optimizer = lowered(settings.optimizer)
+    optimizer = with_rates_times(settings.optimizer, factor)
     if optimizer == settings.optimizer:
         return None
     return settings.model_copy(update={"optimizer": optimizer})

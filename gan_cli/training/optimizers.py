@@ -212,3 +212,14 @@ def _without_gradients(inner: Callable[..., Any]) -> Callable[..., Any]:
             return inner(self, *args, **kwargs)
 
     return step
+
+
+def with_rates_times(node: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """The configuration `optimizer` with all learning rates times `factor`."""
+    found = dict(node)
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            found[key] = with_rates_times(value, factor)
+        elif key == "lr" and isinstance(value, int | float):
+            found[key] = value * factor
+    return found

@@ -26,6 +26,7 @@ from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder, branches, is_run
 from gan_cli.runs.load import describe_data, of_older_folder, warn_of_edits
 from gan_cli.runs.lookup import find
+from gan_cli.training.optimizers import with_rates_times
 from gan_cli.training.setup import Session
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def read_earlier_run(
         where = now["run"] if file is not None else saved["run"]
         now = resume.merge(saved, now, line.overrides, groups.names(line.config_dirs))
         now["run"] = where
+    elif (lowered := _rolled_back(now["optimizer"], run)) == saved.get("optimizer"):
+        now["optimizer"] = lowered
     now["force"] = settings.force  # of this command, never of an earlier one
     if now["runtime"]["precision"] == "auto":
         now["runtime"]["precision"] = saved["runtime"]["precision"]
@@ -178,6 +181,14 @@ def best_step(state: Mapping[str, Any]) -> int | None:
     if not isinstance(best, Mapping) or best.get("value") is None:
         return None
     return best["step"] if isinstance(best.get("step"), int) else None
+
+
+def _rolled_back(optimizer: Mapping[str, Any], run: RunFolder) -> Mapping[str, Any]:
+    """What the run's rollbacks have made of the optimizers of its first command."""
+    for one in run.read_status().get("rollbacks") or []:
+        factor = one.get("factor") if isinstance(one, Mapping) else None
+        optimizer = with_rates_times(optimizer, factor if isinstance(factor, float) else 1.0)
+    return optimizer
 
 
 def _saved(text: str, run: RunFolder) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def play(callback: Callback, first: int = 0, last: int = 4, status: str = "finis
     callback.start(first)
     for step in range(first + 1, last + 1):
         callback.logged(step, {"loss/generator": step / 2, "gap": math.nan}, {})
-    callback.drawn(last, {"samples/fixed": GREY, "samples/text": "one\ntwo"})
+    callback.drawn(last, {"samples/fixed": GREY, "samples/text": "one\n<two>"})
     callback.evaluated(last, {"metrics/fid_classifier": 7.5}, {"metrics/nearest": GREY})
     callback.saved(last)
     callback.end(last, status)
@@ -75,7 +75,7 @@ def test_the_table_has_a_row_for_each_step(tmp_path: Path) -> None:
 def test_mlflow_has_curves_settings_pictures_and_one_run_when_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow.tracking import MlflowClient
+    from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database needs mlflow's large part
     uri = (tmp_path / "store").as_uri()
@@ -118,6 +118,8 @@ def test_wandb_writes_files_when_it_is_offline(
         assert part in written
     pictures = sorted((folder / "files" / "media" / "images").rglob("*.png"))
     assert [path.parent.name for path in pictures] == ["metrics", "samples"]
+    (page,) = (folder / "files" / "media" / "html").rglob("*.html")
+    assert "<pre>one\n&lt;two&gt;</pre>" in page.read_text()
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])

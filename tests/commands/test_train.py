@@ -16,6 +16,9 @@ import torch
 from documented import readme_files
 from inprocess import gan_train
 
+from gan_cli.commands import train
+from gan_cli.config.command_line import prepare
+from gan_cli.errors import ConfigError
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 
@@ -268,6 +271,13 @@ def test_other_data_under_the_same_settings_is_noticed(tmp_path: Path) -> None:
     Image.new("L", (8, 8), 9).save(tmp_path / "images" / "0.png")
     said = gan_train("resume=../run", "steps=4", cwd=tmp_path / "images", expect=2)
     assert "the data is not what the run began with: fingerprint was" in said
+
+
+def test_several_runs_cannot_share_the_folder_of_a_job() -> None:
+    line = prepare(["-m", "model=gan", "seed=1,2", "run.requeue=true"])
+    with pytest.raises(ConfigError, match=r"run\.requeue = true: all runs of -m would share the"):
+        train.refuse_one_folder_for_all(line)
+    train.refuse_one_folder_for_all(prepare(["-m", "seed=1,2", "run.requeue=false"]))
 
 
 @pytest.mark.slow

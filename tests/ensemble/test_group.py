@@ -96,8 +96,10 @@ def test_those_that_differ_in_the_seed_alone_are_a_group() -> None:
         job("seed=4", "runtime.together=false"),
         job("seed=5", "max_time=9s"),
         job("seed=6", "max_time=9s"),
+        job("seed=7", "health.on_nan=rollback", "runtime.together=true"),
+        job("seed=8", "health.on_nan=rollback", "runtime.together=true"),
     ]
-    assert [len(group) for group in groups(apart, line_of())] == [1] * 7
+    assert [len(group) for group in groups(apart, line_of())] == [1] * 9
 
 
 def test_each_has_the_folder_that_it_would_have_alone(capsys: pytest.CaptureFixture[str]) -> None:

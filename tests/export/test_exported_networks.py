@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from composing import little, session_of
+from torch import Tensor, nn
 
 from gan_cli.export.formats import largest_difference
 from gan_cli.export.networks import networks_of
-from gan_cli.model import Model
+from gan_cli.model import DataSpec, Model, Phase
+from gan_cli.priors import Gaussian
 
 
 def model_of(name: str, *overrides: str) -> Model:
@@ -45,6 +47,35 @@ def test_networks_compute_what_the_model_does(
         assert not any("parametrizations" in name for name in own)
     assert made.training is False
     assert set(dict(made.named_children())) >= {"discriminator"} or "encoder" in names
+
+
+class Shifted(Model):
+    """Points that a part moves which is no layer, and without which nothing fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data, self.prior = DataSpec("points", (2,), 10), Gaussian(2)
+        self.generator, self.shift = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.scales = nn.ParameterList([torch.ones(2), 2 * torch.ones(2)])
+
+    def phases(self) -> list[Phase]:
+        return []
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.generate(self.prior.sample(n))
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        made = self.generator(z)
+        for scale in self.scales:
+            made = made * scale
+        return made if self.shift is None else made + self.shift.bias
+
+
+def test_parts_without_which_the_output_is_another_are_kept() -> None:
+    made = Shifted().eval()
+    [generator], _ = networks_of(made)
+    [z] = generator.random(3, 0)
+    assert torch.equal(generator.module(z), made.generate(z))
 
 
 def test_networks_that_cannot_stand_alone_say_why() -> None:

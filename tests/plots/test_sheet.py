@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from gan_cli.images import tile
-from gan_cli.plots.sheet import named_table
+from gan_cli.plots.sheet import named_table, sheet
 
 
 def test_the_images_are_those_of_the_table_and_names_are_beside_them() -> None:
@@ -25,3 +25,9 @@ def test_a_long_name_has_room_at_the_right() -> None:
     assert named.shape[1] > 200
     assert named[:13].min(axis=(0, 2)).nonzero()[0].size > 0
     assert named.shape[2] == 3
+
+
+def test_a_caption_of_several_lines_is_one() -> None:
+    images = torch.zeros(1, 1, 84, 84)
+    assert np.array_equal(sheet(images, ["a\nb"], 1), sheet(images, ["a b"], 1))
+    assert sheet(images, ["a\nb"], 1)[-22:].min() < 128

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from test_samples import Toy
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.evaluation.image_files import ImageArray
 from gan_cli.images import to_uint8
 from gan_cli.runs.load import Loaded
@@ -136,3 +136,26 @@ def test_the_description_names_the_weights(archive):
     with torch.no_grad():
         next(archive.loaded.model.parameters()).add_(1)
     assert archive.about()["weights_sha256"] != told["weights_sha256"]
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.zip"])
+def test_a_link_in_the_way_is_not_followed(archive, tmp_path, name):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "arr_0.raw").write_bytes(b"precious")
+    (tmp_path / f"{name}.partial").symlink_to(other)
+    with pytest.raises(CheckpointError, match=r"partial: is a link"):
+        archive.write(tmp_path / name)
+    assert [path.name for path in other.iterdir()] == ["arr_0.raw"]
+    assert (other / "arr_0.raw").read_bytes() == b"precious"
+
+
+def test_a_class_s_folder_is_no_link(archive, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / module.class_folders(archive.loaded.model.data)[0]).symlink_to(
+        tmp_path / "other"
+    )
+    with pytest.raises(CheckpointError, match=r"is a link"):
+        archive.write(tmp_path / "new")
+    assert not [*(tmp_path / "other").iterdir()]

@@ -12,8 +12,9 @@ import yaml
 from inprocess import gan_train
 
 from gan_cli.runs.folder import RunFolder
+from gan_cli.training import divergence
 from gan_cli.training.divergence import Fault
-from gan_cli.training.optimizers import PlayerOptimizer
+from gan_cli.training.optimizers import PlayerOptimizer, with_rates_times
 
 RING = ["model=gan", "data=ring", "data.points=512", "network=mlp", "network.width=8"]
 RING += ["batch_size=16", "runtime.threads=1", "runtime.device=cpu", "callbacks=none"]
@@ -58,12 +59,37 @@ def test_the_first_fault_is_found_and_kept(tmp_path: Path, falls_ill: None) -> N
     assert RunFolder(tmp_path / "run").read_status()["status"] == "failed"
 
 
+def test_a_replay_that_fails_leaves_the_run_s_own_error(
+    tmp_path: Path, falls_ill: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no second model")
+
+    monkeypatch.setattr(divergence, "replay", fail)
+    said = gan_train(*RING, "steps=60", cwd=tmp_path, expect=1)
+    assert "the first fault was not found: RuntimeError: no second model" in said
+    assert "step 25: loss/discriminator is nan" in said
+    assert RunFolder(tmp_path / "run").read_status()["status"] == "failed"
+
+
+def test_rates_are_lowered_where_there_are_some() -> None:
+    node = {"lr": 1e-3, "betas": [0.5, 0.9], "critic": {"lr": None}, "generator": {"lr": 2}}
+    lowered = with_rates_times(node, 0.5)
+    assert lowered == {
+        "lr": 5e-4,
+        "betas": [0.5, 0.9],
+        "critic": {"lr": None},
+        "generator": {"lr": 1.0},
+    }
+
+
 def test_no_replay_where_none_is_wanted(tmp_path: Path, falls_ill: None) -> None:
     said = gan_train(*RING, "steps=60", "health.diagnose=false", cwd=tmp_path, expect=1)
     assert "replaying" not in said
     assert not (tmp_path / "run" / "divergence").exists()
 
 
+@pytest.mark.slow
 def test_a_rollback_goes_on_from_the_last_good_state(tmp_path: Path, falls_ill: None) -> None:
     again = ["health.on_nan=rollback", "optimizer.lr=1.5e-4", "health.factor=0.5"]
     said = gan_train(*RING, *again, "steps=60", cwd=tmp_path)
@@ -80,6 +106,13 @@ def test_a_rollback_goes_on_from_the_last_good_state(tmp_path: Path, falls_ill: 
     assert rates == {7.5e-5}
     saved = {path.stem for path in run.checkpoints.glob("step_*.pt")}
     assert saved == {"step_00000040", "step_00000050", "step_00000060"}
+    # The same command resumes, as a job that is queued again does.
+    said = gan_train(*RING, *again, "steps=60", cwd=tmp_path)
+    assert "run has done its 60 steps" in said
+    # Another rate than that of the first command is refused, as in any run.
+    other_rate = [*RING, "health.on_nan=rollback", "optimizer.lr=2e-4", "steps=60"]
+    said = gan_train(*other_rate, cwd=tmp_path, expect=2)
+    assert "optimizer.lr: 7.5e-05 in the run, 0.0002 now" in said
     # Bit for bit what a branch off step 20 with that rate gives.
     other = [word for word in RING if not word.startswith("run.dir")]
     gan_train(*other, "run.dir=plain", "optimizer.lr=1.5e-4", "steps=20", cwd=tmp_path)
