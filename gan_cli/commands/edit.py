@@ -19,7 +19,7 @@ EXAMPLES = """\
 examples:
   gan-edit latest                       opens a page in the browser
   gan-edit RUN --pca 6                  with sliders for GANSpace's directions
-  gan-edit RUN --directions d.npy       sliders for vectors of gan-traverse --save
+  gan-edit RUN --directions d.npy       with those of gan-traverse --save
   gan-edit RUN --port 8000 --no-browser     on a server, behind
                                             ssh -L 8000:127.0.0.1:8000 SERVER
 

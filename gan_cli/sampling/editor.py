@@ -35,7 +35,7 @@ from gan_cli.sampling.samples import decode
 STEPS = 24  # of Adam, for each answer to the brush
 RATE = 0.05
 DECAY = 0.9, 0.999  # of its running means
-CLOSE = 0.05  # weight of the squared distance from the latent to stay near, a dimension
+CLOSE = 0.2  # weight of the squared distance from the latent to stay near, a dimension
 SHAPE = 0.5  # weight of the shape's distance beside that of colours
 BINS, SHARPNESS = 8, 4  # orientations of edges, and the power of the cosine to each
 CELLS = 8  # along the shorter side of an image, in which orientations are counted
