@@ -33,12 +33,13 @@ is 8 Gaussians, *grid* 25: modes captured by 2,500 samples, and the share of sam
 deviations of one, of which a perfect sampler has 98.9 %. All systems have the same perceptrons and
 steps there, few of both: it tests systems under equal conditions, not the best that each can do.
 Latents, rate and average were chosen for the plain GAN on the ring with seed 0, which favours
-systems like it, and WGAN-GP's penalty after a first result; values of one seed do not rank systems. *MNIST* is the
-Fréchet distance by the data's own classifier, of 10,000 samples, after a short training with narrow
-networks (width 16, 1,500 steps of 64 for most: two minutes on two cores); lower is better. It tells
-which games begin well, not how they end: the presets are twice as wide and train for longer, and
-games whose discriminator is an autoencoder have learned nothing yet. Rows of a system's own data are
-shortened where the preset takes long, as their commands say. A dash is a value that was not measured.
+systems like it, and WGAN-GP's penalty after a first result; values of one seed do not rank systems.
+*MNIST* is the Fréchet distance by the data's own classifier, of 10,000 samples, after a short
+training with narrow networks (width 16, 1,500 steps of 64 for most: two minutes on two cores);
+lower is better. It tells which games begin well, not how they end: the presets are twice as wide
+and train for longer, and games whose discriminator is an autoencoder have learned nothing yet. Rows
+of a system's own data are shortened where the preset takes long, as their commands say. A dash is a
+value that was not measured.
 """
 
 
