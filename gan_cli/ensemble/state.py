@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 
 from gan_cli.ensemble.vmap import StackedBatch
 from gan_cli.model import Batch, Loss, Model
-from gan_cli.training.optimizers import PlayerOptimizer, without_dynamo
+from gan_cli.optimizers import without_dynamo
+from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.running_means import RunningMeans, precise
 from gan_cli.training.setup import Session
 from gan_cli.training.trainer import Trainer

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from gan_cli.data.dataset import Dataset
 from gan_cli.errors import DataError
 from gan_cli.evaluation.features import exactly
+from gan_cli.optimizers import without_dynamo
 from gan_cli.seeding import mix, seed_streams
 
 WIDTH = 128  # of the penultimate layer
@@ -250,7 +251,7 @@ def _learn(
 def _optimizer(network: ClassifierNetwork, recipe: Recipe) -> torch.optim.Optimizer:
     tables = [p for p in network.parameters() if p.dim() > 1]
     vectors = [p for p in network.parameters() if p.dim() <= 1]
-    return torch.optim.AdamW(
+    return without_dynamo(torch.optim.AdamW)(
         [
             {"params": tables, "weight_decay": recipe.decay},
             {"params": vectors, "weight_decay": 0.0},

@@ -18,6 +18,7 @@ from torch.nn.functional import conv2d, softplus
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import Encodes, Model, Scores
+from gan_cli.optimizers import without_dynamo
 from gan_cli.priors import Prior, Product, Uniform
 from gan_cli.sampling.latents import CHUNK
 from gan_cli.sampling.refinement import movable
@@ -133,7 +134,7 @@ def _descend(
     known = None if target.known is None else target.known.to(device).repeat_interleave(starts, 0)
     objective = Objective(model, x, known, y)
     z.requires_grad_()
-    optimizer = torch.optim.Adam([z], lr=RATE)
+    optimizer = without_dynamo(torch.optim.Adam)([z], lr=RATE)
     best, found = torch.full((n * starts,), math.inf, device=device), z.detach().clone()
     for step in range(steps + 1):
         with torch.enable_grad():

@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
@@ -172,46 +171,6 @@ def fused(target: type, device: torch.device, given: Collection[str] = ()) -> di
     """
     able = device.type in ("cpu", "cuda", "mps") and not RIVALS & set(given)
     return {"fused": True} if able and "fused" in inspect.signature(target).parameters else {}
-
-
-NOT_COMPILED = "_disable_dynamo.<locals>.inner"
-GRADIENTS = "_use_grad_for_differentiable.<locals>._use_grad"
-PROFILED = "Optimizer.profile_hook_step.<locals>.wrapper"
-METHODS = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
-
-
-@cache
-def without_dynamo(kind: type[Optimizer]) -> type[Any]:
-    """`kind`, or for torch's own an equal subclass whose methods do not import torch._dynamo."""
-    if not kind.__module__.startswith("torch.optim."):
-        return kind
-    methods: dict[str, Any] = {}
-    for name in METHODS:
-        method = getattr(kind, name)
-        if _wrapper(method) == NOT_COMPILED:
-            methods[name] = method.__wrapped__
-    step = getattr(kind, "step")  # noqa: B009 - where there is an optimizer already, a wrapper
-    if _wrapper(step) == PROFILED:  # given to the subclass anew
-        step = step.__wrapped__
-    if _wrapper(step) == GRADIENTS:
-        methods["step"] = _without_gradients(step.__wrapped__)
-    return type(kind.__name__, (kind,), methods) if methods else kind
-
-
-def _wrapper(function: Callable[..., Any]) -> str:
-    """The name of the code that wraps a function; empty if none does."""
-    code = getattr(function, "__code__", None)
-    return code.co_qualname if code is not None and hasattr(function, "__wrapped__") else ""
-
-
-def _without_gradients(inner: Callable[..., Any]) -> Callable[..., Any]:
-    """The step of an optimizer, which builds a graph only if it is to be differentiable."""
-
-    def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        with torch.set_grad_enabled(self.defaults["differentiable"]):
-            return inner(self, *args, **kwargs)
-
-    return step
 
 
 def with_rates_times(node: Mapping[str, Any], factor: float) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from gan_cli.distributed.ranks import ALONE, Ranks
 from gan_cli.ema import Average
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model
+from gan_cli.optimizers import without_dynamo
 from gan_cli.runs import weights
 from gan_cli.seeding import mix
 from gan_cli.training import runtime, trial
@@ -36,7 +37,6 @@ from gan_cli.training.optimizers import (
     build_players,
     fused,
     players_of,
-    without_dynamo,
 )
 from gan_cli.training.runtime import Runtime, prepare_for_ranks
 from gan_cli.training.trainer import Trainer, batches_per_step

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.training.optimizers import without_dynamo
+from gan_cli.optimizers import without_dynamo
 
 KINDS = [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD]
 
