@@ -29,18 +29,16 @@ def announce(
     step: int,
     total: int,
     steps_per_second: float,
-    device: str,
     seconds_left: float | None = None,
     max_seconds: float | None = None,
     resumed: bool = False,
-) -> str:
-    """The line that says it, after a short measurement.
+) -> list[str]:
+    """The estimate after a short measurement, and a line for a `max_time` that ends it sooner.
 
     Args:
         step: where the run is.
         total: where it ends.
         steps_per_second: as measured.
-        device: what it runs on, in words.
         seconds_left: until `max_seconds`, the longest that this command may take, are over.
         max_seconds: None where there is no such limit.
         resumed: whether the run went on from an earlier one.
@@ -49,14 +47,14 @@ def announce(
     whose = f"the remaining {left:,}" if resumed else f"{total:,}"
     needed = remaining(left if resumed else total, steps_per_second)
     duration = show_duration(_round(needed))
-    line = f"about {duration} for {whose} steps on {device} ({_rate(steps_per_second)})"
+    line = f"about {duration} for {whose} steps ({_rate(steps_per_second)})"
     if seconds_left is None or max_seconds is None:
-        return line
+        return [line]
     reached = step + max(seconds_left, 0) * steps_per_second
     if reached >= total:
-        return line
+        return [line]
     near = f"{_leading(round(reached)):,}"
-    return f"{line}; max_time = {show_duration(max_seconds)} stops it near step {near}"
+    return [line, f"max_time = {show_duration(max_seconds)} stops it near step {near}"]
 
 
 def _rate(steps_per_second: float) -> str:
@@ -95,7 +93,7 @@ WARM_UP_MOST = 10.0  # ... not longer than these seconds
 
 
 class Progress(Callback):
-    """Shows step, losses, images per second and time left, and says early how long it will take.
+    """Shows step, losses, samples per second and time left, and says early how long it will take.
 
     Args:
         run: which it shows.
@@ -104,9 +102,9 @@ class Progress(Callback):
 
     def __init__(self, run: RunContext, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.max_seconds = run.total, run.settings.max_time
-        self.device, self.clock, self._early = run.device, clock, run.losses
+        self.clock, self._early = clock, run.losses
         self._bar: Bar | None = None
-        self._losses, self._images = "", ""
+        self._losses, self._speed = "", ""
 
     def start(self, step: int) -> None:
         self._begun = self._redrawn = self.clock()
@@ -137,10 +135,10 @@ class Progress(Callback):
     ) -> None:
         self._losses, self._early = _losses(scalars), None
         speed = scalars.get("speed/images_per_second")
-        self._images = "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
+        self._speed = "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} samples/s"
         now = self.clock()
         pause = max(LINE_EVERY, (now - self._begun) / 60)
-        if self._lines < FIRST_LINES or now - self._lined_at >= pause:
+        if step < self.total and (self._lines < FIRST_LINES or now - self._lined_at >= pause):
             self._line(now, self._left(now))
 
     def end(self, step: int, status: str) -> None:
@@ -159,17 +157,15 @@ class Progress(Callback):
             return
         self._announced = True
         limit = self.max_seconds
-        log.info(
-            announce(
-                self._step,
-                self.total,
-                steps / (now - self._marks[0][0]),
-                self.device,
-                seconds_left=None if limit is None else limit - passed,
-                max_seconds=limit,
-                resumed=self._first > 0,
-            )
-        )
+        for line in announce(
+            self._step,
+            self.total,
+            steps / (now - self._marks[0][0]),
+            seconds_left=None if limit is None else limit - passed,
+            max_seconds=limit,
+            resumed=self._first > 0,
+        ):
+            log.info(line)
 
     def _left(self, now: float) -> str:
         time_before, step_before = self._marks[0]
@@ -184,7 +180,7 @@ class Progress(Callback):
 
     def _line(self, now: float, ending: str) -> None:
         self._lines, self._lined_at = self._lines + 1, now
-        parts = (self._where(), self._losses, self._images, ending)
+        parts = (self._where(), self._losses, self._speed, ending)
         # Where there is a bar, the screen says it all the time; the log file is for later.
         log.info("  ".join(p for p in parts if p), extra=FILE_ONLY if self._bar else None)
 
@@ -195,7 +191,7 @@ class Progress(Callback):
             self._losses = _losses(self._early())
         where = f"{100 * self._step // max(self.total, 1)}% {self._where()}"
         room = console().width - len(where) - BAR - 2
-        right = fit([self._losses, self._images, self._left(now)], room)
+        right = fit([self._losses, self._speed, self._left(now)], room)
         task = self._bar.task_ids[0]
         self._bar.update(task, description=where, completed=self._step, right=right, refresh=True)
 

@@ -19,7 +19,8 @@ from gan_cli.runs.folder import FINISHED
 from gan_cli.runs.record import Record
 
 FINAL, BEST = "final", "best"
-HERE = tuple(key for key in SAFE if key != "max_time")  # a time limit does change what is learned
+LIMIT = "max_time"
+HERE = tuple(key for key in SAFE if key != LIMIT)  # it changes what is learned where it ends a run
 NOT_SET = "-"
 LARGEST = 1e150  # of a value; squares of larger ones overflow
 GROUPS = ("model", "data", "experiment", "network", "loss", "penalty", "prior", "optimizer")
@@ -188,7 +189,8 @@ def group(
 ) -> list[Configuration]:
     """The configurations, in the order of their first runs.
 
-    Settings that an older run lacks, as they were added later, count as their defaults.
+    Settings that an older run lacks, as they were added later, count as their defaults. A
+    `max_time` counts only if it ended one of the runs.
 
     Args:
         records: the runs.
@@ -196,15 +198,22 @@ def group(
             compared with those that each run's command composes to, which takes longer.
         advance: told the number of runs of each group of equal ones, once it is done.
     """
+    ended = {_identity(record, record.config) for record in records if _ended_by_limit(record)}
     same: dict[str, list[Record]] = {}
     for record in records:
-        same.setdefault(_identity(record, record.config), []).append(record)
+        config = record.config
+        if _identity(record, config) not in ended:
+            config = {key: value for key, value in config.items() if key != LIMIT}
+        same.setdefault(_identity(record, config), []).append(record)
     found: dict[str, Configuration] = {}
     for some in same.values():
         made = Origin(()) if keys else origin(some[0].config)
         config = {**some[0].config}
+        limited = _identity(some[0], config) in ended
         if config and not made.fault:  # the same settings, and those that the run lacks
             config |= {key: value for key, value in made.config.items() if key not in ASIDE}
+        if not limited:
+            config.pop(LIMIT, None)
         one = Configuration([], config, made)
         found.setdefault(_identity(some[0], config), one).records.extend(some)
         advance(len(some))
@@ -227,6 +236,13 @@ def short(keys: Sequence[str]) -> list[str]:
     seen = Counter(names)
     pairs = zip(keys, names, strict=True)
     return [name if seen[name] == 1 and name not in GROUPS else key for key, name in pairs]
+
+
+def _ended_by_limit(record: Record) -> bool:
+    """Whether a run with a `max_time` finished before its last step."""
+    steps, limit = record.status.get("steps"), record.config.get(LIMIT)
+    early = isinstance(steps, int) and record.step < steps
+    return limit is not None and record.state == FINISHED and early
 
 
 def _identity(record: Record, config: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from gan_cli.callbacks.progress import announce
 from gan_cli.config.schema import Settings
 from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.data.dataset import Dataset
-from gan_cli.device import describe, resident
+from gan_cli.device import resident
 from gan_cli.exits import DONE
 from gan_cli.formatting import literal
 from gan_cli.model import Batch, Model, Phase
@@ -254,8 +254,9 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
     for reason in session.runtime.reasons:
         screen.print(f"  {reason}", highlight=False)
     speed = measure(session)
-    words = announce(0, session.total, speed, describe(session.device), limit, limit)
-    screen.print(f"time: {words}", highlight=False)
+    first, *more = announce(0, session.total, speed, limit, limit)
+    for line in (f"time: {first}", *(f"  {line}" for line in more)):
+        screen.print(line, highlight=False)
     own = resident().get("memory/own_megabytes")
     now = f"; this process: {own:,.0f} MB" if own else ""
     screen.print(f"  measured; pictures and evaluations come on top{now}", highlight=False)

@@ -14,6 +14,7 @@ from gan_cli.config.schema import Settings
 from gan_cli.device import choose_device, container_cores, cpu_reports, describe
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import counted
 from gan_cli.model import Model
 
 
@@ -139,11 +140,12 @@ def choose_threads(wanted: int | None) -> tuple[int, str]:
     """
     own = torch.get_num_threads()
     if wanted is not None:
-        return wanted, f"{wanted} threads: runtime.threads = {wanted}" if wanted < own else ""
+        reason = f"{counted(wanted, 'thread')}: runtime.threads = {wanted}"
+        return wanted, reason if wanted < own else ""
     allowed = container_cores()
     if allowed is None or allowed >= own:
         return own, ""
-    return allowed, f"{allowed} threads: the container has no more CPU time"
+    return allowed, f"{counted(allowed, 'thread')}: the container has no more CPU time"
 
 
 def to_try(chosen: Runtime, wanted: Wanted) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -126,6 +126,19 @@ def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None
     assert labels == {"width=512": 2, "width=7": 1}
 
 
+def test_a_time_limit_counts_only_where_it_ended_a_run(capsys) -> None:
+    write_run(Path("runs/free"), "model=gan")
+    write_run(Path("runs/minute"), "model=gan", "max_time=1m", seed=1)
+    write_run(Path("runs/hour"), "model=gan", "max_time=1h", seed=2)
+    write_run(Path("runs/short"), "model=gan", "max_time=5s", values={20: 2.0})
+    write_run(Path("runs/quick"), "model=gan", "max_time=5s", seed=1)  # did all its 40 steps
+    content = found(capsys)
+    names = {
+        one["label"]: {run["seed"] for run in one["runs"]} for one in content["configurations"]
+    }
+    assert names == {"gan": {0, 1, 2}, "max_time=5": {0, 1}}
+
+
 def test_enough_seeds_make_a_difference_clear(capsys) -> None:
     for seed in range(4):
         write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values={40: 1 + seed / 100})

@@ -12,6 +12,7 @@ from composing import session_of
 from gan_cli import device
 from gan_cli.config.schema import Runtime as Wanted
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import counted
 from gan_cli.training import runtime
 from gan_cli.training import runtime as runtime_module
 
@@ -76,8 +77,11 @@ def test_a_container_s_limit_bounds_the_threads(
     monkeypatch.setattr(device, "QUOTA", tmp_path / "cpu.max")
     assert runtime.choose_threads(None) == (8, "")
     device.QUOTA.write_text(line + "\n")
-    why = "" if allowed == 8 else f"{allowed} threads: the container has no more CPU time"
+    why = (
+        "" if allowed == 8 else f"{counted(allowed, 'thread')}: the container has no more CPU time"
+    )
     assert runtime.choose_threads(None) == (allowed, why)
+    assert runtime.choose_threads(1) == (1, "1 thread: runtime.threads = 1")
     assert runtime.choose_threads(3) == (3, "3 threads: runtime.threads = 3")
     assert runtime.choose_threads(16) == (16, "")
 
