@@ -16,7 +16,7 @@ from gan_cli.options import Parser, whole
 
 EXAMPLES = """\
 examples:
-  gan-board                   all runs below runs/, in a browser at the address that is printed
+  gan-board                   all below runs/, at the address that is printed
   gan-board latest            one run: a folder, part of its name, or latest
   gan-board runs/wgan-mnist --port 6007
 

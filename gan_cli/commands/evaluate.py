@@ -20,18 +20,19 @@ SAMPLES = 10_000
 
 EXAMPLES = """\
 examples:
-  gan-eval runs/dcgan-mnist/20250601-120000-6a5a163c      all that fits and is quick
-  gan-eval RUN --metrics fid,kid --inception weights.pth  with Inception
+  gan-eval latest                                 all that fits and is quick
+  gan-eval RUN --metrics fid,kid --inception weights.pth
   gan-eval RUN --metrics all --samples 50000 --split test
-  gan-eval runs/*/* --json -                              for programs: a list, one object per run
-  gan-eval photos samples --inception weights.pth         images of any program: REAL FAKE
-  gan-eval --metrics list                                 all names
+  gan-eval runs/*/* --json -                      for programs: a list of runs
+  gan-eval photos samples --inception weights.pth any images: REAL FAKE
+  gan-eval --metrics list                         all names
 
-REAL and FAKE are folders of images or NPZ files of them (arr_0, uint8 [N, H, W, C]); REAL may be a
-file of --save-statistics or of pytorch-fid.
+REAL and FAKE are folders of images or NPZ files of them (arr_0, uint8
+[N, H, W, C]); REAL may be a file of --save-statistics or of pytorch-fid.
 
-Values, protocols and pictures are also kept in the run's evaluations/. They depend on the
-checkpoint, the data, the seed and the number of samples: not on --batch-size.
+Values, protocols and pictures are also kept in the run's evaluations/. They
+depend on the checkpoint, the data, the seed and the number of samples: not on
+--batch-size.
 """
 
 

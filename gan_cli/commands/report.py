@@ -20,20 +20,23 @@ PAGE = "report.html"
 
 EXAMPLES = """\
 examples:
-  gan-report                              all below runs/: a table here, and runs/report.html
+  gan-report                    all below runs/: a table and runs/report.html
   gan-report runs/wgan-mnist 'runs/dcgan*/2025*' --out wgan.html
   gan-report SWEEP --metric modes_captured --at best
-  gan-report SWEEP --latex                a table for a paper, and nothing else
-  gan-watch SWEEP                         the table, redrawn until all runs and jobs have ended
+  gan-report SWEEP --latex      a table for a paper, and nothing else
+  gan-watch SWEEP               the table, redrawn until all runs have ended
 
-Runs that differ by their seed alone are one configuration. docs/comparing.md says how means,
-intervals and tests come about.
+Runs that differ by their seed alone are one configuration. docs/comparing.md
+says how means, intervals and tests come about.
 """
 
 
 def parser(program: str = "gan-report") -> argparse.ArgumentParser:
     """The command line."""
-    made = Parser(program, "Compare runs: what differs, what is better, and how surely.", EXAMPLES)
+    text = "Compare runs: what differs, what is better, and how surely."
+    if program == "gan-watch":
+        text = "Show all runs in a table, redrawn until they have ended (gan-report --live)."
+    made = Parser(program, text, EXAMPLES)
     add = made.add_argument
     add(
         "runs",

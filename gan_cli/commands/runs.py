@@ -13,17 +13,18 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  gan-runs                                            all below runs/, oldest first
-  gan-runs runs/wgan-mnist --sort metrics.fid         best first; -metrics.fid: worst first
+  gan-runs                                      all below runs/, oldest first
+  gan-runs runs/wgan-mnist --sort metrics.fid   lowest first (-KEY: highest)
   gan-runs --where 'model=wgan and metrics.fid<20 and not tag~old' --show prior
-  gan-runs --where 'state=failed or age>30d' --paths  for scripts
-  gan-runs tag RUN paper                              and tag RUN paper --remove
-  gan-runs compare RUN RUN                            settings and values that differ
-  gan-runs remove --where 'state=failed'              asks first
+  gan-runs --where 'state=failed or age>30d' --paths    for scripts
+  gan-runs tag RUN paper                        and tag RUN paper --remove
+  gan-runs compare RUN RUN                      settings and values that differ
+  gan-runs remove --where 'state=failed'        asks first
 
-Keys: name, path, state, step, steps, size (10MB), age (2d), tag, error, best; metrics.NAME, the
-last value, where fid means fid_classifier if there is no other; groups such as model; any setting,
-such as optimizer.lr. Operators: = != < <= > >=, and ~ for a regular expression; and, or, not, ().
+Keys: name, path, state, step, steps, size (10MB), age (2d), tag, error, best;
+metrics.NAME, the last value, where fid means fid_classifier if there is no
+other; groups such as model; any setting, such as optimizer.lr. Operators:
+= != < <= > >=, and ~ for a regular expression; and, or, not, ().
 """
 COMMANDS = ("tag", "compare", "remove")
 MOST_FAULTS = 12  # that are named below a list

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
-  gan-translate runs/pix2pix-mnist_edges/20261127-120000-6a5a163c photo.png --out translated
-  gan-translate RUN photos/ --out translated           all images below photos/, by their names
-  gan-translate RUN photos/ --backwards --out back     the other way (CycleGAN, DiscoGAN, DualGAN)
+  gan-translate latest photo.png --out translated
+  gan-translate RUN photos/ --out translated        all below photos/, by name
+  gan-translate RUN photos/ --backwards --out back  CycleGAN, DiscoGAN, DualGAN
 
-Images keep their size, whatever size the model was trained on. Files that cannot be read are listed
-at the end, and the exit status is then 1.
+Images keep their size, whatever size the model was trained on. Files that
+cannot be read are listed at the end, and the exit status is then 1.
 """
 
 

@@ -166,6 +166,7 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
         report: what.
         named: metrics that were asked for by name: if they say nothing, the reason is told.
     """
+    from rich.padding import Padding
     from rich.text import Text
 
     title = Text.assemble((report.run, "bold"))
@@ -174,7 +175,7 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
     if report.values:
         console.print(_table(report, title))
         for line in told(report):
-            console.print(f"  {line}", style="dim", highlight=False)
+            console.print(Padding(Text(line, "dim"), (0, 0, 0, 2)))
     else:
         console.print(title.append(": no values"))
     for name, reason in report.failed.items():

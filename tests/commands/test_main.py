@@ -39,8 +39,11 @@ def test_each_script_is_a_command_of_the_same_function() -> None:
 def test_a_command_is_given_the_words_behind_its_name(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert run("gan_cli.__main__", [name, "--help"], monkeypatch) in (0, None)
-    assert re.search(rf"gan[ -]{name}", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert re.search(rf"gan[ -]{name}", shown)
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
     assert sys.argv[1:] == ["--help"]
 
 

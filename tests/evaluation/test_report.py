@@ -136,11 +136,21 @@ def test_a_damaged_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
         write(Report("r", 3, "ema", [FID]), run)
 
 
-def shown(report: Report, named: tuple[str, ...] = ()) -> str:
-    console = clean_console(file=io.StringIO(), width=100)
+def shown(report: Report, named: tuple[str, ...] = (), width: int = 100) -> str:
+    console = clean_console(file=io.StringIO(), width=width)
     show(console, report, named)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_a_long_protocol_is_indented_on_both_its_lines() -> None:
+    protocol = {"samples": 2500, "seed": 0, "data": "ring", "split": "all (the data has no parts)"}
+    some = MetricValue("modes_captured", 8.0, protocol={**protocol, "real_samples": 131_072})
+    lines = shown(Report("r", 3, "ema", [some, MetricValue("x", 1.0)]), width=80).splitlines()
+    assert [line.rstrip() for line in lines[-2:]] == [
+        "  2,500 samples of seed 0 against 131,072 real ones: ring, all (the data has no",
+        "  parts) (modes_captured)",
+    ]
 
 
 def test_the_screen_shows_it_all() -> None:
