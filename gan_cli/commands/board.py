@@ -112,14 +112,20 @@ class Links:
             found, base = [*below(self.root), *(self.root / REAL).glob("[!.]*")], self.root
         for run in found:
             if run not in self._linked:
-                self._link(run, run.relative_to(base))
+                self._link(run, base)
         for run in [run for run in self._linked if not run.is_dir()]:
             self._linked.pop(run).unlink()
 
-    def _link(self, run: Path, path: Path) -> None:
-        link = next(
-            link for name in short_names(path) if not (link := self.place / name).is_symlink()
-        )
+    def _link(self, run: Path, base: Path) -> None:
+        """Link a run under its shortest name that is no other one's."""
+        path = run.relative_to(base)
+        names = [name for name in short_names(path) if name == path or not (base / name).exists()]
+        links = (self.place / name for name in names)
+        link = next((link for link in links if not link.is_symlink()), None)
+        if link is None or any(
+            self.place in one.parents and one.is_symlink() for one in link.parents
+        ):
+            return  # a link would lead into another run
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(run, target_is_directory=True)
         self._linked[run] = link

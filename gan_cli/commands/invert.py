@@ -234,10 +234,10 @@ def report(
 
     rows = []
     for place, path in enumerate(given.paths):
-        row: dict[str, Any] = {"image": str(path), "loss": found.loss[place].item()}
+        row: dict[str, Any] = {"image": str(path)}
         if found.y is not None:
             row["class"] = int(found.y[place])
-        for name, each in values.items():
+        for name, each in {"loss": found.loss, **values}.items():
             value = each[place].item()
             row[name] = value if math.isfinite(value) else str(value)
         rows.append(row)

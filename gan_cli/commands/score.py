@@ -126,7 +126,7 @@ def score(options: argparse.Namespace) -> int:
         write_output(options.csv, table(rows))
     if options.json is not None:
         head = {"run": str(run.path), "step": loaded.step, "weights": loaded.weights}
-        write_output(options.json, json.dumps({**head, "images": list(map(asdict, rows))}) + "\n")
+        write_output(options.json, json.dumps({**head, "images": list(map(plain, rows))}) + "\n")
     if options.sheet is not None:
         captions = [f"{row.score:.3g}  {row.label}" for row in rows]
         write_png(Path(options.sheet), sheet(found.values[order], captions, options.columns))
@@ -172,6 +172,11 @@ def outputs(model: Model, images: Tensor, y: Tensor | None, batch: int) -> Tenso
             some = None if y is None else y[start : start + batch].to(model.device)
             found.append(scores(model, x, some).cpu())
     return torch.cat(found)
+
+
+def plain(row: Scored) -> dict[str, object]:
+    """A row for JSON, which knows no NaN."""
+    return {**asdict(row), "score": row.score if math.isfinite(row.score) else str(row.score)}
 
 
 def table(rows: Sequence[Scored]) -> str:

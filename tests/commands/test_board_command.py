@@ -88,6 +88,26 @@ def test_new_runs_are_linked_and_removed_ones_unlinked(tmp_path: Path) -> None:
     assert [path.name for path in place.iterdir()] == ["second"]
 
 
+def test_a_short_name_is_no_other_folder_s(tmp_path: Path) -> None:
+    when, dated = datetime(2026, 11, 28, 1, 55, 48), tmp_path / "runs" / "gan-ring"
+    for seed in (1, 2):
+        folder.create(f"seed: {seed}\n", model="gan", data="ring", root=dated.parent, now=when)
+    own = folder.create("seed: 3\n", model="", data="", folder=dated / "1128-0155").path
+    group = folder.create("seed: 4\n", model="", data="", folder=dated / "1128-015548" / "x").path
+    place = tmp_path / "links"
+    place.mkdir()
+    links = board.Links(dated.parent, place)
+    links.refresh()
+    found = {
+        str(one.relative_to(place)): one.readlink()
+        for one in place.glob("*/**/*")
+        if one.is_symlink()
+    }
+    assert len(set(found.values())) == len(found) == 4
+    assert {own.absolute(), group.absolute()} <= set(found.values())
+    assert not [one for run in found.values() for one in run.rglob("*") if one.is_symlink()]
+
+
 def test_a_system_without_links_shows_the_folder_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

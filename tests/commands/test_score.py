@@ -71,6 +71,11 @@ def test_without_a_class_the_best_is_shown(
     assert all(again[one["file"]] <= one["score"] + 1e-5 for one in found)
 
 
+def test_json_has_no_nan() -> None:
+    made = score.plain(score.Scored("a.png", float("nan"), 0.0))
+    assert made == {"file": "a.png", "score": "nan", "above": 0.0, "label": ""}
+
+
 def test_broken_files_are_named_and_the_rest_is_scored(
     folder: Path, images: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
