@@ -249,7 +249,8 @@ def way_back(
         state = {**state, "config": text}
         checkpoint.save(run.checkpoints, state, begin, keep_step=False, keep=None)
     run.write_config(text)
-    run.write_status(folder.RUNNING, begin, saved=begin or None, rollbacks=rollbacks)
+    forgotten = {} if begin else {"best": None}
+    run.write_status(folder.RUNNING, begin, saved=begin or None, rollbacks=rollbacks, **forgotten)
     return lowered, EarlierRun(run, state, session.settings.log_every)
 
 

@@ -121,6 +121,7 @@ def train_settings(
                     return resume_and_train(session, run, evaluator, earlier)
                 except RunFailedError as failed:
                     settings, earlier = way_back(session, run, failed)
+                del session, evaluator  # whose memory the next ones need
                 session, evaluator = build_session(settings, line, ranks, earlier)
         finally:
             setup_logging(None)
