@@ -44,8 +44,8 @@ class MLflow(Logger):
 
     def start(self, step: int) -> None:
         """Begin the MLflow run, or continue it."""
-        from mlflow.entities import Param
-        from mlflow.tracking import MlflowClient
+        from mlflow.entities import Param  # pyright: ignore[reportMissingImports]
+        from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
         run, folder = self.run, str(self.run.folder.path.absolute())
         self._client = client = MlflowClient(self.uri)
@@ -65,7 +65,7 @@ class MLflow(Logger):
         log.info(f"mlflow: experiment {self.experiment}, run {self._id}")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now = round(time.time() * 1000)
         points = [Metric(n, v, now, step) for n, v in values.items() if math.isfinite(v)]

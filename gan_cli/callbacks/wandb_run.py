@@ -48,7 +48,7 @@ class WandB(Logger):
 
     def start(self, step: int) -> None:
         """Begin the run there, or continue it."""
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         run, folder = self.run, self.run.folder.path.absolute()
         self._run = wandb.init(
@@ -75,13 +75,13 @@ class WandB(Logger):
         self._run.log({"step": step, **values})
 
     def picture(self, step: int, name: str, pixels: ndarray) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         image = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
         self._run.log({"step": step, name: wandb.Image(image)})
 
     def text(self, step: int, name: str, words: str) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         self._run.log({"step": step, name: wandb.Html(f"<pre>{escape(words)}</pre>")})
 

@@ -54,8 +54,8 @@ def onnx(network: Network) -> tuple[bytes, Run]:
         ConfigError: the packages onnx, onnxscript and onnxruntime are not all there.
     """
     try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch.onnx needs it
+        import onnxruntime  # pyright: ignore[reportMissingImports]
+        import onnxscript  # noqa: F401 # pyright: ignore[reportMissingImports] - torch.onnx needs it
     except ImportError as cause:
         raise ConfigError(f"--format onnx: needs the package {cause.name}; {INSTALL}") from cause
     names = [one.name for one in network.inputs]
