@@ -82,10 +82,12 @@ def integers(text: str) -> list[int]:
     return found
 
 
+RUN = "a run folder or a file in it, part of a name, a folder of runs (its newest), latest"
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The run that a command works on."""
-    text = "a run folder or a file in it, part of a name, a folder of runs (its newest), latest"
-    parser.add_argument("run", nargs="?", metavar="RUN", help=text)
+    parser.add_argument("run", nargs="?", metavar="RUN", help=RUN)
 
 
 def add_latent_options(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options
+from gan_cli.options import RUN, Parser, add_model_options
 
 if TYPE_CHECKING:
     from gan_cli.runs.load import Loaded
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = Parser("gan-export", "Write a run's networks for other programs.", EXAMPLES)
     add = made.add_argument
-    add("run", nargs="?", metavar="RUN", help="a run folder, or a file in it")
+    add("run", nargs="?", metavar="RUN", help=RUN)
     add(
         "--format",
         dest="formats",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli.options import Parser, add_model_options, whole
+from gan_cli.options import RUN, Parser, add_model_options, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = Parser("gan-invert", "Find the latents of images, or complete images.", EXAMPLES)
     add = made.add_argument
-    add("run", metavar="RUN", help="a run folder, or a file in it")
+    add("run", metavar="RUN", help=RUN)
     add("images", nargs="*", metavar="IMAGE", help="image files, or folders of them")
     add("--held-out", type=whole(1), metavar="N", help="the first N test images of the run's data")
     add(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options, check_output, whole, write_output
+from gan_cli.options import RUN, Parser, add_model_options, check_output, whole, write_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = Parser("gan-score", "Score images by a run's discriminator.", EXAMPLES)
     add = made.add_argument
-    add("run", metavar="RUN", help="a run folder, or a file in it")
+    add("run", metavar="RUN", help=RUN)
     add("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
     add("--class", dest="label", metavar="CLASS", help="a class by name, else by number")
     add("--csv", metavar="FILE", help="all scores as a table; - for the screen")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options
+from gan_cli.options import RUN, Parser, add_model_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = Parser("gan-translate", "Translate images by a run of a translation model.", EXAMPLES)
     add = made.add_argument
-    add("run", metavar="RUN", help="a run folder, or a file in it")
+    add("run", metavar="RUN", help=RUN)
     add("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
     add("--out", required=True, metavar="DIR", help="the folder to write PNG files to")
     add("--backwards", action="store_true", help="from targets to inputs")

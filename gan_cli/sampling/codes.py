@@ -215,7 +215,7 @@ def class_of(text: str, model: Model) -> int:
     data = model.data
     if not model.conditional:
         raise ConfigError(
-            f"--class {text}: this model knows no classes; model=cgan and model=cvae do"
+            f"--class {text}: this model knows no classes; model=cgan, acgan or cvae do"
         )
     return known_class(text, data.class_names, data.classes, f"--class {text}")
 

@@ -313,7 +313,7 @@ def test_names_that_differ_in_case_alone_must_be_spelled():
 
 def test_class_of_a_model_without(run, capsys):
     message = call(capsys, run.path, "--class", 3, status=2)
-    assert "--class 3: this model knows no classes; model=cgan and model=cvae do" in message
+    assert "--class 3: this model knows no classes; model=cgan, acgan or cvae do" in message
 
 
 def test_codes(infogan, run, capsys):
