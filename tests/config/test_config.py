@@ -110,7 +110,7 @@ WRONG_VALUES = [
         "runtime.precision = 16: must be auto, fp32, tf32 or bf16 (did you mean bf16?)",
     ),
     ("runtime.threads=0", "runtime.threads = 0: must be at least 1"),
-    ("run=foo", "run = foo: must be a mapping with root, dir, name"),
+    ("run=foo", "run = foo: must be a mapping with root, dir, name, requeue"),
     ("run.root=null", "run.root = null: must be text"),
     ("run.name=a/b", "run.name = a/b: must be the name of a folder, without slashes"),
     ("run.name=..", "run.name = ..: must be the name of a folder, without slashes"),

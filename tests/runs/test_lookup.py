@@ -87,7 +87,9 @@ def test_a_folder_of_runs_means_its_newest_and_says_so(capsys):
     for place in ("runs/wgan-mnist", "wgan-mnist", Path("runs/wgan-mnist")):
         assert find(place).path == newest.path
         assert capsys.readouterr().err == f"{place}: the newest run in it is {newest.path}\n"
-        with pytest.raises(CheckpointError, match=r"fits 3 runs; name one:\n  .*a\n  .*c\n  .*b$"):
+        with pytest.raises(
+            CheckpointError, match=r"matches 3 runs; name one:\n  .*a\n  .*c\n  .*b$"
+        ):
             find(place, newest=False)
     assert find("runs/gan-mnist", newest=False).path == Path("runs/gan-mnist/d")
     assert capsys.readouterr().err == "runs/gan-mnist: runs/gan-mnist/d\n"
@@ -100,7 +102,7 @@ def test_a_part_of_a_name_must_fit_one_run(capsys):
     capsys.readouterr()
     assert find(first.path).path == first.path
     assert capsys.readouterr().err == ""
-    with pytest.raises(CheckpointError, match=r"^r: fits 2 runs; name one:\n"):
+    with pytest.raises(CheckpointError, match=r"^r: matches 2 runs; name one:\n"):
         find("r")
     for number in range(9):
         make(at(3), name=f"many/{number}")
@@ -125,7 +127,7 @@ def test_resume_names_the_run_that_was_found(capsys):
     assert found is None
     assert line.overrides == ["resume=latest"]
     with pytest.raises(
-        CheckpointError, match=rf"^latest: fits 2 runs; name one:\n.*\n  {twin.path}$"
+        CheckpointError, match=rf"^latest: matches 2 runs; name one:\n.*\n  {twin.path}$"
     ):
         find("latest", newest=False)
     assert find("latest").path == twin.path
