@@ -106,7 +106,7 @@ def test_a_part_of_a_name_must_fit_one_run(capsys):
         find("r")
     for number in range(9):
         make(at(3), name=f"many/{number}")
-    with pytest.raises(CheckpointError, match=r"matches 9 runs; name one, the newest 8 of them:") as e:
+    with pytest.raises(CheckpointError, match="matches 9 runs; name one, the newest 8 of") as e:
         find("any")
     assert "many/0" not in str(e.value)
 
