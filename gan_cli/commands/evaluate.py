@@ -24,7 +24,7 @@ examples:
   gan-eval RUN --metrics fid,kid --inception weights.pth
   gan-eval RUN --metrics all --samples 50000 --split test
   gan-eval runs/*/* --json -                      for programs: a list of runs
-  gan-eval photos samples --inception weights.pth any images: REAL FAKE
+  gan-eval photos samples --inception weights.pth
   gan-eval --metrics list                         all names
 
 REAL and FAKE are folders of images or NPZ files of them (arr_0, uint8

@@ -384,5 +384,4 @@ def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> li
     chosen = build_callbacks(context, trust)
     if progress is not None:
         chosen = [progress if isinstance(one, Progress) else one for one in chosen]
-    curves = MetricsFile(context)
-    return [curves, *chosen, Health(context, [curves, *chosen])]
+    return [MetricsFile(context), *chosen, Health(context, chosen)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -219,8 +218,5 @@ def test_a_collapsed_run_says_so(tmp_path: Path) -> None:
     ring += ["optimizer.generator.lr=1e-12", "sample_every=10", "log_every=10", "run.dir=run"]
     said = gan_train(*ring, cwd=tmp_path)
     assert "mode collapse: samples are" in said
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    values = [json.loads(line).get("health/diversity") for line in lines]
-    assert [value is not None for value in values].count(True) == 3
     (alarm,) = RunFolder(tmp_path / "run").read_status()["alarms"]
     assert alarm["name"] == "mode_collapse"
