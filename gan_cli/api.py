@@ -29,7 +29,7 @@ from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.images import tile, to_uint8, write_png
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import load
-from gan_cli.runs.curves import Curves
+from gan_cli.runs.curves import by_step
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import Loaded, wanted
 from gan_cli.runs.weights import model_of
@@ -230,14 +230,11 @@ class Run:
     def curves(self) -> dict[str, list[float]]:
         """The curves in metrics.jsonl, one list each beside `step`; NaN where there is no value.
 
-        Each step is there once, with what its evaluation and its pictures gave.
+        Each step is there once, with what its evaluation gave.
 
         `pandas.DataFrame(run.curves()).plot("step")` draws them.
         """
-        reader, points = Curves(self._folder.metrics), dict[float, dict[str, float]]()
-        while new := reader.new():
-            for point in new:
-                points.setdefault(point["step"], {}).update(point)
+        points = by_step(self._folder.metrics)
         names = dict.fromkeys(["step", *(name for point in points.values() for name in point)])
         return {name: [point.get(name, math.nan) for point in points.values()] for name in names}
 

@@ -103,17 +103,15 @@ def write_gif(path: Path, frames: Sequence[ndarray], seconds: float) -> None:
     """
     if not frames:
         raise ValueError("a GIF needs at least one frame")
+    _save(path, frames, "GIF", max(round(seconds * 100), 1) * 10, disposal=1)
+
+
+def _save(path: Path, frames: Sequence[ndarray], kind: str, ms: int, **options: Any) -> None:
+    """Write an endless animation by Pillow, each frame for `ms` milliseconds."""
     first, *rest = [_pillow(frame) for frame in frames]
+    options |= {"save_all": True, "append_images": rest, "duration": ms, "loop": 0}
     with replacing(path) as file:
-        first.save(
-            file,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=max(round(seconds * 100), 1) * 10,  # in ms
-            loop=0,
-            disposal=1,
-        )
+        first.save(file, format=kind, **options)
 
 
 def check_animation(path: Path) -> None:
@@ -149,17 +147,7 @@ def write_animation(path: Path, frames: Sequence[ndarray], seconds: float) -> No
     if suffix == ".gif":
         write_gif(path, frames, seconds)
     elif suffix == ".webp":
-        first, *rest = [_pillow(frame) for frame in frames]
-        with replacing(path) as file:
-            first.save(
-                file,
-                format="WEBP",
-                save_all=True,
-                append_images=rest,
-                duration=max(1, round(seconds * 1000)),  # in ms
-                loop=0,
-                lossless=True,
-            )
+        _save(path, frames, "WEBP", max(1, round(seconds * 1000)), lossless=True)
     else:
         check_animation(path)
         write(path, _mp4(frames, seconds))

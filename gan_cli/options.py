@@ -90,6 +90,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help=RUN)
 
 
+def add_picture_options(parser: argparse.ArgumentParser, fps: int) -> None:
+    """Where pictures and animations go, and how large and fast they are."""
+    add = parser.add_argument
+    add("--fps", type=positive, default=fps, metavar="X", help=f"frames per second ({fps})")
+    add("--out", metavar="PATH", help="a file, or a folder for files of the default kinds")
+    add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
+
+
 def add_latent_options(parser: argparse.ArgumentParser) -> None:
     """Which latents, classes and codes samples are decoded from."""
     add = parser.add_argument

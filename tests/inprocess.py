@@ -8,9 +8,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
+
+import pytest
 
 from gan_cli.commands import train
 from gan_cli.console import setup_logging
@@ -61,3 +63,20 @@ def gan_train(*arguments: str, cwd: Path, expect: int = 0) -> str:
     assert done.returncode == expect, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr + done.stdout
+
+
+def told(
+    main: Callable[[Sequence[str]], object],
+    capsys: pytest.CaptureFixture[str],
+    *arguments: object,
+    status: int = 0,
+) -> tuple[str, str]:
+    """What a command prints on stdout and on stderr; of a failure, one line."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == status, err
+    if status:
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+    return out.strip(), err

@@ -96,7 +96,11 @@ class Callback:
     def evaluated(
         self, step: int, values: Mapping[str, float], pictures: Mapping[str, ndarray]
     ) -> None:
-        """The results of an evaluation; values by their curve's name, such as "metrics/kid"."""
+        """What was measured of the model, by the curve's name.
+
+        Of an evaluation such as "metrics/kid"; where pictures are drawn, of the model's health,
+        such as "health/diversity".
+        """
 
     def saved(self, step: int) -> None:
         """A checkpoint is on disk."""

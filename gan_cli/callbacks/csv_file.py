@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
 from gan_cli import files
 from gan_cli.callbacks.callback import Callback, RunContext
-from gan_cli.runs.curves import Curves
+from gan_cli.runs.curves import by_step
 
 
 class CSVFile(Callback):
@@ -31,9 +30,7 @@ class CSVFile(Callback):
         self._write()
 
     def _write(self) -> None:
-        rows: dict[float, dict[str, Any]] = {}
-        for point in Curves(self.curves).new():
-            rows.setdefault(point["step"], {}).update(point)
+        rows = by_step(self.curves)
         names = dict.fromkeys(name for row in rows.values() for name in row)
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, list(names))

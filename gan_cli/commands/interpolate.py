@@ -9,9 +9,9 @@ from gan_cli.options import (
     Parser,
     add_latent_options,
     add_model_options,
+    add_picture_options,
     add_run,
     integers,
-    positive,
     whole,
 )
 
@@ -47,9 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add("-n", "--number", type=whole(1), metavar="N", help="how many paths (default: 8)")
     add("--steps", type=whole(2), metavar="N", help="images from point to point, of pictures")
     add("--frames", type=whole(2), default=24, metavar="N", help="the same of animations")
-    add("--fps", type=positive, default=16, metavar="X", help="frames per second (default: 16)")
-    add("--out", metavar="PATH", help="a file, or a folder for a PNG and a GIF file")
-    add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
+    add_picture_options(made, 16)
     add("--save-z", metavar="FILE", help="write the latents of the pictures to a .npy file")
     add_model_options(made)
     return made
@@ -74,24 +72,18 @@ def interpolate(options: argparse.Namespace) -> int:
 
     from gan_cli.console import print_path, setup_logging
     from gan_cli.exits import say
-    from gan_cli.images import check_animation, write_animation, write_png
-    from gan_cli.runs.load import open_for
+    from gan_cli.images import write_animation, write_png
     from gan_cli.sampling import latents
-    from gan_cli.sampling.output import MOVING, Output, picture, require_images, stem
+    from gan_cli.sampling.output import opened, picture, stem
     from gan_cli.sampling.paths import Paths, points_of
     from gan_cli.sampling.samples import requested
 
     setup_logging(None)
-    output = Output.parse(options.out, MOVING)
-    if output.file:
-        check_animation(output.file)
-    folder, loaded = open_for(options)
+    output, folder, loaded = opened(options, "gan-interpolate")
     model = loaded.model
-    prior = latents.prior_of(model, "gan-interpolate")
-    require_images(model, "gan-interpolate")
     request = requested(options, model, ndim=3)
     points, classes = points_of(model, request, options.number, options.seeds, options.points)
-    paths = Paths(prior, points, options.method or "", options.loop, classes)
+    paths = Paths(model.prior, points, options.method or "", options.loop, classes)
     for line in paths.report():
         say(line)
     name = stem(paths.method or "interpolation", loaded, request, options.code)

@@ -11,6 +11,7 @@ from gan_cli.options import (
     Parser,
     add_latent_options,
     add_model_options,
+    add_picture_options,
     add_run,
     integers,
     positive,
@@ -73,9 +74,7 @@ def parser() -> argparse.ArgumentParser:
     add("-n", "--number", type=whole(1), metavar="N", help="samples that are swept")
     add("--samples", type=whole(2), default=6000, metavar="N", help="labelled (default: 6000)")
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
-    add("--fps", type=positive, default=8, metavar="X", help="steps per second (default: 8)")
-    add("--out", metavar="PATH", help="a file, or a folder for a PNG file")
-    add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
+    add_picture_options(made, 8)
     add("--save", metavar="FILE", help="write the directions' vectors to a .npy file")
     add_model_options(made)
     return made
@@ -101,22 +100,16 @@ def traverse(options: argparse.Namespace) -> int:
     from gan_cli.console import print_path, setup_logging
     from gan_cli.errors import ConfigError
     from gan_cli.exits import say
-    from gan_cli.images import check_animation, write_animation, write_png
-    from gan_cli.runs.load import open_for
+    from gan_cli.images import write_animation, write_png
     from gan_cli.sampling import latents
     from gan_cli.sampling.directions import Direction
-    from gan_cli.sampling.output import MOVING, Output, require_images, stem
+    from gan_cli.sampling.output import opened, stem
     from gan_cli.sampling.samples import requested
     from gan_cli.sampling.sweeps import Sheet
 
     setup_logging(None)
-    output = Output.parse(options.out, MOVING)
-    if output.file:
-        check_animation(output.file)
-    folder, loaded = open_for(options)
+    output, folder, loaded = opened(options, "gan-traverse")
     model = loaded.model
-    latents.prior_of(model, "gan-traverse")
-    require_images(model, "gan-traverse")
     request = requested(options, model)
     sweeps = chosen(options, loaded, request)
     vectors = [sweep.vector for sweep in sweeps if isinstance(sweep, Direction)]

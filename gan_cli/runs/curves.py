@@ -75,3 +75,12 @@ class Curves:
         self._read += len(whole)
         points = filter(None, map(foreign.point, whole.splitlines()))
         return [{"step": step, **values} for step, values in points]
+
+
+def by_step(path: Path) -> dict[float, dict[str, float]]:
+    """All points of a metrics.jsonl, one for each step: with what its evaluation gave."""
+    reader, found = Curves(path), dict[float, dict[str, float]]()
+    while new := reader.new():
+        for point in new:
+            found.setdefault(point["step"], {}).update(point)
+    return found

@@ -71,7 +71,7 @@ class EditorServer(ThreadingHTTPServer):
         return f"http://{ADDRESS}:{self.server_address[1]}/{self.token}/"
 
 
-class Refused(Exception):  # noqa: N818 - no fault of the program
+class RefusedError(Exception):
     """A request that is not answered."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -91,9 +91,9 @@ class Handler(BaseHTTPRequestHandler):
         """Send the page."""
         try:
             if self._action():
-                raise Refused(HTTPStatus.NOT_FOUND, "no such page")
+                raise RefusedError(HTTPStatus.NOT_FOUND, "no such page")
             self._send(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
-        except Refused as refused:
+        except RefusedError as refused:
             self._refuse(refused)
 
     def do_POST(self) -> None:
@@ -101,12 +101,12 @@ class Handler(BaseHTTPRequestHandler):
         try:
             action = self._action()
             if action not in self.server.editor.actions:
-                raise Refused(HTTPStatus.NOT_FOUND, "no such action")
+                raise RefusedError(HTTPStatus.NOT_FOUND, "no such action")
             if self.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-                raise Refused(HTTPStatus.FORBIDDEN, "foreign origin")
+                raise RefusedError(HTTPStatus.FORBIDDEN, "foreign origin")
             body = self._body()
             self._send_json(HTTPStatus.OK, self._answer(action, body))
-        except Refused as refused:
+        except RefusedError as refused:
             self._refuse(refused)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
@@ -117,23 +117,23 @@ class Handler(BaseHTTPRequestHandler):
         """The last part of the address, if the request may come from the page."""
         host = self.headers.get("Host", "")
         if _hostname(f"//{host}") not in HOSTS:
-            raise Refused(HTTPStatus.FORBIDDEN, "foreign host")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "foreign host")
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{host}":
-            raise Refused(HTTPStatus.FORBIDDEN, "foreign origin")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "foreign origin")
         _, token, action = [*self.path.split("/", 2), "", ""][:3]
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
-            raise Refused(HTTPStatus.FORBIDDEN, "wrong token")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "wrong token")
         return action
 
     def _body(self) -> bytes:
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is required")
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is required")
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "Content-Length is required")
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "Content-Length is required")
         if len(length) > 9 or int(length) > LARGEST:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {LARGEST} bytes")
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {LARGEST} bytes")
         return self.rfile.read(int(length))
 
     def _answer(self, action: str, body: bytes) -> dict[str, Any]:
@@ -141,12 +141,12 @@ class Handler(BaseHTTPRequestHandler):
             with self.server.lock:
                 return self.server.editor.answer(action, body)
         except UserError as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from error
         except Exception as error:  # such as a GPU without memory; the page says it and goes on
             log.debug("unexpected", exc_info=True)
-            raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, one_line(error)) from error
+            raise RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, one_line(error)) from error
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RefusedError) -> None:
         self.close_connection = True  # what it may still send is not read
         self._send_json(refused.status, {"error": str(refused)})
 

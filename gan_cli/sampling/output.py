@@ -17,10 +17,10 @@ from torch import Tensor
 from gan_cli import files
 from gan_cli.config.instantiate import build
 from gan_cli.errors import ConfigError, DataError
-from gan_cli.images import tile, write_png
+from gan_cli.images import check_animation, tile, write_png
 from gan_cli.model import HasSampleGradient, Model, Scores
 from gan_cli.runs.folder import RunFolder
-from gan_cli.runs.load import Loaded
+from gan_cli.runs.load import Loaded, open_for
 from gan_cli.sampling import latents
 from gan_cli.sampling import samples as sampling
 from gan_cli.sampling.archive import ARCHIVES, Archive, warn_unless_finite
@@ -38,7 +38,7 @@ SAMPLES = {
     ".npz": "arrays",
     ".zip": "numbered PNGs",
 }
-MOVING = {".png": "pictures", ".gif": "animations", ".webp": "the same", ".mp4": "films"}
+MOVING = {".png": "pictures", ".gif": "animations", ".webp": "animations", ".mp4": "videos"}
 OTHER_FILES = {".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy", ".pt", ".svg", ".pdf", ".html"}
 OTHER_FILES |= {".webm", ".mov", ".avi", ".mkv", ".apng", ".json"}
 OTHER_FILES |= {".tar", ".gz", ".h5", ".hdf5", ".parquet", ".pkl"}
@@ -102,6 +102,21 @@ class Output:
         folder = self.folder or run.samples
         make_folder(folder)
         return folder / f"{stem[:200]}{suffix}"
+
+
+def opened(options: argparse.Namespace, command: str) -> tuple[Output, RunFolder, Loaded]:
+    """Where pictures or animations go, and the run whose latents become images.
+
+    Raises:
+        UserError: they cannot be written, there is no such run, or it decodes no images.
+    """
+    output = Output.parse(options.out, MOVING)
+    if output.file:
+        check_animation(output.file)
+    run, loaded = open_for(options)
+    latents.prior_of(loaded.model, command)
+    require_images(loaded.model, command)
+    return output, run, loaded
 
 
 def stem(kind: str, loaded: Loaded, request: SampleRequest, codes: Collection[str] = ()) -> str:

@@ -58,10 +58,11 @@ def fastest(
             files.write(path, json.dumps(kept | {key: found}, indent=1) + "\n")
         except (OSError, UserError) as error:
             log.debug(f"the trial is not kept: {error}")
-    best, count, lines = *_precision(found, precisions, threads[0]), []
+    count, lines = threads[0], list[str]()
+    best = _precision(found, precisions, count)
     here = "for this model on this CPU"
     for more in threads[1:]:
-        name = _precision(found, precisions, more)[0]
+        name = _precision(found, precisions, more)
         gain = found[f"{best}/{count}"] / found[f"{name}/{more}"]
         lines.append(f"{more} threads are {gain:.2f} times as fast as {count} {here}")
         if gain >= WORTH_THREADS:
@@ -72,14 +73,12 @@ def fastest(
     return best, count, lines
 
 
-def _precision(
-    found: Mapping[str, float], precisions: Sequence[str], threads: int
-) -> tuple[str, int]:
-    """The precision to take with this number of threads, and that number."""
+def _precision(found: Mapping[str, float], precisions: Sequence[str], threads: int) -> str:
+    """The precision to take with this number of threads."""
     if len(precisions) == 1:
-        return precisions[0], threads
+        return precisions[0]
     gain = found[f"fp32/{threads}"] / found[f"bf16/{threads}"]
-    return ("bf16" if gain >= WORTH else "fp32"), threads
+    return "bf16" if gain >= WORTH else "fp32"
 
 
 def _time(step: Callable[[str], Callable[[], object]], ways: Sequence[str]) -> dict[str, float]:

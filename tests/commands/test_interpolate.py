@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from inprocess import told
 from PIL import Image
 from test_sample import COLOUR, NETWORK, POINTS, expected, make, pixels
 
@@ -24,15 +25,8 @@ def run():
 
 
 def call(capsys, *arguments: object, status: int = 0) -> str:
-    with pytest.raises(SystemExit) as exit_:
-        interpolate.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert exit_.value.code == status, err
-    if status:
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        return err
-    return out.strip() if out else err
+    out, err = told(interpolate.main, capsys, *arguments, status=status)
+    return out if out and not status else err
 
 
 def frames(path: str) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """gan-neighbors: the sheet and the score, from a run folder."""
 
 import pytest
+from inprocess import told
 from test_sample import NETWORK, POINTS, make, pixels
 
 from gan_cli.commands import neighbors
@@ -12,14 +13,7 @@ def _inside(tmp_path, monkeypatch):
 
 
 def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
-    with pytest.raises(SystemExit) as exit_:
-        neighbors.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert exit_.value.code == status, err
-    if status:
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-    return out.strip(), err
+    return told(neighbors.main, capsys, *arguments, status=status)
 
 
 FEW = ["-n", 3, "-k", 2, "--among", 50, "--features", "none", "--zoom", 1]

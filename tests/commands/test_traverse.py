@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from inprocess import told
 from PIL import Image
 from test_sample import COLOUR, NETWORK, POINTS, make, pixels
 
@@ -20,15 +21,7 @@ def run():
 
 
 def call(capsys, *arguments: object, status: int = 0) -> tuple[str, str]:
-    """What the command prints on stdout and on stderr."""
-    with pytest.raises(SystemExit) as exit_:
-        traverse.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert exit_.value.code == status, err
-    if status:
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-    return out.strip(), err
+    return told(traverse.main, capsys, *arguments, status=status)
 
 
 def test_codes_by_default(capsys):
