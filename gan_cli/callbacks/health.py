@@ -6,7 +6,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gan_cli.callbacks.callback import Callback, Callbacks, RunContext
 from gan_cli.errors import UserError
+from gan_cli.runs.record import Alarm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,21 +49,6 @@ class DivergenceError(UserError):
     def __init__(self, message: str, finite: int | None = None) -> None:
         super().__init__(message)
         self.finite = finite
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """What ails a run.
-
-    Attributes:
-        name: such as "mode_collapse".
-        step: at which it was seen.
-        words: what was seen, and what may help.
-    """
-
-    name: str
-    step: int
-    words: str
 
 
 class Health(Callback):
@@ -255,7 +241,7 @@ class Health(Callback):
         if self._lasting[name] < patience or name in self._told:
             return
         alarm = self._told[name] = Alarm(name, step, words())
-        log.warning(f"step {step}: {name.replace('_', ' ')}: {alarm.words}")
+        log.warning(str(alarm))
         self.others.alarmed(step, name, alarm.words)
         if self.run is not None:
             folder = self.run.folder

@@ -21,9 +21,9 @@ examples:
   gan-runs compare RUN RUN                      settings and values that differ
   gan-runs remove --where 'state=failed'        asks first
 
-Keys: name, path, state, step, steps, size (10MB), age (2d), tag, error, best;
-metrics.NAME, the last value, where fid means fid_classifier if there is no
-other; groups such as model; any setting, such as optimizer.lr. Operators:
+Keys: name, path, state, step, steps, size (10MB), age (2d), tag, error, best,
+alarm; metrics.NAME, the last value, where fid means fid_classifier if there is
+no other; groups such as model; any setting, such as optimizer.lr. Operators:
 = != < <= > >=, and ~ for a regular expression; and, or, not, ().
 """
 COMMANDS = ("tag", "compare", "remove")

@@ -24,7 +24,7 @@ from gan_cli.runs.record import EVALUATED, Gatherer, Record
 TAGS = "tags.json"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 OWN = ("name", "path", "state", "status", "step", "saved", "steps", "size", "age", "tag")
-OWN += ("error", "best")
+OWN += ("error", "best", "alarm")
 
 
 @dataclass
@@ -80,6 +80,7 @@ class ListedRun:
             "step": [record.step],
             "saved": [] if record.saved is None else [record.saved],
             "tag": [*self.tags],
+            "alarm": [alarm.name for alarm in record.alarms],
         }
         if key in own:
             return own[key]

@@ -59,6 +59,11 @@ class Findings:
         return [record for record in self.records if record.state == INTERRUPTED]
 
     @property
+    def alarmed(self) -> list[Record]:
+        """Runs with alarms."""
+        return [record for record in self.records if record.alarms]
+
+    @property
     def failed(self) -> list[Record]:
         """Runs that ended with an error, were killed, or have no readable status."""
         return [r for r in self.records if r.state not in (FINISHED, RUNNING, INTERRUPTED)]

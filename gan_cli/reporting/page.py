@@ -63,6 +63,7 @@ def to_html(found: Sequence[Findings], now: datetime | None = None) -> str:
         summary=f"{runs} of {configurations}. Made {made}.",
         sections=[section(one) for one in found],
         interrupted=[record for one in found for record in one.interrupted],
+        alarmed=[record for one in found for record in one.alarmed],
         failed=[record for one in found for record in one.failed],
         data_uri=data_uri,
         number=number,

@@ -58,6 +58,7 @@ def rendered(found: Sequence[Findings], live: bool = False) -> RenderableType:
             parts += _lines("Comparisons", [str(pair) for pair in one.comparisons])
             parts += _lines("Effects", [f"{each.question} {each}" for each in one.effects])
         parts += [Text(f"warning: {line}", style="yellow") for line in one.warnings]
+    parts += _lines("Alarms", alarms([record for one in found for record in one.alarmed]))
     parts += stopped([record for one in found for record in one.interrupted])
     parts += failures([record for one in found for record in one.failed])
     return Group(*parts)
@@ -192,6 +193,11 @@ def stopped(records: Sequence[Record]) -> list[RenderableType]:
         of = f" of {total:,}" if (total := record.status.get("steps")) else ""
         parts += [_indented(f"step {record.step:,}{of}; {why(record)}"), _command(record.resume)]
     return parts
+
+
+def alarms(records: Sequence[Record]) -> list[str]:
+    """The alarms of runs, one a line."""
+    return [f"{record.folder.path}: {one}" for record in records for one in record.alarms]
 
 
 def failures(records: Sequence[Record]) -> list[RenderableType]:

@@ -42,6 +42,24 @@ class MetricRecord:
         return tuple(str(self.protocol.get(key, "")) for key in CONDITIONS)
 
 
+@dataclass(frozen=True)
+class Alarm:
+    """A fault of a run that trains on; see `callbacks.health`.
+
+    Attributes:
+        name: such as "mode_collapse".
+        step: at which it was seen.
+        words: what was seen, and what may help.
+    """
+
+    name: str
+    step: int
+    words: str
+
+    def __str__(self) -> str:
+        return f"step {self.step:,}: {self.name.replace('_', ' ')}: {self.words}"
+
+
 @dataclass
 class Record:
     """A run's settings, status, curves and metrics.
@@ -80,6 +98,14 @@ class Record:
             return None
         step = self.status.get("saved", self.status["step"])
         return step if isinstance(step, int) else 0
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """The alarms of the run, in their order; an entry that is none is left out."""
+        found = [one for one in self.status.get("alarms") or [] if isinstance(one, dict)]
+        kinds = {"name": str, "step": int, "words": str}
+        whole = [one for one in found if all(type(one.get(k)) is t for k, t in kinds.items())]
+        return [Alarm(one["name"], one["step"], one["words"]) for one in whole]
 
     @property
     def resume(self) -> str:

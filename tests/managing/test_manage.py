@@ -72,6 +72,14 @@ def test_finding_and_sorting(runs, capsys) -> None:
     assert paths(capsys, "runs", "--sort", "metrics.energy_distance") == ["a", "b", "c"]
 
 
+def test_runs_are_found_by_their_alarms(runs, capsys) -> None:
+    alarm = {"name": "mode_collapse", "step": 20, "words": "all alike"}
+    runs[1].write_status("finished", 40, alarms=[alarm])
+    assert paths(capsys, "--where", "alarm=mode_collapse") == ["b"]
+    assert paths(capsys, "--where", "alarm~.") == ["b"]
+    assert "mode_collapse" in call(capsys, "--show", "alarm")[0]
+
+
 def test_a_key_that_no_run_has_is_an_error(runs, capsys) -> None:
     _, err = call(capsys, "--where", "modle=gan", status=2)
     assert "--where: no run has modle (did you mean model?)" in err

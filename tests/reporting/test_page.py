@@ -132,7 +132,8 @@ def hostile(folder: Path) -> None:
     """Two runs that try to put code into the page by every text that it shows."""
     name = BREAKOUT.replace("/", "\u2215")
     one = write_run(folder / name, "model=gan", name=BREAKOUT, status="failed", error=BREAKOUT)
-    write_run(folder / "other", "model=gan", name=BREAKOUT)
+    other = write_run(folder / "other", "model=gan", name=BREAKOUT)
+    other.write_status("finished", 40, alarms=[{"name": BREAKOUT, "step": 1, "words": BREAKOUT}])
     status = json.loads(one.status.read_text())
     status |= {"status": BREAKOUT, "hostname": BREAKOUT}
     status["best"] = {"figure": BREAKOUT, "value": 1.0, "step": 40}
@@ -214,6 +215,26 @@ def test_each_data_set_has_its_section(tmp_path) -> None:
     assert len(seen["bad"]) == 1
     assert "no room" in seen["bad"][0]
     assert f"gan-train resume={stopped.path}" in seen["codes"]
+
+
+LOOK_AT_ALARMS = """
+const rows = [...document.querySelectorAll("table tbody tr")];
+seen.rows = rows.map(r => [...r.cells].map(c => c.textContent));
+"""
+COLLAPSE = {"name": "mode_collapse", "step": 200, "words": "all alike; model.packing=2 may help"}
+
+
+@browser
+def test_alarms_stand_in_a_table_and_beside_their_run(tmp_path) -> None:
+    for seed in (1, 2):
+        run = write_run(tmp_path / "runs" / f"a{seed}", "model=gan", seed=seed)
+    run.write_status("finished", 40, alarms=[COLLAPSE, {"name": 3, "step": "no alarm"}, "nor this"])
+    seen = visit(written(tmp_path), LOOK_AT_ALARMS, tmp_path)
+    assert seen["faults"] == []
+    said = ["mode collapse", "200", "All alike; model.packing=2 may help.", str(run.path)]
+    assert said in seen["rows"]
+    beside = {row[-1]: row[-4] for row in seen["rows"] if row[-1].endswith(("a1", "a2")) and row[1]}
+    assert beside == {str(run.path): "mode collapse", str(run.path.parent / "a1"): ""}
 
 
 def test_losses_of_other_kinds_have_charts_of_their_own(tmp_path) -> None:

@@ -321,6 +321,15 @@ def test_interrupted_is_not_failed(capsys) -> None:
     assert content["answer"] == ["Only gan has a value: energy_distance 1 (lower is better)."]
 
 
+def test_alarms_are_listed_and_shown_as_plain_text(capsys) -> None:
+    run = write_run(Path("runs/a"), "model=gan")
+    alarm = {"name": "mode_collapse", "step": 1200, "words": "[red]all alike\x1b[31m"}
+    run.write_status("finished", 40, alarms=[alarm])
+    out, _ = call(capsys)
+    assert "Alarms\n  runs/a: step 1,200: mode collapse: [red]all alike" in out
+    assert "\x1b" not in out
+
+
 def test_the_answer_says_how_sure_it_is(capsys) -> None:
     sweep(Path("runs"), seeds=1)
     content = found(capsys)
