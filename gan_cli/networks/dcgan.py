@@ -8,10 +8,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_cli.model import DataSpec
+from gan_cli.networks.convolution import Conv2d, ConvTranspose2d
 from gan_cli.networks.family import Discriminator, Generator, StandardFamily, dcgan_init
 from gan_cli.networks.layers import (
     Activation,
-    Conv2d,
     Norm,
     activation,
     norm,
@@ -59,7 +59,7 @@ class DCGANGenerator(Generator):
         sizes = pyramid(data, "dcgan")[::-1]
         channels = [*widths(options.width, sizes)[::-1], data.shape[0]]
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(inputs + classes, channels[0], sizes[0], bias=bias),
+            ConvTranspose2d(inputs + classes, channels[0], sizes[0], bias=bias),
             *tail(channels[0], *shape),
         ]
         for (before, after), (small, big) in zip(pairwise(channels), pairwise(sizes), strict=True):

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gan_cli.model import DataSpec
+from gan_cli.networks.convolution import Conv2d
 from gan_cli.networks.family import Discriminator, Generator, StandardFamily, dcgan_init
-from gan_cli.networks.layers import Conv2d, norm, normalise_spectrum, pyramid, upsample, widths
+from gan_cli.networks.layers import norm, normalise_spectrum, pyramid, upsample, widths
 
 COARSEST = 5  # halving stops at 7x7 for MNIST, as in the table
 DENSE = 16  # units of the dense layer for each channel of `width`: 1024

@@ -1,21 +1,18 @@
-"""The layers of network families: norms, activations, convolutions and the sizes of their maps."""
+"""The layers of network families: norms, activations and the sizes of their maps."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
-from torch.nn.functional import conv2d, conv_transpose2d, normalize, softplus, unfold
+from torch.nn.functional import normalize, softplus
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from gan_cli.device import cpu_reports
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
+from gan_cli.networks.convolution import ConvTranspose2d
 
 REFERENCES = 64  # samples in the reference batch of virtual batch norm
 Norm = Literal["batch", "virtual_batch", "layer", "none"]
@@ -129,109 +126,6 @@ def activation(name: Activation) -> nn.Module:
 
 
 MOST = 8  # channels grow from `width` to at most this many times as much (Radford et al. 2016)
-CHANNELS = 256  # the fewest for which `ByProduct` pays
-CELLS = 64  # of the smaller map: the most for which it does
-
-
-@cache
-def has_amx() -> bool:
-    """Whether this CPU multiplies bf16 matrices in tiles; cached, as the query is slow."""
-    return cpu_reports("amx_tile")
-
-
-class Conv2d(nn.Conv2d):
-    """torch's, with one stride and one padding for both axes and no dilation or groups."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch names it so
-        cells = input.shape[2] * input.shape[3] // self.stride[0] ** 2
-        return by_product(self, input, None) if pays(self, input, cells) else super().forward(input)
-
-
-class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's, with one stride and one padding for both axes and no dilation or groups."""
-
-    def forward(
-        self,
-        input: Tensor,  # noqa: A002 - torch names it so
-        output_size: list[int] | None = None,
-    ) -> Tensor:
-        cells = input.shape[2] * input.shape[3]
-        if output_size is not None or not pays(self, input, cells):
-            return super().forward(input, output_size)
-        return by_product(self, input, (int(self.output_padding[0]), int(self.output_padding[1])))
-
-
-def pays(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, cells: int) -> bool:
-    """Whether `ByProduct` is faster: bf16 on a CPU with units for it, many channels, a small map.
-
-    Args:
-        layer: the convolution; frozen ones need no gradient of their weights.
-        x: its input.
-        cells: of the smaller map.
-    """
-    if min(layer.weight.shape[:2]) < CHANNELS or cells > CELLS or not layer.weight.requires_grad:
-        return False
-    if x.device.type != "cpu" or not has_amx() or not torch.is_autocast_enabled("cpu"):
-        return False
-    return torch.get_autocast_dtype("cpu") == torch.bfloat16
-
-
-def by_product(
-    layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, odd: tuple[int, int] | None
-) -> Tensor:
-    """The layer's output on `x`, in bf16, by `ByProduct`."""
-    stride, padding = layer.stride[0], int(layer.padding[0])
-    output = ByProduct.apply(x.bfloat16(), layer.weight.bfloat16(), stride, padding, odd)
-    return output if layer.bias is None else output + layer.bias.bfloat16()[:, None, None]
-
-
-class ByProduct(Function):
-    """A convolution, or with `odd` (its output padding) a transposed one, as torch computes it.
-
-    The gradient of its weights is the sum over the batch and the cells of the smaller map of pixel
-    times patch, one product of matrices. It can be differentiated again.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: FunctionCtx,
-        x: Tensor,
-        weight: Tensor,
-        stride: int,
-        padding: int,
-        odd: tuple[int, int] | None,
-    ) -> Tensor:
-        """The output; `x` [n, c, h, w]."""
-        ctx.save_for_backward(x, weight)
-        ctx.shape = stride, padding, odd  # type: ignore[attr-defined]
-        if odd is None:
-            return conv2d(x, weight, None, stride, padding)
-        return conv_transpose2d(x, weight, None, stride, padding, odd)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        """The gradients of `x` and of `weight`."""
-        x, weight = ctx.saved_tensors
-        stride, padding, odd = ctx.shape
-        (grad,) = grads
-        of_x = None
-        if ctx.needs_input_grad[0] and odd is None:
-            rest = [x.shape[2 + i] - _side(grad, weight, stride, padding, i) for i in (0, 1)]
-            of_x = conv_transpose2d(grad, weight, None, stride, padding, rest)
-        elif ctx.needs_input_grad[0]:
-            of_x = conv2d(grad, weight, None, stride, padding)
-        if not ctx.needs_input_grad[1]:
-            return of_x, None, None, None, None
-        small, big = (grad, x) if odd is None else (x, grad)
-        patches = unfold(big, weight.shape[2:], padding=padding, stride=stride)
-        pixels = small.flatten(2).transpose(0, 1).flatten(1)  # [channels, n * cells]
-        product = pixels @ patches.transpose(1, 2).flatten(0, 1)
-        return of_x, product.view(weight.shape), None, None, None
-
-
-def _side(grad: Tensor, weight: Tensor, stride: int, padding: int, axis: int) -> int:
-    """The side of a transposed convolution's output without output padding."""
-    return (grad.shape[2 + axis] - 1) * stride - 2 * padding + weight.shape[2 + axis]
 
 
 def require_images(data: DataSpec, family: str) -> None:

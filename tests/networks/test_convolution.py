@@ -1,4 +1,4 @@
-"""The layers for AMX: the same function and gradients, taken only where they pay."""
+"""Convolutions as products: torch's function and gradients, taken only where they pay."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from gan_cli.networks import layers
-from gan_cli.networks.layers import ByProduct, Conv2d, ConvTranspose2d
+from gan_cli.networks import convolution
+from gan_cli.networks.convolution import ByProduct, Conv2d, ConvTranspose2d, Shape
 
 
 def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -17,46 +17,88 @@ def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
 
 
+@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("size", [(4, 6), (5, 4)])
-def test_the_convolutions_gradients_are_exact(size: tuple[int, int]) -> None:
+def test_the_convolutions_gradients_are_exact(size: tuple[int, int], whole: bool) -> None:
     x, weight = tensors((2, 2, *size), (3, 2, 4, 4))
-    torch.testing.assert_close(
-        ByProduct.apply(x, weight, 2, 1, None), conv2d(x, weight, None, 2, 1)
-    )
-    assert gradcheck(lambda x, w: ByProduct.apply(x, w, 2, 1, None), (x, weight))
-    assert gradgradcheck(lambda x, w: ByProduct.apply(x, w, 2, 1, None), (x, weight))
+    shape = Shape.of(nn.Conv2d(2, 3, 4, 2, 1), x, whole)
+
+    def ours(x: Tensor, w: Tensor) -> Tensor:
+        return ByProduct.apply("small", x, w, shape)
+
+    torch.testing.assert_close(ours(x, weight), conv2d(x, weight, None, 2, 1))
+    assert gradcheck(ours, (x, weight))
+    assert gradgradcheck(ours, (x, weight))
 
 
+@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("odd", [(0, 0), (1, 0)])
-def test_the_transposed_convolutions_gradients_are_exact(odd: tuple[int, int]) -> None:
-    x, weight = tensors((2, 3, 2, 3), (3, 2, 4, 4))
-    plain = conv_transpose2d(x, weight, None, 2, 1, odd)
-    torch.testing.assert_close(ByProduct.apply(x, weight, 2, 1, odd), plain)
-    assert gradcheck(lambda x, w: ByProduct.apply(x, w, 2, 1, odd), (x, weight))
+def test_the_transposed_convolutions_gradients_are_exact(odd: tuple[int, int], whole: bool) -> None:
+    y, weight = tensors((2, 3, 2, 3), (3, 2, 4, 4))
+    shape = Shape.of(nn.ConvTranspose2d(3, 2, 4, 2, 1, odd), y, whole)
+
+    def ours(y: Tensor, w: Tensor) -> Tensor:
+        return ByProduct.apply("big", y, w, shape)
+
+    torch.testing.assert_close(ours(y, weight), conv_transpose2d(y, weight, None, 2, 1, odd))
+    assert gradcheck(ours, (y, weight))
+    assert gradgradcheck(ours, (y, weight))
+
+
+def both(
+    kind: type[nn.Module], before: int, after: int, kernel: int, stride: int = 1, padding: int = 0
+) -> tuple[nn.Module, nn.Module]:
+    """A layer of ours and torch's with the same weights."""
+    torch.manual_seed(0)
+    layer = kind(before, after, kernel, stride, padding)
+    torchs = nn.Conv2d if kind is Conv2d else nn.ConvTranspose2d
+    plain = torchs(before, after, kernel, stride, padding)
+    plain.load_state_dict(layer.state_dict())
+    return layer, plain
+
+
+def assert_equal(layer: nn.Module, plain: nn.Module, x: Tensor, near: float = 1e-5) -> None:
+    """Equal outputs, gradients of the weights and of the input."""
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    mine, theirs = layer(inputs[0]), plain(inputs[1])
+    assert mine.dtype == theirs.dtype
+    torch.testing.assert_close(mine, theirs, rtol=near, atol=near)
+    for output in (mine, theirs):
+        output.float().square().mean().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=near, atol=near)
+    for left, right in zip(layer.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(left.grad, right.grad, rtol=near, atol=near)
+
+
+@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
+def test_a_layer_takes_this_way_in_fp32_on_small_maps_with_many_weights(
+    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16)
+    layer, plain = both(kind, 4, 6, 4, 2, 1)
+    small = torch.randn(2, 4, *((4, 4) if kind is Conv2d else (2, 2)))
+    assert "ByProduct" in str(layer(small).grad_fn.next_functions)  # below the bias
+    assert_equal(layer, plain, small)
+    assert "ByProduct" not in str(layer(torch.randn(2, 4, 32, 32)).grad_fn)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "ByProduct" not in str(layer(small).grad_fn)
+    monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16 + 1)
+    assert "ByProduct" not in str(layer(small).grad_fn)
 
 
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
 def test_a_layer_takes_this_way_in_bf16_with_amx_alone(
     kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "CHANNELS", 4)
-    monkeypatch.setattr(layers, "has_amx", lambda: True)
-    torch.manual_seed(0)
-    layer = kind(4, 4, 4, 2, 1)
-    plain = (nn.Conv2d if kind is Conv2d else nn.ConvTranspose2d)(4, 4, 4, 2, 1)
-    plain.load_state_dict(layer.state_dict())
+    monkeypatch.setattr(convolution, "AMX_CHANNELS", 4)
+    monkeypatch.setattr(convolution, "has_amx", lambda: True)
+    layer, plain = both(kind, 4, 4, 4, 2, 1)
     x = torch.randn(2, 4, 4, 4)
     assert "ByProduct" not in str(layer(x).grad_fn)  # fp32
     with torch.autocast("cpu", torch.bfloat16):
-        mine, theirs = layer(x), plain(x)
-    assert mine.dtype == theirs.dtype == torch.bfloat16
-    torch.testing.assert_close(mine, theirs, rtol=0.02, atol=0.02)
-    for output in (mine, theirs):
-        output.float().square().sum().backward()
-    for left, right in zip(layer.parameters(), plain.parameters(), strict=True):
-        assert left.grad is not None
-        torch.testing.assert_close(left.grad, right.grad, rtol=0.03, atol=0.3)
+        assert_equal(layer, plain, x, near=0.03)
     called: list[bool] = []
+    mine = layer(x)
     monkeypatch.setattr(ByProduct, "apply", lambda *_: called.append(True) or mine)
     with torch.autocast("cpu", torch.bfloat16):
         layer(x)
@@ -64,3 +106,27 @@ def test_a_layer_takes_this_way_in_bf16_with_amx_alone(
         layer.requires_grad_(False)
         layer(x)
     assert called == [True]
+
+
+def test_a_map_of_one_cell_is_a_vector() -> None:
+    layer, plain = both(ConvTranspose2d, 5, 6, 3)
+    x = torch.randn(4, 5, 1, 1)
+    assert "Convolution" not in str(layer(x).grad_fn.next_functions)
+    assert_equal(layer, plain, x)
+    assert_equal(*both(ConvTranspose2d, 5, 6, 4, 2, 1), x)  # padding cuts the output
+
+
+def test_stacked_layers_take_this_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(convolution.FEWEST, 9, 1)
+    torch.manual_seed(0)
+    layer = Conv2d(4, 6, 4, 2, 1, bias=False)
+    x, weights = torch.randn(3, 2, 4, 5, 4), torch.randn(3, 6, 4, 4, 4, requires_grad=True)
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight}, x)
+
+    stacked = torch.vmap(run)(x, weights)
+    single = torch.stack([run(one, weight) for one, weight in zip(x, weights, strict=True)])
+    torch.testing.assert_close(stacked, single)
+    ours, theirs = (torch.autograd.grad(y.square().sum(), weights)[0] for y in (stacked, single))
+    torch.testing.assert_close(ours, theirs)
