@@ -110,8 +110,9 @@ def one_line(error: BaseException) -> str:
         return text
     if "CUDA out of memory" in text:
         return (
-            "the GPU's memory is full; a smaller batch_size, network.width or data.size, "
-            "runtime.precision=bf16 or runtime.graphs=false need less, and dry_run=true estimates "
+            "the GPU's memory is full; accumulate=2, a smaller batch_size, network.width or "
+            "data.size, runtime.precision=bf16 or runtime.graphs=false need less, and "
+            "dry_run=true estimates "
             f"it ({text[:100]})"
         )
     if UNORDERED in text:
@@ -121,7 +122,7 @@ def one_line(error: BaseException) -> str:
         )
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or NO_ROOM in text:
         return (
-            "not enough memory; a smaller batch_size, network.width, prior.dim or data.size needs "
-            f"less, and dry_run=true estimates it ({text[:100]})"
+            "not enough memory; accumulate=2, a smaller batch_size, network.width, prior.dim or "
+            f"data.size needs less, and dry_run=true estimates it ({text[:100]})"
         )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

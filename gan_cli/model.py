@@ -104,6 +104,7 @@ class Batch:
         self.step_was_read = False  # what depends on the step cannot be played back by a CUDA graph
         self._step = 0
         self.kept: dict[str, Tensor] = {}
+        self._parts: list[Batch] = []
         self._real, self._labels, self._source = real, labels, source
 
     def __len__(self) -> int:
@@ -124,6 +125,22 @@ class Batch:
         other = Batch(index, self._real, self._labels, self._source)
         other.step = self._step
         return other
+
+    def parts(self, n: int) -> list[Batch]:
+        """`n` equal parts, in order; always the same ones, so that each has a `kept` of its own."""
+        if len(self._parts) != n:
+            size = len(self) // n
+            self._parts = [self._rows(slice(k * size, (k + 1) * size)) for k in range(n)]
+        for part in self._parts:
+            part.step = self._step
+        return self._parts
+
+    def _rows(self, rows: slice) -> Batch:
+        def labels(_: Tensor) -> Tensor | None:
+            return None if self.labels is None else self.labels[rows]
+
+        source = self._source and (lambda _: self.source[rows])
+        return Batch(self.index[rows], lambda _: self.real[rows], labels, source)
 
     @cached_property
     def real(self) -> Tensor:
@@ -267,7 +284,7 @@ class Model(nn.Module, ABC):
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
     by_place: bool = False  # whether it learns something of each sample's place in the data set
-    indivisible: str = ""  # why several devices cannot train it together, as half a sentence
+    indivisible: str = ""  # why no batch can be divided among devices, as half a sentence
 
     @abstractmethod
     def phases(self) -> list[Phase]:

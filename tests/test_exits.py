@@ -10,14 +10,16 @@ from gan_cli.exits import one_line
 def test_a_full_gpu_says_what_to_lower() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has")
     assert one_line(error) == (
-        "the GPU's memory is full; a smaller batch_size, network.width or data.size, "
+        "the GPU's memory is full; accumulate=2, a smaller batch_size, network.width or data.size, "
         "runtime.precision=bf16 or runtime.graphs=false need less, and dry_run=true estimates it "
         "(CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has)"
     )
 
 
 def test_a_full_host_says_what_to_lower() -> None:
-    assert one_line(MemoryError()).startswith("not enough memory; a smaller batch_size")
+    assert one_line(MemoryError()).startswith(
+        "not enough memory; accumulate=2, a smaller batch_size"
+    )
 
 
 def test_what_cannot_be_deterministic_is_named_with_its_setting() -> None:

@@ -168,6 +168,7 @@ class Settings(Strict):
 
     seed: Seed
     batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)]
+    accumulate: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1  # earlier runs have none
     steps: Count | None
     epochs: Count | None
     images: Count | None

@@ -154,8 +154,9 @@ class SharedDraws(TorchFunctionMode):
         if idle(name, args, kwargs):
             return func(*args, **kwargs)
         raise ConfigError(
-            f"torch's {name} in a step: it is not known how several ranks would share what it "
-            "draws; train on one device, or draw with torch.rand, randn or randint"
+            f"torch's {name} in a step: it is not known how the parts of a batch would share "
+            "what it draws; train on one device with accumulate=1, or draw with torch.rand, "
+            "randn or randint"
         )
 
     def _whole(self, name: str, size: Any) -> tuple[tuple[int, ...], bool]:
@@ -173,8 +174,8 @@ class SharedDraws(TorchFunctionMode):
             if f"{name} {shape}" not in self._said:
                 self._said.add(f"{name} {shape}")
                 log.warning(
-                    f"torch's {name} draws {shape} numbers in a step, the same on all ranks; what "
-                    f"is drawn for each sample of a rank has {max(self.sizes)} as its first size"
+                    f"torch's {name} draws {shape} numbers in a step, the same for all parts of a "
+                    f"batch; what is drawn for each sample has {max(self.sizes)} as its first size"
                 )
         return False
 

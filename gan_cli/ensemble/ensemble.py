@@ -205,6 +205,8 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
         return f"this version of torch cannot stack them ({functorch.missing})"
     if members[0].runtime.compile:
         return "runtime.compile = true"
+    if members[0].accumulate > 1:
+        return f"accumulate = {members[0].accumulate}"
     with quietly():
         single, *pair = [
             assemble(one, trust, dataset=dataset) for one in (members[0], *members[:2])

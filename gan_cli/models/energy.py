@@ -161,7 +161,7 @@ class EnergyModel(DiscriminatorModel):
         sample_steps: steps that they make from there.
     """
 
-    indivisible = "each rank would have a replay buffer of its own"
+    indivisible = "each part of it would have a replay buffer of its own"
 
     def __init__(
         self,

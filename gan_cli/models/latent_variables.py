@@ -227,7 +227,7 @@ def bounds(weights: Callable[[int], Tensor], samples: int, at_once: int) -> dict
     return {"elbo": total / samples, "iwae": log_sum - math.log(samples)}
 
 
-APART = "each rank would centre what its encoder sees by a mean of its own"
+APART = "each part of it would be centred by a mean of its own"
 
 
 class Centring(nn.Module):

@@ -56,10 +56,10 @@ class Mixture(Model):
         self.dimension = math.prod(data.shape)
         refuse(self._faults(fit))
         self.mixture = GaussianMixture(self._gaussians())
-        self.indivisible = "k-means++ begins with one rank's samples"
+        self.indivisible = "k-means++ begins with the samples of one part"
         if self.by_em:
             self.running = Running(self.mixture.gaussians)
-            self.indivisible = "EM keeps moments of one rank's samples"
+            self.indivisible = "EM keeps moments of the samples of one part"
 
     def _faults(self, fit: str) -> Iterator[str]:
         size, dim, name = self.data.size, self.dimension, self.data.name

@@ -40,7 +40,7 @@ class RBM(Model):
         sample_steps: Gibbs steps between the chains' state and a sample.
     """
 
-    indivisible = "each rank would have chains of its own"
+    indivisible = "each part of it would have chains of its own"
     density_of = "binarised pixels"
 
     def __init__(

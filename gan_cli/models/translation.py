@@ -30,6 +30,7 @@ class InputMemory(nn.Module):
         shape: of an input.
     """
 
+    holds_samples = True
     images: Tensor  # uint8 [REMEMBERED + 1, *shape]; the last one is where others are dropped
     count: Tensor  # of those that are there
 
@@ -394,6 +395,7 @@ class ImagePool(nn.Module):
         shape: of an image.
     """
 
+    holds_samples = True
     images: Tensor  # [size + 1, *shape]; the last one is where others are dropped
     count: Tensor
 

@@ -251,6 +251,7 @@ def hindrance(
     resident: bool,
     compiled: bool,
     ranks: int,
+    accumulate: int = 1,
     optimizers: Iterable[Optimizer],
 ) -> str:
     """Why a run cannot use CUDA graphs; empty where it can.
@@ -261,6 +262,7 @@ def hindrance(
         resident: whether the data lies on it.
         compiled: whether the networks are compiled.
         ranks: the number of ranks.
+        accumulate: parts of each batch.
         optimizers: of all players.
 
     Raises:
@@ -275,6 +277,8 @@ def hindrance(
         reason = "runtime.compile = true brings its own way"
     elif ranks > 1:
         reason = f"gradients travel between {ranks} devices"
+    elif accumulate > 1:
+        reason = f"accumulate = {accumulate} draws the same random numbers for each part"
     elif not resident:
         reason = "the data does not fit on the device, so batches come from the host"
     else:

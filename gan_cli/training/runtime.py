@@ -214,8 +214,8 @@ def prepare_for_ranks(model: Model, settings: Settings, ranks: Ranks) -> list[st
     if model.indivisible:
         name = type(model).__name__
         raise ConfigError(
-            f"model: {name} cannot be trained by {ranks.count} ranks, since {model.indivisible}; "
-            "start it without torchrun"
+            f"model: {name} cannot be trained by {ranks.count} ranks, which share a batch, since "
+            f"{model.indivisible}; start it without torchrun"
         )
     if settings.runtime.compile:
         raise ConfigError(

@@ -31,6 +31,7 @@ from gan_cli.optimizers import without_dynamo
 from gan_cli.runs import weights
 from gan_cli.seeding import mix
 from gan_cli.training import runtime, trial
+from gan_cli.training.accumulation import prepare_accumulation
 from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, hindrance, make_capturable
 from gan_cli.training.optimizers import (
     PlayerOptimizer,
@@ -130,6 +131,7 @@ def assemble(
             "mirrored one does not have; set data.flip=false"
         )
     said += prepare_for_ranks(model, settings, ranks)
+    said += prepare_accumulation(model, settings, ranks)
     place(model, device, chosen.channels_last)
     model.train()
     if settings.runtime.compile:
@@ -153,7 +155,15 @@ def assemble(
             players = build_players(twin, options, construct, total)
             none = Average(twin, 0.0)
             autocast = precision == "bf16"
-            return Trainer(twin, players, stream.batch, settings.seed, none, autocast).advance
+            return Trainer(
+                twin,
+                players,
+                stream.batch,
+                settings.seed,
+                none,
+                autocast,
+                accumulate=settings.accumulate,
+            ).advance
 
         of_model = identity(settings, dataset.spec)
         precision, count, lines = trial.fastest(step, of_model, precisions, counts)
@@ -178,6 +188,7 @@ def assemble(
         graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
         gather=ranks.gather(),
         drawing=ranks.drawing(settings.batch_size, model.pack),
+        accumulate=settings.accumulate,
     )
     return Session(
         settings, chosen, dataset, model, stream, players, trainer, total, said, trust, ranks
@@ -210,6 +221,7 @@ def identity(settings: Settings, data: DataSpec) -> dict[str, Any]:
     return {
         **parts,
         "batch_size": settings.batch_size,
+        "accumulate": settings.accumulate,
         "shape": data.shape,
         "classes": data.classes,
     }
@@ -256,6 +268,7 @@ def with_graphs(
         resident=resident,
         compiled=settings.runtime.compile,
         ranks=ranks,
+        accumulate=settings.accumulate,
         optimizers=[player.optimizer for player in players.values()],
     )
     for player in players.values() if not reason else ():

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from gan_cli.ema import Average
 from gan_cli.model import Batch, Loss, Model, Phase, updates
 from gan_cli.seeding import mix, seed_streams
+from gan_cli.training.accumulation import in_parts
 from gan_cli.training.cuda_graphs import Graphs, PhaseUpdate
 from gan_cli.training.freezer import Freezer
 from gan_cli.training.optimizers import PlayerOptimizer
@@ -52,6 +53,9 @@ class Trainer:
             their gradients over the devices.
         drawing: a context entered around a step, which may change its random numbers.
         graphs: record the updates as CUDA graphs, and replay them.
+        accumulate: parts of each batch that are computed one after the other (see
+            `gan_cli.training.accumulation`); may be changed between steps. Above 1 nothing is
+            replayed.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Trainer:
         gather: Callable[[Sequence[nn.Parameter]], None] | None = None,
         drawing: Callable[[], AbstractContextManager[object]] = nullcontext,
         graphs: Graphs | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.model, self.players, self.average = model, players, average
         self.step = 0  # completed steps
@@ -83,6 +88,7 @@ class Trainer:
         )
         self._gather, self._drawing, self.graphs = gather, drawing, graphs
         self.observer: Observer | None = None
+        self.accumulate = accumulate
 
     def advance(self, measure: bool = False) -> None:
         """One step: every phase that is due, in order.
@@ -100,7 +106,7 @@ class Trainer:
         for batch in batches:
             batch.step = self.step
         with self._drawing():
-            if self.graphs is None:
+            if self.graphs is None or self.accumulate > 1:
                 self.play(turns, batches, measure)
             else:
                 self.graphs.play(self.play, turns, batches, measure, self.window)
@@ -150,14 +156,18 @@ class Trainer:
         """Compute the phase's loss and the gradients of what it trains."""
         player = self.players[phase.player]
         player.optimizer.zero_grad(set_to_none=True)
-        with self.precision():
-            loss = phase.loss(batch)
-        if phase.shares:
+        parts = self.accumulate
+
+        def play(part: Batch) -> Loss:
+            with self.precision():
+                loss = phase.loss(part)
+            total = loss.total if parts == 1 else loss.total / parts
             # A later phase continues from the graph of the shared modules, so backward must not
             # enter it.
-            loss.total.backward(inputs=player.parameters)
-        else:
-            loss.total.backward()
+            total.backward(inputs=player.parameters if phase.shares else None)
+            return loss
+
+        loss = play(batch) if parts == 1 else in_parts(self.model, batch, parts, play)
         if self._gather is not None:
             self._gather(player.parameters)
         if self.observer is not None:

@@ -68,7 +68,9 @@ def test_what_is_drawn_for_the_whole_batch_is_the_same_on_all(
         with SharedDraws(rank, 2, frozenset((OWN,))), caplog.at_level(logging.WARNING):
             drawn.append(torch.cat([torch.randn(()).view(1), torch.rand(1), torch.rand(9)]))
     assert torch.equal(drawn[0], drawn[1])
-    assert "torch's rand draws 9 numbers in a step, the same on all ranks" in caplog.text
+    assert (
+        "torch's rand draws 9 numbers in a step, the same for all parts of a batch" in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_what_is_drawn_for_the_whole_batch_is_the_same_on_all(
     ],
 )
 def test_what_cannot_be_shared_is_refused(draw: Callable[[], Tensor]) -> None:
-    with SharedDraws(0, 2, frozenset((OWN,))), pytest.raises(ConfigError, match="several ranks"):
+    with SharedDraws(0, 2, frozenset((OWN,))), pytest.raises(ConfigError, match="parts of a batch"):
         draw()
 
 
