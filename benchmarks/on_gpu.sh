@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# What only a GPU can show, in two parts of at most 270 s each:
+# What only a GPU can show, in two parts of at most 270 s each, and the published tables:
 #   benchmarks/on_gpu.sh check [FOLDER]     GPU tests; every model trained for a while, with its samples
 #   benchmarks/on_gpu.sh measure [FOLDER]   steps and starts timed, many seeds, bf16 against fp32
 # Results are written as they are found, by default into benchmarks/results/<date>-<gpu>, so that a
 # cut leaves what was done. JOBS (default: the cores) run at a time where nothing is timed.
-# The published tables' full form: python -m benchmarks.published --form full.
+#   PUBLISHED=8h benchmarks/on_gpu.sh published [TABLE...]   their full form; goes on where it stopped
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 part=${1:-}
 gpu=$("$python" -c 'import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else "")')
-if [ -z "$gpu" ] || [[ ! $part =~ ^(check|measure)$ ]]; then
-    [ -n "$gpu" ] && echo "usage: benchmarks/on_gpu.sh check|measure [FOLDER]" >&2 ||
+if [ -z "$gpu" ] || [[ ! $part =~ ^(check|measure|published)$ ]]; then
+    [ -n "$gpu" ] && echo "usage: benchmarks/on_gpu.sh check|measure [FOLDER] or published [TABLE...]" >&2 ||
         echo "error: torch sees no CUDA device here" >&2
     exit 2
+fi
+if [ "$part" = published ]; then # SIGTERM saves the runs
+    export OMP_NUM_THREADS=1
+    exec timeout --signal=TERM "${PUBLISHED:-8h}" \
+        "$python" -m benchmarks.published "${@:2}" --form full --jobs "${JOBS:-8}"
 fi
 out=${2:-benchmarks/results/$(date +%Y%m%d)-$(tr -cs '[:alnum:]\n' '-' <<<"$gpu")}
 mkdir -p "$out"

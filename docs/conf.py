@@ -24,7 +24,8 @@ NAVIGATION = {
     "Theory": ["docs/theory"],
     "After training": ["docs/after-training", "docs/evaluation", "docs/comparing", "docs/python"],
     "Reference": ["docs/reference/README"],
-    "Reliability": ["docs/reliability", "docs/runs", "docs/performance", "docs/published"],
+    "Reliability": ["docs/reliability", "docs/runs", "docs/performance"],
+    "Results": ["docs/reproducing", "docs/published"],
     "Contributing": ["CONTRIBUTING", "CHANGELOG"],
 }
 FIRST = ["commands", "settings", "model", "data", "experiment"]  # of the reference
