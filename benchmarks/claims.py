@@ -20,7 +20,7 @@ from pydantic import ValidationError, model_validator
 from benchmarks.published import results
 from benchmarks.published.figures import Statistic, met
 from benchmarks.published.jobs import jobs
-from benchmarks.published.page import bounds, line, made
+from benchmarks.published.page import limits, line, made
 from benchmarks.published.tables import ORDER, Column, FormName, Strict, Table, load
 from benchmarks.systems import catalogue
 from benchmarks.systems.page import paragraph
@@ -112,8 +112,9 @@ class Results:
     def __init__(self, home: Path = HOME) -> None:
         self.tables: dict[str, Table] = {name: load(name) for name in ORDER}
         self.tables["systems"] = catalogue.load().table()
-        self.folders = dict.fromkeys(ORDER, home / "benchmarks/results/published")
-        self.folders["systems"] = home / "benchmarks/results/systems"
+        results_of = home / "benchmarks" / "results"
+        self.folders: dict[str, Path] = {"systems": results_of / "systems"}
+        self.folders |= dict.fromkeys(ORDER, results_of / "published")
 
     def column(self, claim: Claim) -> Column:
         """The column of a claim's metric.
@@ -187,8 +188,8 @@ def _lines(claims: Claims, found: Results) -> Iterator[str]:
         ours = found.value(claim, claim.row, claim.figure)
         than = claim.than or claim.figure
         other = found.value(claim, claim.other, than) if claim.other else None
-        limits = "" if isinstance(claim.expect, str) else bounds(*claim.expect)
-        against = limits or _shown(other, column)
+        bounds = "" if isinstance(claim.expect, str) else limits(*claim.expect)
+        against = bounds or _shown(other, column)
         cells = [str(number), claim.claim, claim.paper, column.title, _shown(ours, column), against]
         yield line([*cells, claim.published or "–", verdict(claim, ours, other)])
     yield ""

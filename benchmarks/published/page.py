@@ -116,7 +116,7 @@ def expectation(form: Form, row: Row, found: Mapping[str, Statistic], complete: 
     """Whether a row has the values that the form expects, and these values."""
     parts = []
     for metric, bounds in form.expect.get(row.name, {}).items():
-        expected = f"{metric} {bounds(*bounds)}"
+        expected = f"{metric} {limits(*bounds)}"
         if metric not in found:
             parts.append(f"not run yet: {expected}")
         elif not complete:
@@ -126,7 +126,7 @@ def expectation(form: Form, row: Row, found: Mapping[str, Statistic], complete: 
     return "; ".join(parts) or "nothing stated"
 
 
-def bounds(least: float | None, most: float | None) -> str:
+def limits(least: float | None, most: float | None) -> str:
     """The limits of an expected value, in words."""
     if least is not None and most is not None:
         return f"{least:g} to {most:g}"
