@@ -41,7 +41,7 @@ def translation(x: Tensor) -> Tensor:
     for side, size in ((2, height), (3, width)):
         most = int(size / 8 + 0.5)
         shift = torch.randint(-most, most + 1, (n, 1), device=x.device)
-        source = torch.arange(size, device=x.device) - shift  # [n, size]
+        source = torch.arange(size, device=x.device) + shift  # [n, size]
         inside = (source >= 0) & (source < size)
         shape = (n, 1, size, 1) if side == 2 else (n, 1, 1, size)
         index = source.clamp(0, size - 1).view(shape).expand_as(x)

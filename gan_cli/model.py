@@ -99,13 +99,14 @@ class Batch:
         real: Callable[[Tensor], Tensor],
         labels: Callable[[Tensor], Tensor | None],
         source: Callable[[Tensor], Tensor] | None = None,
+        noise: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.index = index  # [batch], int64: the samples' places in the data set
         self.step_was_read = False  # what depends on the step cannot be played back by a CUDA graph
         self._step = 0
         self.kept: dict[str, Tensor] = {}
         self._parts: list[Batch] = []
-        self._real, self._labels, self._source = real, labels, source
+        self._real, self._labels, self._source, self._noise = real, labels, source, noise
 
     def __len__(self) -> int:
         return len(self.index)
@@ -122,7 +123,7 @@ class Batch:
 
     def at(self, index: Tensor) -> Batch:
         """A batch of the same data and step with the samples at other places."""
-        other = Batch(index, self._real, self._labels, self._source)
+        other = Batch(index, self._real, self._labels, self._source, self._noise)
         other.step = self._step
         return other
 
@@ -140,11 +141,16 @@ class Batch:
             return None if self.labels is None else self.labels[rows]
 
         source = self._source and (lambda _: self.source[rows])
-        return Batch(self.index[rows], lambda _: self.real[rows], labels, source)
+        return Batch(self.index[rows], lambda _: self._clean[rows], labels, source, self._noise)
 
     @cached_property
     def real(self) -> Tensor:
         """Real samples, [batch, *shape], float32; images lie in [-1, 1]."""
+        return self._clean if self._noise is None else self._noise(self._clean)
+
+    @cached_property
+    def _clean(self) -> Tensor:
+        """Real samples before the noise that a data set may add."""
         return self._real(self.index)
 
     @cached_property
@@ -281,6 +287,7 @@ class Model(nn.Module, ABC):
     second_order: bool = False  # whether a loss differentiates a gradient
     simultaneous: bool = False  # whether a step takes all gradients before any player moves
     pack: int = 1  # samples that the discriminator sees as one; batch_size must be a multiple of it
+    multiple: int = 1  # fakes that an update draws for each sample, at most
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
     by_place: bool = False  # whether it learns something of each sample's place in the data set
@@ -297,6 +304,10 @@ class Model(nn.Module, ABC):
             ConfigError: a loss does not support them.
         """
         return
+
+    def rows(self, samples: int) -> frozenset[int]:
+        """The possible first dimensions of what an update draws for a batch of `samples`."""
+        return frozenset((samples, samples // self.pack, samples * self.multiple))
 
     @abstractmethod
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:

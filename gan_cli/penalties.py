@@ -35,7 +35,7 @@ class Penalty(ABC):
     at_fakes = False  # whether it uses fakes too
     whole_batch = False  # whether it is more than a mean over samples
     on_weights = False  # whether it has a term of the weights themselves ...
-    of: Literal["generator", "discriminator"] = "discriminator"  # ... and of whose
+    of: Literal["generator", "discriminator", "both"] = "discriminator"  # ... and of whose
 
     def __init__(self, weight: float = 0.0, every: int = 1, rescale: bool = False) -> None:
         if weight < 0:
@@ -287,7 +287,7 @@ class Orthogonal(WeightPenalty):
             2017; Eq. 2 in the paper of 2019).
         every: as in `Penalty`.
         rescale: as there.
-        of: "generator", as in the paper, or "discriminator".
+        of: "generator", as in the paper, "discriminator" or "both".
     """
 
     name = "orthogonal"
@@ -299,12 +299,12 @@ class Orthogonal(WeightPenalty):
         diagonal: bool = False,
         every: int = 1,
         rescale: bool = False,
-        of: Literal["generator", "discriminator"] = "discriminator",
+        of: Literal["generator", "discriminator", "both"] = "discriminator",
     ) -> None:
         super().__init__(weight, every, rescale)
-        if of == "generator" and every > 1:
+        if of != "discriminator" and every > 1:
             raise ValueError(
-                f"every = {every}: must be 1 with penalty.of = generator; set penalty.every=1, or "
+                f"every = {every}: must be 1 with penalty.of = {of}; set penalty.every=1, or "
                 "penalty.of=discriminator"
             )
         self.diagonal, self.of = diagonal, of
@@ -315,7 +315,8 @@ class Orthogonal(WeightPenalty):
         weights = (p for p in network.parameters() if id(p) not in spared)
         tables = [p.flatten(1) for p in weights if p.dim() > 1]
         if not tables:
-            raise ValueError(f"penalty = orthogonal: the {self.of} has no weight matrices")
+            owner = "network" if self.of == "both" else self.of
+            raise ValueError(f"penalty = orthogonal: the {owner} has no weight matrices")
         return self.weight * torch.stack([self._skewness(table) for table in tables]).sum()
 
     def _skewness(self, table: Tensor) -> Tensor:

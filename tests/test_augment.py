@@ -108,6 +108,26 @@ def test_halves_are_rounded_up_as_in_the_authors_code(size: int, shift: int, hal
     assert cut[:, 0].any(2).sum(1).min() == half // 2 + half % 2
 
 
+AUTHORS = {  # mit-han-lab/data-efficient-gans, DiffAugment_pytorch.py, after torch.manual_seed(5)
+    "color": ([91.23054, -101.17944, 110.71864], [-0.49522, 0.70995, 0.27268]),
+    "translation": ([1.09344, 0.58495, 0.70183], [0.99661, 0.25815, -0.18154]),
+    "cutout": ([-0.21403, -1.63023, 2.98603], [-0.58186, 0.0, -0.18154]),
+    "color,translation,cutout": ([60.46797, -82.85853, 64.04486], [0.0, 0.51202, 0.11665]),
+}
+
+
+@pytest.mark.parametrize("policies", AUTHORS)
+def test_the_numbers_of_the_authors_code(policies: str) -> None:
+    """The sums of three images with three channels of 9x10, and one pixel of each."""
+    place = torch.arange(3 * 3 * 9 * 10, dtype=torch.float64)
+    x = torch.sin(place * place).view(3, 3, 9, 10).float()
+    torch.manual_seed(5)
+    out = augment(x, policies.split(","))
+    sums, pixels = AUTHORS[policies]
+    assert out.double().sum((1, 2, 3)).tolist() == pytest.approx(sums, abs=2e-4)
+    assert out[:, 1, 4, 5].tolist() == pytest.approx(pixels, abs=2e-5)
+
+
 @pytest.mark.parametrize("policy", list(POLICIES))
 def test_gradients_flow_and_are_right(policy: str) -> None:
     x = images((2, 8, 9), n=2).double().requires_grad_()

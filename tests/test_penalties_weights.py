@@ -62,6 +62,34 @@ def test_the_gradient_is_that_of_the_formula(diagonal: bool) -> None:
     assert network.bias.grad is None
 
 
+def test_the_authors_code_adds_half_of_that() -> None:
+    """The first numbers that BigGAN-PyTorch's `utils.ortho` adds to a gradient, weight 1."""
+    network = nn.Conv2d(3, 4, (2, 1))
+    network.weight.data = torch.sin(torch.arange(24.0) ** 2).view(4, 3, 2, 1)
+    Orthogonal(weight=0.5).regularise(network).backward()
+    assert network.weight.grad is not None
+    authors = [3.8744, 5.50866, -7.50962, 6.62913, 4.80239, -1.39328]
+    assert network.weight.grad.flatten()[:6].tolist() == pytest.approx(authors, abs=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore:loss = wasserstein with nothing")
+def test_of_both_players_or_of_one() -> None:
+    terms = {}
+    for of in ("generator", "discriminator", "both"):
+        game = gan(Orthogonal(weight=0.5, of=of))
+        torch.manual_seed(1)
+        found = {
+            phase.name: phase.loss(Batch(torch.arange(8), lambda i: POINTS[i], lambda i: None)).logs
+            for phase in game.phases()
+        }
+        terms[of] = {name for name, logs in found.items() if "penalty/orthogonal" in logs}
+    assert terms == {
+        "generator": {"generator"},
+        "discriminator": {"critic"},
+        "both": {"generator", "critic"},
+    }
+
+
 def test_it_is_computed_in_fp32_under_autocast() -> None:
     network = layer(torch.randn(8, 64, generator=torch.Generator().manual_seed(2)))
     exact = Orthogonal(weight=1.0).regularise(network)

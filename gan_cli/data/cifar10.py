@@ -71,6 +71,7 @@ class CIFAR10(Dataset):
             (its `root`) or Keras (~/.keras/datasets); None: the cache, then the official mirror.
         size: a number or [height, width]; None leaves 32x32.
         flip: whether training mirrors each image left to right with probability 1/2.
+        dequantise: whether training adds uniform noise of one level to each pixel.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class CIFAR10(Dataset):
         root: str | None = None,
         size: Size = None,
         flip: bool = False,
+        dequantise: bool = False,
     ) -> None:
-        self.flips = flip
+        self.flips, self.dequantise = flip, dequantise
         contents = [pair for part in parts(split) for pair in PUBLISHED.contents(part, root)]
         images, labels = joined([parse(content, path) for path, content in contents])
         super().__init__("cifar10", resized(images, size), labels, CLASSES)

@@ -76,6 +76,7 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
     """
 
     flips: bool = False
+    dequantise: bool = False  # whether training adds uniform noise to the 256 levels of images
 
     def __init__(
         self,
@@ -151,6 +152,13 @@ class Dataset(ABC):  # noqa: B024 - abstract: sources are its only subclasses
             return samples
         chosen = (index >= self.spec.size).to(samples.device)
         return torch.where(chosen.view(-1, 1, 1, 1), samples.flip(-1), samples)
+
+    def dequantised(self, samples: Tensor) -> Tensor:
+        """Images in [-1, 1] with uniform noise: (level + u) / 128 - 1 with u from U[0, 1).
+
+        So each level v of 0 ... 255 fills a cell of [-1, 1), as in Miyato et al.'s code.
+        """
+        return ((samples + 1) * 127.5 + torch.rand_like(samples)) / 128 - 1
 
     def _chosen(self, index: Tensor) -> Tensor:
         if self.resident:

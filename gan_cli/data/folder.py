@@ -45,6 +45,7 @@ class Folder(Dataset):
         crop: the part: "center", "random" (chosen once for each image, by its contents) or "none"
             (the whole image, stretched).
         flip: whether training mirrors each image left to right with probability 1/2.
+        dequantise: whether training adds uniform noise of one level to each pixel.
         background: the colour behind transparent images, as CSS writes colours.
         skip_broken: continue without the files that cannot be read.
         workers: threads that decode; None: one per core.
@@ -61,6 +62,7 @@ class Folder(Dataset):
         labels: str | None = None,
         crop: str = "center",
         flip: bool = False,
+        dequantise: bool = False,
         background: str = "white",
         skip_broken: bool = False,
         workers: int | None = None,
@@ -77,7 +79,7 @@ class Folder(Dataset):
             raise ConfigError("data.classes = none: data.labels cannot be combined with it")
         if crop not in CROPS:
             raise ConfigError(f"data.crop = {crop}: {', '.join(CROPS[:-1])} or none is needed")
-        self.flips = flip
+        self.flips, self.dequantise = flip, dequantise
         if workers is not None and workers < 1:
             raise ConfigError(f"data.workers = {workers}: at least 1, or null, is needed")
         behind = parse_colour(background)

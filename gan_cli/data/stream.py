@@ -161,8 +161,9 @@ class Stream:
         """Batch `k`; its samples are gathered on first use."""
         dataset = self.dataset
         index = self._slice(k, 1)
+        noise = dataset.dequantised if dataset.dequantise else None
         if dataset.resident:
-            return Batch(index, dataset.real, dataset.labels, dataset.source)
+            return Batch(index, dataset.real, dataset.labels, dataset.source, noise)
 
         def real(_: Tensor) -> Tensor:
             # The CPU's copy of the index is used, as reading this one back would stall the device.
@@ -170,7 +171,7 @@ class Stream:
                 return dataset.mirrored(scaled(self._prefetch(k).received()), index)
             return dataset.real(self._slice(k, 0))
 
-        return Batch(index, real, dataset.labels, dataset.source)
+        return Batch(index, real, dataset.labels, dataset.source, noise)
 
     def waited(self) -> float:
         """Seconds that training has waited for samples to arrive so far."""

@@ -94,9 +94,8 @@ class Group(Ranks):
 
         return gather
 
-    def drawing(self, batch_size: int, pack: int) -> Drawing:
-        own = batch_size // self.count
-        mode = SharedDraws(self.rank, self.count, frozenset((own, own // pack)))
+    def drawing(self, sizes: frozenset[int]) -> Drawing:
+        mode = SharedDraws(self.rank, self.count, sizes)
 
         def drawing() -> AbstractContextManager[object]:
             return mode

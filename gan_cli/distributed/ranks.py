@@ -43,8 +43,12 @@ class Ranks:
         """A function that averages the gradients of parameters over the ranks (together)."""
         return None
 
-    def drawing(self, batch_size: int, pack: int) -> Drawing:
-        """A context in which random numbers of samples are this rank's part of the batch's."""
+    def drawing(self, sizes: frozenset[int]) -> Drawing:
+        """A context in which random numbers of samples are this rank's part of the batch's.
+
+        Args:
+            sizes: first dimensions of what this rank draws for its samples (see `Model.rows`).
+        """
         return nullcontext
 
     def sharing_errors(self) -> AbstractContextManager[None]:

@@ -207,6 +207,8 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
         return "runtime.compile = true"
     if members[0].accumulate > 1:
         return f"accumulate = {members[0].accumulate}"
+    if dataset.dequantise:
+        return "data.dequantise = true"
     with quietly():
         single, *pair = [
             assemble(one, trust, dataset=dataset) for one in (members[0], *members[:2])

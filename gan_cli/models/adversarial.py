@@ -137,9 +137,10 @@ class DiscriminatorModel(Model, ABC):
             ConfigError: the penalty is on a generator, and there is none.
         """
         penalty = self.penalty
-        if penalty.of == "generator" and not hasattr(self, "generator"):
+        if penalty.of != "discriminator" and not hasattr(self, "generator"):
             raise ConfigError(
-                "penalty.of = generator: this model has no generator; set penalty.of=discriminator"
+                f"penalty.of = {penalty.of}: this model has no generator; "
+                "set penalty.of=discriminator"
             )
 
         def constrain() -> None:
@@ -176,7 +177,7 @@ class DiscriminatorModel(Model, ABC):
     ) -> Callable[[Batch], Loss]:
         """A player's loss with the penalty on the weights of its network, where there is one."""
         penalty = self.penalty
-        if not penalty.on_weights or penalty.of != of:
+        if not penalty.on_weights or penalty.of not in (of, "both"):
             return loss
 
         def both(batch: Batch) -> Loss:

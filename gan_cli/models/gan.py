@@ -44,9 +44,12 @@ class GAN(AdversarialModel):
             steps (1, 3, 5 ...), the generator in even ones; "simultaneous": both in every step, by
             gradients at the weights that the step begins with.
         packing: samples that the discriminator sees as one (PacGAN, Lin et al. 2018). A batch
-            is cut into batch_size / packing packs; the authors count a batch in packs. The
-            generator makes the packs' first members together, then their second ones, so that its
-            batch norm sees batches of batch_size / packing.
+            is cut into batch_size / packing packs; the authors count a batch in packs.
+        pack_passes: "member": the generator makes the packs' first members together, then their
+            second ones, so that its batch norm sees batches of batch_size / packing, as in the
+            authors' code; "batch": all members in one pass.
+        generator_batch: fakes in the generator's update, as a multiple of batch_size (2 in Miyato
+            et al.'s code).
         instance_noise: deviation of the noise on all that the discriminator sees.
         instance_noise_steps: steps over which it falls linearly to 0; null: it never falls.
         augment: policies of differentiable augmentation (Zhao et al. 2020).
@@ -72,6 +75,8 @@ class GAN(AdversarialModel):
         share_fakes: bool = False,
         schedule: Literal["together", "alternate", "simultaneous"] = "together",
         packing: int = 1,
+        pack_passes: Literal["member", "batch"] = "member",
+        generator_batch: int = 1,
         instance_noise: float = 0.0,
         instance_noise_steps: int | None = None,
         augment: Sequence[str] = (),
@@ -92,7 +97,8 @@ class GAN(AdversarialModel):
             schedule=schedule,
             view=View(data, packing, instance_noise, instance_noise_steps, augment),
         )
-        self.pack, self.fake_labels = packing, fake_labels
+        self.pack, self.fake_labels, self.pack_passes = packing, fake_labels, pack_passes
+        self.multiple = generator_batch
         self.adversarial, self.feature_matching = adversarial, feature_matching
         self.historical_averaging = historical_averaging
         self.build(network, data.classes if conditional else 0)
@@ -109,6 +115,15 @@ class GAN(AdversarialModel):
             yield (
                 f"model.packing = {self.pack}: a pack has no single label; "
                 "set model.conditional=false or packing=1"
+            )
+        if self.pack_passes not in ("member", "batch"):
+            yield f"model.pack_passes = {self.pack_passes}: must be member or batch"
+        yield from below({"generator_batch": self.multiple}, 1)
+        if self.multiple > 1 and (self.loss.compares or self.share_fakes):
+            why = "share_fakes=true reuses D's" if self.share_fakes else "the loss pairs fakes"
+            yield (
+                f"model.generator_batch = {self.multiple}: {why} with the real samples of a batch; "
+                "set model.generator_batch=1"
             )
         if self.fake_labels == "uniform" and not self.conditional:
             yield "model.fake_labels = uniform: needs model.conditional=true; set it, or =batch"
@@ -171,9 +186,11 @@ class GAN(AdversarialModel):
         """Make the discriminator take fakes for real."""
         y, wanted = self._labels(batch), batch.kept.pop("wanted", None)
         if wanted is None:
-            wanted = self._wanted(batch)
+            wanted = self._wanted(batch, self.multiple)
         fake = batch.kept.pop("fake", None)
-        fake = self.view(self._fakes(batch, wanted) if fake is None else fake, batch)
+        if fake is None:
+            fake = self._fakes(batch, wanted, self.multiple)
+        fake = self.view(fake, batch)
         if self.feature_matching:
             game = self._matched(self.view(batch.real, batch), fake, y, wanted)
         else:
@@ -208,15 +225,16 @@ class GAN(AdversarialModel):
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.conditional else None
 
-    def _wanted(self, batch: Batch) -> Tensor | None:
-        """The classes of fakes; None for a model without."""
+    def _wanted(self, batch: Batch, times: int = 1) -> Tensor | None:
+        """The classes of `times` as many fakes; None for a model without."""
         if self.conditional and self.fake_labels == "uniform":
-            return torch.randint(self.data.classes, (len(batch),), device=self.device)
-        return self._labels(batch)
+            return torch.randint(self.data.classes, (times * len(batch),), device=self.device)
+        labels = self._labels(batch)
+        return labels if labels is None or times == 1 else labels.repeat(times)
 
-    def _fakes(self, batch: Batch, y: Tensor | None) -> Tensor:
-        z = self.prior.sample(len(batch), self.device)
-        if self.pack == 1:
+    def _fakes(self, batch: Batch, y: Tensor | None, times: int = 1) -> Tensor:
+        z = self.prior.sample(times * len(batch), self.device)
+        if self.pack == 1 or self.pack_passes == "batch":
             return self.generate(z, y)
         # As in the authors' code each member of the packs is a pass, and so a batch, of its own.
         members = [self.generate(z[place :: self.pack]) for place in range(self.pack)]

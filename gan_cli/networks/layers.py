@@ -29,6 +29,38 @@ def norm(name: Norm, channels: int, flat: bool = False) -> nn.Module:
     return nn.GroupNorm(1, channels) if name == "layer" else nn.Identity()
 
 
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm whose gains and biases are learned for each class (Dumoulin et al. 2017, Eq. 5).
+
+    Args:
+        channels: of [n, channels, height, width].
+        classes: the number of labels.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gains = nn.Parameter(torch.ones(classes, channels))
+        self.biases = nn.Parameter(torch.zeros(classes, channels))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """`x` normalised; `y` are labels [n], or mixtures of classes, floats [n, classes]."""
+        if y.is_floating_point():
+            gain, bias = (y.to(table.dtype) @ table for table in (self.gains, self.biases))
+        else:
+            gain, bias = self.gains[y], self.biases[y]
+        return self.norm(x) * gain[:, :, None, None] + bias[:, :, None, None]
+
+
+def normalised(layer: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
+    """`layer` on maps `x`; the labels `y` go to a conditional batch norm alone."""
+    if not isinstance(layer, ConditionalBatchNorm):
+        return layer(x)
+    if y is None:
+        raise ValueError("conditional batch norm needs labels")
+    return layer(x, y)
+
+
 class VirtualBatchNorm(nn.Module):
     """Normalisation by a reference batch and the sample itself (Salimans et al. 2016, section 3.5).
 

@@ -1,14 +1,14 @@
-"""Residual networks with spectral norm and self-attention (SNGAN, SAGAN), for images of any size.
+"""Residual networks (WGAN-GP, SNGAN, SAGAN) for images of any size.
 
-Miyato et al. 2018, table 4: the networks for CIFAR-10, with as many halvings as the image allows.
-Zhang et al. 2019: attention between all places of a map, and spectral norm in the generator too.
+Miyato et al. 2018, tables 4 to 6, and their code; Gulrajani et al. 2017, appendices C and F, and
+theirs. Zhang et al. 2019: attention between all places of a map, and spectral norm in the generator
+too. Miyato and Koyama 2018: conditional batch norm in the generator.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -18,20 +18,40 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.networks.family import Discriminator, Generator, StandardFamily
-from gan_cli.networks.layers import Norm, norm, normalise_spectrum, pyramid
+from gan_cli.networks.layers import (
+    ConditionalBatchNorm,
+    Norm,
+    norm,
+    normalise_spectrum,
+    normalised,
+    pyramid,
+)
 from gan_cli.networks.resize import UpsampledConv2d
 
-COARSEST = 4, 6  # the least sides of the coarsest maps, of the generator and of the discriminator
+COARSEST = 4  # the least side of the generator's coarsest map
 KEYS = 8  # C / C' in Zhang et al. 2019: how much narrower attention is than its map
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet(StandardFamily):
-    """The family of Miyato et al. 2018 for CIFAR-10, with the attention of Zhang et al. 2019.
+    """The family; its defaults are Miyato et al.'s for CIFAR-10.
 
     Args:
-        width: channels of all the generator's maps, 256 in the paper.
-        discriminator_width: of all the discriminator's, 128 there; None for the same.
+        width: channels of the generator's finest maps.
+        discriminator_width: of the discriminator's finest; None for the same.
+        growth: the most times as many channels that coarser maps have, doubled with each halving;
+            1 for the same number on all maps.
+        discriminator_coarsest: the least side of the discriminator's coarsest map.
+        discriminator_last: its blocks that keep the coarsest map, None for no such; the first of
+            them doubles the channels once more, up to `growth`.
+        first: what the discriminator begins with: a "block", or a "convolution" that keeps the size
+            (Gulrajani et al. 2017 for 64 pixels).
+        pooling: of its last map over all places: the "sum" or the "mean"; "none": each place counts
+            by itself, without a ReLU before.
+        head_bias: whether its output has a bias.
+        inner_bias: whether the first convolution of each block has one.
+        generator_conditioning: how the generator takes labels: "label" (one-hot, beside the
+            latent), or "batch_norm" (conditional batch norm in its blocks).
         generator_spectral_norm: of the generator's weights too, as in SAGAN.
         attention: on the maps after this many halvings of the image; None for none.
     """
@@ -40,14 +60,34 @@ class ResNet(StandardFamily):
     discriminator_width: int | None = 128
     discriminator_norm: Literal["batch", "layer", "none"] = "none"
     spectral_norm: bool = True
+    growth: int = 1
+    discriminator_coarsest: int = 6
+    discriminator_last: int | None = 2
+    first: Literal["block", "convolution"] = "block"
+    pooling: Literal["sum", "mean", "none"] = "sum"
+    head_bias: bool = False
+    inner_bias: bool = True
+    generator_conditioning: Literal["label", "batch_norm"] = "label"
     generator_spectral_norm: bool = False
     attention: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.generator_conditioning == "batch_norm" and self.generator_norm != "batch":
+            raise ConfigError(
+                f"network.generator_norm = {self.generator_norm}: must be batch with "
+                "network.generator_conditioning = batch_norm"
+            )
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return ResNetGenerator(self, inputs, data, classes)
 
     def discriminator(self, data: DataSpec, classes: int = 0) -> Discriminator:
         return ResNetDiscriminator(self, data, classes)
+
+    def times(self, doublings: int) -> int:
+        """How many times as many channels a map has after as many doublings."""
+        return min(2**doublings, self.growth)
 
     def attends(self, level: int) -> bool:
         """Whether there is attention on the map after `level` halvings."""
@@ -66,20 +106,25 @@ class ResNetGenerator(Generator):
     """A dense layer, residual blocks up to the image, norm, ReLU and a convolution; tanh."""
 
     def __init__(self, options: ResNet, inputs: int, data: DataSpec, classes: int) -> None:
+        self.by_norm = classes > 0 and options.generator_conditioning == "batch_norm"
         super().__init__(inputs, classes, options.generator_norm)
-        name, width = options.generator_norm, options.width
-        sizes = pyramid(data, "resnet", COARSEST[0])[::-1]
+        name = options.generator_norm
+        sizes = pyramid(data, "resnet", COARSEST)[::-1]
         options.check_attention(len(sizes) - 2)
+        channels = [options.width * options.times(level) for level in range(len(sizes))]
+        labels = 0 if self.by_norm else classes
         layers: list[nn.Module] = [
-            nn.Linear(inputs + classes, width * math.prod(sizes[0])),
-            nn.Unflatten(1, (width, *sizes[0])),
+            nn.Linear(inputs + labels, channels[-1] * math.prod(sizes[0])),
+            nn.Unflatten(1, (channels[-1], *sizes[0])),
         ]
         for level, size in reversed(list(enumerate(sizes[:0:-1]))):
-            layers.append(UpBlock(width, size, name))
+            before, after = channels[level + 1], channels[level]
+            known = classes if self.by_norm else 0
+            layers.append(UpBlock(before, after, size, name, known, options.inner_bias))
             if options.attends(level):
-                layers.append(SelfAttention(width))
-        last = nn.Conv2d(width, data.shape[0], 3, 1, 1)
-        layers += [norm(name, width), nn.ReLU(inplace=True), last]
+                layers.append(SelfAttention(after))
+        last = nn.Conv2d(channels[0], data.shape[0], 3, 1, 1)
+        layers += [norm(name, channels[0]), nn.ReLU(inplace=True), last]
         self.layers = nn.Sequential(*layers)
         initialise(self)
         nn.init.xavier_uniform_(last.weight)
@@ -87,36 +132,55 @@ class ResNetGenerator(Generator):
             normalise_spectrum(self)
 
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.run(self.layers, self.conditioned(z, y))
+        if not self.by_norm:
+            return self.run(self.layers, self.conditioned(z, y))
+        x = z
+        for layer in self.layers:
+            x = layer(x, y) if isinstance(layer, UpBlock) else layer(x)
+        return x
 
 
 class ResNetDiscriminator(Discriminator):
-    """Residual blocks that halve the map, two that keep it, ReLU and a sum over all places."""
+    """Residual blocks that halve the map, some that keep it, ReLU and a sum over all places."""
 
     def __init__(self, options: ResNet, data: DataSpec, classes: int) -> None:
         super().__init__(options)
+        self.pooling = options.pooling
         width = options.discriminator_width or options.width
         name = options.discriminator_norm
-        sizes = pyramid(data, "resnet", COARSEST[1])
+        sizes = pyramid(data, "resnet", options.discriminator_coarsest)
         options.check_attention(len(sizes) - 1)
-        self.first = DownBlock(data.shape[0], width, name, first=True)
+        inner = options.inner_bias
+        if options.first == "block":
+            self.first: nn.Module = DownBlock(data.shape[0], width, name, first=True, bias=inner)
+        else:
+            self.first = nn.Conv2d(data.shape[0], width, 3, 1, 1)
         self.label = self.label_bias(classes, width)
         trunk: list[nn.Module] = []
-        for level, _ in enumerate(pairwise(sizes), 1):
-            if level > 1:
-                trunk.append(DownBlock(width, width, name))
+        channels, doublings = width, 0
+        for level in range(1, len(sizes)):
+            if level > 1 or options.first == "convolution":
+                doublings += 1
+                before, channels = channels, width * options.times(doublings)
+                trunk.append(DownBlock(before, channels, name, bias=inner))
             if options.attends(level):
-                trunk.append(SelfAttention(width))
-        trunk += [DownBlock(width, width, name, halve=False) for _ in range(2)]
+                trunk.append(SelfAttention(channels))
+        for _ in range(options.discriminator_last or 0):
+            before, channels = channels, width * options.times(doublings + 1)
+            trunk.append(DownBlock(before, channels, name, halve=False, bias=inner))
         self.trunk = nn.Sequential(*trunk)
-        self.build_head(width, classes, bias=False)
+        places = math.prod(sizes[-1]) if options.pooling == "none" else 1
+        self.build_head(channels * places, classes, bias=options.head_bias)
         initialise(self)
         if options.spectral_norm:
             normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         maps = self.trunk(self.label(self.first(x), y))
-        return self.with_closeness(relu(maps).sum((2, 3)))
+        if self.pooling == "none":
+            return self.with_closeness(maps.flatten(1))
+        pooled = relu(maps).sum((2, 3)) if self.pooling == "sum" else relu(maps).mean((2, 3))
+        return self.with_closeness(pooled)
 
 
 class UpBlock(nn.Module):
@@ -125,37 +189,57 @@ class UpBlock(nn.Module):
     The shortcut is a convolution 1x1, before its upsampling, which comes to the same.
     """
 
-    def __init__(self, width: int, size: tuple[int, int], name: Norm) -> None:
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        size: tuple[int, int],
+        name: Norm,
+        classes: int = 0,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         self.size = size
-        self.norms = nn.ModuleList([norm(name, width), norm(name, width)])
-        self.up = UpsampledConv2d(width, width, size, bias=True)
-        self.same = nn.Conv2d(width, width, 3, 1, 1)
-        self.shortcut = nn.Conv2d(width, width, 1)
+        self.norms = nn.ModuleList(
+            ConditionalBatchNorm(channels, classes) if classes else norm(name, channels)
+            for channels in (before, after)
+        )
+        self.up = UpsampledConv2d(before, after, size, bias=bias)
+        self.same = nn.Conv2d(after, after, 3, 1, 1)
+        self.shortcut = nn.Conv2d(before, after, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """From a map [n, width, ...] to one of `size`."""
-        found = self.up(relu(self.norms[0](x)))
-        found = self.same(relu(self.norms[1](found)))
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """From a map [n, before, ...] to one of `size`; `y` for conditional batch norm."""
+        found = self.up(relu(normalised(self.norms[0], x, y)))
+        found = self.same(relu(normalised(self.norms[1], found, y)))
         return found + interpolate(self.shortcut(x), size=self.size)
 
 
 class DownBlock(nn.Module):
     """The discriminator's block: twice norm, ReLU and a convolution, then the mean of 2x2 cells.
 
-    The first has no ReLU before it, since it sees the image. The shortcut is a convolution 1x1
-    after the means, which comes to the same as before them.
+    The first has no ReLU before it, since it sees the image. Other blocks change the channels in
+    their second convolution. The shortcut is a convolution 1x1 after the means, which comes to the
+    same as before them, or nothing where the map stays as it is.
     """
 
     def __init__(
-        self, before: int, after: int, name: Norm, halve: bool = True, first: bool = False
+        self,
+        before: int,
+        after: int,
+        name: Norm,
+        halve: bool = True,
+        first: bool = False,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.halve, self.first = halve, first
-        self.norms = nn.ModuleList([norm("none" if first else name, before), norm(name, after)])
-        self.one = nn.Conv2d(before, after, 3, 1, 1)
-        self.two = nn.Conv2d(after, after, 3, 1, 1)
-        self.shortcut = nn.Conv2d(before, after, 1) if halve else nn.Identity()
+        middle = after if first else before
+        self.norms = nn.ModuleList([norm("none" if first else name, before), norm(name, middle)])
+        self.one = nn.Conv2d(before, middle, 3, 1, 1, bias=bias)
+        self.two = nn.Conv2d(middle, after, 3, 1, 1)
+        keeps = not halve and before == after
+        self.shortcut = nn.Identity() if keeps else nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """From a map [n, before, height, width] to one of half the size, or of the same."""

@@ -12,7 +12,7 @@ from gan_cli.reporting.configurations import Configuration, value_of
 
 UNKNOWN = "unknown data"  # of runs whose settings cannot be read
 # Evaluations compare with the same samples whatever these are.
-ASIDE = ("_target_", "workers", "flip", "skip_broken")
+ASIDE = ("_target_", "workers", "flip", "dequantise", "skip_broken")
 FOLDER = "folder"  # the data set that is named after its folder
 
 

@@ -101,7 +101,7 @@ def in_parts(model: Model, batch: Batch, parts: int, play: Callable[[Batch], Los
     begin = [buffer.clone() for buffer in buffers]
     sums = [torch.zeros_like(buffer) for buffer in buffers]
     own = len(batch) // parts
-    draws = shared_draws(parts, frozenset((own, own // model.pack)))
+    draws = shared_draws(parts, model.rows(own))
     losses = []
     for place, part in enumerate(batch.parts(parts)):
         if place:

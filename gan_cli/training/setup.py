@@ -187,7 +187,7 @@ def assemble(
         autocast=chosen.precision == "bf16",
         graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
         gather=ranks.gather(),
-        drawing=ranks.drawing(settings.batch_size, model.pack),
+        drawing=ranks.drawing(model.rows(settings.batch_size // ranks.count)),
         accumulate=settings.accumulate,
     )
     return Session(

@@ -15,6 +15,7 @@ from gan_cli.data import dataset as dataset_module
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.folder import Folder
 from gan_cli.data.stream import Stream
+from gan_cli.distributed.random import SharedDraws
 from gan_cli.errors import ConfigError
 from gan_cli.training.setup import assemble
 
@@ -135,3 +136,28 @@ def test_crops(tmp_path) -> None:
 def test_a_crop_of_another_name_is_refused(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"data.crop = middle: center, random or none is needed"):
         Folder(str(tmp_path), crop="middle")
+
+
+def test_dequantised_levels_fill_the_cells_of_training_images(root) -> None:
+    """(level + u) / 128 - 1 with u from U[0, 1), as Miyato et al.'s code has it."""
+    stream = Stream(folder(root, dequantise=True), COUNT, 3)
+    torch.manual_seed(0)
+    batch = stream.batch(0)
+    cells = (batch.real + 1) * 128
+    clean = levels(Stream(folder(root), COUNT, 3).batch(0).real)
+    assert torch.equal(cells.floor().long(), clean)
+    assert (cells - clean).mean().item() == pytest.approx(0.5, abs=0.03)  # standard error .008
+    assert torch.equal(batch.real, batch.real)
+    assert torch.equal(levels(stream.dataset.real(batch.index)), clean), "as evaluation sees them"
+
+
+def test_parts_of_a_batch_share_the_noise_of_the_whole(root) -> None:
+    dataset = folder(root, dequantise=True)
+    torch.manual_seed(0)
+    whole = Stream(dataset, COUNT, 3).batch(0).real
+    drawn = []
+    for place, part in enumerate(Stream(dataset, COUNT, 3).batch(0).parts(2)):
+        torch.manual_seed(0)
+        with SharedDraws(place, 2, frozenset((COUNT // 2,))):
+            drawn.append(part.real)
+    torch.testing.assert_close(torch.cat(drawn), whole)

@@ -181,6 +181,34 @@ def test_packs_of_images_lie_in_channels() -> None:
     assert game.sample(3).shape == (3, 1, 28, 28)
 
 
+def sizes_seen(*overrides: str) -> dict[str, list[int]]:
+    """Batches that the generator decodes in each phase of a step."""
+    session = session_of("model=gan", "data=ring", "data.points=64", *overrides)
+    game, seen = session.model, {}
+    for phase in game.phases():
+        sizes = seen.setdefault(phase.name, [])
+        handle = game.generator.register_forward_pre_hook(
+            lambda _, x, to=sizes: to.append(len(x[0]))
+        )
+        phase.loss(session.stream.batch(0))
+        handle.remove()
+    return seen
+
+
+def test_members_of_packs_in_passes_of_their_own_or_in_one() -> None:
+    assert sizes_seen("model.packing=4")["discriminator"] == [2, 2, 2, 2]
+    assert sizes_seen("model.packing=4", "model.pack_passes=batch")["discriminator"] == [8]
+
+
+def test_the_generator_s_own_batch() -> None:
+    assert sizes_seen("model.generator_batch=2") == {"discriminator": [8], "generator": [16]}
+    uniform = ("data=mnist", "model=cgan", "model.share_fakes=false", "data.split=test")
+    for labels in ("batch", "uniform"):
+        session = session_of(*uniform, "model.generator_batch=3", f"model.fake_labels={labels}")
+        assert session.trainer.model.multiple == 3
+        session.trainer.advance()
+
+
 def test_feature_matching_by_hand() -> None:
     """Salimans et al. 2016, section 3.1: means (2, 0) and (0, 1), so 4 + 1."""
     real = torch.tensor([[1.0, 1.0], [3.0, -1.0]])
