@@ -49,6 +49,11 @@ def translation(x: Tensor) -> Tensor:
     return x
 
 
+def flip(x: Tensor) -> Tensor:
+    """Mirror each image left to right with probability 1/2."""
+    return torch.where(_uniform(x, 0.0, 1.0) < 0.5, x.flip(3), x)
+
+
 def cutout(x: Tensor) -> Tensor:
     """Set a rectangle of half of each side (rounded up), centred anywhere in its image, to 0."""
     n, _, height, width = x.shape
@@ -77,6 +82,7 @@ POLICIES: dict[str, Callable[[Tensor], Tensor]] = {
     "color": color,
     "translation": translation,
     "cutout": cutout,
+    "flip": flip,
 }
 
 

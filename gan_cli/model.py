@@ -105,6 +105,7 @@ class Batch:
         self.step_was_read = False  # what depends on the step cannot be played back by a CUDA graph
         self._step = 0
         self.kept: dict[str, Tensor] = {}
+        self.whole = len(index)  # samples of the update's batch that this is a part of
         self._parts: list[Batch] = []
         self._real, self._labels, self._source, self._noise = real, labels, source, noise
 
@@ -141,7 +142,9 @@ class Batch:
             return None if self.labels is None else self.labels[rows]
 
         source = self._source and (lambda _: self.source[rows])
-        return Batch(self.index[rows], lambda _: self._clean[rows], labels, source, self._noise)
+        part = Batch(self.index[rows], lambda _: self._clean[rows], labels, source, self._noise)
+        part.whole = self.whole
+        return part
 
     @cached_property
     def real(self) -> Tensor:

@@ -394,6 +394,7 @@ class View:
         noise: deviation of the Gaussian noise.
         noise_steps: steps over which the deviation falls linearly to 0; null: it never falls.
         augmentations: policies of `gan_cli.augment`, in the order of their use.
+        adaptive: a pipeline of augmentations after these (Karras et al. 2020).
 
     Raises:
         ConfigError: lists every fault of the settings.
@@ -406,7 +407,9 @@ class View:
         noise: float = 0.0,
         noise_steps: int | None = None,
         augmentations: Sequence[str] = (),
+        adaptive: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        self.adaptive = adaptive
         self.packing, self.noise, self.noise_steps = packing, noise, noise_steps
         self.augmentations = tuple(augmentations)
         refuse(self._faults(data))
@@ -434,6 +437,8 @@ class View:
     def __call__(self, x: Tensor, batch: Batch) -> Tensor:
         """Samples [n, *shape] of a batch's step as [n / packing, packing * channels, ...]."""
         x = augment(x, self.augmentations)
+        if self.adaptive is not None:
+            x = self.adaptive(x)
         deviation = self.deviation(batch)
         if deviation:
             x = x + deviation * torch.randn_like(x)

@@ -12,10 +12,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gan_cli.adaptive_augmentation import KINDS, AdaptiveAugmentation
+from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.adversarial import AdversarialModel, View
-from gan_cli.models.faults import below, without_classes
+from gan_cli.models.faults import below, refuse, without_classes
+from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
@@ -53,6 +56,20 @@ class GAN(AdversarialModel):
         instance_noise: deviation of the noise on all that the discriminator sees.
         instance_noise_steps: steps over which it falls linearly to 0; null: it never falls.
         augment: policies of differentiable augmentation (Zhao et al. 2020).
+        ada_target: of the mean sign of D on real images, for adaptive augmentation (Karras et al.
+            2020); null: none.
+        ada_images: images over which its probability can rise from 0 to 1.
+        ada_pipeline: its transformations: any of blit, geometry, color.
+        lecam: weight of LeCam's regularisation in the discriminator's loss (Tseng et al. 2021).
+        lecam_start: updates of the discriminator before it counts.
+        consistency: weight of (D(x) - D(T(x)))^2 on real images in the discriminator's loss (CR,
+            Zhang et al. 2020).
+        consistency_fake: the same on fakes (balanced CR, Zhao et al. 2021).
+        consistency_augment: T, as `augment`.
+        top_k: least share of a batch of fakes, the best by D, that the generator learns from
+            (Sinha et al. 2020); 1: all.
+        top_k_decay: factor of that share, which begins at 1 ...
+        top_k_every: ... after as many steps.
         adversarial: weight of the adversarial term in the generator's loss.
         feature_matching: weight of the distance between the mean features of real and fake samples
             in the generator's loss (Salimans et al. 2016, section 3.1).
@@ -80,6 +97,17 @@ class GAN(AdversarialModel):
         instance_noise: float = 0.0,
         instance_noise_steps: int | None = None,
         augment: Sequence[str] = (),
+        ada_target: float | None = None,
+        ada_images: float = 500_000,
+        ada_pipeline: Sequence[str] = KINDS,
+        lecam: float = 0.0,
+        lecam_start: int = 1000,
+        consistency: float = 0.0,
+        consistency_fake: float = 0.0,
+        consistency_augment: Sequence[str] = ("flip", "translation"),
+        top_k: float = 1.0,
+        top_k_decay: float = 0.99,
+        top_k_every: int = 2000,
         adversarial: float = 1.0,
         feature_matching: float = 0.0,
         historical_averaging: float = 0.0,
@@ -95,8 +123,16 @@ class GAN(AdversarialModel):
             d_burst=d_burst,
             share_fakes=share_fakes,
             schedule=schedule,
-            view=View(data, packing, instance_noise, instance_noise_steps, augment),
         )
+        refuse(self._pipeline_faults(ada_target, ada_images, ada_pipeline))
+        adaptive = None
+        if ada_target is not None:
+            adaptive = AdaptiveAugmentation(ada_target, ada_images, ada_pipeline)
+        self.view = View(data, packing, instance_noise, instance_noise_steps, augment, adaptive)
+        self.adaptive = adaptive
+        self.lecam = LeCam(lecam, lecam_start) if lecam else None
+        self.consistency = Consistency(consistency, consistency_fake, consistency_augment)
+        self.top_k = top_k, top_k_decay, top_k_every
         self.pack, self.fake_labels, self.pack_passes = packing, fake_labels, pack_passes
         self.multiple = generator_batch
         self.adversarial, self.feature_matching = adversarial, feature_matching
@@ -104,6 +140,8 @@ class GAN(AdversarialModel):
         self.build(network, data.classes if conditional else 0)
         if feature_matching:
             self.whole_batch = (*self.whole_batch, "feature matching")
+        if top_k < 1:
+            self.whole_batch = (*self.whole_batch, "top-k")
         self.generator_history = self._history(self.generator)
         self.discriminator_history = self._history(self.discriminator)
 
@@ -134,10 +172,57 @@ class GAN(AdversarialModel):
             )
         weights = ("adversarial", "feature_matching", "historical_averaging")
         yield from below({name: getattr(self, name) for name in weights}, 0)
+        terms = {"consistency": self.consistency.real, "consistency_fake": self.consistency.fake}
+        yield from below(terms | ({} if self.lecam is None else {"lecam": self.lecam.weight}), 0)
+        yield from self._consistency_faults()
+        yield from self._top_k_faults()
         if not self.adversarial and not self.feature_matching:
             yield (
                 "model.adversarial = 0: the generator has nothing else to learn from; "
                 "set model.feature_matching=1, or adversarial=1"
+            )
+
+    def _pipeline_faults(
+        self, target: float | None, images: float, kinds: Sequence[str]
+    ) -> Iterator[str]:
+        if target is None:
+            return
+        if not -1 < target < 1:
+            yield f"model.ada_target = {target:g}: must lie between -1 and 1; .6 in the paper"
+        if images <= 0:
+            yield f"model.ada_images = {images:g}: must be greater than 0"
+        shown = f"model.ada_pipeline = [{','.join(kinds)}]"
+        if not kinds or any(kind not in KINDS for kind in kinds):
+            yield f"{shown}: must be a list of some of {', '.join(KINDS)}"
+        elif not self.data.is_image:
+            yield (
+                f"model.ada_target = {target:g}: works on images, and {self.data.name} holds "
+                "points; set model.ada_target=null"
+            )
+        elif "color" in kinds and self.data.shape[0] not in (1, 3):
+            yield f"{shown}: color needs 1 or 3 channels; set model.ada_pipeline=[blit,geometry]"
+
+    def _consistency_faults(self) -> Iterator[str]:
+        if not self.consistency:
+            return
+        policies = self.consistency.policies
+        shown = f"model.consistency_augment = [{','.join(policies)}]"
+        if not policies or any(policy not in POLICIES for policy in policies):
+            yield f"{shown}: must be a list of some of {', '.join(POLICIES)}"
+        elif not self.data.is_image:
+            yield f"{shown}: works on images, and {self.data.name} holds points; set both weights 0"
+
+    def _top_k_faults(self) -> Iterator[str]:
+        least, decay, every = self.top_k
+        if not 0 < least <= 1:
+            yield f"model.top_k = {least:g}: must lie in (0, 1]"
+        if not 0 < decay <= 1:
+            yield f"model.top_k_decay = {decay:g}: must lie in (0, 1]"
+        yield from below({"top_k_every": every}, 1)
+        if least < 1 and (self.loss.compares or self.loss.whole_batch or self.feature_matching):
+            yield (
+                f"model.top_k = {least:g}: chooses fakes one by one, and this loss compares them "
+                "with other samples; set model.top_k=1, or another loss"
             )
 
     def _history(self, network: nn.Module) -> History | None:
@@ -145,8 +230,8 @@ class GAN(AdversarialModel):
         return History(network, weight) if weight else None
 
     def discriminator_modules(self) -> tuple[nn.Module, ...]:
-        history = self.discriminator_history
-        return (self.discriminator,) if history is None else (self.discriminator, history)
+        others = (self.discriminator_history, self.adaptive, self.lecam)
+        return (self.discriminator, *(module for module in others if module is not None))
 
     def generator_modules(self) -> tuple[nn.Module, ...]:
         history = self.generator_history
@@ -155,6 +240,8 @@ class GAN(AdversarialModel):
     def after_discriminator(self) -> None:
         if self.discriminator_history is not None:
             self.discriminator_history.record(self.discriminator)
+        if self.adaptive is not None:
+            self.adaptive.adapt()
 
     def after_generator(self) -> None:
         if self.generator_history is not None:
@@ -171,10 +258,42 @@ class GAN(AdversarialModel):
         samples = self.view(batch.real, batch), self.view(fake, batch)
         outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], wanted)
         game = self.compare(samples, outputs, lambda x: self.discriminator(x, y))
+        game = self._with_regularisation(game, outputs, batch, fake, (y, wanted))
         history = self.discriminator_history
         if history is None:
             return game
         return history.added(game, self.loss.player, self.discriminator)
+
+    def _with_regularisation(
+        self,
+        game: Loss,
+        outputs: tuple[Tensor, Tensor],
+        batch: Batch,
+        fake: Tensor,
+        labels: tuple[Tensor | None, Tensor | None],
+    ) -> Loss:
+        """The discriminator's loss with the terms of its outputs on real and on fake samples."""
+        terms: dict[str, Tensor] = {}
+        if self.lecam is not None:
+            terms["lecam"] = self.lecam(*outputs)
+        weights = self.consistency.real, self.consistency.fake
+        for name, weight, x, output, y in zip(
+            ("real", "fake"), weights, (batch.real, fake), outputs, labels, strict=True
+        ):
+            if weight:
+
+                def score(x: Tensor, y: Tensor | None = y) -> Tensor:
+                    return self.discriminator(self.view(x, batch), y)
+
+                terms[f"consistency/{name}"] = weight * self.consistency(score, x, output)
+        logs = {**game.logs, **{name: term.detach() for name, term in terms.items()}}
+        if self.adaptive is not None:
+            self.adaptive.record(outputs[0], batch.whole)
+            logs["ada/p"] = self.adaptive.p.clone()
+        total = game.total
+        for term in terms.values():
+            total = total + term
+        return Loss(total, logs, game.outputs)
 
     def penalty_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
@@ -196,10 +315,19 @@ class GAN(AdversarialModel):
         else:
             real = self.view(batch.real, batch) if self.loss.compares else None
             against = None if real is None else self.discriminator(real, y)
-            total = self.loss.generator(self.discriminator(fake, wanted), against)
+            output = self.discriminator(fake, wanted)
+            total = self.loss.generator(self._best(output, batch), against)
             game = Loss(self.adversarial * total, {})
         history = self.generator_history
         return game if history is None else history.added(game, "generator", self.generator)
+
+    def _best(self, output: Tensor, batch: Batch) -> Tensor:
+        """The outputs [n] that the generator learns from: all, or the highest."""
+        least, decay, every = self.top_k
+        if least == 1:
+            return output
+        share = top_share(batch.step, least, decay, every)
+        return output.topk(max(1, int(share * len(output)))).values
 
     def _matched(self, real: Tensor, fake: Tensor, y: Tensor | None, wanted: Tensor | None) -> Loss:
         """The generator's loss with feature matching, on samples as the discriminator sees them."""
