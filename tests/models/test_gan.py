@@ -184,14 +184,14 @@ def test_packs_of_images_lie_in_channels() -> None:
 def sizes_seen(*overrides: str) -> dict[str, list[int]]:
     """Batches that the generator decodes in each phase of a step."""
     session = session_of("model=gan", "data=ring", "data.points=64", *overrides)
-    game, seen = session.model, {}
+    game, seen = session.model, dict[str, list[int]]()
+    assert isinstance(game, GAN)
+    sizes: list[int] = []
+    game.generator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     for phase in game.phases():
-        sizes = seen.setdefault(phase.name, [])
-        handle = game.generator.register_forward_pre_hook(
-            lambda _, x, to=sizes: to.append(len(x[0]))
-        )
+        sizes.clear()
         phase.loss(session.stream.batch(0))
-        handle.remove()
+        seen[phase.name] = list(sizes)
     return seen
 
 
