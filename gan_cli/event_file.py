@@ -9,6 +9,7 @@ thread to fail unseen, with checksums by the C library.
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from collections.abc import Mapping
@@ -29,6 +30,10 @@ from gan_cli.files import AppendedFile
 
 # The classes of protobuf messages are made at import, where pyright cannot see them.
 # pyright: reportAttributeAccessIssue=false
+
+
+OWN_NAME = re.compile(r"events\.out\.tfevents\.(\d{10})(?!\d)", re.ASCII)
+LAST_SECOND = 10**10 - 1  # with ten digits, by which names sort
 
 
 def _masked(data: bytes) -> bytes:
@@ -71,10 +76,9 @@ class EventFile:
 
 def _later_than_all(folder: Path) -> Path:
     """A name that sorts behind those in `folder`, were two even made in one second."""
-    taken = {path.name for path in folder.glob("events.out.tfevents.*")}
-    second = int(time.time())
-    while any(name >= f"events.out.tfevents.{second:010d}" for name in taken):
-        second += 1
+    found = (OWN_NAME.match(path.name) for path in folder.glob("events.out.tfevents.*"))
+    latest = max((int(name[1]) for name in found if name is not None), default=0)
+    second = min(max(int(time.time()), latest + 1), LAST_SECOND)
     return folder / f"events.out.tfevents.{second:010d}.{os.getpid()}"
 
 

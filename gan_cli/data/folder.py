@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,7 +18,7 @@ from gan_cli.data.folder_cache import FolderCache, Index
 from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of
 from gan_cli.data.published import check_split
 from gan_cli.data.resize import Size, parse_size
-from gan_cli.data.scan import Entry, scan, shown
+from gan_cli.data.scan import Entry, printable, scan, shown
 from gan_cli.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -231,8 +230,3 @@ def by_reason(broken: Sequence[tuple[str, str]]) -> list[str]:
         rest = sum(map(len, list(files.values())[SHOWN:]))
         lines[SHOWN:] = [f"  ... and {rest:,} more"]
     return lines
-
-
-def printable(path: str) -> str:
-    """A path whose undecodable bytes are written as escapes, so that it can be printed."""
-    return os.fsencode(path).decode(errors="backslashreplace")

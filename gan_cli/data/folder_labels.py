@@ -67,7 +67,7 @@ def classify(root: Path, paths: Sequence[str]) -> tuple[list[int] | None, tuple[
     if loose:
         raise DataError(
             f"data.root = {root}: beside the class folders "
-            f"({', '.join(names[:3])}{' ...' if len(names) > 3 else ''}) lie images without a "
+            f"({shown(names)}) lie images without a "
             f"class ({loose:,}); move them into one, or set data.classes=none"
         )
     number = {name: index for index, name in enumerate(names)}

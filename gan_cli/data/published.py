@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gan_cli import files
 from gan_cli.console import ignore, progress_bar
+from gan_cli.data.scan import read_file
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.files import locked
 
@@ -141,7 +142,10 @@ def _in_short(cause: Exception, url: str) -> str:
 
 log = logging.getLogger(__name__)
 
-LARGEST = 1 << 28  # bytes of a file in an archive; those of CIFAR-10 have 31 million
+LARGEST_CONTENT = 1 << 28  # bytes of a file, unpacked; MNIST's images have 47 million
+TOO_LARGE = f"has more than {LARGEST_CONTENT >> 20} MiB, which no file of these sets has"
+LARGEST = 1 << 25  # bytes of a file in an archive; those of CIFAR-10 have 31 million
+LARGEST_ARCHIVE = 1 << 28  # bytes of an unpacked archive; that of CIFAR-10 has 186 million
 
 
 @dataclass(frozen=True)
@@ -275,15 +279,19 @@ def read_content(path: Path) -> bytearray:
         DataError: the file cannot be read, or its compressed stream is cut short or damaged.
     """
     try:
-        stored = path.read_bytes()
+        stored = read_file(path, LARGEST_CONTENT + 1)
     except OSError as cause:
         raise DataError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
+    if len(stored) > LARGEST_CONTENT:
+        raise DataError(f"{path}: {TOO_LARGE}")
     return inflate(stored, path) if stored[:2] == GZIP_MAGIC else bytearray(stored)
 
 
 def inflate(stored: bytes, path: Path) -> bytearray:
     """Decompress one gzip stream; its checksum and length are checked."""
     (length,) = struct.unpack("<I", stored[-4:].rjust(4, b"\0"))
+    if length > LARGEST_CONTENT:
+        raise DataError(f"{path}: {TOO_LARGE}")
     content, filled = bytearray(min(length, len(stored) * LARGEST_RATIO)), 0
     stream, source = zlib.decompressobj(wbits=31), memoryview(stored)
     try:
@@ -292,6 +300,8 @@ def inflate(stored: bytes, path: Path) -> bytearray:
             piece = stream.decompress(source[start : start + (1 << 16)])
             content[filled : filled + len(piece)] = piece
             filled += len(piece)
+            if filled > length:  # else a small file could fill the memory
+                break
     except zlib.error as cause:
         raise DataError(f"{path}: damaged gzip file ({cause}); get it again") from cause
     if not stream.eof or stream.unused_data or filled != len(content):
@@ -316,6 +326,8 @@ def read_archive(path: Path, names: Collection[str]) -> dict[str, bytearray]:
     try:
         with tarfile.open(path, "r:gz") as archive:
             for entry in archive:
+                if entry.offset_data + entry.size > LARGEST_ARCHIVE:
+                    raise tarfile.TarError(f"unpacks to more than {LARGEST_ARCHIVE >> 20} MiB")
                 name = PurePosixPath(entry.name).name
                 file = archive.extractfile(entry) if name in names else None
                 if file is not None and entry.size <= LARGEST:

@@ -8,7 +8,8 @@
   `photo.dat`) and its first bytes are those of a readable image.
 - A file with the suffix of an unsupported image format (`OTHERS`) is a broken image.
 - All other files (`labels.csv`, `README`) are ignored.
-- Links are followed; a folder that is reached twice is entered once.
+- Links are followed, but not to a folder that holds the root, such as / or a home folder; a folder
+  that is reached twice is entered once.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class _Walk:
     """One walk through a folder."""
 
     outputs: set[tuple[int, int]]  # identities of folders that this program writes to
+    above: Sequence[Path]  # the folders that hold the root
     seen: set[tuple[int, int]] = field(default_factory=set)
     ours: list[str] = field(default_factory=list)
 
@@ -90,7 +92,8 @@ def scan(root: Path, outputs: Sequence[str | Path] = (), key: str = "data.root =
     if not root.is_dir():
         what = "a file, not a folder" if root.exists() else "no such folder"
         raise DataError(f"{key}{root}: {what}; a folder of images is needed")
-    walk = _Walk({known for known in map(_identity, outputs) if known is not None})
+    written = {known for known in map(_identity, outputs) if known is not None}
+    walk = _Walk(written, root.resolve().parents)
     try:
         entries = sorted(_walk(root, "", walk), key=lambda entry: entry.path)
     except OSError as cause:
@@ -106,7 +109,13 @@ def scan(root: Path, outputs: Sequence[str | Path] = (), key: str = "data.root =
 def shown(names: Sequence[str], most: int = 3) -> str:
     """The first of many names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(printable, names[:most])) + more
+
+
+def printable(path: str) -> str:
+    """A path on one line: line breaks and bytes that are no text are written as escapes."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(c if c >= " " else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _identity(folder: str | Path) -> tuple[int, int] | None:
@@ -132,6 +141,11 @@ def _walk(folder: Path, prefix: str, walk: _Walk) -> Iterator[Entry]:
         if child.name.startswith(".") or child.name in SYSTEM:
             continue
         if _check(child.is_dir):
+            if child.is_symlink() and Path(child.path).resolve() in walk.above:
+                raise DataError(
+                    f"{folder / printable(child.name)}: is a link to a folder that holds the "
+                    "images' own; remove it"
+                )
             yield from _walk(Path(child.path), f"{prefix}{child.name}/", walk)
         elif _is_image(child):
             yield _entry(child, prefix)

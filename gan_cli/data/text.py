@@ -14,6 +14,7 @@ from torch.nn.functional import log_softmax
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.data.published import check_split
+from gan_cli.data.scan import read_file
 from gan_cli.errors import ConfigError, DataError
 
 SEED = 0x7E87
@@ -109,18 +110,19 @@ def read_lines(path: Path) -> list[str]:
         DataError: the file is missing, is not text, or is empty.
     """
     try:
-        if path.stat().st_size > LARGEST:
+        content = read_file(path, LARGEST + 1)
+        if len(content) > LARGEST:
             raise DataError(
                 f"data.root = {path}: more than {LARGEST >> 20} MiB; give a part of the text"
             )
-        text = path.read_bytes().decode()
+        text = content.decode()
     except UnicodeDecodeError as cause:
         raise DataError(
             f"data.root = {path}: is not UTF-8 text (byte {cause.start:,} is unknown); convert it, "
             "as by iconv -f latin1 -t utf8"
         ) from cause
     except OSError as cause:
-        raise DataError(f"data.root = {path}: cannot be read: {cause.strerror}") from cause
+        raise DataError(f"data.root = {path}: cannot be read: {cause.strerror or cause}") from cause
     lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
     if not lines:
         raise DataError(f"data.root = {path}: holds no text")

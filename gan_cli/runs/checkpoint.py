@@ -21,6 +21,7 @@ runs no code.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import warnings
@@ -47,6 +48,7 @@ REQUIRED = {"step": int, "config": str, "model": dict}
 OPTIONAL = dict.fromkeys(("data", "averages", "optimizers", "window", "evaluation"), dict)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
 BEST = "best.pt"
+ZIP_START = b"PK\3\4"
 STEP = re.compile(r"step_(\d{8,})\.pt")
 
 
@@ -201,9 +203,20 @@ def _load(path: Path) -> State:
     try:
         with foreign.open_file(path) as file:
             with zipfile.ZipFile(file) as archive:
+                parts = archive.infolist()
+                packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+                # Torch compresses nothing: the parts together are smaller than the file.
+                if (
+                    packed
+                    or sum(part.file_size for part in parts) > os.fstat(file.fileno()).st_size
+                ):
+                    raise DamagedError(f"{path}: not a checkpoint of gan-train (it is compressed)")
                 # Torch does not check the sums that it writes.
                 if bad := archive.testzip():
-                    raise DamagedError(f"{path}: damaged (wrong sum of {bad})")
+                    raise DamagedError(f"{path}: damaged (wrong sum of {bad[:60]!r})")
+            file.seek(0)
+            if file.read(len(ZIP_START)) != ZIP_START:  # torch would take it for an older format
+                raise DamagedError(f"{path}: damaged, or not a checkpoint of gan-train")
             file.seek(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about files that are refused below

@@ -76,7 +76,7 @@ def read(path: str | Path, prior: Prior, ndim: int = 2) -> Tensor:
         raise DataError(f"{place}: no such file") from cause
     except CheckpointError as cause:
         raise DataError(str(cause)) from cause
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as cause:
+    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as cause:
         raise DataError(f"{place}: is not a .npy file") from cause
     wanted = f"latents [{', '.join(['paths', 'n'][3 - ndim :])}, {prior.dim}]"
     if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.floating):

@@ -194,11 +194,13 @@ def _rolled_back(optimizer: Mapping[str, Any], run: RunFolder) -> Mapping[str, A
 def _saved(text: str, run: RunFolder) -> dict[str, Any]:
     """The settings of the run."""
     found = foreign.parse_yaml(text, f"{run.path}: its config")
-    settings = found if isinstance(found, dict) else {}
-    every = settings.get("log_every")
-    if not isinstance(settings.get("run"), dict) or type(every) is not int or every < 1:
+    if not isinstance(found, dict) or not {"run", "log_every"} <= found.keys():
         raise CheckpointError(f"{run.path}: its config is not that of a run")
-    return settings
+    try:
+        from_yaml(text)
+    except ConfigError as error:
+        raise CheckpointError(f"{run.path}: {error}") from error
+    return found
 
 
 def branch(earlier: EarlierRun, run: RunFolder, text: str) -> None:

@@ -34,6 +34,13 @@ def test_tensorboard_reads_every_record(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["x", "9" * 10, "9" * 30, "9999999999.1", "a\nb"])
+def test_a_name_that_nothing_sorts_behind_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"events.out.tfevents.{name}").touch()
+    EventFile(tmp_path, first_step=0).close()
+    assert len(list(tmp_path.glob(f"events.out.tfevents.*.{os.getpid()}"))) == 1
+
+
 def test_later_files_sort_behind_earlier_ones_of_the_same_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

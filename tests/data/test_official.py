@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -366,3 +367,26 @@ def test_the_real_cifar_works_as_root(tmp_path: Path) -> None:
     assert data.targets[:3].tolist() == [6, 9, 9]  # frog, truck, truck
     mean = data.values[:50000].float().mean((0, 2, 3)) / 255
     assert mean.tolist() == pytest.approx([0.4914, 0.4822, 0.4465], abs=1e-4)  # as published
+
+
+@pytest.mark.parametrize("length", [0, 100, 2**32 - 1])
+def test_a_gzip_bomb_does_not_fill_the_memory(length: int) -> None:
+    packed = gzip.compress(bytes(1 << 26), 1)[:-4] + length.to_bytes(4, "little")
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"damaged gzip file.*; get it again"):
+        published_module.inflate(packed, Path("x.gz"))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # One piece of 64 KB becomes at most 66 MB; a length that is too large is bounded by the ratio.
+    assert most < (1 << 26) + (1 << 20) + min(length, len(packed) * 1040)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(published_module, "LARGEST_ARCHIVE", 2 << 20)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        entry = tarfile.TarInfo("zeros")
+        entry.size = 3 << 20
+        archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+    message = r"x\.tar\.gz: damaged archive \(unpacks to more than 2 MiB\); delete it"
+    with pytest.raises(DataError, match=message):
+        published_module.read_archive(tmp_path / "x.tar.gz", {"a"})

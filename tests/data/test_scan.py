@@ -7,7 +7,7 @@ import pytest
 from pictures import encoded, halves
 from PIL import Image
 
-from gan_cli.data.scan import read_file, scan
+from gan_cli.data.scan import printable, read_file, scan, shown
 from gan_cli.errors import DataError
 
 PNG = encoded(halves(4, 4), "PNG")
@@ -129,6 +129,22 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (root / "loop").symlink_to(root)
     (root / "gone.png").symlink_to(tmp_path / "nothing")
     assert found(root) == ["a.png", "gone.png", "other/b.png"]
+
+
+@pytest.mark.parametrize("place", ["/", ".."])
+def test_a_link_to_a_folder_that_holds_the_root_is_refused(tmp_path: Path, place: str) -> None:
+    root = tree(tmp_path / "root", {"a.png": PNG})
+    (root / "all\nof it").symlink_to(place)
+    with pytest.raises(DataError) as error:
+        scan(root)
+    assert str(error.value) == (
+        f"{root}/all\\nof it: is a link to a folder that holds the images' own; remove it"
+    )
+
+
+def test_names_are_shown_on_one_line() -> None:
+    assert shown(["a\nb", "c\td", "é", "e"]) == "a\\nb, c\\td, é and 1 more"
+    assert printable("\udcff\x1b") == "\\xff\\x1b"
 
 
 @pytest.mark.parametrize(

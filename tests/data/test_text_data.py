@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_what_is_no_text_is_refused(
     file.write_bytes(content)
     with pytest.raises(DataError, match=message):
         Text(str(file), **settings)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe\.txt: cannot be read: not a regular file"):
+        Text(str(tmp_path / "pipe.txt"))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

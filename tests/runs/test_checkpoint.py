@@ -1,6 +1,7 @@
 """Checkpoints: whole or refused, whatever happens to the writer, the disk or the bytes."""
 
 import errno
+import io
 import os
 import pickle
 import random
@@ -281,6 +282,27 @@ def test_foreign_files_are_one_line(run):
         checkpoint.load(path)
     path.mkdir()
     with pytest.raises(CheckpointError, match=r"last\.pt: cannot be read \(is not a regular"):
+        checkpoint.load(path)
+
+
+def test_a_compressed_archive_is_not_unpacked(run):
+    path = save(run, 5)
+    content = path.read_bytes()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.writestr("archive/data/9", bytes(1 << 24))
+    with pytest.raises(CheckpointError, match=r"gan-train \(it is compressed\)$"):
+        checkpoint.load(path)
+
+
+def test_an_archive_behind_something_else_is_not_read(run):
+    path = save(run, 5)
+    path.write_bytes(b"\x80\x02" + path.read_bytes())  # for torch a pickle, for zipfile an archive
+    with pytest.raises(CheckpointError, match=r"damaged, or not a checkpoint of gan-train$"):
         checkpoint.load(path)
 
 
