@@ -369,7 +369,7 @@ def test_the_real_cifar_works_as_root(tmp_path: Path) -> None:
     assert mean.tolist() == pytest.approx([0.4914, 0.4822, 0.4465], abs=1e-4)  # as published
 
 
-@pytest.mark.parametrize("length", [0, 100, 2**32 - 1])
+@pytest.mark.parametrize("length", [0, 100, 2**27])
 def test_a_gzip_bomb_does_not_fill_the_memory(length: int) -> None:
     packed = gzip.compress(bytes(1 << 26), 1)[:-4] + length.to_bytes(4, "little")
     tracemalloc.start()

@@ -26,7 +26,7 @@ from typing import Any
 
 from gan_cli.console import clean
 from gan_cli.errors import UserError
-from gan_cli.exits import RunFailedError
+from gan_cli.exits import RunFailedError, one_line
 
 SECONDS = 20.0  # of the process's own time
 BUSY = 6  # how much longer it may take on the clock, as on a machine that others use
@@ -38,6 +38,7 @@ CHANGING = {"os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.
 STARTING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn"}
 CONNECTING = {"socket.connect", "socket.getaddrinfo", "webbrowser.open"}
 HIGH_WATER = Path("/proc/self/clear_refs")
+NO_MEMORY = "not enough memory"  # as exits.py has it
 ACCEPTED, REFUSED, FAULT = "accepted", "refused", "fault"
 
 
@@ -49,7 +50,8 @@ class HungError(BaseException):
 class Outcome:
     """How one piece of work ended."""
 
-    kind: str  # ACCEPTED, REFUSED or FAULT
+    kind: str  # NO_MEMORY = "not enough memory"  # as exits.py has it
+ACCEPTED, REFUSED or FAULT
     text: str = ""  # the message, or what is wrong
     seconds: float = 0.0
     memory: int = 0  # bytes at the peak above those before
@@ -174,10 +176,10 @@ def outcome(
         kind, text = FAULT, f"hangs: more than {seconds:g} s {_where(error)}"
     except SystemExit as error:
         kind, text = (REFUSED if error.code == 2 else FAULT), f"exit {error.code}"
-    except MemoryError as error:
-        kind, text = FAULT, f"takes all memory {_where(error)}"
     except Exception as error:
-        kind, text = FAULT, f"{type(error).__name__}: {str(error)[:200]} {_where(error)}"
+        kind, text = REFUSED, one_line(error)  # if only for want of memory
+        if not text.startswith(NO_MEMORY):
+            kind, text = FAULT, f"{type(error).__name__}: {str(error)[:200]} {_where(error)}"
     taken, used = time.process_time() - begun, _peak() - rest
     if kind == REFUSED and (fault := unreadable(text)):
         kind, text = FAULT, fault
@@ -192,7 +194,7 @@ def outcome(
 
 def _failed(status: int, text: str) -> tuple[str, str]:
     """An exit status that is not 2: a run that broke off, or an exception of ours."""
-    if _unexpected:
+    if _unexpected and NO_MEMORY not in text:
         return FAULT, f"status {status}: {_unexpected[0]}"
     return REFUSED, text
 
