@@ -36,7 +36,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "faults")]
 import numpy as np
 import torch
 import yaml
-from cifar_pickles import batch
+from cifar_pickles import batch  # pyright: ignore[reportMissingImports]
 from composing import MODELS, OF_POINTS
 from inprocess import call
 from mutations import PLAIN, attack, changed, damaged, deep, json_of, odd_tensor, repacked

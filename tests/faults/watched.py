@@ -50,8 +50,7 @@ class HungError(BaseException):
 class Outcome:
     """How one piece of work ended."""
 
-    kind: str  # NO_MEMORY = "not enough memory"  # as exits.py has it
-ACCEPTED, REFUSED or FAULT
+    kind: str  # ACCEPTED, REFUSED or FAULT
     text: str = ""  # the message, or what is wrong
     seconds: float = 0.0
     memory: int = 0  # bytes at the peak above those before
