@@ -55,7 +55,7 @@ OPTION_ROWS = (
     ("--version", "the version"),
     ("-sc install=bash", 'completion: eval "$(gan-train -sc install=bash)"; zsh, fish likewise'),
 )
-STEP = 0.1  # seconds of a step of the default model on two CPU cores: quickstart's, rounded up
+STEP = 0.1  # seconds of a step of the default model on two CPU cores, rounded up
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\"`])")
 WIDTH = 80
 SHORTEST = 40  # characters of a sentence that explains by itself
@@ -128,7 +128,7 @@ def _welcome() -> Iterator[str]:
         long = f"about {5 * round(minutes / 5)} minutes on {counted(cores or 1, 'CPU core')}"
     yield "gan-train trains GANs. To begin with:"
     yield ""
-    yield "  gan-train experiment=quickstart              # digits in two minutes"
+    yield "  gan-train experiment=quickstart              # digits in a minute"
     yield "  gan-train model=wgan data=mnist max_time=5m  # a Wasserstein GAN"
     yield "  gan-train data=./photos max_time=1h          # your own images"
     yield ""
