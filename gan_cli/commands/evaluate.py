@@ -218,7 +218,7 @@ def evaluate_images(options: argparse.Namespace, screen: Console, folders: Seque
     samples = options.samples or made.spec.size
     chosen = Options(samples, options.seed, "all", options.batch_size, options.inception)
     subject = image_sets.ImageSets(truth, made, chosen, device, networks)
-    names = image_sets.metrics_for(truth, parse(options.metrics))
+    names = image_sets.metrics_for(truth, parse(options.metrics), networks, options.inception)
     choice = choose(names, subject, folders=folders, trust=Trust(tuple(options.trust)))
     image_sets.check_weights(subject, choice)
     report = evaluate(subject, choice, f"{fakes[0]} against {real}")

@@ -22,6 +22,7 @@ from gan_cli.data.published import cache_folder
 from gan_cli.errors import DataError, UserError
 from gan_cli.evaluation.metric import MOST_KEPT, Extractor, Features
 from gan_cli.images import to_uint8
+from gan_cli.metrics.classes import SPLITS, score, split_starts
 from gan_cli.metrics.frechet import Moments
 from gan_cli.model import nothing
 from gan_cli.seeding import mix
@@ -58,10 +59,15 @@ class Collector:
 
     Images are computed 64 by 64, counted from the first one, so how they are cut into pieces
     changes nothing at all.
+
+    Args:
+        extractor: what sees them.
+        expected: how many there will be, for the score of each tenth of them; 0: unknown.
     """
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, extractor: Extractor, expected: int = 0) -> None:
         self.extractor = extractor
+        self._tenths = Tenths(expected, extractor.classes) if extractor.classes else None
         self._moments = Moments(extractor.width)
         self._kept: list[Tensor] = []
         self._kept_labels: list[Tensor] = []
@@ -93,6 +99,7 @@ class Collector:
             mean_probability=self._probability / count if classes else None,
             mean_entropy=self._entropy / count if classes else None,
             hits=self._hits if classes and self._labelled else None,
+            splits=self._tenths.scores() if self._tenths else None,
         )
 
     def _work(self, finish: bool) -> None:
@@ -127,9 +134,45 @@ class Collector:
         seen = logits.argmax(1)
         self._histogram += seen.bincount(minlength=len(self._histogram))
         self._probability += probability.sum(0)
-        self._entropy += float(torch.special.entr(probability).sum())
+        entropy = torch.special.entr(probability).sum(1)
+        self._entropy += float(entropy.sum())
+        if self._tenths:
+            self._tenths.add(probability, entropy)
         if labels is not None:
             self._hits += int((seen == labels).sum())
+
+
+class Tenths:
+    """Class probabilities of samples that come one after the other, by tenths of all of them.
+
+    Args:
+        expected: the number of all.
+        classes: of the probabilities.
+    """
+
+    def __init__(self, expected: int, classes: int) -> None:
+        self._expected, self._seen = expected, 0
+        self._starts = split_starts(expected)
+        self._probability = torch.zeros(SPLITS, classes, dtype=torch.float64)
+        self._entropy = torch.zeros(SPLITS, dtype=torch.float64)
+
+    def add(self, probability: Tensor, entropy: Tensor) -> None:
+        """Take in the next ones, float64 [n, classes], with their entropies [n] in nats."""
+        places = torch.arange(self._seen, self._seen + len(entropy))
+        split = torch.bucketize(places, self._starts[1:-1], right=True)
+        self._probability.index_add_(0, split, probability)
+        self._entropy.index_add_(0, split, entropy)
+        self._seen += len(entropy)
+
+    def scores(self) -> Tensor | None:
+        """The score of each tenth, float64 [10]; None of fewer samples, or of another number."""
+        if self._seen != self._expected or self._seen < SPLITS:
+            return None
+        counts = self._starts.diff()
+        mean = self._probability / counts[:, None]
+        entropy = (self._entropy / counts).tolist()
+        found = [score(some, of_each) for some, of_each in zip(mean, entropy, strict=True)]
+        return torch.tensor(found, dtype=torch.float64)
 
 
 def protocol(extractor: Extractor) -> dict[str, str | int | float]:
@@ -188,7 +231,7 @@ def of_data(
     pause: Callable[[], None] = nothing,
 ) -> Features:
     """The features of the samples at `places`; `advance` gets the number of each piece."""
-    collector = Collector(extractor)
+    collector = Collector(extractor, len(places))
     for some in places.split(max(1, min(READ, VALUES // math.prod(data.spec.shape)))):
         pause()
         index = some.to(data.device)

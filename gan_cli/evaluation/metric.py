@@ -82,6 +82,10 @@ class Extractor(ABC):
         Whatever the number of images in a call, each one's result is the same up to rounding.
         """
 
+    def classify(self, features: Tensor) -> Tensor | None:
+        """Logits [n, classes] of features [n, width]; None where these alone do not give them."""
+        return None
+
 
 @dataclass
 class Features:
@@ -95,6 +99,7 @@ class Features:
     histogram: Tensor | None = None  # int64 [classes]: how often each class was seen, of all
     mean_probability: Tensor | None = None  # float64 [classes], of all
     mean_entropy: float | None = None  # of the class probabilities, in nats, over all
+    splits: Tensor | None = None  # float64 [10]: the score of each tenth, in the order of samples
     hits: int | None = None  # how often the class seen was the one asked for, of all
 
 
@@ -189,6 +194,7 @@ class Metric(ABC):
     # Of all its values, or by patterns of their names as in `fnmatch`, of which the longest that
     # fits counts; None, or no pattern, where neither direction is better.
     higher_is_better: ClassVar[bool | Mapping[str, bool | None]] = {}
+    extractor: str = ""  # "inception" or "classifier", where it compares features of one alone
     dear: bool = False  # takes minutes, so not part of "auto"
     dear_on_cpu: bool = False  # so without a GPU
     aside: bool = False  # about something else than how good samples are, so not part of "auto"

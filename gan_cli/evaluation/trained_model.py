@@ -239,8 +239,8 @@ class TrainedModel:
     def generated(self, extractor: Extractor) -> Features:
         """See `Subject`."""
         if extractor.identity not in self._generated:
-            collector = Collector(extractor)
             n = self.options.samples
+            collector = Collector(extractor, n)
             fewer = "fewer take less time (--samples, or evaluation.samples)"
             with progress_bar(
                 f"{n:,} samples through {extractor.name}", n, advice=fewer

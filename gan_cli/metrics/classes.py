@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -116,3 +117,31 @@ def score(mean_probability: Tensor, mean_entropy: float) -> float:
     """
     total = torch.special.entr(mean_probability).sum().item()
     return math.exp(max(total - mean_entropy, 0.0))
+
+
+SPLITS = 10  # of the Inception Score
+
+
+def split_starts(n: int) -> Tensor:
+    """Where each of ten consecutive parts of `n` samples begins, and the last one's end."""
+    return torch.arange(SPLITS + 1) * n // SPLITS
+
+
+def split_scores(logits: Tensor) -> Tensor:
+    """The score of each of ten consecutive parts of the samples, float64 [10].
+
+    Their mean and deviation are the Inception Score (Salimans et al. 2016, and its code).
+
+    Args:
+        logits: of p(y|x), [n, classes], n from 10 on.
+
+    Raises:
+        ValueError: there are fewer samples.
+    """
+    if len(logits) < SPLITS:
+        raise ValueError(f"{len(logits)} samples: {SPLITS} splits take at least {SPLITS}")
+    starts, found = split_starts(len(logits)).tolist(), []
+    for start, end in pairwise(starts):
+        p = logits[start:end].double().softmax(1)
+        found.append(score(p.mean(0), torch.special.entr(p).sum(1).mean().item()))
+    return torch.tensor(found, dtype=torch.float64)

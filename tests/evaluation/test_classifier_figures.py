@@ -10,11 +10,21 @@ import pytest
 import torch
 from painting import SPEC, Painter, Pictures, Random, subject
 
+from gan_cli.errors import DataError
 from gan_cli.evaluation.classifier import Classifier
 from gan_cli.evaluation.classifier_training import ClassifierNetwork
 from gan_cli.evaluation.measures import classifier as measures
-from gan_cli.evaluation.measures.classifier import MADE, REAL, STRIP, TALL, ClassifierFigures, bars
+from gan_cli.evaluation.measures.classifier import (
+    MADE,
+    REAL,
+    STRIP,
+    TALL,
+    ClassifierFigures,
+    InceptionScore,
+    bars,
+)
 from gan_cli.evaluation.metric import MetricResult
+from gan_cli.metrics.classes import split_scores
 
 
 class Named(Random):
@@ -117,3 +127,43 @@ def test_data_without_labels_or_images_has_none() -> None:
 def test_few_samples_have_no_neighbours() -> None:
     finding = ClassifierFigures().measure(subject(Named(), known=Pictures(), samples=8))
     assert not [figure for figure in finding.values if "recall" in figure.name]
+
+
+class Scored(Named):
+    """Logits that follow from the features alone."""
+
+    name = "inception"
+
+    def features(self, images):
+        found = super().features(images)[0]
+        return found, self.classify(found)
+
+    def classify(self, features):
+        return features[:, :3]
+
+
+def test_the_inception_score_is_the_mean_over_ten_splits_in_the_order_of_samples() -> None:
+    scored = Scored()
+    given = subject(scored)
+    (found,) = InceptionScore().measure(given).values
+    generated, first = given.generated(scored).kept, given.halves(scored)[0].kept
+    splits = split_scores(generated[:, :3])
+    assert found.name == "inception_score"
+    assert found.value == pytest.approx(splits.mean().item(), rel=1e-6)
+    assert found.protocol["deviation"] == pytest.approx(splits.std(correction=0).item(), rel=1e-6)
+    assert found.error == pytest.approx(splits.std().item() / math.sqrt(10), rel=1e-6)
+    real = split_scores(first[:200, :3]).mean().item()  # 150 are in a half
+    assert found.baseline == pytest.approx(real, rel=1e-6)
+    assert "of 150 real samples" in str(found.protocol["floor"])
+    (fewer,) = InceptionScore().measure(subject(scored, samples=50)).values
+    assert fewer.baseline == pytest.approx(split_scores(first[:50, :3]).mean().item(), rel=1e-6)
+
+
+def test_without_class_probabilities_there_is_no_inception_score(monkeypatch) -> None:
+    bare = Named()
+    bare.classes = 0
+    with pytest.raises(DataError, match="gives no class probabilities"):
+        InceptionScore().measure(subject(bare))
+    assert "at least 10 samples" in InceptionScore().unfit(subject(samples=9))
+    monkeypatch.setattr(measures, "without_last_layer", lambda path: f"{path} lacks it")
+    assert InceptionScore().unfit(subject(inception="x.pth")) == "x.pth lacks it"

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from gan_cli.commands import evaluate
 from gan_cli.errors import DataError
-from gan_cli.evaluation import inception, real_baseline
+from gan_cli.evaluation import image_sets, inception, real_baseline
 from gan_cli.evaluation.image_sets import Statistics, open_real, save_statistics
+from gan_cli.evaluation.measures import classifier as measures
 from gan_cli.evaluation.metric import Extractor
 from gan_cli.metrics.kernel import kernel_distance
 
@@ -32,7 +33,7 @@ class Standin(Extractor):
     def __init__(self) -> None:
         self.random = Random()
 
-    def features(self, images: Tensor) -> tuple[Tensor, None]:
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.random.features(images)[0], None
 
 
@@ -137,6 +138,38 @@ def test_folders_npz_files_and_statistics_agree(capsys) -> None:
         assert {n: (v["value"], v["floor"]) for n, v in found.items()} == {
             n: (v["value"], v["floor"]) for n, v in wanted.items()
         }
+
+
+class Scored(Standin):
+    """Features that are logits too."""
+
+    classes = 5
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        found = super().features(images)[0]
+        return found, self.classify(found)
+
+    def classify(self, features: Tensor) -> Tensor | None:
+        return features
+
+
+def test_the_inception_score_is_computed_where_the_weights_allow_it(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(inception, "load", lambda path, device: Scored())
+    monkeypatch.setattr(measures, "without_last_layer", lambda path: "")
+    found = values(capsys, "real", "fake")["inception_score"]
+    assert found["value"] > 1
+    assert found["floor"] > 1
+    assert found["protocol"]["splits"] == 10
+
+
+def test_weights_without_the_last_layer_are_told(capsys, monkeypatch) -> None:
+    for module in (image_sets, measures):
+        monkeypatch.setattr(module, "without_last_layer", lambda path: "w.pth lacks the last layer")
+    out, err = call(capsys, "real", "fake")
+    assert "inception_score was not computed: w.pth lacks the last layer" in err
+    assert "fid_inception" in out
+    out, _ = call(capsys, "real", "fake", "--metrics", "inception_score", status=1)
+    assert "inception_score was not computed: w.pth lacks the last layer" in out
 
 
 def test_the_cache_spares_a_second_pass_over_real_images(capsys, extractor) -> None:

@@ -157,6 +157,19 @@ def test_features_do_not_depend_on_the_other_images(
     assert extractor.features(images(0))[0].shape == (0, 2048)
 
 
+def test_logits_are_features_times_the_last_layer_without_a_bias(
+    extractor: Inception, weights: list[ConvWeights]
+) -> None:
+    last = torch.randn(1008, 2048, generator=torch.Generator().manual_seed(2))
+    whole = Inception(weights, last=last)
+    features, logits = whole.features(images(2))
+    assert torch.equal(features, extractor.features(images(2))[0])
+    assert logits is not None
+    torch.testing.assert_close(logits, F.linear(features, last))
+    assert (whole.classes, extractor.classes) == (1008, 0)
+    assert whole.identity == extractor.identity  # features are the same
+
+
 def test_grey_images_give_what_their_colour_copies_do(extractor: Inception) -> None:
     grey = images(1, channels=1, side=28)
     found, expected = extractor.features(grey)[0], extractor.features(grey.repeat(1, 3, 1, 1))[0]
@@ -187,7 +200,7 @@ def test_identity_is_that_of_all_weights(extractor: Inception, weights: list[Con
 def real() -> list[ConvWeights]:
     assert isinstance(REAL, Path)
     try:
-        return read_official(REAL)
+        return read_official(REAL).convolutions
     except DamagedError as reason:
         pytest.skip(f"{REAL}: {reason}")
 

@@ -17,9 +17,17 @@ from torch import Tensor
 from gan_cli.data.published import FetchError
 from gan_cli.errors import DataError
 from gan_cli.evaluation import inception
-from gan_cli.evaluation.inception import NAMES, ConvWeights, find_weights, identity
+from gan_cli.evaluation.inception import (
+    NAMES,
+    ConvWeights,
+    Weights,
+    find_weights,
+    identity,
+    without_last_layer,
+)
 
 SHAPES = [torch.Size((4, 3, 3, 3)), torch.Size((2, 4, 1, 7))]
+LAST = torch.arange(6.0)[:, None].repeat(1, 2048)
 KEYS = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 
 
@@ -107,8 +115,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
     return Sources(tmp_path, monkeypatch)
 
 
-def same(found: list[ConvWeights]) -> bool:
-    pairs = zip(found, numbers(), strict=True)
+def same(found: Weights) -> bool:
+    pairs = zip(found.convolutions, numbers(), strict=True)
     return all(torch.equal(a, b) for x, y in pairs for a, b in zip(x, y, strict=True))
 
 
@@ -129,7 +137,33 @@ def test_both_files_give_the_same_weights_and_identity(sources: Sources) -> None
     second = find_weights(str(sources.folder / "q.pt"))
     assert same(first)
     assert same(second)
-    assert identity(first) == identity(second) != identity(numbers(seed=1))
+    ours = identity(first.convolutions)
+    assert ours == identity(second.convolutions) != identity(numbers(seed=1))
+
+
+def test_the_last_layer_is_in_the_published_file_alone(sources: Sources) -> None:
+    wide = published(sources.folder / "wide.pth", state(numbers()) | {"fc.weight": LAST})
+    last = find_weights(str(wide)).last
+    assert last is not None
+    assert torch.equal(last, LAST)
+    assert find_weights(str(sources.folder / "p.pth")).last is None  # of another width
+    assert find_weights(str(sources.folder / "q.pt")).last is None
+
+
+def test_a_file_without_the_last_layer_is_told_by_one_line(sources: Sources) -> None:
+    wide = published(sources.folder / "wide.pth", state(numbers()) | {"fc.weight": LAST})
+    bare = published(sources.folder / "bare.pth", {"a.conv.weight": torch.zeros(1)})
+    for lacking in (bare, sources.folder / "q.pt"):
+        assert without_last_layer(str(lacking)) == (
+            f"{lacking} lacks the last layer (fc.weight); {inception.PUBLISHED.name} has it: name "
+            "the file with evaluation.inception=PATH (gan-eval: --inception PATH)"
+        )
+    for found_otherwise in (str(wide), str(sources.folder / "none.pth"), None):
+        assert without_last_layer(found_otherwise) == ""
+    sources.install()
+    assert without_last_layer(None).startswith(f"{sources.installed} lacks the last layer")
+    sources.put_into(sources.cached)
+    assert without_last_layer(None) == ""
 
 
 def test_the_cache_comes_before_the_package(sources: Sources) -> None:

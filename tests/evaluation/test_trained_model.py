@@ -13,6 +13,7 @@ from gan_cli.evaluation.features import Collector, load, merged, place, quantise
 from gan_cli.evaluation.metric import Features, Subject
 from gan_cli.evaluation.trained_model import NotFiniteError, Real
 from gan_cli.images import to_uint8
+from gan_cli.metrics.classes import split_scores
 
 MNIST = {"_target_": "gan_cli.data.mnist.MNIST"}
 POINTS = {"_target_": "gan_cli.data.toy.Ring", "points": 500}
@@ -98,6 +99,25 @@ def test_pieces_of_any_size_are_one_stream() -> None:
         collector.add(piece)
     assert collector.features().count == 150
     assert sizes == [64, 64, 22]
+
+
+@pytest.mark.parametrize("size", [7, 150])
+def test_scores_of_tenths_are_those_of_all_logits_at_once(size: int) -> None:
+    random, images = Random(), quantised(torch.rand(153, 1, 4, 4) * 2 - 1)
+    collector = Collector(random, 153)
+    for piece in images.split(size):
+        collector.add(piece)
+    found = collector.features().splits
+    assert found is not None
+    torch.testing.assert_close(found, split_scores(random.features(images)[1]), rtol=1e-9, atol=0)
+
+
+def test_scores_of_tenths_need_the_number_of_samples_and_ten() -> None:
+    random, images = Random(), quantised(torch.rand(9, 1, 4, 4) * 2 - 1)
+    for expected in (9, 0):
+        collector = Collector(random, expected)
+        collector.add(images)
+        assert collector.features().splits is None
 
 
 def test_generated_features_are_computed_once() -> None:

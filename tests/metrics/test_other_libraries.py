@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.metrics.classes import score
+from gan_cli.metrics.classes import score, split_scores
 from gan_cli.metrics.frechet import Moments, frechet_distance
 from gan_cli.metrics.kernel import kernel_distance, squared_discrepancy
 from gan_cli.metrics.neighbours import neighbourhoods
@@ -107,6 +107,12 @@ def test_score_agrees_with_torch_fidelity(load: Any) -> None:
     p = REAL.softmax(1)
     found = score(p.mean(0), torch.special.entr(p).sum(1).mean().item())
     assert found == pytest.approx(expected, rel=1e-9)
+    options = {"splits": 10, "shuffle": False}
+    expected = other.isc_features_to_metric(REAL, **options)
+    splits = split_scores(REAL)
+    assert splits.mean().item() == pytest.approx(expected["inception_score_mean"], rel=1e-9)
+    deviation = splits.std(correction=0).item()
+    assert deviation == pytest.approx(expected["inception_score_std"], rel=1e-9)
 
 
 class AsTheyAre(nn.Module):

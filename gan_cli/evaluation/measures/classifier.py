@@ -12,12 +12,15 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from gan_cli.errors import DataError
 from gan_cli.evaluation.classifier import Classifier
+from gan_cli.evaluation.inception import without_last_layer
 from gan_cli.evaluation.measures.fid_kid_prdc import (
     NEIGHBOURS,
     frechet_figure,
     kernel_figure,
     neighbour_figures,
+    no_picture,
     too_few,
 )
 from gan_cli.evaluation.metric import (
@@ -31,7 +34,7 @@ from gan_cli.evaluation.metric import (
     not_images,
 )
 from gan_cli.evaluation.real_baseline import baseline
-from gan_cli.metrics.classes import score
+from gan_cli.metrics.classes import SPLITS, score, split_scores
 
 MADE, REAL, INK = (31, 119, 180), (190, 190, 190), (64, 64, 64)  # blue, grey, dark
 TALL, STRIP = 160, 16  # pixels of the longest bar, and of lines of text
@@ -154,6 +157,70 @@ def score_of(features: Features) -> float:
     assert features.mean_probability is not None
     assert features.mean_entropy is not None
     return score(features.mean_probability, features.mean_entropy)
+
+
+class InceptionScore(Metric):
+    """inception_score: mean over ten splits, with their deviation (Salimans et al. 2016)."""
+
+    order = 35
+    higher_is_better = True
+    dear_on_cpu = True
+    extractor = "inception"
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: Inception cannot look at the data, or its file lacks the last layer."""
+        if reason := no_picture(subject):
+            return reason
+        if subject.options.samples < SPLITS:
+            return f"{SPLITS} splits take at least {SPLITS} samples"
+        return without_last_layer(subject.options.inception)
+
+    def measure(self, subject: Subject) -> MetricResult:
+        """Of the generated samples in their order.
+
+        Raises:
+            DataError: Inception's weights lack the last layer.
+        """
+        extractor = subject.inception()
+        if not extractor.classes:
+            reason = without_last_layer(subject.options.inception)
+            raise DataError(reason or "this network gives no class probabilities")
+        splits = subject.generated(extractor).splits
+        assert splits is not None
+        deviation = splits.std(correction=0).item()
+        real, floor = _real_score(subject, extractor)
+        value = MetricValue(
+            name="inception_score",
+            value=splits.mean().item(),
+            baseline=real,
+            error=deviation / math.sqrt(SPLITS - 1),
+            protocol={
+                **subject.protocol(extractor),
+                "splits": SPLITS,
+                "deviation": deviation,
+                "logits": "features times the last layer, without its bias",
+                "floor": floor,
+            },
+            note=f"deviation {deviation:.2g} over the {SPLITS} splits",
+        )
+        return MetricResult([value])
+
+
+def _real_score(subject: Subject, extractor: Extractor) -> tuple[float | None, str]:
+    """The Inception Score of real samples and of how many, as many as were generated if kept."""
+    try:
+        count = min(subject.options.samples, len(subject.halves(extractor)[0].kept))
+    except DataError:  # statistics of other programs are of the whole alone
+        count = 0
+    if count < SPLITS:
+        return None, "unknown: features of real images are needed"
+
+    def compute(first: Features, _: Features) -> float | None:
+        logits = extractor.classify(first.kept[:count])
+        return None if logits is None else split_scores(logits).mean().item()
+
+    found = baseline(f"inception_score of {count}", subject, extractor, compute)
+    return found, f"of {count:,} real samples; the score grows with their number"
 
 
 def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue], Plot]:

@@ -38,6 +38,7 @@ class FID(Metric):
     order = 20
     higher_is_better = False
     dear_on_cpu = True
+    extractor = "inception"
 
     def unfit(self, subject: Subject) -> str:
         """See `Metric`."""
@@ -123,6 +124,7 @@ class KID(Metric):
     order = 30
     higher_is_better = False
     dear_on_cpu = True
+    extractor = "inception"
 
     def unfit(self, subject: Subject) -> str:
         """See `Metric`."""
@@ -164,6 +166,7 @@ class PRDC(Metric):
     order = 40
     higher_is_better = NEIGHBOURS
     dear_on_cpu = True
+    extractor = "inception"
 
     def unfit(self, subject: Subject) -> str:
         """See `Metric`."""
