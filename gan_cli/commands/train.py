@@ -31,7 +31,8 @@ def run(arguments: list[str]) -> int:
 
         print(f"gan-train {gan_cli.__version__}")
         return DONE
-    if not arguments or {"-h", "--help", "--list"} & set(arguments):
+    alone = set(arguments) <= {"-m", "--multirun"}
+    if alone or {"-h", "--help", "--list"} & set(arguments):
         from gan_cli.config.help import answer
 
         answer(arguments)

@@ -246,6 +246,16 @@ def hint_of_option(group: str, name: str, have: Iterable[str]) -> str:
     return f" (did you mean {options.get(near, near)}?)"
 
 
+def listed(group: str, options: Collection[str]) -> str:
+    """The options of a group for a message, or the command that lists them where they are many."""
+    if len(options) > MOST_OPTIONS:
+        return f"gan-train --help {group} lists all {len(options)}"
+    return f"available: {', '.join(options) or 'none yet'}"
+
+
+MOST_OPTIONS = 10  # that a message lists
+
+
 def hint_of_setting(group: str, key: str) -> str:
     """Where a setting is that `group` or its chosen option does not have; "" where nowhere."""
     if (group, key) == ("data", "root"):

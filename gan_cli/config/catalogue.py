@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from gan_cli.config.groups import CONF
 
 COMMENT = re.compile(r"#(?! @)(.*)")
 RUNNABLE = re.compile(r": gan-train \S+(?: \S+=\S+)*\s*$")
+FOR_POINTS = ("mlp", "pacgan")  # the networks of conf/network/ that take points
+POINTS = re.compile(r"^_target_: gan_cli\.data\.toy\.", re.MULTILINE)
 KEY = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>(?: [^#]*)?)(?:# *(?P<says>.*))?")
 
 
@@ -120,6 +122,27 @@ class Composition:
             meaning = row.meaning or (found[key].meaning if key in found else "")
             found[key] = Setting(key, row.value, meaning)
         yield from found.values()
+
+
+def network_for_points(
+    chosen: Mapping[str, str], typed: Collection[str], folders: Sequence[Path]
+) -> str | None:
+    """`mlp` where the data are points and the model brings a network for images; None elsewhere.
+
+    A network that was typed, or that a preset chooses, stays, and is refused with a reason.
+
+    Args:
+        chosen: the option of each group.
+        typed: the groups that the user named.
+        folders: of --config-dir.
+    """
+    data = groups.options("data", folders).get(chosen.get("data", ""))
+    network = chosen.get("network", "")
+    preset = chosen.get("experiment", "null").lower() not in ("null", "none")
+    if preset or "network" in typed or data is None or network in FOR_POINTS:
+        return None
+    ours = network in groups.options("network")
+    return FOR_POINTS[0] if ours and POINTS.search("\n".join(_text(data))) else None
 
 
 def _text(file: Path) -> list[str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from gan_cli.config import groups
 from gan_cli.config import trust as trust_module
-from gan_cli.config.aliases import GPU, KEYS, OVERRIDE, expanded, hint_of_option
+from gan_cli.config.aliases import GPU, KEYS, OVERRIDE, expanded, hint_of_option, listed
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.errors import ConfigError
@@ -115,7 +115,6 @@ TYPED = re.compile(
 )
 # What Hydra's parser, whose time grows with the square of a list, is given at most.
 LONGEST_NAME = 200  # of a file, without its folder
-MOST_OPTIONS = 50  # that a message lists
 MOST_CHARACTERS, MOST_ITEMS, MOST_LEVELS = 10_000, 1_000, 20
 
 UNSET = "; a variable of the shell that is not set?"
@@ -308,7 +307,7 @@ def _no_assignment(word: str, folders: list[Path]) -> str:
     holders = [group for group in groups.names(folders) if word in groups.options(group, folders)]
     near = f" (did you mean {holders[0]}={word}?)" if holders else ""
     if groups.is_group(word, folders):
-        near = f"; available: {_listed(word, groups.options(word, folders))}"
+        near = f"; {listed(word, groups.options(word, folders))}"
     return f"{word}: settings are written key=value{near}"
 
 
@@ -324,23 +323,16 @@ def _missing_options(key: str, group: str, value: str, folders: list[Path]) -> I
     have = groups.options(group, folders)
     if value.startswith("{"):
         at = f"{key} = {cut(value)}"
-        yield f"{at}: must be one of {_listed(group, have)}; set a part with {key}.NAME=..."
+        yield f"{at}: must be an option; {listed(group, have)}; set a part with {key}.NAME=..."
         return
     if re.fullmatch(rf"\s*(?:{SWEEPS})\s*\(.*\)\s*", value, re.DOTALL):
         return
-    listed = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    for name in (part.strip().strip("'\"") for part in listed.split(",")):
+    names = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    for name in (part.strip().strip("'\"") for part in names.split(",")):
         if re.fullmatch(r"[\w\-/.]*", name) and _is_file(group, name, folders):
             continue
-        near, available = hint_of_option(group, cut(name), have), _listed(group, have)
-        yield f"{key} = {cut(name)}: unknown option{near}; available: {available}"
-
-
-def _listed(group: str, options: Collection[str]) -> str:
-    """The names of a group's options, unless there are more than a message can hold."""
-    if len(options) > MOST_OPTIONS:
-        return f"{len(options)} options, listed by gan-train --help {group}"
-    return ", ".join(options) or "none yet"
+        near, available = hint_of_option(group, cut(name), have), listed(group, have)
+        yield f"{key} = {cut(name)}: unknown option{near}; {available}"
 
 
 def _is_file(group: str, name: str, folders: list[Path]) -> bool:

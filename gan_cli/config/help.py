@@ -12,7 +12,13 @@ from pathlib import Path
 
 from gan_cli.config import groups
 from gan_cli.config.aliases import OPTIONS, expanded, plain
-from gan_cli.config.catalogue import Composition, Setting, comment_of, root_settings
+from gan_cli.config.catalogue import (
+    Composition,
+    Setting,
+    comment_of,
+    network_for_points,
+    root_settings,
+)
 from gan_cli.config.command_line import config_dirs, read, split
 from gan_cli.console import clean
 from gan_cli.errors import ConfigError
@@ -41,6 +47,11 @@ EXAMPLES = (
     "gan-train data=./photos data.size=64",
     "gan-train -m model=wgan,wgan_gp seed=0,1,2",
 )
+SWEEPS = (
+    "gan-train -m model=wgan,wgan_gp seed=0,1,2      # six runs",
+    "gan-train -m optimizer.lr=1e-4,2e-4 steps=2000  # two learning rates",
+    "gan-train -m 'seed=range(0,5)' model=gan        # five seeds",
+)
 STATUSES = (
     ("0", "done"),
     ("1", "failed; the state is saved if possible, the traceback is in train.log"),
@@ -62,7 +73,7 @@ SHORTEST = 40  # characters of a sentence that explains by itself
 
 
 def answer(argv: list[str]) -> None:
-    """Print the page that `argv`, which is empty or holds --help or --list, asks for.
+    """Print the page that `argv` asks for: nothing, -m alone, --help or --list.
 
     Raises:
         ConfigError: it asks for an option or a setting that does not exist.
@@ -78,6 +89,8 @@ def page(argv: list[str], width: int = WIDTH) -> list[str]:
     """The lines of a page; a heading begins with #, and *words* are defaults."""
     if not argv:
         return list(_welcome())
+    if set(argv) <= {"-m", "--multirun"}:
+        return list(_sweeps())
     folders = config_dirs(argv)
     if "--list" in argv:
         return list(_list(folders, width))
@@ -135,6 +148,16 @@ def _welcome() -> Iterator[str]:
     yield f"The defaults are model=dcgan, data=mnist and {steps:,} steps; on this machine"
     yield f"that takes {long}. To start it: gan-train model=dcgan"
     yield ""
+    yield "gan-train --help explains the settings, gan-train --list shows what there is."
+
+
+def _sweeps() -> Iterator[str]:
+    yield "-m trains one run per combination of values with commas between them:"
+    yield ""
+    for command in SWEEPS:
+        yield f"  {command}"
+    yield ""
+    yield "The same command again runs what is missing; dry_run=true lists the runs."
     yield "gan-train --help explains the settings, gan-train --list shows what there is."
 
 
@@ -223,6 +246,8 @@ def _of_choices(
         if name in choices:
             made.choose(name, choices[name])
     made.chosen |= choices
+    if network := network_for_points(made.chosen, choices, folders):
+        made.chosen["network"] = network
     for key, value in values.items():
         made.change(Setting(key, value, ""))
     whole = {"experiment", "model"} & set(choices)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from gan_cli.config import groups
-from gan_cli.config.aliases import hint_of_option
+from gan_cli.config.aliases import hint_of_option, listed
 from gan_cli.config.command_line import TEXTS
 from gan_cli.formatting import assignment, cut, shell_command
 
@@ -72,7 +72,7 @@ def _missing_file(message: str, options: Sequence[str]) -> str:
         asked = f", which {where[1]}.yaml asks for" if where and where[1] not in OURS else ""
         if not group:
             return f"{name}.yaml: no such config file{asked}"
-        have = f"; available: {', '.join(options)}" if options else ""
+        have = f"; {listed(group, options)}" if options else ""
         return (
             f"{group} = {name}: unknown option{hint_of_option(group, name, options)}{asked}{have}"
         )

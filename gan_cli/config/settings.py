@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ from omegaconf.errors import (
 
 from gan_cli import foreign
 from gan_cli.config import groups
-from gan_cli.config.command_line import Command, open_path, prepare
+from gan_cli.config.catalogue import network_for_points
+from gan_cli.config.command_line import Command, open_path, prepare, split
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_errors import explain
 from gan_cli.config.hydra_settings import faults_of_composed, faults_of_file
@@ -246,7 +248,7 @@ SHOWING = ("--cfg", "--info", "--shell-completion", "--hydra-help")
 
 
 class _Loader(ConfigLoaderImpl):
-    """Refuses settings of Hydra itself that a config may not hold."""
+    """Refuses settings of Hydra itself that a config may not hold; gives points their network."""
 
     def _load_single_config(self, default: Any, repo: Any) -> Any:
         result = super()._load_single_config(default, repo)
@@ -259,12 +261,33 @@ class _Loader(ConfigLoaderImpl):
                 raise ConfigError("\n".join(faults))
         return result
 
-    def load_configuration(self, *arguments: Any, **named: Any) -> DictConfig:
-        config = super().load_configuration(*arguments, **named)
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        *arguments: Any,
+        **named: Any,
+    ) -> DictConfig:
+        rest = (run_mode, *arguments)
+        config = super().load_configuration(config_name, overrides, *rest, **named)
+        chosen = {str(key): str(value) for key, value in config.hydra.runtime.choices.items()}
+        typed = [split(override)[0] for override in overrides]
+        network = network_for_points(chosen, typed, self.folders)
+        if network and run_mode != RunMode.MULTIRUN:  # there each job has its own choices
+            added = [*overrides, f"network={network}"]
+            config = super().load_configuration(config_name, added, *rest, **named)
         node: Any = OmegaConf.to_container(config.hydra, enum_to_str=True)
         if faults := list(faults_of_composed(node)):
             raise ConfigError("\n".join(faults))
         return config
+
+    @property
+    def folders(self) -> list[Path]:
+        """The user's folders of config files."""
+        found = self.config_search_path.get_path()
+        own = [one.path for one in found if one.provider == CONFIG_DIR and one.path]
+        return [Path(path.removeprefix("file://")) for path in own]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from gan_cli.config import groups
-from gan_cli.config.aliases import meant_key
+from gan_cli.config.aliases import listed, meant_key
 from gan_cli.config.command_line import Command, split
 from gan_cli.config.instantiate import TARGET, build, check, plainly
 from gan_cli.config.schema import HORIZONS, NODES, Rates, Schedule, Settings
@@ -173,8 +173,8 @@ def absent_groups(root: Mapping[str, Any], folders: list[Path]) -> Iterator[tupl
     for name in groups.names():
         field = Settings.model_fields.get(name)
         if root.get(name) is None and field is not None and field.is_required():
-            options = ", ".join(groups.options(name, folders))
-            yield name, f"{name}: missing; choose one of {options} with {name}=..."
+            options = groups.options(name, folders)
+            yield name, f"{name}: missing; choose one with {name}=...; {listed(name, options)}"
 
 
 def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]) -> Iterator[str]:

@@ -110,13 +110,15 @@ def require_known(
     """
     have = available(folders)
     if not names:
-        raise ConfigError(f"{key}: must be auto, all or some of {', '.join(have)}")
+        raise ConfigError(f"{key}: must be auto, all or names that gan-eval --metrics list shows")
     for name in [] if isinstance(names, str) and names in (AUTO, ALL) else names:
         if name in (AUTO, ALL):
             raise ConfigError(f"{key} = {name}: stands alone; remove the other names")
         if name not in have:
             near = hint(name, have)
-            raise ConfigError(f"{key} = {name}: unknown metric{near}; available: {', '.join(have)}")
+            raise ConfigError(
+                f"{key} = {name}: unknown metric{near}; gan-eval --metrics list shows all"
+            )
 
 
 def choose(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from composing import settings_of
 
+from gan_cli.config.catalogue import network_for_points
 from gan_cli.config.command_line import prepare
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import (
@@ -231,7 +232,7 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
         ),
         ("prior.dim=???", "prior.dim: must be given, with prior.dim=..."),
         ("data=folder", "data.root: must be given, with data.root=..."),
-        ("~prior", "prior: missing; choose one of gaussian, uniform with prior=..."),
+        ("~prior", "prior: missing; choose one with prior=...; available: gaussian, uniform"),
         ("~seed", "seed: missing; give it a value with seed=..."),
         ("~prior._target_", "prior = {dim:100}: must be a mapping with _target_, the full name of"),
         (
@@ -571,3 +572,28 @@ def test_a_user_vouches_for_the_working_directory_and_the_config_dir(
     assert trust.modules == ("a.b",)
     assert trust.folders == (tmp_path, tmp_path / "my_conf", tmp_path)
     assert trust.refused == (tmp_path / "runs",)
+
+
+def test_points_get_a_network_for_points_where_nobody_chose_one() -> None:
+    assert settings_of("model=wgan", "data=ring").choices["network"] == "mlp"
+    assert settings_of("model=wgan", "data=ring", "network=pacgan").choices["network"] == "pacgan"
+    assert settings_of("model=wgan", "data=mnist").choices["network"] == "dcgan"
+    typed = composed(prepare(["model=wgan", "data=ring", "network=dcgan"]))
+    assert typed.network._target_.endswith(".DCGAN")  # refused when it is built
+
+
+@pytest.mark.parametrize(
+    ("chosen", "typed", "network"),
+    [
+        ({"data": "ring", "network": "resize"}, ["data"], "mlp"),
+        ({"data": "gaussian_1d", "network": "infogan"}, ["data", "experiment"], "mlp"),
+        ({"data": "ring", "network": "resize"}, ["data", "network"], None),
+        ({"data": "ring", "network": "resize", "experiment": "mine"}, ["data"], None),
+        ({"data": "ring", "network": "pacgan"}, ["data"], None),
+        ({"data": "ring", "network": "users_own"}, ["data"], None),
+        ({"data": "mnist", "network": "resize"}, ["data"], None),
+        ({"data": "nosuch", "network": "resize"}, ["data"], None),
+    ],
+)
+def test_only_a_models_default_gives_way(chosen, typed: list[str], network: str | None) -> None:
+    assert network_for_points(chosen, typed, []) == network

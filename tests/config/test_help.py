@@ -137,6 +137,18 @@ def test_choices_and_values_of_the_line_count() -> None:
     assert "#loss=least_squares" in preset
 
 
+def test_points_show_the_network_that_they_get() -> None:
+    assert "#network=mlp\n" in page("model=wgan", "data=ring", "--help")
+    assert "#network=dcgan\n" in page("model=wgan", "data=ring", "network=dcgan", "--help")
+
+
+@pytest.mark.parametrize("option", ["-m", "--multirun"])
+def test_m_alone_explains_itself(option: str) -> None:
+    text = page(option)
+    assert text.startswith("-m trains one run per combination")
+    assert "gan-train -m model=wgan,wgan_gp seed=0,1,2" in text
+
+
 @pytest.mark.parametrize(
     "preset", ["gaussian_1d_wgan_gp", "energy_1d", "pacgan_ring", "d2gan_ring"]
 )

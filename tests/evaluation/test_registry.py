@@ -47,7 +47,7 @@ def four(monkeypatch) -> None:
 
 
 ORDER = """
-classifier fid kid prdc conditional gan_train infogan modes stacked_modes points
+classifier fid kid inception_score prdc conditional gan_train infogan modes stacked_modes points
 validity translation text likelihood likelihood_5000 density reconstruction encoding memorisation
 diversity interpolation
 """
@@ -191,9 +191,12 @@ def test_names_take_what_they_say_in_the_usual_order() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["quik"], "--metrics = quik: unknown metric (did you mean quick?); available: quick, "),
+        (
+            ["quik"],
+            "--metrics = quik: unknown metric (did you mean quick?); gan-eval --metrics list",
+        ),
         (["quick", "all"], "--metrics = all: stands alone"),
-        ([], "--metrics: must be auto, all or some of quick, slow"),
+        ([], "--metrics: must be auto, all or names that gan-eval"),
     ],
     ids=["typo", "mixed", "none"],
 )

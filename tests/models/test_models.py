@@ -247,7 +247,10 @@ def test_a_conditional_generator_draws_the_class_it_is_given() -> None:
         (("model=infogan", "model.codes=0"), "model.codes = 0: must be at least 1"),
         (("model=dcgan", "data.size=4"), r"data.size = \[4,4\]: network=dcgan needs at least 6"),
         (("model=wgan_gp", "runtime.compile=true"), "torch cannot compile a penalty on gradients"),
-        (("model=dcgan", "data=ring"), "ring holds points of dimension 2; use network=mlp"),
+        (
+            ("model=dcgan", "data=ring", "network=dcgan"),
+            "ring holds points of dimension 2; use network=mlp",
+        ),
     ],
 )
 def test_what_cannot_run_is_refused(overrides: tuple[str, ...], message: str) -> None:
