@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gan_cli.callbacks.callback import Callback, Callbacks, RunContext
 from gan_cli.errors import UserError
-from gan_cli.runs.record import Alarm
+from gan_cli.runs.record import Alarm, alarms_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,19 +55,28 @@ class Health(Callback):
     """Put last, so that the others still record the point that ends the run.
 
     Each alarm is told once: in the log, in `status.json` (`alarms`), and to the other callbacks.
+    What it has seen is part of a checkpoint, so that a resumed run has the alarms that it would
+    have had.
 
     Args:
         run: None on a rank that reports nothing.
         others: are told of alarms, and of the curves that this one measures.
+        earlier: `state_dict` of the checkpoint that the run continues from.
     """
 
     fatal = (DivergenceError,)
 
-    def __init__(self, run: RunContext | None = None, others: Sequence[Callback] = ()) -> None:
-        self.run, self.others = run, Callbacks(others)
+    def __init__(
+        self,
+        run: RunContext | None = None,
+        others: Sequence[Callback] = (),
+        earlier: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run, self.others, self._earlier = run, Callbacks(others), earlier
         self._finite = 0  # the last step with finite scalars
         self._saved: list[int] = []
         self._largest, self._modes = 0.0, 0.0
+        self._looked = 0  # the last step with pictures
         self._lasting: dict[str, int] = {}  # how long the state of an alarm has lasted
         self._told: dict[str, Alarm] = {}
         self._losses: deque[float] = deque(maxlen=CYCLE)
@@ -75,6 +84,37 @@ class Health(Callback):
     def start(self, step: int) -> None:
         self._finite = step
         self._saved = [step] if step else []
+        if self.run is None:
+            return
+        before = alarms_of(self.run.folder.recorded() or {})
+        if self._earlier is not None:
+            self._load(self._earlier)
+        else:  # a checkpoint of an earlier version has no state
+            self._told = {one.name: one for one in before if one.step <= step}
+        if before != [*self._told.values()]:
+            self._write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen so far, as plain values."""
+        return {
+            "largest": self._largest,
+            "modes": self._modes,
+            "looked": self._looked,
+            "lasting": dict(self._lasting),
+            "told": [asdict(alarm) for alarm in self._told.values()],
+            "losses": [*self._losses],
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        try:
+            told = [Alarm(**alarm) for alarm in state["told"]]
+            self._told = {alarm.name: alarm for alarm in told}
+            self._lasting = {str(name): int(count) for name, count in state["lasting"].items()}
+            self._losses.extend(float(loss) for loss in state["losses"])
+            self._largest, self._modes = float(state["largest"]), float(state["modes"])
+            self._looked = int(state["looked"])
+        except (AttributeError, LookupError, TypeError, ValueError):
+            log.warning("the checkpoint's record of alarms cannot be read, so it begins anew")
 
     def saved(self, step: int) -> None:
         self._saved.append(step)
@@ -98,6 +138,8 @@ class Health(Callback):
                 self._finite,
             )
         self._finite = step
+        if self.run is not None and step % self.run.settings.log_every:
+            return  # a last point between the others, which a run that goes on would not have
         self._look_at_players(step, scalars)
         self._look_for_a_period(step, scalars)
         waiting = scalars.get("speed/waiting_for_data", 0.0)
@@ -122,6 +164,9 @@ class Health(Callback):
             return
         found = self.run.indicators()
         self.others.evaluated(step, found, {})
+        if step <= self._looked:
+            return  # drawn again where a run is resumed
+        self._looked = step
         diversity, dead = found.get("health/diversity"), found.get("health/dead_units", 0.0)
         self._after(
             "mode_collapse",
@@ -244,11 +289,16 @@ class Health(Callback):
         log.warning(str(alarm))
         self.others.alarmed(step, name, alarm.words)
         if self.run is not None:
-            folder = self.run.folder
-            before = folder.recorded() or {}
-            earlier = [one for one in before.get("alarms") or [] if one.get("name") != name]
-            state = before.get("status", "running")
-            folder.write_status(state, before.get("step") or 0, alarms=[*earlier, asdict(alarm)])
+            self._write()
+
+    def _write(self) -> None:
+        """Put all alarms into the run's status."""
+        assert self.run is not None, "asked before"
+        folder = self.run.folder
+        before = folder.recorded() or {}
+        alarms = [asdict(alarm) for alarm in self._told.values()]
+        state = before.get("status", "running")
+        folder.write_status(state, before.get("step") or 0, alarms=alarms)
 
     def _way_back(self) -> str:
         # What was saved after the last finite point may hold the fault already.

@@ -11,6 +11,7 @@ A checkpoint is a dict of plain values and tensors, written by `torch.save`:
     optimizers  each player's optimizer's state_dict
     window      the running means of the curves' next point
     evaluation  the best value so far, and the last evaluation's values
+    health      what the alarms have seen
     versions    those of gan-cli, torch and Python that wrote it
 
 Files lie in `<run>/checkpoints/`: `last.pt`, `best.pt` where the run is evaluated, and
@@ -45,7 +46,7 @@ State = dict[str, Any]
 MIGRATIONS: dict[int, Callable[[State], State]] = {}  # from a format to the next
 MOST_STEPS = 10**9  # of a checkpoint; resuming counts the batches of each
 REQUIRED = {"step": int, "config": str, "model": dict}
-OPTIONAL = dict.fromkeys(("data", "averages", "optimizers", "window", "evaluation"), dict)
+OPTIONAL = ("data", "averages", "optimizers", "window", "evaluation", "health")
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype)
 BEST = "best.pt"
 ZIP_START = b"PK\3\4"
@@ -254,7 +255,7 @@ def _current(state: Any, path: Path) -> State:
             raise CheckpointError(f"{path}: its format {number} is no longer supported")
         state = MIGRATIONS[number](state)
         number += 1
-    for key, kind in {**REQUIRED, **OPTIONAL}.items():
+    for key, kind in {**REQUIRED, **dict.fromkeys(OPTIONAL, dict)}.items():
         if (value := state.get(key)) is None and key in OPTIONAL:
             continue
         if not isinstance(value, kind):

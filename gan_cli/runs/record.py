@@ -60,6 +60,14 @@ class Alarm:
         return f"step {self.step:,}: {self.name.replace('_', ' ')}: {self.words}"
 
 
+def alarms_of(status: Mapping[str, Any]) -> list[Alarm]:
+    """The alarms in a run's status, in their order; an entry that is none is left out."""
+    found = [one for one in status.get("alarms") or [] if isinstance(one, dict)]
+    kinds = {"name": str, "step": int, "words": str}
+    whole = [one for one in found if all(type(one.get(k)) is t for k, t in kinds.items())]
+    return [Alarm(one["name"], one["step"], one["words"]) for one in whole]
+
+
 @dataclass
 class Record:
     """A run's settings, status, curves and metrics.
@@ -101,11 +109,8 @@ class Record:
 
     @property
     def alarms(self) -> list[Alarm]:
-        """The alarms of the run, in their order; an entry that is none is left out."""
-        found = [one for one in self.status.get("alarms") or [] if isinstance(one, dict)]
-        kinds = {"name": str, "step": int, "words": str}
-        whole = [one for one in found if all(type(one.get(k)) is t for k, t in kinds.items())]
-        return [Alarm(one["name"], one["step"], one["words"]) for one in whole]
+        """The alarms of the run."""
+        return alarms_of(self.status)
 
     @property
     def resume(self) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli.callbacks.health import DivergenceError
+from gan_cli.callbacks.health import DivergenceError, Health
 from gan_cli.config.instantiate import foreign_modules
 from gan_cli.config.settings import to_yaml
 from gan_cli.console import FILE_ONLY
@@ -71,10 +71,13 @@ class StateSaver:
         run: the folder.
         session: what is saved.
         evaluator: whose state is a part of it.
+        health: likewise.
     """
 
-    def __init__(self, run: RunFolder, session: Session, evaluator: Evaluator | None) -> None:
-        self.run, self.session, self.evaluator = run, session, evaluator
+    def __init__(
+        self, run: RunFolder, session: Session, evaluator: Evaluator | None, health: Health
+    ) -> None:
+        self.run, self.session, self.evaluator, self.health = run, session, evaluator, health
         self._config = to_yaml(session.settings)
 
     def __call__(self, keep: bool) -> None:
@@ -92,6 +95,7 @@ class StateSaver:
         state = compact(trainer.state_dict()) | {
             "config": self._config,
             "data": describe_data(session.dataset.spec, session.dataset.fingerprint),
+            "health": self.health.state_dict(),
         }
         status: dict[str, Any] = {"steps": session.total, "saved": trainer.step}
         is_best = False

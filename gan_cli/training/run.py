@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks.callback import Callback, RunContext, build_callbacks
 from gan_cli.callbacks.health import Health
@@ -240,7 +240,10 @@ def resume_and_train(
         run.write_config(to_yaml(session.settings))
     stop = StopRequest(ranks.echo, say_at_once)
     with stop.installed():
-        return train_in_folder(session, run, evaluator, stop, None, model_evaluator, last_point)
+        seen = None if earlier is None or earlier.state is None else earlier.state.get("health")
+        return train_in_folder(
+            session, run, evaluator, stop, None, model_evaluator, last_point, seen
+        )
 
 
 def restore_run(
@@ -294,6 +297,7 @@ def train_in_folder(
     progress: Callback | None,
     model_evaluator: ModelEvaluator | None,
     last_point: int | None = None,
+    seen: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (),
     advance: Callable[[bool], None] | None = None,
 ) -> int:
@@ -307,18 +311,21 @@ def train_in_folder(
         progress: of several runs together; None for the run's own.
         model_evaluator: `evaluator`, as the ranks share it.
         last_point: of the curves of an earlier start, which stays.
+        seen: by the alarms of an earlier start.
         seeds: of the runs that are trained together with this one, its own among them.
         advance: makes a step; by default the trainer does.
     """
     if evaluator is not None:
         evaluator.run = run
     open_record(run, session, seeds)
-    save = StateSaver(run, session, evaluator)
     context = context_of(session, run, last_point)
+    callbacks = watchers(context, session.trust, progress)
+    health = Health(context, callbacks[1:], seen)
+    save = StateSaver(run, session, evaluator, health)
     loop = Loop(
         session.trainer,
         plan_of(session),
-        watchers(context, session.trust, progress),
+        [*callbacks, health],
         context.draw,
         save,
         model_evaluator,
@@ -371,10 +378,10 @@ def context_of(session: Session, run: RunFolder, last_point: int | None = None) 
 
 
 def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> list[Callback]:
-    """The callbacks, in the order in which they are called.
+    """The callbacks, in the order in which they are called; `Health` comes after them.
 
-    Two are not a choice: reports and resuming need the curves, which also hold the point at which
-    a run diverges; and a diverged run is stopped, after the others have seen that point.
+    These two are not a choice: reports and resuming need the curves, which also hold the point at
+    which a run diverges; and a diverged run is stopped, after the others have seen that point.
 
     Args:
         context: what they may know.
@@ -384,4 +391,4 @@ def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> li
     chosen = build_callbacks(context, trust)
     if progress is not None:
         chosen = [progress if isinstance(one, Progress) else one for one in chosen]
-    return [MetricsFile(context), *chosen, Health(context, chosen)]
+    return [MetricsFile(context), *chosen]

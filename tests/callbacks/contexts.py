@@ -22,6 +22,13 @@ def context(
     """The context of a run in `folder`; `settings` are those that the test needs, not validated."""
     given: dict[str, Any] = {"config": "seed: 0", "total": 100, "draw": lambda step: {}}
     chosen = Settings.model_construct(
-        **{"max_time": None, "film": "auto", "penalty": {}, "sample_every": 100, **(settings or {})}
+        **{
+            "max_time": None,
+            "film": "auto",
+            "penalty": {},
+            "sample_every": 100,
+            "log_every": 1,
+            **(settings or {}),
+        }
     )
     return RunContext(RunFolder(folder), chosen, sampling=no_model, **(given | more))

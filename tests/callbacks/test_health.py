@@ -182,6 +182,51 @@ def test_what_evaluations_show(tmp_path: Path) -> None:
     assert listener.alarms == [(300, "modes_lost"), (500, "memorisation")]
 
 
+LOOK = {"health/diversity": 0.1}
+
+
+def test_a_resumed_run_has_the_alarms_that_it_would_have_had(tmp_path: Path) -> None:
+    health, _ = told(tmp_path, indicators=lambda: LOOK)
+    health.start(0)
+    for step in range(1, PATIENCE):
+        health.logged(step, {"probability/real": 0.9999, "probability/fake": 1e-5}, {})
+    health.drawn(100, {})
+    state = health.state_dict()
+    health.logged(PATIENCE, {"probability/real": 0.9999, "probability/fake": 1e-5}, {})
+    health.drawn(200, {})
+    straight = RunFolder(tmp_path).read_status()["alarms"]
+    assert [alarm["name"] for alarm in straight] == ["discriminator_saturated", "mode_collapse"]
+    listener = Listener()  # killed now, and resumed from the checkpoint of that state
+    again = Health(context(tmp_path, indicators=lambda: LOOK), [listener], state)
+    again.start(100)
+    assert RunFolder(tmp_path).read_status()["alarms"] == []
+    again.drawn(100, {})  # a picture that was lost is no second one in a row
+    again.logged(PATIENCE, {"probability/real": 0.9999, "probability/fake": 1e-5}, {})
+    again.drawn(200, {})
+    assert RunFolder(tmp_path).read_status()["alarms"] == straight
+    assert listener.alarms == [(20, "discriminator_saturated"), (200, "mode_collapse")]
+
+
+def test_without_a_record_the_alarms_up_to_the_resumed_step_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alarms = [{"name": name, "step": step, "words": "x"} for name, step in (("a", 5), ("b", 9))]
+    for earlier, kept in ((None, alarms[:1]), ({"told": [{"name": "a"}]}, [])):
+        RunFolder(tmp_path).write_status(runs.RUNNING, 5, alarms=alarms)
+        Health(context(tmp_path), [], earlier).start(5)
+        assert RunFolder(tmp_path).read_status()["alarms"] == kept
+    assert "the checkpoint's record of alarms cannot be read" in caplog.text
+
+
+def test_a_point_between_the_others_counts_for_no_alarm(tmp_path: Path) -> None:
+    health, listener = told(tmp_path, settings={"log_every": 2})
+    for step in range(1, 2 * PATIENCE):
+        health.logged(step, {"speed/waiting_for_data": 0.5}, {})
+    assert listener.alarms == []
+    health.logged(2 * PATIENCE, {"speed/waiting_for_data": 0.5}, {})
+    assert listener.alarms == [(2 * PATIENCE, "data_starvation")]
+
+
 def test_a_critic_whose_slope_is_not_1(tmp_path: Path) -> None:
     penalty = {"penalty": {"weight": 10.0}}
     health, listener = told(tmp_path, settings=penalty)

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-KILLS = Path(__file__).parent / "kills.py"
+PROJECT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (PROJECT / "benchmarks").is_dir(), reason="only in a checkout"),
+]
 # The last step has a checkpoint, but no point of the curves in its turn; so has the one before.
 OFF_THE_CURVES = ("steps=6", "log_every=4", "sample_every=3", "checkpoint.every=3")
 OFF_THE_CURVES += ("checkpoint.keep=1", "evaluation.every=3")
@@ -20,8 +24,10 @@ OFF_THE_PICTURES += ("checkpoint.keep=2", "evaluation.every=4")
 
 def killed(folder: Path, *arguments: str) -> None:
     """Kill, resume and compare; fails with the differences."""
+    words = arguments[-1].split()
     process = subprocess.run(
-        [sys.executable, str(KILLS), *arguments[:-1], str(folder), *arguments[-1].split()],
+        [sys.executable, "-m", "benchmarks.faults.kills", *arguments[:-1], str(folder), *words],
+        cwd=PROJECT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -32,7 +38,6 @@ def killed(folder: Path, *arguments: str) -> None:
     assert " 0 wrong" in process.stdout
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_its_most_delicate_moments_is_resumed_exactly(tmp_path: Path) -> None:
     moments = (
         "os.rename run/config.yaml",  # the status is there already
@@ -45,11 +50,9 @@ def test_a_run_killed_at_its_most_delicate_moments_is_resumed_exactly(tmp_path: 
     killed(tmp_path, *before, " ".join(OFF_THE_CURVES))
 
 
-@pytest.mark.slow
 def test_a_run_killed_before_any_of_its_file_operations_is_resumed_exactly(tmp_path: Path) -> None:
     killed(tmp_path, " ".join(OFF_THE_CURVES))
 
 
-@pytest.mark.slow
 def test_so_is_one_whose_last_pictures_come_out_of_turn(tmp_path: Path) -> None:
     killed(tmp_path, "--every", "2", " ".join(OFF_THE_PICTURES))
