@@ -27,14 +27,14 @@ PATIENCE = 20  # points of the curves that a state must last
 WON = 0.99  # D's accuracy from which it has all but won
 VANISHED = 0.01  # of the largest gradient norm that the generator had
 SURE = 0.999  # probability of D from which its sigmoid is flat
-STEEP = 1.0  # root mean square of |slope| - 1, of a critic whose penalty wants 0
+STEEP = 2.0  # root mean square of |slope| - 1; healthy critics begin above 1, and fall
 ALIKE = 0.2  # of the real samples' mean distance from each other
-DEAD = 0.8  # share of a layer's units
+DEAD = 0.97  # share of a layer's units; healthy generators of the ring lose up to 0.93
 LOOKS = 2  # pictures in a row that a state must last
 STARVED = 0.3  # share of the time
 COPIED = 0.1  # share of samples; 1 % of unseen real ones are as close
 CYCLE = 96  # points of the curves in which a loss is searched for a period
-PERIODIC = 0.7  # autocorrelation of a period
+PERIODIC = 0.6  # autocorrelation of a period
 SWING = 0.2  # deviation of a loss beside its mean
 
 

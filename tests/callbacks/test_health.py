@@ -157,7 +157,7 @@ def test_alarms_are_told_to_others_and_kept_in_the_status(tmp_path: Path) -> Non
     ("name", "ill", "well"),
     [
         ("mode_collapse", {"health/diversity": 0.1}, {"health/diversity": 0.5}),
-        ("dead_units", {"health/dead_units": 0.9}, {"health/dead_units": 0.4}),
+        ("dead_units", {"health/dead_units": 0.98}, {"health/dead_units": 0.93}),
     ],
 )
 def test_what_pictures_show(
@@ -231,10 +231,10 @@ def test_a_critic_whose_slope_is_not_1(tmp_path: Path) -> None:
     penalty = {"penalty": {"weight": 10.0}}
     health, listener = told(tmp_path, settings=penalty)
     for step in range(PATIENCE):
-        health.logged(step, {"penalty/gradient_penalty": 9.9}, {})  # 10 is a deviation of 1
+        health.logged(step, {"penalty/gradient_penalty": 39.9}, {})  # 40 is a deviation of 2
     assert listener.alarms == []
     for step in range(PATIENCE):
-        health.logged(step, {"penalty/gradient_penalty": 10.1}, {})
+        health.logged(step, {"penalty/gradient_penalty": 40.1}, {})
     assert listener.alarms == [(PATIENCE - 1, "critic_constraint_violated")]
 
 
