@@ -114,7 +114,7 @@ class Health(Callback):
             self._largest, self._modes = float(state["largest"]), float(state["modes"])
             self._looked = int(state["looked"])
         except (AttributeError, LookupError, TypeError, ValueError):
-            log.warning("the checkpoint's record of alarms cannot be read, so it begins anew")
+            log.warning("the checkpoint's record of alarms cannot be read, so it is empty")
 
     def saved(self, step: int) -> None:
         self._saved.append(step)
