@@ -10,11 +10,13 @@ and reflected at the borders, where the authors upsample with an orthogonal wave
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
+
+from gan_cli.model import DataSpec
 
 UPDATES = 4  # of the discriminator, after which p moves
 KINDS = ("blit", "geometry", "color")
@@ -133,6 +135,28 @@ class AdaptiveAugmentation(nn.Module):
         chosen = torch.rand(len(x), device=x.device) < (self.p if p is None else p)
         chosen = chosen.view(-1, *[1] * (drawn.dim() - 1))
         return torch.where(chosen, drawn, torch.full_like(drawn, neutral))
+
+
+def pipeline_faults(
+    data: DataSpec, target: float | None, images: float, kinds: Sequence[str]
+) -> Iterator[str]:
+    """Faults of the settings `ada_target`, `ada_images` and `ada_pipeline`, one line each."""
+    if target is None:
+        return
+    if not -1 < target < 1:
+        yield f"model.ada_target = {target:g}: must lie between -1 and 1; .6 in the paper"
+    if images <= 0:
+        yield f"model.ada_images = {images:g}: must be greater than 0"
+    shown = f"model.ada_pipeline = [{','.join(kinds)}]"
+    if not kinds or any(kind not in KINDS for kind in kinds):
+        yield f"{shown}: must be a list of some of {', '.join(KINDS)}"
+    elif not data.is_image:
+        yield (
+            f"model.ada_target = {target:g}: works on images, and {data.name} holds {data.kind}; "
+            "set model.ada_target=null"
+        )
+    elif "color" in kinds and data.shape[0] not in (1, 3):
+        yield f"{shown}: color needs 1 or 3 channels; set model.ada_pipeline=[blit,geometry]"
 
 
 def matrices(rows: Sequence[Sequence[Tensor]]) -> Tensor:

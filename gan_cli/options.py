@@ -130,6 +130,12 @@ def add_model_options(
         default="ema",
         help="averaged weights (default) or raw ones",
     )
+    add(
+        "--standing",
+        type=whole(1),
+        metavar="N",
+        help="batch norm by the statistics of N batches of samples (BigGAN)",
+    )
     if computing and batches:
         add(
             "--batch-size",

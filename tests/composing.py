@@ -35,6 +35,7 @@ CHEAP = {  # what costs time and proves nothing
     "pix2pix": NARROW,
     "seqgan": ("model.rollouts=1", "data.length=6", "network.filters=[[1,8],[2,8]]"),
     "srgan": (*NARROW, "network.blocks=1"),
+    "stylegan2": ("network.mapping=1", "network.most=16", "penalty.every=2"),
     "text_wgan": ("network.blocks=1", "model.d_steps=1"),
 }
 

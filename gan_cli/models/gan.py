@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan_cli.adaptive_augmentation import KINDS, AdaptiveAugmentation
+from gan_cli.adaptive_augmentation import KINDS, AdaptiveAugmentation, pipeline_faults
 from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
@@ -124,7 +124,7 @@ class GAN(AdversarialModel):
             share_fakes=share_fakes,
             schedule=schedule,
         )
-        refuse(self._pipeline_faults(ada_target, ada_images, ada_pipeline))
+        refuse(pipeline_faults(data, ada_target, ada_images, ada_pipeline))
         adaptive = None
         if ada_target is not None:
             adaptive = AdaptiveAugmentation(ada_target, ada_images, ada_pipeline)
@@ -181,26 +181,6 @@ class GAN(AdversarialModel):
                 "model.adversarial = 0: the generator has nothing else to learn from; "
                 "set model.feature_matching=1, or adversarial=1"
             )
-
-    def _pipeline_faults(
-        self, target: float | None, images: float, kinds: Sequence[str]
-    ) -> Iterator[str]:
-        if target is None:
-            return
-        if not -1 < target < 1:
-            yield f"model.ada_target = {target:g}: must lie between -1 and 1; .6 in the paper"
-        if images <= 0:
-            yield f"model.ada_images = {images:g}: must be greater than 0"
-        shown = f"model.ada_pipeline = [{','.join(kinds)}]"
-        if not kinds or any(kind not in KINDS for kind in kinds):
-            yield f"{shown}: must be a list of some of {', '.join(KINDS)}"
-        elif not self.data.is_image:
-            yield (
-                f"model.ada_target = {target:g}: works on images, and {self.data.name} holds "
-                "points; set model.ada_target=null"
-            )
-        elif "color" in kinds and self.data.shape[0] not in (1, 3):
-            yield f"{shown}: color needs 1 or 3 channels; set model.ada_pipeline=[blit,geometry]"
 
     def _consistency_faults(self) -> Iterator[str]:
         if not self.consistency:

@@ -52,9 +52,29 @@ class ConditionalBatchNorm(nn.Module):
         return self.norm(x) * gain[:, :, None, None] + bias[:, :, None, None]
 
 
+class ProjectedBatchNorm(nn.Module):
+    """Batch norm whose gains and biases are linear in a vector (Brock et al. 2019, appendix B).
+
+    Args:
+        channels: of [n, channels, height, width].
+        inputs: size of the vector; the gain is 1 plus its projection.
+    """
+
+    def __init__(self, channels: int, inputs: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain = nn.Linear(inputs, channels, bias=False)
+        self.bias = nn.Linear(inputs, channels, bias=False)
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        """`x` normalised, by vectors [n, inputs]."""
+        gain, bias = 1 + self.gain(vector), self.bias(vector)
+        return self.norm(x) * gain[:, :, None, None] + bias[:, :, None, None]
+
+
 def normalised(layer: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
-    """`layer` on maps `x`; the labels `y` go to a conditional batch norm alone."""
-    if not isinstance(layer, ConditionalBatchNorm):
+    """`layer` on maps `x`; labels or vectors `y` go to a conditional batch norm alone."""
+    if not isinstance(layer, ConditionalBatchNorm | ProjectedBatchNorm):
         return layer(x)
     if y is None:
         raise ValueError("conditional batch norm needs labels")

@@ -8,12 +8,13 @@ too. Miyato and Koyama 2018: conditional batch norm in the generator.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, relu
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, relu
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
@@ -113,14 +114,17 @@ class ResNetGenerator(Generator):
         options.check_attention(len(sizes) - 2)
         channels = [options.width * options.times(level) for level in range(len(sizes))]
         labels = 0 if self.by_norm else classes
+
+        def normed(channels: int) -> nn.Module:
+            return ConditionalBatchNorm(channels, classes) if self.by_norm else norm(name, channels)
+
         layers: list[nn.Module] = [
             nn.Linear(inputs + labels, channels[-1] * math.prod(sizes[0])),
             nn.Unflatten(1, (channels[-1], *sizes[0])),
         ]
         for level, size in reversed(list(enumerate(sizes[:0:-1]))):
             before, after = channels[level + 1], channels[level]
-            known = classes if self.by_norm else 0
-            layers.append(UpBlock(before, after, size, name, known, options.inner_bias))
+            layers.append(UpBlock(before, after, size, normed, options.inner_bias))
             if options.attends(level):
                 layers.append(SelfAttention(after))
         last = nn.Conv2d(channels[0], data.shape[0], 3, 1, 1)
@@ -194,16 +198,12 @@ class UpBlock(nn.Module):
         before: int,
         after: int,
         size: tuple[int, int],
-        name: Norm,
-        classes: int = 0,
+        normed: Callable[[int], nn.Module],
         bias: bool = True,
     ) -> None:
         super().__init__()
         self.size = size
-        self.norms = nn.ModuleList(
-            ConditionalBatchNorm(channels, classes) if classes else norm(name, channels)
-            for channels in (before, after)
-        )
+        self.norms = nn.ModuleList([normed(before), normed(after)])
         self.up = UpsampledConv2d(before, after, size, bias=bias)
         self.same = nn.Conv2d(after, after, 3, 1, 1)
         self.shortcut = nn.Conv2d(before, after, 1)
@@ -219,8 +219,9 @@ class DownBlock(nn.Module):
     """The discriminator's block: twice norm, ReLU and a convolution, then the mean of 2x2 cells.
 
     The first has no ReLU before it, since it sees the image. Other blocks change the channels in
-    their second convolution. The shortcut is a convolution 1x1 after the means, which comes to the
-    same as before them, or nothing where the map stays as it is.
+    their second convolution, unless `middle` says otherwise. The shortcut is a convolution 1x1
+    after the means, which comes to the same as before them, or nothing where the map stays as it
+    is.
     """
 
     def __init__(
@@ -231,10 +232,11 @@ class DownBlock(nn.Module):
         halve: bool = True,
         first: bool = False,
         bias: bool = True,
+        middle: int | None = None,
     ) -> None:
         super().__init__()
         self.halve, self.first = halve, first
-        middle = after if first else before
+        middle = middle or (after if first else before)
         self.norms = nn.ModuleList([norm("none" if first else name, before), norm(name, middle)])
         self.one = nn.Conv2d(before, middle, 3, 1, 1, bias=bias)
         self.two = nn.Conv2d(middle, after, 3, 1, 1)
@@ -254,25 +256,31 @@ class SelfAttention(nn.Module):
     """gamma * o + x with o_j = W_v sum_i softmax_i((W_f x_i) . (W_g x_j)) W_h x_i.
 
     Zhang et al. 2019, Eqs. 1 to 3: x_i is the map at place i, the W are convolutions 1x1 through
-    C / 8 channels, and gamma begins at 0. The authors' code halves the map of W_f and W_h by maxima
-    and gives W_h C / 2 channels.
+    C / 8 channels, and gamma begins at 0.
 
     Args:
         channels: C, of the map.
+        pooled: as in the authors' code, maps of W_f and W_h are halved by maxima, and W_h has C / 2
+            channels.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, pooled: bool = False) -> None:
         super().__init__()
+        self.pooled = pooled
         narrow = max(1, channels // KEYS)
+        middle = max(1, channels // 2) if pooled else narrow
         self.f = nn.Conv2d(channels, narrow, 1, bias=False)
         self.g = nn.Conv2d(channels, narrow, 1, bias=False)
-        self.h = nn.Conv2d(channels, narrow, 1, bias=False)
-        self.v = nn.Conv2d(narrow, channels, 1, bias=False)
+        self.h = nn.Conv2d(channels, middle, 1, bias=False)
+        self.v = nn.Conv2d(middle, channels, 1, bias=False)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """A map [n, channels, height, width] of the same shape."""
-        f, g, h = (layer(x).flatten(2) for layer in (self.f, self.g, self.h))  # [n, C / 8, places]
+        f, g, h = self.f(x), self.g(x).flatten(2), self.h(x)  # [n, C / 8, ...]
+        if self.pooled:
+            f, h = max_pool2d(f, 2), max_pool2d(h, 2)
+        f, h = f.flatten(2), h.flatten(2)
         weights = (g.transpose(1, 2) @ f).softmax(2)  # [n, places j, places i]
         gathered = h @ weights.transpose(1, 2)
         return self.gamma * self.v(gathered.unflatten(2, x.shape[2:])) + x

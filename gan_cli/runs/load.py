@@ -23,6 +23,7 @@ from gan_cli.formatting import show
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import DEFAULT_ROOT, RunFolder, below
+from gan_cli.seeding import seed_streams
 
 log = logging.getLogger(__name__)
 SHOWN = 6  # settings of an edited config.yaml
@@ -88,7 +89,41 @@ def load_for(options: argparse.Namespace, run: RunFolder, which: str | Path) -> 
     loaded = load_model(run, which, options.weights, trust, options.device)
     if options.weights == "ema" and loaded.weights == "raw" and loaded.model.averaged():
         log.warning("the run has no averaged weights (ema.decay=0); these are the raw ones")
+    if options.standing is not None:
+        stand(loaded.model, options.standing, loaded.settings.batch_size)
     return loaded
+
+
+def stand(model: Model, batches: int, size: int) -> None:
+    """Give batch norm the standing statistics of samples (Brock et al. 2019, appendix E).
+
+    Means and variances of training belong to earlier weights, or to averages of them; these are
+    the means over batches that the model itself draws, always the same ones.
+
+    Args:
+        model: in eval mode.
+        batches: their number.
+        size: samples in each.
+
+    Raises:
+        ConfigError: the model's sampler has no batch norm.
+    """
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+    modules = [module for network in model.averaged() for module in network.modules()]
+    norms = [module for module in modules if isinstance(module, BatchNorm)]
+    if not norms:
+        raise ConfigError(f"--standing {batches}: this run's sampler has no batch norm; omit it")
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+        layer.train()
+    seed_streams(0, model.device)
+    with torch.no_grad():
+        for _ in range(batches):
+            model.sample(size)
+    model.eval()
 
 
 def load_model(

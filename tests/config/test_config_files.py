@@ -13,6 +13,7 @@ from gan_cli.formatting import show
 NEEDS = {"folder": ["data.root=images"]}
 NEEDS |= {"pairs": NEEDS["folder"], "unpaired": NEEDS["folder"]}
 NEEDS |= {"dcgan_paper": NEEDS["folder"], "wgan_paper": NEEDS["folder"]}
+NEEDS |= {"stylegan2_64": NEEDS["folder"]}
 # Networks that are built for some models alone.
 MODELS = {"encoder_decoder": "context_encoder", "resnet_translator": "cyclegan"}
 MODELS |= {"srresnet": "srgan", "unet": "pix2pix", "text_lstm": "seqgan", "text_conv": "text_wgan"}

@@ -26,7 +26,7 @@ CHEAPER = {
     "unrolled": ("model.unroll=2",),
 }
 TRANSLATORS = ["pix2pix", "srgan", "context_encoder", "cyclegan", "discogan", "dualgan"]
-OF_IMAGES_ALONE = ["rbm", "helmholtz", "cogan", *TRANSLATORS]
+OF_IMAGES_ALONE = ["stylegan2", "rbm", "helmholtz", "cogan", *TRANSLATORS]
 OF_TEXT = ["seqgan", "text_wgan"]
 OF_IMAGES = sorted(set(MODELS) - set(OF_POINTS) - set(OF_TEXT))
 
@@ -85,7 +85,9 @@ def test_samples_and_pictures(model: str) -> None:
 
 @pytest.mark.parametrize("model", OF_IMAGES_ALONE + OF_TEXT)
 def test_what_is_for_images_or_sentences_refuses_points(model: str) -> None:
-    refused = "TranslationFamily|units are on or off|LSTMs|Convolutions|inputs and targets"
+    refused = (
+        "TranslationFamily|units are on or off|LSTMs|Convolutions|inputs and targets|needs its own"
+    )
     with pytest.raises(ConfigError, match=refused):
         session_of(f"model={model}", "data=ring", "network=mlp", "data.points=100")
 

@@ -85,8 +85,17 @@ PUBLISHED = {
         "optimizer.discriminator.lr": 4e-4,
         "optimizer.betas": [0.0, 0.9],
     },
-    # Zhao et al. 2020, the script for CIFAR-10.
+    # Zhao et al. 2020, DiffAugment-biggan-cifar10.sh.
     "diffaugment": {
+        "network.width": 64,
+        "network.init": "normal",
+        "network.shared": None,
+        "network.split": False,
+        "model.conditional": True,
+        "model.fake_labels": "uniform",
+        "data.flip": True,
+        "steps": 250_000,
+        "ema.decay": 0.9999,
         "model.augment": ["translation", "cutout"],
         "model.d_steps": 4,
         "batch_size": 50,

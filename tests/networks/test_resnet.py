@@ -143,7 +143,7 @@ def test_labels_reach_the_generator_by_conditional_batch_norm() -> None:
 def test_the_generator_s_block() -> None:
     """The shortcut's convolution before the upsampling is that after it."""
     torch.manual_seed(0)
-    block, x = UpBlock(4, 4, (6, 6), "batch").eval(), torch.randn(2, 4, 3, 3)
+    block, x = UpBlock(4, 4, (6, 6), nn.BatchNorm2d).eval(), torch.randn(2, 4, 3, 3)
     found = interpolate(relu(block.norms[0](x)), size=(6, 6))
     found = nn.functional.conv2d(found, block.up.weight, block.up.bias, padding=1)
     found = block.same(relu(block.norms[1](found)))
