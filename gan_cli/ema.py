@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -39,10 +40,12 @@ class Average:
     Args:
         model: whose modules are averaged.
         decay: d in the long run, in [0, 1); 0 makes the average the weights themselves.
+        warmup: steps over which the half-life rises from 0 to that of `decay` as half a cosine
+            instead (R3GAN's code, Huang et al. 2024); None: as above.
     """
 
-    def __init__(self, model: Model, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, model: Model, decay: float, warmup: int | None = None) -> None:
+        self.decay, self.warmup = decay, warmup
         self.weights = entries(model.averaged()) if decay else {}
         self.values = {name: value.detach().clone() for name, value in self.weights.items()}
 
@@ -55,8 +58,16 @@ class Average:
     def merge(self, averages: list[Tensor], weights: list[Tensor], step: int) -> None:
         """The update itself, of these averages by these weights."""
         if averages:
-            decay = min(self.decay, (1 + step) / (10 + step))
+            decay = self.decay_at(step)
             get_ema_multi_avg_fn(decay)(averages, weights, step)
+
+    def decay_at(self, step: int) -> float:
+        """The factor d of the average after `step` completed steps."""
+        if self.warmup is None or not 0 < step < self.warmup:
+            return self.decay if self.warmup else min(self.decay, (1 + step) / (10 + step))
+        half_life = math.log(0.5) / math.log(self.decay)
+        now = half_life * (1 - math.cos(math.pi * step / self.warmup)) / 2
+        return 0.5 ** (1 / now)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

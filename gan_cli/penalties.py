@@ -7,6 +7,7 @@ updates.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
@@ -34,6 +35,7 @@ class Penalty(ABC):
     per_sample = False  # whether it uses the gradient of each sample, which batch norm mixes
     at_fakes = False  # whether it uses fakes too
     whole_batch = False  # whether it is more than a mean over samples
+    changes = False  # whether its weight depends on the run's step
     on_weights = False  # whether it has a term of the weights themselves ...
     of: Literal["generator", "discriminator", "both"] = "discriminator"  # ... and of whose
 
@@ -54,6 +56,10 @@ class Penalty(ABC):
 
     def constrain(self, discriminator: nn.Module) -> None:
         """Project the weights, after an update."""
+        return
+
+    def set_step(self, step: int) -> None:
+        """Set the weight to that of `step`, counted from 0; only where it `changes`."""
         return
 
 
@@ -202,14 +208,40 @@ class R1R2(Penalty):
 
     Mescheder et al. 2018, Eq. 9 and 10, together as in R3GAN (Huang et al. 2024); at first, with
     weights that depend on D's confidence, Roth et al. 2017.
+
+    Args:
+        weight: gamma in the paper.
+        every: as in `Penalty`.
+        rescale: as there.
+        final_weight: that the weight reaches as half a cosine, as in the authors' code; None: it
+            stays.
+        weight_steps: the steps that this takes.
     """
 
     name = "r1_r2"
     per_sample = True
     at_fakes = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1, rescale: bool = False) -> None:
+    def __init__(
+        self,
+        weight: float = 10.0,
+        every: int = 1,
+        rescale: bool = False,
+        final_weight: float | None = None,
+        weight_steps: int = 10_000,
+    ) -> None:
         super().__init__(weight, every, rescale)
+        if final_weight is not None and final_weight < 0:
+            raise ValueError(f"final_weight = {final_weight:g}: must not be negative")
+        if weight_steps < 1:
+            raise ValueError(f"weight_steps = {weight_steps}: must be at least 1")
+        self.first, self.final, self.steps = weight, final_weight, weight_steps
+        self.changes = final_weight is not None
+
+    def set_step(self, step: int) -> None:
+        if self.final is not None:
+            left = 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0)))
+            self.weight = self.final + (self.first - self.final) * left
 
     def __call__(self, score: Score, real: Tensor, fake: Tensor) -> Tensor:
         at_real = squared_gradient_norm(score, real).mean()

@@ -122,6 +122,7 @@ class Ema(Strict):
     """The averaged weights."""
 
     decay: Annotated[float, Field(ge=0, lt=1)]
+    warmup: Annotated[Count | None, BeforeValidator(_off)] = None  # earlier runs have none
 
 
 class Run(Strict):
@@ -232,6 +233,9 @@ class Schedule(Strict):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: Annotated[Whole, Field(ge=0, lt=2**63)] = 0
     clip_norm: Positive | None = None
+    final_lr: NotNegative | None = None
+    final_betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None = None
+    schedule_steps: Count | None = None
 
 
 class Rates(BaseModel):

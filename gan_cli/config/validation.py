@@ -21,7 +21,7 @@ from gan_cli.outputs import output_around
 
 
 def optimizer_settings(node: Mapping[str, Any], phases: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """For each phase the optimizer's `_target_` and arguments, `schedule`, `warmup`, `clip_norm`.
+    """For each phase the optimizer's `_target_` and arguments, and the settings of `Schedule`.
 
     Args:
         node: the config's `optimizer`.

@@ -219,6 +219,8 @@ def hindrance(members: Sequence[Settings], trust: Trust, dataset: Dataset) -> st
         if single.model.simultaneous:
             return "the players move at once"
         for name, player in single.players.items():
+            if player.final_betas is not None:
+                return f"optimizer.{name}.final_betas changes in training"
             if not elementwise(player.optimizer):
                 kind = type(player.optimizer).__name__
                 return f"optimizer.{name}: {kind} does not treat each weight by itself"

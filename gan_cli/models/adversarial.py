@@ -150,6 +150,7 @@ class DiscriminatorModel(Model, ABC):
         loss = self.discriminator_loss
         if penalty.every == 1:
             loss = self.regularised("discriminator", self.discriminator, loss)
+        loss = self.with_weight(loss)
         first = Phase(
             player, loss, trains, repeat=steps, every=every, after=constrain, shares=shares
         )
@@ -161,7 +162,9 @@ class DiscriminatorModel(Model, ABC):
             phases.append(
                 Phase(
                     f"{player}_penalty",
-                    self.regularised("discriminator", self.discriminator, self.penalty_loss),
+                    self.regularised(
+                        "discriminator", self.discriminator, self.with_weight(self.penalty_loss)
+                    ),
                     trains,
                     every=penalty.every,
                     follows=player,
@@ -171,6 +174,17 @@ class DiscriminatorModel(Model, ABC):
                 )
             )
         return phases
+
+    def with_weight(self, loss: Callable[[Batch], Loss]) -> Callable[[Batch], Loss]:
+        """A loss with the penalty's weight at its step, where that changes."""
+        if not self.penalty.changes:
+            return loss
+
+        def at_step(batch: Batch) -> Loss:
+            self.penalty.set_step(batch.step)
+            return loss(batch)
+
+        return at_step
 
     def regularised(
         self, of: str, network: nn.Module, loss: Callable[[Batch], Loss]

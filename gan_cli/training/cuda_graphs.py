@@ -252,6 +252,7 @@ def hindrance(
     compiled: bool,
     ranks: int,
     accumulate: int = 1,
+    steady: bool = True,
     optimizers: Iterable[Optimizer],
 ) -> str:
     """Why a run cannot use CUDA graphs; empty where it can.
@@ -263,6 +264,7 @@ def hindrance(
         compiled: whether the networks are compiled.
         ranks: the number of ranks.
         accumulate: parts of each batch.
+        steady: whether no optimizer changes its betas.
         optimizers: of all players.
 
     Raises:
@@ -279,6 +281,8 @@ def hindrance(
         reason = f"gradients travel between {ranks} devices"
     elif accumulate > 1:
         reason = f"accumulate = {accumulate} draws the same random numbers for each part"
+    elif not steady:
+        reason = "optimizer.final_betas changes numbers that a recording keeps"
     elif not resident:
         reason = "the data does not fit on the device, so batches come from the host"
     else:

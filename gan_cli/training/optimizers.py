@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import Model, Phase
 
 RIVALS = {"fused", "foreach", "capturable", "differentiable"}  # arguments that exclude each other
+# Settings of a player that are no arguments of its optimizer.
+OWN = ("schedule", "warmup", "clip_norm", "final_lr", "final_betas", "schedule_steps")
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "linear": lambda progress: 1.0 - progress,
@@ -34,8 +36,21 @@ class PlayerOptimizer:
     schedule: str = "constant"
     warmup: int = 0
     clip_norm: float | None = None
-    total: int = 1  # steps of the whole run, over which the schedule goes
+    final_lr: float | None = None  # at the end of the schedule; None: 0
+    final_betas: Sequence[float] | None = None  # that the betas reach by it; None: they stay
+    schedule_steps: int | None = None  # its length; None: the whole run
+    total: int = 1  # steps of the whole run
     _rate_set: float | None = field(default=None, init=False)  # the rate of the optimizer
+    _betas: Sequence[float] = field(default=(), init=False)  # at the beginning
+
+    def __post_init__(self) -> None:
+        if self.final_betas is not None:
+            if "betas" not in self.optimizer.defaults:
+                raise ConfigError(
+                    f"optimizer.final_betas: {type(self.optimizer).__name__} has no betas; "
+                    "set optimizer.final_betas=null"
+                )
+            self._betas = tuple(self.optimizer.defaults["betas"])
 
     @property
     def constant(self) -> bool:
@@ -45,8 +60,14 @@ class PlayerOptimizer:
     def learning_rate(self, step: int) -> float:
         """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        progress = min(step / self.total, 1.0)
-        return self.rate * rise * SCHEDULES[self.schedule](progress)
+        factor = self.remaining(step)
+        if self.final_lr is None:
+            return self.rate * rise * factor
+        return rise * (self.final_lr + (self.rate - self.final_lr) * factor)
+
+    def remaining(self, step: int) -> float:
+        """The share of the way to the schedule's end that is left at `step`, from 1 to 0."""
+        return SCHEDULES[self.schedule](min(step / (self.schedule_steps or self.total), 1.0))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Load the optimizer's moments; its settings stay as configured now.
@@ -82,7 +103,13 @@ class PlayerOptimizer:
             state["step"] = state["step"].to(parameter.device if there else "cpu")
 
     def set_rate(self, step: int) -> None:
-        """Set the optimizer's rate to that of `step`."""
+        """Set the optimizer's rate and betas to those of `step`."""
+        if self.final_betas is not None:
+            left = self.remaining(step)
+            pairs = zip(self._betas, self.final_betas, strict=True)
+            betas = tuple(final + (first - final) * left for first, final in pairs)
+            for group in self.optimizer.param_groups:
+                group["betas"] = betas
         rate = self.learning_rate(step)
         for group in self.optimizer.param_groups:
             if not isinstance(group["lr"], Tensor):
@@ -130,7 +157,7 @@ def build_players(
     Args:
         model: whose phases name the players.
         settings: for each player, the optimizer's `_target_` and arguments, `schedule`, `warmup`
-            and `clip_norm`.
+            `clip_norm` and what else `PlayerOptimizer` has.
         construct: builds an optimizer from its `_target_` and arguments.
         total: steps of the whole run.
 
@@ -142,7 +169,7 @@ def build_players(
     phases = model.phases()
     for name, parameters in players_of(phases).items():
         node = dict(settings[name])
-        own = {key: node.pop(key) for key in ("schedule", "warmup", "clip_norm") if key in node}
+        own = {key: node.pop(key) for key in OWN if key in node}
         optimizer = construct(node, parameters)
         rate = float(optimizer.defaults["lr"])
         for phase in phases:
@@ -150,6 +177,10 @@ def build_players(
                 share = phase.every / (phase.every + phase.repeat)
                 rate *= share
                 rescale_betas(optimizer, share)
+                if own.get("final_lr") is not None:
+                    own["final_lr"] *= share
+                if own.get("final_betas") is not None:
+                    own["final_betas"] = [beta**share for beta in own["final_betas"]]
         players[name] = PlayerOptimizer(name, optimizer, parameters, rate, **own, total=total)
     return players
 
@@ -179,6 +210,6 @@ def with_rates_times(node: Mapping[str, Any], factor: float) -> dict[str, Any]:
     for key, value in node.items():
         if isinstance(value, Mapping):
             found[key] = with_rates_times(value, factor)
-        elif key == "lr" and isinstance(value, int | float):
+        elif key in ("lr", "final_lr") and isinstance(value, int | float):
             found[key] = value * factor
     return found

@@ -183,7 +183,7 @@ def assemble(
         players,
         stream.batch,
         settings.seed,
-        Average(model, settings.ema.decay),
+        Average(model, settings.ema.decay, settings.ema.warmup),
         autocast=chosen.precision == "bf16",
         graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
         gather=ranks.gather(),
@@ -269,6 +269,7 @@ def with_graphs(
         compiled=settings.runtime.compile,
         ranks=ranks,
         accumulate=settings.accumulate,
+        steady=all(player.final_betas is None for player in players.values()),
         optimizers=[player.optimizer for player in players.values()],
     )
     for player in players.values() if not reason else ():

@@ -27,6 +27,16 @@ def test_the_papers_parameters() -> None:
     )
 
 
+def test_the_authors_parameters() -> None:
+    """Counted in brownvc/R3GAN, R3GAN/Networks.py: four stages of 64 channels in 8 groups."""
+    family = R3GAN(width=64)
+    counts = [
+        sum(p.numel() for p in network.parameters())
+        for network in (family.generator(64, CIFAR), family.discriminator(CIFAR))
+    ]
+    assert counts == [285_888, 281_856]
+
+
 def test_a_block_begins_as_the_identity_with_fixup_s_weights() -> None:
     torch.manual_seed(0)
     block, x = Block(R3GAN(width=64), depth=8), torch.randn(2, 64, 4, 4)
