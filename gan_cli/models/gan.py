@@ -338,7 +338,7 @@ class GAN(AdversarialModel):
         if self.conditional and self.fake_labels == "uniform":
             return torch.randint(self.data.classes, (times * len(batch),), device=self.device)
         labels = self._labels(batch)
-        return labels if labels is None or times == 1 else labels.repeat(times)
+        return labels if labels is None or times == 1 else labels.repeat_interleave(times)
 
     def _fakes(self, batch: Batch, y: Tensor | None, times: int = 1) -> Tensor:
         z = self.prior.sample(times * len(batch), self.device)

@@ -28,6 +28,10 @@ GAMES = {
     "balance": (
         *("model=began", "network.generator_norm=none", "network.discriminator_norm=none"),
     ),
+    "own batch": (
+        *("model=cgan", "model.share_fakes=false", "model.generator_batch=2"),
+        *("network.generator_norm=none", "network.discriminator_norm=none"),
+    ),
     "codes": ("model=glo", "network.generator_norm=none"),
 }
 
