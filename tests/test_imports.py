@@ -29,7 +29,8 @@ formatting foreign outputs signals seeding
 console device files images options pages event_file
 exits
 model
-losses penalties priors augment optimizers labels ema networks metrics distributed jobs
+losses penalties priors augment adaptive_augmentation optimizers labels ema networks metrics
+distributed jobs
 models data plots
 config
 runs
@@ -101,7 +102,7 @@ def test_games_know_no_other_game(module: str) -> None:
     assert games
     assert not ours(imported(MODULES[module])) & (games - {module})
     known = {"model", "errors", "networks", "models", "losses", "penalties", "priors", "augment"}
-    known |= {"labels", "device"}
+    known |= {"labels", "device", "adaptive_augmentation"}
     assert {room(name) for name in ours(imported(MODULES[module]))} <= known
 
 
