@@ -17,7 +17,7 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 log = logging.getLogger(__name__)
 UNORDERED = "does not have a deterministic implementation"  # torch's words
-NO_ROOM = "DefaultCPUAllocator: can't allocate memory"
+NO_ROOM = ("DefaultCPUAllocator: can't allocate memory", "CUDA out of memory")
 
 
 class RunFailedError(Exception):
@@ -103,12 +103,18 @@ def status_of(error: BaseException) -> int:
     return WRONG_INPUT if wrong else FAILED
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or the GPU had no memory left."""
+    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return named or any(text in str(error) for text in NO_ROOM)
+
+
 def one_line(error: BaseException) -> str:
     """An exception's kind and message on one line; our own need no kind."""
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
-    if "CUDA out of memory" in text:
+    if out_of_memory(error) and "CUDA" in text:
         return (
             "the GPU's memory is full; accumulate=2, a smaller batch_size, network.width or "
             "data.size, runtime.precision=bf16 or runtime.graphs=false need less, and "
@@ -120,7 +126,7 @@ def one_line(error: BaseException) -> str:
             f"runtime.deterministic = true: {text.partition(' ')[0]} cannot be computed so on this "
             "device; set runtime.deterministic=false, or choose a network or penalty without it"
         )
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or NO_ROOM in text:
+    if out_of_memory(error):
         return (
             "not enough memory; accumulate=2, a smaller batch_size, network.width, prior.dim or "
             f"data.size needs less, and dry_run=true estimates it ({text[:100]})"

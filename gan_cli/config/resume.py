@@ -21,7 +21,10 @@ HORIZON = ("steps", "epochs", "images")  # one of them is the length of a run
 SAFE = ("max_time", "log_every", "sample_every", "film", "resume", "force", "dry_run")
 SAFE_GROUPS = ("checkpoint", "run", "sweep", "experiment", "evaluation", "health", "callbacks")
 SAFE_KEYS = (
-    *(f"runtime.{key}" for key in ("threads", "device", "graphs", "deterministic", "together")),
+    *(
+        f"runtime.{key}"
+        for key in ("threads", "device", "graphs", "deterministic", "together", "oom")
+    ),
     "choices.experiment",
 )
 # Where the data lie and how they are read: the samples themselves are compared when they are there.

@@ -162,6 +162,7 @@ class Runtime(Strict):
     deterministic: bool = False
     sync_batch_norm: bool = False  # earlier runs have none
     together: Annotated[str | bool, PlainValidator(_switch)] = "auto"
+    oom: Literal["stop", "shrink"] = "stop"  # earlier runs have none
 
 
 class Settings(Strict):
@@ -211,10 +212,11 @@ class Settings(Strict):
     def goes_together(self) -> bool:
         """Whether it may be trained with others, who would share `max_time`.
 
-        Not with weights to begin with or rollbacks, which each run does by itself.
+        Not with weights to begin with, rollbacks or smaller parts, which each run does by itself.
         """
         choice = self.runtime.together
-        if self.weights.source is not None or self.health.on_nan == "rollback":
+        going_back = self.health.on_nan == "rollback" or self.runtime.oom == "shrink"
+        if self.weights.source is not None or going_back:
             return False
         return choice is True or (choice == "auto" and self.max_time is None)
 

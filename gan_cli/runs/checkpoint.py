@@ -28,7 +28,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -347,10 +347,10 @@ def newest_whole(run: RunFolder) -> tuple[State, str]:
     raise CheckpointError(f"{problem}; no other checkpoint is intact")
 
 
-def whole_up_to(folder: Path, step: int) -> Iterator[State]:
-    """The whole checkpoints of steps up to `step`, the newest first."""
+def newest_up_to(folder: Path, step: int) -> State | None:
+    """The newest whole checkpoint of a step up to `step`; None where there is none."""
     found = (_whole(path) for path in _newest_first(folder))
-    return (state for state in found if state is not None and state["step"] <= step)
+    return next((one for one in found if one is not None and one["step"] <= step), None)
 
 
 def remove_after(folder: Path, step: int) -> None:

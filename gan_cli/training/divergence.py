@@ -22,14 +22,13 @@ from torch import Tensor, nn
 from gan_cli import files
 from gan_cli.callbacks.health import DivergenceError
 from gan_cli.config.schema import Settings
-from gan_cli.config.settings import to_yaml
 from gan_cli.exits import RunFailedError, one_line
 from gan_cli.model import Batch, Loss, Phase
-from gan_cli.runs import checkpoint, folder
+from gan_cli.runs import checkpoint
 from gan_cli.runs.checkpoint import State
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.optimizers import with_rates_times
-from gan_cli.training.resume import EarlierRun
+from gan_cli.training.resume import EarlierRun, set_back
 from gan_cli.training.setup import Session, assemble, load_weights
 from gan_cli.training.trainer import Trainer, are_finite
 
@@ -223,7 +222,9 @@ def way_back(
             log.error("health.on_nan = rollback: not possible with several ranks")
         raise failed
     seen = session.trainer.step
-    state = good_state(run, cause.finite if cause.finite is not None else seen - 1)
+    state = checkpoint.newest_up_to(
+        run.checkpoints, cause.finite if cause.finite is not None else seen - 1
+    )
     begin = 0 if state is None else state["step"]
     if chosen.diagnose:
         try:
@@ -243,20 +244,7 @@ def way_back(
         f"rollback {len(rollbacks)} of {chosen.retries}: from step {seen:,} to step {begin:,}, "
         f"with learning rates times {chosen.factor:g}"
     )
-    text = to_yaml(lowered)
-    checkpoint.remove_after(run.checkpoints, begin)
-    if state is not None:
-        state = {**state, "config": text}
-        checkpoint.save(run.checkpoints, state, begin, keep_step=False, keep=None)
-    run.write_config(text)
-    forgotten = {} if begin else {"best": None}
-    run.write_status(folder.RUNNING, begin, saved=begin or None, rollbacks=rollbacks, **forgotten)
-    return lowered, EarlierRun(run, state, session.settings.log_every)
-
-
-def good_state(run: RunFolder, until: int) -> State | None:
-    """The newest whole checkpoint of a step up to `until`; None where there is none."""
-    return next(checkpoint.whole_up_to(run.checkpoints, until), None)
+    return lowered, set_back(run, lowered, state, rollbacks=rollbacks)
 
 
 def diagnose(session: Session, run: RunFolder, state: State | None, seen: int) -> None:

@@ -134,6 +134,8 @@ def read_earlier_run(
         now["run"] = where
     elif (lowered := _rolled_back(now["optimizer"], run)) == saved.get("optimizer"):
         now["optimizer"] = lowered
+    if now["runtime"]["oom"] == "shrink":  # the run may have been divided already
+        now["accumulate"] = max(now["accumulate"], saved.get("accumulate", 1))
     now["force"] = settings.force  # of this command, never of an earlier one
     if now["runtime"]["precision"] == "auto":
         now["runtime"]["precision"] = saved["runtime"]["precision"]
@@ -243,6 +245,33 @@ def branch(earlier: EarlierRun, run: RunFolder, text: str) -> None:
                 shutil.copyfile(path, target)
     except OSError as cause:
         raise cannot_write(run.path, cause) from cause
+
+
+def set_back(
+    run: RunFolder, settings: Settings, state: checkpoint.State | None, **status: object
+) -> EarlierRun:
+    """Set a run back to one of its states, to go on with other settings.
+
+    They are written to its config and checkpoint, so that whoever resumes it later has them too.
+
+    Args:
+        run: its folder, locked.
+        settings: to go on with.
+        state: a checkpoint of the run; None for step 0.
+        status: more for its `status.json`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    begin, text = 0 if state is None else state["step"], to_yaml(settings)
+    checkpoint.remove_after(run.checkpoints, begin)
+    if state is not None:
+        state = {**state, "config": text}
+        checkpoint.save(run.checkpoints, state, begin, keep_step=False, keep=None)
+    run.write_config(text)
+    forgotten = {} if begin else {"best": None}
+    run.write_status(folder.RUNNING, begin, saved=begin or None, **forgotten, **status)
+    return EarlierRun(run, state, settings.log_every)
 
 
 def data_changes(then: Any, session: Session) -> str:

@@ -33,6 +33,7 @@ from gan_cli.training.divergence import way_back
 from gan_cli.training.follower import follow, shared_evaluator
 from gan_cli.training.indicators import Indicators
 from gan_cli.training.loop import Intervals, Loop, ModelEvaluator
+from gan_cli.training.memory import ran_out, smaller_parts
 from gan_cli.training.pictures import Draw
 from gan_cli.training.record import StateSaver, close, lost, open_record, recorded
 from gan_cli.training.resume import (
@@ -120,7 +121,8 @@ def train_settings(
                 try:
                     return resume_and_train(session, run, evaluator, earlier)
                 except RunFailedError as failed:
-                    settings, earlier = way_back(session, run, failed)
+                    again = smaller_parts if ran_out(failed) else way_back
+                    settings, earlier = again(session, run, failed)
                 del session, evaluator  # whose memory the next ones need
                 session, evaluator = build_session(settings, line, ranks, earlier)
         finally:
