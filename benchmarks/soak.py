@@ -28,7 +28,7 @@ COMMON += ["runtime.device=cpu", "model=gan", "evaluation.samples=500"]
 LONG = [*COMMON, "steps=100000000", "log_every=50", "sample_every=500", "evaluation.every=500"]
 LONG += ["evaluation.metrics=[points]", "checkpoint.every=500", "checkpoint.keep=3", "film=false"]
 TINY = [*COMMON, "steps=5", "log_every=5", "evaluation.every=null", "sample_every=null"]
-NAMES = ("resident_mb", "handles", "threads", "processes", "disk_mb")
+NAMES: tuple[str, ...] = ("resident_mb", "handles", "threads", "processes", "disk_mb")
 Sample = dict[str, float]
 
 
