@@ -67,22 +67,39 @@ def memory(
     shapes: Mapping[str, tuple],
 ) -> dict[str, int]:
     """Bytes that a run needs, by purpose; activations are those of two passes in fp32."""
-    weights = sum(p.nbytes for p in model.parameters()) + sum(b.nbytes for b in model.buffers())
     trained = {id(p): p for player in players.values() for p in player.parameters}
     gradients = sum(p.nbytes for p in trained.values())
+    activations = 2 * 4 * sum(torch.Size(shape).numel() for shape in shapes.values())
+    needs = {"gradients": gradients, "activations": activations, "data": dataset.values.nbytes}
+    return state(model, players) | needs
+
+
+def state(model: Model, players: Mapping[str, PlayerOptimizer]) -> dict[str, int]:
+    """Bytes of what a checkpoint holds, by purpose."""
+    weights = sum(p.nbytes for p in model.parameters()) + sum(b.nbytes for b in model.buffers())
     states = sum(
         moments(player) * sum(p.nbytes for p in player.parameters) for player in players.values()
     )
     averages = sum(p.nbytes for module in model.averaged() for p in module.parameters())
-    activations = 2 * 4 * sum(torch.Size(shape).numel() for shape in shapes.values())
-    return {
-        "weights": weights,
-        "gradients": gradients,
-        "optimizer states": states,
-        "averaged weights": averages,
-        "activations": activations,
-        "data": dataset.values.nbytes,
-    }
+    return {"weights": weights, "optimizer states": states, "averaged weights": averages}
+
+
+FRAME, POINT = 60_000, 6_000  # bytes of a checkpoint beside its tensors, and of a point of curves
+
+
+def disk(session: Session) -> str:
+    """The room that a run will take on the disk, in words; pictures and evaluations are on top."""
+    settings, total = session.settings, session.total
+    chosen = settings.checkpoint
+    kept = total // chosen.every if chosen.every else 0
+    kept = kept if chosen.keep is None else min(kept, chosen.keep)
+    copies = 1 + kept + (settings.evaluation.every is not None)  # last and best
+    each = FRAME + sum(state(session.model, session.players).values())
+    points = total // settings.log_every * POINT
+    return (
+        f"disk: about {megabytes(copies * each + points)} at most: {copies} checkpoints of "
+        f"{megabytes(each)}, curves; pictures on top"
+    )
 
 
 def moments(player: PlayerOptimizer) -> int:
@@ -250,6 +267,7 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
     weights = f"{count(session.model):,} parameters"
     screen.print(f"{model}: {begin_text(session)}, {weights}", highlight=False)
     show(screen, session)
+    screen.print(disk(session), highlight=False)
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
     for reason in session.runtime.reasons:
         screen.print(f"  {reason}", highlight=False)

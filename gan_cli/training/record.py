@@ -19,7 +19,7 @@ from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import compact
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import describe_data
-from gan_cli.training.describe import begin_text
+from gan_cli.training.describe import begin_text, disk
 from gan_cli.training.loop import LoopResult
 from gan_cli.training.setup import Session
 
@@ -59,6 +59,7 @@ def open_record(run: RunFolder, session: Session, seeds: Sequence[int]) -> None:
     model = session.settings.choices.get("model", "model")
     log.info(f"{model}: {begin_text(session)}, on {where}")
     log.info(f"in {run.path}")
+    log.info(disk(session))
     log.info(f"command: {session.command}", extra=FILE_ONLY)
     runtime = session.runtime  # in detail also by dry_run=true
     log.info(f"runtime: {'; '.join([runtime.summary(), *runtime.reasons])}", extra=FILE_ONLY)

@@ -316,7 +316,7 @@ def prepare_folder(plan: StudyPlan) -> StudyPlan:
         plan.work,
         file,
         plan.folder / "experiment",
-        *plan.folder.glob("*.journal*"),
+        plan.folder / "study.journal",
         *plan.folder.glob("trial-*"),
         *plan.work.glob("*"),
     )

@@ -75,18 +75,21 @@ def _storage(plan: StudyPlan) -> BaseStorage | str:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    lock = FileLock(plan.work / "journal")
+
     class Journal(JournalFileBackend):
         """Optuna's journal, repaired if a full disk cut off its last record."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             try:
-                with FileLock(plan.work / "journal"):
+                with lock:
                     cut_torn_record(_journal(plan))
                     super().append_logs(logs)
             except OSError as cause:
                 raise cannot_write(_journal(plan), cause) from cause
 
-    return JournalStorage(Journal(str(_journal(plan))))
+    # The system frees this lock of a killed process, which Optuna's own lock would outlive.
+    return JournalStorage(Journal(str(_journal(plan)), lock))  # type: ignore[arg-type]
 
 
 def _journal(plan: StudyPlan) -> Path:
@@ -162,6 +165,7 @@ def claim(study: Study, plan: StudyPlan) -> ClaimedTrial | None:
                     lock.acquire(timeout=0)
                 except Timeout:
                     continue
+                study.sampler = _sampler(plan, known.number)  # it may have no value yet
                 return _claimed(Trial(study, known._trial_id), plan, lock)
         started = sum(known.state != TrialState.WAITING for known in trials)
         if started >= plan.tune.trials:

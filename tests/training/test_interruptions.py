@@ -90,7 +90,7 @@ def test_a_save_by_time_changes_no_curve_and_resumes_exactly(
         assert torch.equal(value, weights[1]["model"][name]), name
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_the_first_signal_saves(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], first: signal.Signals
 ) -> None:

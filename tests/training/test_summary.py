@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 import time
+from pathlib import Path
 
 import pytest
 from composing import session_of
+from inprocess import gan_train
 from rich.console import Console
 
-from gan_cli.training.describe import count, layers, measure, show, show_session, trace
+from gan_cli.training.describe import count, disk, layers, measure, show, show_session, trace
 
 
 def test_layers_with_computed_weights_are_layers_as_any() -> None:
@@ -53,6 +55,24 @@ def test_a_dry_run_shows_totals_parts_updates_memory_and_time(
     assert any(row.startswith("penalty|gradient_penalty|weight 10.0") for row in rows)
     assert any(re.fullmatch(r"total, about\|[\d.]+ MB", row) for row in rows)
     assert re.search(r"^time: about .+ for 20,000 steps \(", said, re.MULTILINE)
+
+
+def test_the_room_on_the_disk_is_told_at_the_start(tmp_path: Path) -> None:
+    ring = ["model=gan", "data=ring", "data.points=64", "network=mlp", "network.width=64"]
+    ring += ["steps=400", "log_every=20", "checkpoint.every=50", "checkpoint.keep=2"]
+    ring += ["evaluation.every=null", "sample_every=null", "callbacks=tensorboard"]
+    ring += ["runtime.device=cpu", "runtime.threads=1", "batch_size=8"]
+    said = gan_train(*ring, "run.dir=run", cwd=tmp_path)
+    found = re.search(
+        r"disk: about ([\d.]+) MB at most: 3 checkpoints of ([\d.]+) MB, curves", said
+    )
+    assert found
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    saved = [path.stat().st_size / 1e6 for path in files if path.suffix == ".pt"]
+    assert float(found[2]) == pytest.approx(saved[0], rel=0.5)
+    once = {path.stat().st_ino: path.stat().st_size / 1e6 for path in files}
+    assert 0.5 * float(found[1]) < sum(once.values()) < float(found[1]) + 0.1
+    assert disk(session_of(*ring)) in said
 
 
 def test_the_speed_is_that_of_steps_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,10 @@ from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Supervisor
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
-from gan_cli.tuning.plan import StudyPlan
+from gan_cli.tuning.plan import StudyPlan, plan_of, prepare_folder
 from gan_cli.tuning.results import TrialRow, ranked, rows
 from gan_cli.tuning.search import search
-from gan_cli.tuning.study import open_study
+from gan_cli.tuning.study import PLACE, claim, open_study
 from gan_cli.tuning.trial import DiskFullError, MetricError
 
 GOOD, FAILS, DIVERGES, WAITS, KILLED, DISK_FULL = 1, 2, 3, 4, 5, 6  # what model.d_steps asks for
@@ -203,6 +203,31 @@ def test_after_kill_9_the_same_command_resumes(study: Study, tmp_path: Path) -> 
     found = searched(plan)
     assert [row.state for row in found] == ["complete", "complete"]
     assert [row.number for row in found] == [0, 1]
+
+
+def test_what_optuna_s_lock_left_behind_stops_no_study(study: Study) -> None:
+    plan = study((1e-3, GOOD))
+    (plan.folder / "study.journal.lock").symlink_to("study.journal")
+    assert [row.state for row in searched(plan)] == ["complete"]
+
+
+def test_a_trial_that_was_killed_before_its_values_gets_those_it_would_have_had(
+    study: Study, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    line = [word for word in LINE if not word.startswith("tune.")]
+    found = []
+    for name in ("a", "b"):
+        words = [*line, "tune.metric=metrics/wasserstein_1", f"tune.dir={tmp_path / name}"]
+        plan = prepare_folder(plan_of(words))
+        if name == "b":
+            open_study(plan).ask().set_user_attr(PLACE, plan.folder_id)  # and no more
+        claimed = claim(open_study(plan), plan)
+        assert claimed is not None
+        found.append(claimed.params)
+        claimed.release()
+    assert found[0] == found[1]
 
 
 def test_a_finished_study_only_reports(
