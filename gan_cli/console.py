@@ -200,14 +200,17 @@ def estimated(
         clock: seconds, from anywhere.
     """
     begun, done, said = clock(), 0, total is None or (advance is not ignore and not advice)
+    first: tuple[float, int] | None = None  # after the first units, which also warm up
 
     def step(count: int) -> None:
-        nonlocal done, said
+        nonlocal done, said, first
+        now = clock()
         done += count
-        passed = clock() - begun
-        if not said and done and passed >= SPOKEN:
+        if first is None:
+            first = now, done
+        elif not said and done > first[1] and now - begun >= SPOKEN:
             said = True
-            left = passed * (max(total or 0, done) - done) / done
+            left = (now - first[0]) * (max(total or 0, done) - done) / (done - first[1])
             if left >= (LONG if advance is ignore else VERY_LONG):
                 more = f"; {advice}" if advice and left >= VERY_LONG else ""
                 log.info(f"{text}: about {show_duration(left)} left{more}")

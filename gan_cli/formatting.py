@@ -286,3 +286,13 @@ class Interval(NamedTuple):
     def half(self) -> float | None:
         """Half the width."""
         return None if self.high is None else self.high - self.mean
+
+
+def install(extra: str) -> str:
+    """The command that installs an optional part of the program."""
+    return f'pip install "gan-cli[{extra}]"'
+
+
+def needs(package: str, extra: str) -> str:
+    """The end of a message about a missing package, in the one form that all of them have."""
+    return f"needs {package}; run: {install(extra)}"

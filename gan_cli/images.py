@@ -19,6 +19,7 @@ from gan_cli.foreign import open_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+from gan_cli.formatting import needs
 
 GUTTER = 255  # white between the images of a table
 ANIMATIONS = (".gif", ".webp", ".mp4")
@@ -126,8 +127,7 @@ def check_animation(path: Path) -> None:
             from imageio import v2  # noqa: F401 # pyright: ignore[reportMissingImports]
         except ImportError as cause:
             raise ConfigError(
-                f'{path}: MP4 needs imageio with ffmpeg: pip install "gan-cli[video]"; .gif and '
-                ".webp do not"
+                f"{path}: {needs('imageio with ffmpeg', 'video')}; .gif and .webp need nothing"
             ) from cause
 
 

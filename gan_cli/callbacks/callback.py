@@ -16,6 +16,7 @@ from gan_cli.config.instantiate import Trust, build, check, resolve
 from gan_cli.config.schema import Settings
 from gan_cli.errors import ConfigError
 from gan_cli.exits import one_line
+from gan_cli.formatting import needs
 from gan_cli.model import Model
 from gan_cli.runs.folder import RunFolder
 
@@ -124,7 +125,7 @@ def check_callbacks(nodes: Mapping[str, Any], trust: Trust) -> None:
         wrong = check(node, key, trust, given=("run",), kind=Callback)
         package = "" if wrong else resolve(node["_target_"], trust, key).package
         if package and find_spec(package) is None:
-            wrong = [f'{key}: needs {package}; run: pip install "gan-cli[{package}]"']
+            wrong = [f"{key}: {needs(package, package)}"]
         faults += wrong
     if faults:
         raise ConfigError("\n".join(faults))

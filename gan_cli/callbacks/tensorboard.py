@@ -19,10 +19,10 @@ from gan_cli.event_file import EventFile, histogram, picture, scalar
 from gan_cli.files import cannot_write
 from gan_cli.runs.folder import REAL
 
-# TensorBoard sorts curves by name and opens the first two sections. Of its table's metrics it shows
-# the first five, so the one to compare runs by comes before the losses.
+# TensorBoard sorts curves by name and opens the first two sections: the losses come first, then the
+# metric to compare runs by. Of its table's metrics it shows the first five.
 SECTIONS: Mapping[str, str] = {
-    MAIN: "main/evaluation/",
+    MAIN: "main/metric/",
     "loss/": "main/loss/",
     METRICS: METRICS,
     "output/": "output/",

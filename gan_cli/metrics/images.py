@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import avg_pool2d, conv2d
 
 WINDOW, DEVIATION = 11, 1.5  # of SSIM's Gaussian weights (Wang et al. 2004, section III-B)
 K1, K2 = 0.01, 0.03  # its constants, likewise
@@ -38,21 +38,61 @@ def ssim(made: Tensor, true: Tensor) -> Tensor:
     """
     if min(made.shape[-2:]) < WINDOW:
         raise ValueError(f"images of {list(made.shape[-2:])} pixels are smaller than the window")
-    x, y = ((images.double() + 1) / 2 for images in (made, true))
+    luminance, structure = _similarity(*((x.double() + 1) / 2 for x in (made, true)))
+    return (luminance * structure).flatten(1).mean(1)
+
+
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents (Wang et al. 2003, section 3.2)
+
+
+def ms_ssim(first: Tensor, second: Tensor) -> Tensor:
+    """Multi-scale structural similarity of each pair, float64 [n] (Wang et al. 2003, Eq. 7).
+
+    Five scales, each half of the last by means of 2x2 pixels. As in the code of Odena et al. 2017,
+    the window shrinks to an image that is smaller than it, with its deviation in proportion.
+    Negative means count as 0.
+
+    Args:
+        first: images [n, C, H, W] in [-1, 1], of at least 16 pixels a side.
+        second: of the same shape.
+
+    Raises:
+        ValueError: they are smaller.
+    """
+    if min(first.shape[-2:]) < 2 ** (len(SCALES) - 1):
+        raise ValueError(f"images of {list(first.shape[-2:])} pixels have no five scales")
+    x, y = ((images.double() + 1) / 2 for images in (first, second))
+    found = torch.ones(len(x), dtype=torch.float64, device=x.device)
+    for i, exponent in enumerate(SCALES):
+        luminance, structure = _similarity(x, y)
+        last = i == len(SCALES) - 1
+        value = luminance * structure if last else structure
+        found = found * value.flatten(1).mean(1).clamp(min=0) ** exponent
+        if not last:
+            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+    return found
+
+
+def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Likeness in luminance and in structure at each place, of images in [0, 1] (Eqs. 13 to 17)."""
     mean_x, mean_y = smoothed(x), smoothed(y)
     variance_x = smoothed(x * x) - mean_x.square()
     variance_y = smoothed(y * y) - mean_y.square()
     covariance = smoothed(x * y) - mean_x * mean_y
     c1, c2 = K1**2, K2**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return (luminance * structure).flatten(1).mean(1)
+    return luminance, (2 * covariance + c2) / (variance_x + variance_y + c2)
 
 
 def smoothed(images: Tensor) -> Tensor:
-    """Local means [n, C, H - 10, W - 10] of images float64 [n, C, H, W] by SSIM's window."""
-    places = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
-    weights = (-places.square() / (2 * DEVIATION**2)).exp()
+    """Local means of images float64 [n, C, H, W] by SSIM's window, without a border.
+
+    Of images below 11 pixels a side, the window is as large as they are.
+    """
+    size = min(WINDOW, *images.shape[-2:])
+    places = torch.arange(size, dtype=images.dtype, device=images.device) - (size - 1) / 2
+    deviation = DEVIATION * size / WINDOW
+    weights = (-places.square() / (2 * deviation**2)).exp()
     weights = weights / weights.sum()
     rows = images.flatten(0, 1).unsqueeze(1)
     rows = conv2d(conv2d(rows, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))

@@ -22,14 +22,13 @@ from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import from_yaml
 from gan_cli.device import place
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import counted, shell_command
+from gan_cli.formatting import counted, needs, shell_command
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
 from gan_cli.runs.load import data_spec, describe_data, load_model, new_model
 
 log = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
-INSTALL = "pip install 'gan-cli[export]'"
 SHOWN = 12  # tensors that a message lists
 KEY = "weights.source"
 LOOSE = shell_command("weights.strict=false")
@@ -60,7 +59,7 @@ def located(source: str) -> str:
     try:
         run, file = checkpoint.named(path)
     except CheckpointError as error:
-        raise CheckpointError(f"{KEY} = {source}: {error}") from error
+        raise CheckpointError(f"{KEY} = {error}") from error
     return str((file or run.path).absolute())
 
 
@@ -95,7 +94,7 @@ def read_file(path: Path) -> SavedWeights:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as cause:
-        raise ConfigError(f"{path}: needs the package safetensors; {INSTALL}") from cause
+        raise ConfigError(f"{path}: {needs('safetensors', 'export')}") from cause
     try:
         with foreign.open_file(path):  # a regular file, and no link
             pass
@@ -145,7 +144,9 @@ def file_bytes(model: Model, config: str, step: int, weights: str, fingerprint: 
     try:
         from safetensors.torch import save
     except ImportError as cause:
-        raise ConfigError(f"safetensors: the package is missing; {INSTALL}") from cause
+        raise ConfigError(
+            f"writing a .safetensors file {needs('safetensors', 'export')}"
+        ) from cause
     tensors = {
         name: value.detach().cpu().clone().contiguous()
         for name, value in model.state_dict().items()

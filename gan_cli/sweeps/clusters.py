@@ -14,6 +14,7 @@ from typing import Any
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.exits import FAILED, INTERRUPTED
 from gan_cli.files import refuse_links
+from gan_cli.formatting import needs
 from gan_cli.jobs.processes import Starter, open_log, spawn, training
 
 SUBMITIT_FOLDER = "slurm"  # of submitit's own files, beside the logs
@@ -295,7 +296,4 @@ def _imported(module: str, launcher: str) -> Any:
     try:
         return import_module(module)
     except ImportError as cause:
-        raise ConfigError(
-            f"hydra/launcher = {launcher}: {module} is not installed; pip install "
-            f"'gan-cli[{launcher}]'"
-        ) from cause
+        raise ConfigError(f"hydra/launcher = {launcher}: {needs(module, launcher)}") from cause

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from gan_cli.config.search_space import Dimension
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.files import cannot_write
-from gan_cli.formatting import show
+from gan_cli.formatting import needs, show
 from gan_cli.tuning.plan import StudyPlan
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ def need_optuna() -> None:
     try:
         import optuna
     except ImportError as cause:
-        raise ConfigError(
-            'gan-tune needs Optuna 5: pip install "gan-cli[tune]", or in a checkout '
-            'pip install -c constraints.txt -e ".[tune]"'
-        ) from cause
+        raise ConfigError(f"gan-tune: {needs('Optuna 5', 'tune')}") from cause
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

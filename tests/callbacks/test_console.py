@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -185,5 +186,15 @@ def test_a_long_job_says_once_how_long_it_takes(caplog: pytest.LogCaptureFixture
     assert work(20, 0.1) == [], "it is soon done"
     assert work(None, 5.0) == [], "nobody knows"
     assert work(1000, 1.0, advance=lambda count: None) == [], "a bar says it"
+    now[0] += 30  # between the construction and the first unit, as for loading
+
+    def slow_start(work: Callable[[int], None]) -> None:
+        for seconds in (40.0, 1.0, 1.0):
+            now[0] += seconds
+            work(1)
+
+    caplog.clear()
+    slow_start(estimated("job", 103, ignore, clock=lambda: now[0]))
+    assert caplog.messages == ["job: about 1 min 41 s left"], "the first unit is no measure"
     some = work(100, 1.0, advance=lambda count: None, advice="take fewer")
     assert some == ["job: about 1 min 37 s left; take fewer"]

@@ -114,7 +114,7 @@ def test_curves_lie_in_sections_of_which_the_first_has_losses_and_the_main_metri
     own = {"main/loss/discriminator", "update/gradient_norm_discriminator", "output/accuracy_all"}
     assert set(tags[DCGAN]) == COMMON | own
     own = {"main/loss/critic", "update/gradient_norm_critic", "objective/wasserstein_estimate"}
-    own |= {"main/evaluation/kid_inception", "metrics/kid_inception", "metrics/a"}
+    own |= {"main/metric/kid_inception", "metrics/kid_inception", "metrics/a"}
     assert set(tags[WGAN]) == COMMON | own
     drawn = {tag for run in server.get("plugin/histograms/tags").values() for tag in run}
     every = sorted({tag.partition("/")[0] for run in (DCGAN, WGAN) for tag in [*tags[run], *drawn]})
@@ -139,7 +139,7 @@ def test_no_curve_moves_by_less_than_its_axis_can_label(server: Any) -> None:
 
 def test_what_an_evaluation_found(server: Any) -> None:
     assert server.curve(WGAN, "metrics/kid_inception") == [(0, "NaN"), (20, 0.5)]
-    assert server.curve(WGAN, "main/evaluation/kid_inception") == [(0, "NaN"), (20, 0.5)]
+    assert server.curve(WGAN, "main/metric/kid_inception") == [(0, "NaN"), (20, 0.5)]
     assert "samples_evaluated/nearest" in server.get("plugin/images/tags")[WGAN]
 
 
@@ -244,8 +244,9 @@ def test_runs_of_different_models_compare_in_one_table(server: Any) -> None:
     }
     assert sorted(columns["Model"]["domainDiscrete"]) == ["dcgan", "wgan"]
     metrics = [{"metric": metric["name"]} for metric in table["metricInfos"]]
-    first = ["main/evaluation/kid_inception", "main/loss/critic", "main/loss/discriminator"]
-    assert [metric["name"]["tag"] for metric in table["metricInfos"]][:3] == first
+    first = ["main/loss/critic", "main/loss/discriminator", "main/loss/generator"]
+    tags = [metric["name"]["tag"] for metric in table["metricInfos"]]
+    assert tags[:4] == [*first, "main/metric/kid_inception"]
     request = {
         "experimentName": "",
         "colParams": [{"hparam": name} for name in columns] + metrics,

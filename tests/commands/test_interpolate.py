@@ -106,7 +106,7 @@ def test_mp4_where_ffmpeg_is_there(run, capsys):
 def test_mp4_without_ffmpeg_is_one_line(run, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
     said = call(capsys, run.path, "--out", "a.mp4", status=2)
-    assert 'a.mp4: MP4 needs imageio with ffmpeg: pip install "gan-cli[video]"' in said
+    assert 'a.mp4: needs imageio with ffmpeg; run: pip install "gan-cli[video]"' in said
 
 
 def test_what_has_no_pictures_between(capsys):

@@ -4,7 +4,8 @@ from painting import Pictures, subject
 from pretending import Pretender
 from torch import Tensor
 
-from gan_cli.evaluation.measures.diversity import Diversity
+from gan_cli.data.dataset import Dataset
+from gan_cli.evaluation.measures.diversity import MSSSIM, Diversity
 
 DATA = Pictures()
 
@@ -68,3 +69,44 @@ def test_distances_by_hand() -> None:
     # Half of 64 images at 100 and half at 130: 32 * 32 of 64 * 63 / 2 pairs are 30 apart.
     found = figures(two, samples=64)
     assert found["pairwise_distance"].value == pytest.approx(30 * 1024 / 2016)
+
+
+class Large(Dataset):
+    """60 images of 16 pixels a side in three classes, which differ in their noise alone."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(256, (60, 1, 16, 16), generator=generator).byte()
+        super().__init__("large", images, torch.arange(60) % 3, ("a", "b", "c"))
+
+
+def likeness(decode, conditional: bool) -> dict:
+    data = Large()
+    model = Pretender(data, decode, conditional=conditional)
+    found = MSSSIM().measure(subject(model=model, known=data, samples=40)).values
+    return {one.name: one for one in found}
+
+
+def test_ms_ssim_of_pairs_is_one_for_a_single_image_and_small_for_noise() -> None:
+    one = likeness(lambda z, _: torch.zeros(len(z), 1, 16, 16), conditional=False)["ms_ssim"]
+    assert one.value == pytest.approx(1)
+    images = Large().real(torch.arange(60))
+    pairs = likeness(lambda z, _: images[(z[:, 0].abs() * 1e5).long() % 60], conditional=False)
+    assert pairs["ms_ssim"].value < 0.6
+    assert pairs["ms_ssim"].baseline == one.baseline < 0.6
+    assert pairs["ms_ssim"].protocol["pairs"] == 20
+
+
+def test_ms_ssim_is_taken_within_classes_where_these_are_asked_for() -> None:
+    images = Large().real(torch.arange(60))
+
+    def same_of_b(z: Tensor, y: Tensor) -> Tensor:
+        chance = (z[:, 0].abs() * 1e5).long() % 20
+        return images[torch.where(y == 1, 1, 3 * chance + y)]
+
+    found = likeness(same_of_b, conditional=True)
+    assert found["ms_ssim_most"].value == pytest.approx(1)
+    assert "least diverse class, b" in found["ms_ssim_most"].note
+    assert found["ms_ssim"].value < 0.8
+    assert found["ms_ssim"].baseline < 0.6
+    assert "at least 16 pixels" in MSSSIM().unfit(subject())

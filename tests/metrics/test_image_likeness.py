@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from gan_cli.metrics.images import K1, laplacian, psnr, smoothed, ssim
+from gan_cli.metrics.images import K1, SCALES, laplacian, ms_ssim, psnr, smoothed, ssim
 
 NOISE = torch.rand(3, 2, 16, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -59,3 +59,31 @@ def test_the_laplacian_of_a_slope_and_of_a_bowl() -> None:
     plane, bowl = (z.view(1, 1, 5, 6) for z in (3 * x - y + 1, x * x + 2 * y * y))
     torch.testing.assert_close(laplacian(plane), torch.zeros(1, 1, 3, 4).double())
     torch.testing.assert_close(laplacian(bowl), torch.full((1, 1, 3, 4), 6.0).double())
+
+
+def test_ms_ssim_of_equal_and_of_flat_images() -> None:
+    torch.testing.assert_close(ms_ssim(NOISE, NOISE), torch.ones(3).double())
+    # Flat ones differ in luminance alone, which counts at the coarsest scale.
+    flat, darker = torch.zeros(1, 1, 32, 32), torch.full((1, 1, 32, 32), -0.5)
+    luminance = (0.25 + K1**2) / (0.3125 + K1**2)
+    assert ms_ssim(flat, darker).item() == pytest.approx(luminance ** SCALES[-1])
+    with pytest.raises(ValueError, match="no five scales"):
+        ms_ssim(NOISE[..., :15, :], NOISE[..., :15, :])
+
+
+def test_ms_ssim_is_the_product_over_scales_by_hand() -> None:
+    random = torch.Generator().manual_seed(3)
+    x = torch.rand(1, 1, 16, 16, generator=random, dtype=torch.float64)
+    y = (x + torch.rand(1, 1, 16, 16, generator=random, dtype=torch.float64)) / 2
+    made, expected = (2 * x - 1, 2 * y - 1), 1.0
+    for scale, exponent in enumerate(SCALES):
+        m, n = smoothed(x), smoothed(y)
+        v, w = smoothed(x * x) - m * m, smoothed(y * y) - n * n
+        structure = (2 * (smoothed(x * y) - m * n) + 0.03**2) / (v + w + 0.03**2)
+        if scale == 4:
+            structure = structure * (2 * m * n + 0.01**2) / (m * m + n * n + 0.01**2)
+        else:
+            x, y = (z.unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5)) for z in (x, y))
+        expected *= structure.mean().item() ** exponent
+    assert ms_ssim(*made).item() == pytest.approx(expected)
+    assert 0.5 < expected < 0.999

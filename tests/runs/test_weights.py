@@ -87,7 +87,7 @@ def test_weights_of_another_kind_of_model_are_refused() -> None:
 
 
 def test_there_must_be_such_weights(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"weights.source = none: none is not a run folder"):
+    with pytest.raises(CheckpointError, match=r"^weights.source = none is not a run folder"):
         located("none")
     with pytest.raises(CheckpointError, match="no such file"):
         located("x.safetensors")

@@ -102,7 +102,7 @@ def test_places_cluster_slots() -> None:
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[slurm\]'"):
+    with pytest.raises(ConfigError, match=r'; run: pip install "gan-cli\[slurm\]"'):
         clusters.SlurmStarter("slurm", {}, 1, 1)
-    with pytest.raises(ConfigError, match=r"pip install 'gan-cli\[ray\]'"):
+    with pytest.raises(ConfigError, match=r'; run: pip install "gan-cli\[ray\]"'):
         RayStarter(None, 1, 0, 1)

@@ -162,7 +162,9 @@ def test_a_study_s_files_do_not_lead_out_of_its_folder(
 
 def test_without_optuna_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigError, match=r"gan-tune needs Optuna 5: pip install"):
+    with pytest.raises(
+        ConfigError, match=r'gan-tune: needs Optuna 5; run: pip install "gan-cli.tune."'
+    ):
         need_optuna()
 
 

@@ -20,6 +20,7 @@ from gan_cli.evaluation.measures.fid_kid_prdc import (
     frechet_figure,
     kernel_figure,
     neighbour_figures,
+    no_classifier,
     no_picture,
     too_few,
 )
@@ -31,7 +32,6 @@ from gan_cli.evaluation.metric import (
     MetricValue,
     Plot,
     Subject,
-    not_images,
 )
 from gan_cli.evaluation.real_baseline import baseline
 from gan_cli.metrics.classes import SPLITS, score, split_scores
@@ -77,9 +77,6 @@ def bars(made: Tensor, real: Tensor, names: tuple[str, ...]) -> ndarray:
 
 Protocol = dict[str, str | int | float]
 
-MOST_CLASSES = 200
-LEAST_OF_EACH = 50  # images of a class, on average
-
 
 class ClassifierFigures(Metric):
     """fid_classifier and its siblings, score_classifier, and the histogram of classes."""
@@ -109,22 +106,6 @@ class ClassifierFigures(Metric):
         known = accuracy_of(extractor)
         told = [replace(one, protocol={**one.protocol, **known}) for one in [*figures, *histogram]]
         return MetricResult(told, [picture])
-
-
-def no_classifier(subject: Subject) -> str:
-    """Why this data has no classifier of its own; empty where it has."""
-    if reason := not_images(subject.data):
-        return reason
-    if subject.data.classes < 2:
-        return "the data has no labels that a classifier could learn"
-    if subject.data.classes > MOST_CLASSES:
-        return f"its {subject.data.classes} classes are too many for this small classifier"
-    if subject.data.size < LEAST_OF_EACH * subject.data.classes:
-        return (
-            f"{subject.data.size} images of {subject.data.classes} classes teach a classifier too "
-            f"little; {LEAST_OF_EACH} of each are the least"
-        )
-    return ""
 
 
 def accuracy_of(extractor: Extractor) -> Protocol:

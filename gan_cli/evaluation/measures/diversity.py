@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
@@ -13,6 +14,7 @@ from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import generated, real, shuffled
 from gan_cli.metrics.distances import DIRECTIONS, sliced_wasserstein
 from gan_cli.metrics.diversity import mean_pairwise_distance
+from gan_cli.metrics.images import SCALES, ms_ssim
 
 Protocol = dict[str, str | int | float]
 SAMPLES = 2000
@@ -109,6 +111,75 @@ def _within_classes(
             f"of the least diverse class, {data.spec.class_names[least]}",
         ),
     ]
+
+
+PAIRS = 100  # of each class, as in the paper; of a model without classes, all together
+PAIRS_ALONE = 1000
+SMALLEST = 16  # pixels a side, of which five scales can be made
+
+
+class MSSSIM(Metric):
+    """ms_ssim: likeness of pairs of samples within a class (Odena et al. 2017, section 4.2)."""
+
+    order = 155
+    aside = True
+
+    def unfit(self, subject: Subject) -> str:
+        """Why not: it is for images of 16 pixels a side at least."""
+        if reason := not_images(subject.data):
+            return reason
+        small = min(subject.data.shape[-2:]) < SMALLEST
+        return f"it takes images of at least {SMALLEST} pixels a side" if small else ""
+
+    def measure(self, subject: Subject) -> MetricResult:
+        """The mean over pairs, of all and of the class in which they are most alike."""
+        data = subject.real(subject.options.split)
+        places = shuffled(data)
+        labels = data.labels(places.to(data.device))
+        within = subject.model.conditional and 1 < data.spec.classes <= MOST_CLASSES
+        if not within or labels is None:
+            pairs = max(1, min(PAIRS_ALONE, subject.options.samples // 2, len(places) // 2))
+            made = _pairs_alike(generated(subject, 2 * pairs).samples)
+            true = _pairs_alike(real(data, places[: 2 * pairs]))
+            protocol = self._protocol(subject, pairs)
+            note = "0 to 1; above the baseline: less diverse than real images"
+            return MetricResult([MetricValue("ms_ssim", made, true, None, protocol, note)])
+        classes, labels = data.spec.classes, labels.cpu()
+        drawn = generated(subject, 2 * PAIRS * classes, even=True)
+        assert drawn.labels is not None
+        found: dict[int, tuple[float, float]] = {}
+        for label in range(classes):
+            of_class = places[labels == label][: 2 * PAIRS]
+            if len(of_class) >= 2:
+                made = _pairs_alike(drawn.samples[drawn.labels == label])
+                found[label] = made, _pairs_alike(real(data, of_class))
+        made, true = (sum(each) / len(found) for each in zip(*found.values(), strict=True))
+        most = max(found, key=lambda label: found[label][0])
+        protocol = self._protocol(subject, PAIRS) | {"labels": "pairs within each class"}
+        names = data.spec.class_names
+        note = f"of the least diverse class, {names[most] if names else most}"
+        return MetricResult(
+            [
+                MetricValue("ms_ssim", made, true, None, protocol, "mean over classes"),
+                MetricValue("ms_ssim_most", *found[most], None, protocol, note),
+            ]
+        )
+
+    def _protocol(self, subject: Subject, pairs: int) -> Protocol:
+        return subject.protocol() | {
+            "pairs": pairs,
+            "scales": len(SCALES),
+            "floor": "the same of pairs of real images",
+        }
+
+
+def _pairs_alike(images: Tensor) -> float:
+    """Mean MS-SSIM of the first and second image, the third and fourth, and so on."""
+    images = images[: len(images) // 2 * 2]
+    found = [
+        ms_ssim(x, y) for x, y in zip(images[::2].split(64), images[1::2].split(64), strict=True)
+    ]
+    return torch.cat(found).mean().item()
 
 
 def _levels(images: Tensor) -> Tensor:
