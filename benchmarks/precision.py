@@ -103,9 +103,9 @@ def metrics_of(session: Session, form: Form) -> dict[str, float]:
         UserError: one could not be computed.
     """
     real = Real(session.settings.data, "train", Trust(), session.dataset)
-    networks = extractors(real, session.device, None)
+    given = Options(form.samples, 0, "train")
+    networks = extractors(real, session.dataset.spec, session.device, given, Trust())
     with session.trainer.sampling() as model, torch.enable_grad():
-        given = Options(form.samples, 0, "train")
         subject = TrainedModel(model, session.trainer.step, "ema", given, real, networks)
         report = evaluate(subject, choose(form.measures, subject))
     found = {figure.name: figure.value for figure in report.values}

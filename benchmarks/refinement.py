@@ -21,6 +21,7 @@ from torch import Tensor
 from gan_cli.config.instantiate import build
 from gan_cli.data.toy import Mixture
 from gan_cli.evaluation.features import Collector, quantised
+from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import extractors
 from gan_cli.evaluation.trained_model import Real
 from gan_cli.metrics.modes import coverage, kl_from_uniform
@@ -69,7 +70,8 @@ def features(loaded: Loaded) -> Callable[[Tensor], Tensor]:
     if not loaded.model.data.is_image:
         return lambda x: x
     real = Real(loaded.settings.data, "train", loaded.trust)
-    extractor = extractors(real, loaded.model.device, None).classifier
+    model = loaded.model
+    extractor = extractors(real, model.data, model.device, Options(), loaded.trust).classifier
 
     def see(images: Tensor) -> Tensor:
         collector = Collector(extractor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     )
     text = "file of Inception's weights, pt_inception-2015-12-05-6726825d.pth"
     add("--inception", metavar="PATH", help=text)
+    text = "of images for Inception: bilinear (default), as pytorch-fid; clean, as clean-fid"
+    add("--resize", choices=("bilinear", "clean"), default="bilinear", help=text)
+    text = "a network of yours in Inception's place, my_module.MyNet (with --trust my_module)"
+    add("--extractor", metavar="CLASS", help=text)
     text = "write the statistics of REAL's images, to use as REAL later"
     add("--save-statistics", metavar="FILE.npz", help=text)
     add("--data-root", metavar="DIR", help="where the data is now, if it has moved")
@@ -170,6 +175,8 @@ def evaluate_run(
         options.split,
         options.batch_size,
         options.inception,
+        options.resize,
+        options.extractor,
     )
     model = with_data(loaded, chosen, options.data_root)
     choice = choose(parse(options.metrics), model, folders=folders, trust=loaded.trust)
@@ -207,7 +214,9 @@ def evaluate_images(options: argparse.Namespace, screen: Console, folders: Seque
     device = choose_device(options.device)
     real, *fakes = options.run
     truth = image_sets.open_real(real)
-    networks = image_sets.extractors(truth, device, options.inception)
+    trust = Trust(tuple(options.trust))
+    about = Options(inception=options.inception, resize=options.resize, extractor=options.extractor)
+    networks = image_sets.extractors(truth, device, about, trust)
     if options.save_statistics is not None:
         target = Path(options.save_statistics).expanduser()
         image_sets.save_statistics(target, truth, networks.inception)
@@ -216,10 +225,12 @@ def evaluate_images(options: argparse.Namespace, screen: Console, folders: Seque
         return DONE
     made = image_sets.open_images(fakes[0])
     samples = options.samples or made.spec.size
-    chosen = Options(samples, options.seed, "all", options.batch_size, options.inception)
+    chosen = replace(
+        about, samples=samples, seed=options.seed, split="all", batch_size=options.batch_size
+    )
     subject = image_sets.ImageSets(truth, made, chosen, device, networks)
     names = image_sets.metrics_for(truth, parse(options.metrics), networks, options.inception)
-    choice = choose(names, subject, folders=folders, trust=Trust(tuple(options.trust)))
+    choice = choose(names, subject, folders=folders, trust=trust)
     image_sets.check_weights(subject, choice)
     report = evaluate(subject, choice, f"{fakes[0]} against {real}")
     if options.json != "-":
@@ -235,7 +246,7 @@ def check_itself(options: argparse.Namespace, screen: Console) -> int:
     from gan_cli.evaluation.report import Report, show
     from gan_cli.exits import DONE
 
-    extractor = load(options.inception, choose_device(options.device))
+    extractor = load(options.inception, choose_device(options.device), options.resize)
     report = Report("self-check", 0, "", self_check(options.self_check, options.samples, extractor))
     show(screen, report)
     write_json(options, report.to_json())

@@ -25,6 +25,7 @@ from gan_cli.formatting import cut, hint, shell_command
 # Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
 TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
 TEXTS += ("data.labels", "evaluation.best", "evaluation.inception", "runtime.device")
+TEXTS += ("evaluation.extractor",)
 TEXTS += ("weights.source",)
 
 # Short name: long name.

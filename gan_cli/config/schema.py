@@ -107,6 +107,8 @@ class Evaluation(Strict):
     patience: Count | None = None  # evaluations
     seed: Seed = 0
     inception: Folder | None = None
+    resize: Literal["bilinear", "clean"] = "bilinear"
+    extractor: Text | None = None
 
 
 class Health(Strict):

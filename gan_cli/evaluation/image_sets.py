@@ -17,6 +17,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from gan_cli.config.instantiate import Trust
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
 from gan_cli.errors import ConfigError, DataError
@@ -25,7 +26,7 @@ from gan_cli.evaluation.features import Halves, merged
 from gan_cli.evaluation.image_files import ImageArray, ImageFiles, arrays, mapped
 from gan_cli.evaluation.inception import without_last_layer
 from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
-from gan_cli.evaluation.registry import AUTO, Choice
+from gan_cli.evaluation.registry import AUTO, Choice, inception_of
 from gan_cli.evaluation.trained_model import Extractors
 from gan_cli.files import replacing
 from gan_cli.formatting import counted
@@ -188,13 +189,13 @@ def check_places(places: Sequence[str], saved: str | None) -> None:
         raise ConfigError(f"{counted(len(places), 'set')} of images given; {wanted}")
 
 
-def extractors(truth: Dataset | Statistics, device: torch.device, path: str | None) -> Extractors:
+def extractors(
+    truth: Dataset | Statistics, device: torch.device, chosen: Options, trust: Trust
+) -> Extractors:
     """Inception, and the classifier of the real images' classes; made when first asked for."""
 
     def inception() -> Extractor:
-        from gan_cli.evaluation.inception import load
-
-        return load(path, device)
+        return inception_of(truth.spec, device, chosen, trust)
 
     def classifier() -> Extractor:
         from gan_cli.evaluation.classifier import trained_classifier

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -391,6 +392,35 @@ def prepared(images: Tensor) -> Tensor:
     return (2 * x - 1).expand(-1, 3, -1, -1)
 
 
+def prepared_clean(images: Tensor) -> Tensor:
+    """As `prepared`, by the rule of clean-fid (Parmar et al. 2022, section 3, and their code).
+
+    PIL's bicubic filter, which averages over all pixels that a smaller image has room for, of each
+    channel in floating point, cut to [0, 255] and not rounded; then (x - 128) / 128.
+    """
+    x = images.float()
+    if x.shape[-2:] != (SIDE, SIDE):
+        planes = x.flatten(0, 1).cpu().numpy()
+        size, filter_ = (SIDE, SIDE), Image.Resampling.BICUBIC
+        sized = [np.asarray(Image.fromarray(one).resize(size, filter_)) for one in planes]
+        found = torch.from_numpy(np.stack(sized)).view(*x.shape[:2], SIDE, SIDE)
+        x = found.clamp(0, 255).to(images.device)
+    return ((x - 128) / 128).expand(-1, 3, -1, -1)
+
+
+BILINEAR, CLEAN = "bilinear", "clean"
+RESIZES = {
+    BILINEAR: (
+        prepared,
+        "bilinear to 299x299 without antialiasing, as pytorch-fid; grey as three channels",
+    ),
+    CLEAN: (
+        prepared_clean,
+        "antialiased bicubic to 299x299 by PIL, as clean-fid; grey as three channels",
+    ),
+}
+
+
 class Inception(Extractor):
     """Pooled features [n, 2048] of the Inception network of 2015-12-05, always in fp32.
 
@@ -401,19 +431,21 @@ class Inception(Extractor):
         weights: of its 94 convolutions, in order.
         device: where it computes.
         last: [classes, 2048]; None gives no logits.
+        resize: "bilinear", as pytorch-fid, or "clean", as clean-fid.
     """
 
     name = "inception"
     width = WIDTH
-    resize = "bilinear to 299x299 without antialiasing, as pytorch-fid; grey as three channels"
 
     def __init__(
         self,
         weights: list[ConvWeights],
         device: torch.device | str = "cpu",
         last: Tensor | None = None,
+        resize: str = BILINEAR,
     ) -> None:
         self.identity, self.last = identity(weights), last
+        self.prepared, self.resize = RESIZES[resize]
         self.classes = 0 if last is None else len(last)
         self.device = torch.device(device)
         with torch.device("meta"):  # all numbers are set below
@@ -441,7 +473,9 @@ class Inception(Extractor):
         found = [torch.empty(0, WIDTH)]
         with exactly(), torch.autocast(self.device.type, enabled=False):
             for chunk in images.split(CHUNK.get(self.device.type, 32)):
-                x = prepared(chunk.to(self.device)).contiguous(memory_format=torch.channels_last)
+                x = self.prepared(chunk.to(self.device)).contiguous(
+                    memory_format=torch.channels_last
+                )
                 found.append(self.network(x).cpu())
         features = torch.cat(found)
         return features, self.classify(features)
@@ -451,14 +485,16 @@ class Inception(Extractor):
         return None if self.last is None else features @ self.last.T
 
 
-def load(path: str | None = None, device: torch.device | str = "cpu") -> Inception:
+def load(
+    path: str | None = None, device: torch.device | str = "cpu", resize: str = BILINEAR
+) -> Inception:
     """The network with its weights, from `path` or wherever else they are found.
 
     Raises:
         DataError: they cannot be had; the message says what can be done.
     """
     found = find_weights(path)
-    return Inception(found.convolutions, device, found.last)
+    return Inception(found.convolutions, device, found.last, resize)
 
 
 EXPECTED = 3.15  # FID of all 50,000 train images against all 10,000 test images

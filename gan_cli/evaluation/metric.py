@@ -115,6 +115,8 @@ class Options:
     split: str = "train"  # of the real data that figures compare with
     batch_size: int = 256  # computed at once; changes no figure
     inception: str | None = None  # path of the weights' file
+    resize: str = "bilinear"  # of images for Inception: as pytorch-fid; or "clean", as clean-fid
+    extractor: str | None = None  # the user's own network in Inception's place, by its full name
 
 
 class Subject(Protocol):

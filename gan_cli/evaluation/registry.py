@@ -11,10 +11,11 @@ import torch
 from gan_cli.config import groups
 from gan_cli.config.instantiate import Trust, build, check
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.evaluation.metric import Extractor, Metric, Subject, direction
+from gan_cli.evaluation.metric import Extractor, Metric, Options, Subject, direction
 from gan_cli.evaluation.trained_model import Extractors, Real
 from gan_cli.foreign import parse_yaml
 from gan_cli.formatting import hint
+from gan_cli.model import DataSpec
 
 AUTO, ALL = "auto", "all"
 DEAR = "takes minutes, so it is computed only if named"  # why "auto" skips a metric
@@ -162,19 +163,35 @@ def choose(
     return Choice(taken, by_name, unfit)
 
 
-def extractors(real: Real, device: torch.device, inception: str | None) -> Extractors:
+def inception_of(data: DataSpec, device: torch.device, chosen: Options, trust: Trust) -> Extractor:
+    """Inception, or the user's network in its place.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    from gan_cli.evaluation.inception import load
+    from gan_cli.evaluation.own_extractor import own_extractor
+
+    if chosen.extractor is not None:
+        return own_extractor(chosen.extractor, data, device, trust)
+    return load(chosen.inception, device, chosen.resize)
+
+
+def extractors(
+    real: Real, data: DataSpec, device: torch.device, chosen: Options, trust: Trust
+) -> Extractors:
     """Both, for real data and a device; made when they are first asked for.
 
     Args:
         real: on which the classifier is trained, where no earlier one is in the cache.
+        data: the description of the images.
         device: where to compute.
-        inception: the file of Inception's weights; None for the package or the download.
+        chosen: the file of Inception's weights, how images are resized, or a network in its place.
+        trust: the modules whose classes may be built.
     """
 
     def make_inception() -> Extractor:
-        from gan_cli.evaluation.inception import load
-
-        return load(inception, device)
+        return inception_of(data, device, chosen, trust)
 
     def make_classifier() -> Extractor:
         from gan_cli.evaluation.classifier import load

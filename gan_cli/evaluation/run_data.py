@@ -44,7 +44,7 @@ def with_data(loaded: Loaded, chosen: Options, root: str | None = None) -> Train
             else ""
         )
         log.warning(f"{spec.name}: the data has changed since training{perhaps}")
-    found = extractors(real, model.device, chosen.inception)
+    found = extractors(real, spec, model.device, chosen, loaded.trust)
     return TrainedModel(model, loaded.step, loaded.weights, chosen, real, found)
 
 

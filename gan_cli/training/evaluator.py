@@ -57,11 +57,16 @@ class Evaluator:
         self._choice: Choice | None = None
         chosen = self.settings
         self._options = Options(
-            chosen.samples, chosen.seed, chosen.split, inception=chosen.inception
+            chosen.samples,
+            chosen.seed,
+            chosen.split,
+            inception=chosen.inception,
+            resize=chosen.resize,
+            extractor=chosen.extractor,
         )
         node, data = session.settings.data, session.dataset
         self._real = Real(node, chosen.split, trust, data, outputs=session.settings.outputs)
-        self._extractors = extractors(self._real, session.device, chosen.inception)
+        self._extractors = extractors(self._real, data.spec, session.device, self._options, trust)
 
     def check(self) -> None:
         """Check that the metrics exist and apply to this model.

@@ -193,7 +193,9 @@ def hints(run: RunFolder, session: Session, evaluator: Evaluator | None = None) 
     path, root = run.path, Path(settings.run.root)
     below = path.absolute().is_relative_to(root.absolute())
     trust = trust_options(settings.nodes)
-    all_trust = trust_options({**settings.nodes, "callbacks": settings.callbacks})
+    extractor = {"_target_": settings.evaluation.extractor}
+    named = {"callbacks": settings.callbacks, "extractor": extractor}
+    all_trust = trust_options({**settings.nodes, **named})
     chosen = ["--checkpoint", "best"] if best is not None and best.value is not None else []
     commands = {
         "run": str(path),

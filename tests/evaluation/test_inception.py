@@ -5,14 +5,17 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_cli.data.published import cache_folder
 from gan_cli.errors import DataError
 from gan_cli.evaluation import inception
+from gan_cli.evaluation.features import place
 from gan_cli.evaluation.inception import (
     PACKAGED,
     PUBLISHED,
@@ -25,6 +28,7 @@ from gan_cli.evaluation.inception import (
     network,
     packaged_file,
     prepared,
+    prepared_clean,
     read_official,
 )
 
@@ -141,6 +145,37 @@ def test_images_are_resized_by_the_formula_without_antialiasing(shape: tuple[int
 def test_images_of_the_right_size_are_only_scaled() -> None:
     image = images(1, side=299)
     torch.testing.assert_close(prepared(image), image / 127.5 - 1, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 28), (3, 620)])
+def test_clean_resizing_is_that_of_clean_fid(channels: int, side: int) -> None:
+    """Parmar et al. 2022: PIL's bicubic filter on floats, channel by channel, not rounded."""
+    image = images(1, channels, side)
+    for plane, found in zip(image[0].expand(3, -1, -1), prepared_clean(image)[0], strict=True):
+        one = Image.fromarray(plane.numpy().astype(np.float32), mode="F")
+        theirs = np.asarray(one.resize((299, 299), resample=Image.Resampling.BICUBIC))
+        expected = (theirs.clip(0, 255) - 128) / 128
+        assert np.abs(found.numpy() - expected).max() < 1e-6
+    whole = images(1, side=299)
+    torch.testing.assert_close(prepared_clean(whole), (whole.float() - 128) / 128)
+
+
+def test_a_smaller_image_is_a_mean_of_all_pixels_by_the_clean_rule_alone() -> None:
+    x = torch.zeros(1, 1, 598, 598, dtype=torch.uint8)
+    x[..., ::2, :] = 255  # rows in turn black and white: their mean is grey
+    assert prepared_clean(x)[..., 5:-5, 5:-5].abs().max() < 0.05
+    lines = torch.zeros(1, 1, 897, 897, dtype=torch.uint8)
+    lines[..., 1::3, :] = 255
+    assert prepared(lines).min() > 0.99, "without antialiasing, two rows of three are never seen"
+    assert (prepared_clean(lines)[..., 5:-5, 5:-5] + 1 / 3).abs().max() < 0.05
+
+
+def test_the_rule_is_told_and_kept_apart(weights: list[ConvWeights]) -> None:
+    clean = Inception(weights, resize="clean")
+    usual = Inception(weights)
+    assert "clean-fid" in clean.resize
+    assert place("f", clean) != place("f", usual)
+    assert not torch.equal(clean.features(images(1))[0], usual.features(images(1))[0])
 
 
 def test_features_do_not_depend_on_the_other_images(
