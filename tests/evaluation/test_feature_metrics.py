@@ -71,7 +71,7 @@ def test_intra_fid_is_the_mean_over_classes_against_their_own_real_images() -> N
 def test_intra_fid_needs_classes_that_are_asked_for() -> None:
     assert IntraFID().unfit(subject(samples=6)) == ""
     assert "at least 6 samples" in IntraFID().unfit(subject(samples=5))
-    assert "asked for no class" in IntraFID().unfit(subject(model=Painter(conditional=False)))
+    assert "takes no class" in IntraFID().unfit(subject(model=Painter(conditional=False)))
 
 
 def test_prd_is_f8_and_f1_8_of_equally_many_with_its_curve() -> None:

@@ -344,7 +344,7 @@ class IntraFID(FeatureMetric):
             return reason
         classes = subject.data.classes
         if not subject.model.conditional or classes < 2:
-            return "the model is asked for no class"
+            return "the model takes no class"
         if classes > MOST_WITHIN:
             return f"its {classes} classes are too many, of which each takes its own statistics"
         fewer = subject.options.samples < 2 * classes
