@@ -21,6 +21,7 @@ TORCHRUN = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2"  # that it passes on 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOPS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 ALWAYS = (signal.SIGINT, signal.SIGTERM)
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has one way to end a process
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:

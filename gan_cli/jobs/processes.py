@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from gan_cli.errors import UserError
 from gan_cli.files import appending, cannot_write
+from gan_cli.signals import KILL
 
 TRAIN = "gan_cli.commands.train"
 GRACE = 60.0  # seconds that a process has to save its state and end
@@ -66,7 +67,7 @@ class Spawned(subprocess.Popen[bytes]):
         if self.poll() is not None:
             return
         with suppress(ProcessLookupError):
-            if number == signal.SIGKILL:  # with all that it started
+            if number == KILL and hasattr(os, "killpg"):  # with all that it started
                 os.killpg(self.pid, number)
             else:
                 self.send_signal(number)
@@ -209,7 +210,7 @@ class Supervisor:
         left = [process for process in processes if process.poll() is None]
         for number, most, seconds in (
             (signal.SIGTERM, 1, self.grace),
-            (signal.SIGKILL, 2, max(self.grace, KILLED)),
+            (KILL, 2, max(self.grace, KILLED)),
         ):
             try:
                 for process in left:
@@ -221,7 +222,7 @@ class Supervisor:
             except KeyboardInterrupt:
                 self.asked = most + 1
             if not left:
-                return number == signal.SIGTERM
+                return most == 1
         return False
 
 
@@ -252,4 +253,4 @@ def killed_by(number: int) -> str:
     except ValueError:
         name = f"signal {number}"
     memory = ", as the operating system does where memory runs out"
-    return f"killed by {name}{memory if number == signal.SIGKILL else ''}"
+    return f"killed by {name}{memory if number == KILL else ''}"

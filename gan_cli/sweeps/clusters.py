@@ -16,6 +16,7 @@ from gan_cli.exits import FAILED, INTERRUPTED
 from gan_cli.files import refuse_links
 from gan_cli.formatting import needs
 from gan_cli.jobs.processes import Starter, open_log, spawn, training
+from gan_cli.signals import KILL
 
 SUBMITIT_FOLDER = "slurm"  # of submitit's own files, beside the logs
 
@@ -55,7 +56,8 @@ class ClusterJob:
         if self.process is not None:
             with suppress(ProcessLookupError, ChildProcessError):  # it has ended by itself
                 os.kill(self.process, signal.SIGTERM)
-                os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOWAIT)
+                if hasattr(os, "waitid"):
+                    os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOWAIT)
 
     def checkpoint(self) -> Any:
         """Called by submitit before the machine is taken away; the job for the next machine."""
@@ -94,7 +96,7 @@ class ClusterProcess(ABC):
     def send(self, number: signal.Signals) -> None:
         """Cancel it, at which it saves its state."""
         if self.poll() is None:
-            self._cancel(number == signal.SIGKILL)
+            self._cancel(number == KILL)
 
     @abstractmethod
     def _done(self) -> bool: ...
@@ -164,7 +166,7 @@ class SlurmProcess(ClusterProcess):
         except errors.FailedJobError:
             return FAILED
         except errors.UncompletedJobError:  # cancelled, or its machine is gone
-            return INTERRUPTED if self._cancelled else -signal.SIGKILL
+            return INTERRUPTED if self._cancelled else -KILL
 
     def _cancel(self, force: bool) -> None:
         self._cancelled = True
@@ -279,7 +281,7 @@ class RayProcess(ClusterProcess):
         except self.ray.exceptions.TaskCancelledError:
             return INTERRUPTED
         except self.ray.exceptions.WorkerCrashedError:
-            return -signal.SIGKILL
+            return -KILL
         except self.ray.exceptions.RayError:
             return FAILED
 

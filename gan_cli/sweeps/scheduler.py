@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket, socketpair
 
 from gan_cli.errors import CheckpointError, UserError
 from gan_cli.exits import DONE
 from gan_cli.exits import INTERRUPTED as ASKED_TO_STOP
 from gan_cli.jobs.processes import GRACE, Process, Starter, Supervisor, killed_by, last_line
 from gan_cli.runs.folder import FAILED, FINISHED, INTERRUPTED, KILLED, RUNNING, UNKNOWN, RunFolder
-from gan_cli.signals import STOPS, TORCHRUN, handled
+from gan_cli.signals import KILL, STOPS, TORCHRUN, handled
 from gan_cli.sweeps.board import Board
 from gan_cli.sweeps.index import Index
 from gan_cli.sweeps.plan import SweepJob
@@ -82,25 +83,26 @@ class Scheduler:
                 self.supervisor.starter.close()
 
     @contextmanager
-    def _signals(self) -> Iterator[int]:
-        """Count the signals that ask to stop; yields a descriptor readable once any has come."""
+    def _signals(self) -> Iterator[socket]:
+        """Count the signals that ask to stop; yields a socket readable once any has come."""
 
         def ask(number: int, frame: object) -> None:
             if not self.supervisor.asked or number == signal.SIGINT:
                 self.supervisor.asked += 1
 
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        before_wake = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        before_child = signal.signal(signal.SIGCHLD, lambda *_: None)
-        try:
-            with handled(ask):
-                yield reading
-        finally:
-            signal.signal(signal.SIGCHLD, before_child)
-            signal.set_wakeup_fd(before_wake)
-            os.close(reading)
-            os.close(writing)
+        reading, writing = socketpair()  # a pipe would not do on Windows
+        writing.setblocking(False)
+        child = getattr(signal, "SIGCHLD", None)
+        with reading, writing:
+            before_wake = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+            before_child = None if child is None else signal.signal(child, lambda *_: None)
+            try:
+                with handled(ask):
+                    yield reading
+            finally:
+                if child is not None:
+                    signal.signal(child, before_child)
+                signal.set_wakeup_fd(before_wake)
 
     def _fill(self, waiting: deque[Sequence[SweepJob]]) -> None:
         for _ in range(len(waiting)):
@@ -141,11 +143,11 @@ class Scheduler:
             self._running.append(Running(jobs, process, slot, path))
         self._save()
 
-    def _look(self, woken: int) -> None:
+    def _look(self, woken: socket) -> None:
         """Wait a moment, or until a process ends; then record what has changed."""
         ready, _, _ = select.select([woken, *self.supervisor.starter.wakes()], [], [], LOOK)
         if woken in ready:
-            os.read(woken, 4096)
+            woken.recv(4096)
         self._collect()
         if time.monotonic() - self._shown >= REDRAW:
             self._shown = time.monotonic()
@@ -182,7 +184,7 @@ class Scheduler:
                 log.warning(str(error))
             self._warned = True
 
-    def _stop(self, woken: int) -> None:
+    def _stop(self, woken: socket) -> None:
         log.info("stopping: jobs save their state; Ctrl-C again ends them without saving")
         self.supervisor.stop(lambda: self._look(woken))
         self._collect()
@@ -214,7 +216,7 @@ def end_state(
     if status < 0:
         if not alone and state in (INTERRUPTED, FAILED):
             return state, error
-        if asked and -status == signal.SIGKILL:
+        if asked and -status == KILL:
             return KILLED, "killed before its state was saved: Ctrl-C again, or it took too long"
         return KILLED, killed_by(-status)
     if not alone and state == FAILED:

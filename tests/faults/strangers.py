@@ -532,7 +532,7 @@ def folders(some: Random, home: Path, run: Path) -> Work:
         lambda: _other(runs_command.main, ["runs", "--where", "seed>=0"]),
         lambda: _other(runs_command.main, ["compare", "runs/a", "runs/b"]),
         lambda: _other(report_command.main, ["runs", "--out", page]),
-        lambda: _other(sample_command.main, ["runs/a", "--count", "2", "--device", "cpu"]),
+        lambda: _other(sample_command.main, ["runs/a", "-n", "2", "--device", "cpu"]),
         lambda: _command(["resume=runs/a", "steps=5"], home),
         lambda: Index(home / "runs") and None,
     ]
