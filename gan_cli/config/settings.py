@@ -60,6 +60,10 @@ __all__ = ["from_yaml", "optimizer_settings", "read", "to_yaml", "trusted"]
 
 PARTS = ("loss", "penalty", "network", "prior")  # groups that models take by interpolation
 LONGEST_REASON = 200  # characters, of OmegaConf's words
+FORMAT = 1  # of a run's config: a change that `from_yaml` must translate is a new one
+HEADING = "# gan-cli's settings of a run, format {}\n"
+WRITTEN = re.compile(r"# gan-cli's settings of a run, format ([0-9]{1,9})\n")
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a format to the next
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -118,9 +122,9 @@ def unused(config: DictConfig, command: Command) -> Iterator[str]:
 def to_yaml(settings: Settings) -> str:
     """The settings as text: all that is needed to build the run again.
 
-    `force` counts for one command and is not among it.
+    The first line is a comment with its format. `force` counts for one command and is not among it.
     """
-    return yaml.dump(
+    return HEADING.format(FORMAT) + yaml.dump(
         {**settings.model_dump(), "force": False},
         Dumper=_Dumper,
         sort_keys=False,
@@ -135,12 +139,20 @@ def from_yaml(text: str) -> Settings:
     Raises:
         ConfigError: the text is no config, or lists every fault.
     """
+    number = format_of(text)
+    if number > FORMAT:
+        raise ConfigError(
+            f"the run's config: its format {number} is newer than this program's {FORMAT}; update "
+            "gan-cli"
+        )
     try:
         root = foreign.parse_yaml(text, "the run's config", finite=False)
     except CheckpointError as error:
         raise ConfigError(str(error)) from error
     if not isinstance(root, dict):
         raise ConfigError("the run's config is not a mapping of settings")
+    for old in range(number, FORMAT):
+        root = MIGRATIONS[old](root)
     faults = validate(Settings, {str(key): value for key, value in root.items()})
     if isinstance(root.get("optimizer"), Mapping):
         faults += range_faults(root["optimizer"])
@@ -150,6 +162,12 @@ def from_yaml(text: str) -> Settings:
     if faults := once(faults):
         raise ConfigError("the run's config cannot be used:\n" + "\n".join(faults))
     return Settings.model_validate(root)
+
+
+def format_of(text: str) -> int:
+    """The format of a run's config; the first versions did not write it."""
+    found = WRITTEN.match(text)
+    return int(found[1]) if found else 1
 
 
 def choices() -> dict[str, str]:

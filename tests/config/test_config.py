@@ -10,11 +10,13 @@ import pytest
 import yaml
 from composing import settings_of
 
+from gan_cli.config import settings as settings_module
 from gan_cli.config.catalogue import network_for_points
 from gan_cli.config.command_line import prepare
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import (
     composed,
+    format_of,
     from_yaml,
     optimizer_settings,
     to_yaml,
@@ -476,6 +478,27 @@ def test_text_and_back() -> None:
         assert list(yaml.safe_load(text)) == list(Settings.model_fields)
         assert "${" not in text
         assert "&" not in text
+
+
+def test_text_says_its_format_and_a_newer_one_is_refused() -> None:
+    text = to_yaml(settings_of())
+    assert text.startswith("# gan-cli's settings of a run, format 1\nseed: 0\n")
+    assert format_of(text.partition("\n")[2]) == 1  # of the first versions
+    newer = text.replace("format 1", "format 12") + "unknown: 1\n"
+    with pytest.raises(ConfigError) as error:
+        from_yaml(newer)
+    assert str(error.value) == (
+        "the run's config: its format 12 is newer than this program's 1; update gan-cli"
+    )
+
+
+def test_text_of_an_older_format_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = to_yaml(settings_of("seed=7")).replace("seed:", "start:")
+    monkeypatch.setattr(settings_module, "FORMAT", 2)
+    monkeypatch.setitem(
+        settings_module.MIGRATIONS, 1, lambda old: {**old, "seed": old.pop("start")}
+    )
+    assert from_yaml(text).seed == 7
 
 
 def test_text_keeps_odd_values() -> None:

@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from gan_cli.commands.train import compose
+from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
 from gan_cli.sampling.samples import SampleRequest, draw
@@ -116,3 +117,26 @@ def test_what_its_command_sets_otherwise_now_is_left_to_resume(
     assert "(gan-train resume=dcgan takes the run's own settings)" in said
     assert "optimizer.lr: 0.0002 in the run, 0.1 now" in said
     assert compose(["resume=dcgan", "steps=4"]) == 0
+
+
+@pytest.mark.parametrize("words", [["resume=gan", "steps=4"], ["run.dir=gan", "steps=4"]])
+def test_a_run_of_a_newer_version_says_so_in_one_line(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = shutil.copytree(GOLDEN / "gan", tmp_path / "gan")
+    monkeypatch.chdir(tmp_path)
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
+    newer = "# gan-cli's settings of a run, format 99\nnew: 1\n"
+    torch.save({**state, "config": newer + state["config"]}, run / "checkpoints" / "last.pt")
+    (run / "config.yaml").write_text(newer + state["config"], encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"its format 99 is newer than this program's 1; update"):
+        load_model(RunFolder(run), device="cpu")
+    assert compose([*command("gan")[:2], *words] if words[0] != "resume=gan" else words) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "error: gan: the run's config: its format 99 is newer than this program's 1; update "
+        "gan-cli\n"
+    )
