@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import scaled
 from gan_cli.data.decode import decode, inspect
-from gan_cli.data.scan import scan
+from gan_cli.data.scan import printable, scan
 from gan_cli.errors import DataError
 
 
@@ -59,7 +59,7 @@ def resized(names: Sequence[str], shape: tuple[int, ...]) -> GivenImages:
         look = inspect(path)
         made = None if look.broken else decode(path, look.sha256, (height, width), channels)
         if made is None or made.broken:
-            broken.append(f"{path}: {look.broken if made is None else made.broken}")
+            broken.append(f"{printable(str(path))}: {look.broken if made is None else made.broken}")
             continue
         paths.append(path)
         values.append(torch.frombuffer(bytearray(made.pixels), dtype=torch.uint8).view(shape))

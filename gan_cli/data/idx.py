@@ -17,6 +17,7 @@ from gan_cli.data.resize import Size, resized
 from gan_cli.errors import DataError
 
 UBYTE = 8  # idx's code for unsigned bytes
+MOST = 8  # dimensions of a table
 SIDE = 28
 CLASSES = 10
 PREFIX = {"train": "train", "test": "t10k"}  # of the files of each split
@@ -32,7 +33,7 @@ def parse_idx(content: bytearray, path: Path) -> Tensor:
     """
     zeros, kind, dimensions = struct.unpack(">HBB", content[:4].ljust(4, b"\xff"))
     header = 4 + 4 * dimensions
-    if zeros or kind != UBYTE or not dimensions or len(content) < header:
+    if zeros or kind != UBYTE or not 1 <= dimensions <= MOST or len(content) < header:
         raise DataError(f"{path}: not an idx file of unsigned bytes")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     if len(content) - header != math.prod(shape):

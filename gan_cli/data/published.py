@@ -290,9 +290,8 @@ def read_content(path: Path) -> bytearray:
 def inflate(stored: bytes, path: Path) -> bytearray:
     """Decompress one gzip stream; its checksum and length are checked."""
     (length,) = struct.unpack("<I", stored[-4:].rjust(4, b"\0"))
-    if length > LARGEST_CONTENT:
-        raise DataError(f"{path}: {TOO_LARGE}")
-    content, filled = bytearray(min(length, len(stored) * LARGEST_RATIO)), 0
+    room = min(length, len(stored) * LARGEST_RATIO, LARGEST_CONTENT)
+    content, filled = bytearray(room), 0
     stream, source = zlib.decompressobj(wbits=31), memoryview(stored)
     try:
         # In pieces: each is copied into place while it is in the CPU's cache.
@@ -300,10 +299,12 @@ def inflate(stored: bytes, path: Path) -> bytearray:
             piece = stream.decompress(source[start : start + (1 << 16)])
             content[filled : filled + len(piece)] = piece
             filled += len(piece)
-            if filled > length:  # else a small file could fill the memory
+            if filled > room:  # else a small file could fill the memory
                 break
     except zlib.error as cause:
         raise DataError(f"{path}: damaged gzip file ({cause}); get it again") from cause
+    if filled > LARGEST_CONTENT:
+        raise DataError(f"{path}: {TOO_LARGE}")
     if not stream.eof or stream.unused_data or filled != len(content):
         raise DataError(f"{path}: incomplete or damaged gzip file; get it again")
     return content
@@ -329,11 +330,14 @@ def read_archive(path: Path, names: Collection[str]) -> dict[str, bytearray]:
                 if entry.offset_data + entry.size > LARGEST_ARCHIVE:
                     raise tarfile.TarError(f"unpacks to more than {LARGEST_ARCHIVE >> 20} MiB")
                 name = PurePosixPath(entry.name).name
-                file = archive.extractfile(entry) if name in names else None
+                file = archive.extractfile(entry) if name in names and entry.isreg() else None
                 if file is not None and entry.size <= LARGEST:
                     found[name] = bytearray(file.read())
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as cause:
-        raise DataError(f"{path}: damaged archive ({cause}); delete it and get it again") from cause
+    except Exception as cause:  # foreign bytes can fail in any way
+        reason = " ".join(str(cause).split())[:100]
+        raise DataError(
+            f"{path}: damaged archive ({reason}); delete it and get it again"
+        ) from cause
     return found
 
 

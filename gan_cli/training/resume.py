@@ -120,9 +120,9 @@ def read_earlier_run(
         text = to_yaml(settings) if text is None else text
     if warning:
         log.warning(warning)
+    saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
     if state is not None and file is None:
         warn_of_edits(run, text)
-    saved, now = _saved(text, run), yaml.safe_load(to_yaml(settings))
     if state is None and branches(saved.get("resume")):
         raise CheckpointError(
             f"{run.path}: ended before the state of {saved['resume']} was copied; remove it and "

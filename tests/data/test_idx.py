@@ -43,6 +43,7 @@ PACKED = gzip.compress(GOOD, mtime=0)
         (b"<html>not found</html>", "not an idx file"),
         (GOOD[:2] + b"\x0d" + GOOD[3:], "not an idx file of unsigned bytes"),
         (GOOD[:8], "not an idx file"),
+        (b"\0\0\x08\xff" + bytes([0, 0, 0, 1]) * 255 + b"\0", "not an idx file"),
         (GOOD[:-1], "23 bytes of data, but its header states 2 x 3 x 4"),
         (GOOD + b"x", "25 bytes of data"),
         (struct.pack(">HBBI", 0, 8, 1, 0), "is empty"),

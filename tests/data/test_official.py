@@ -390,3 +390,12 @@ def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path, mon
     message = r"x\.tar\.gz: damaged archive \(unpacks to more than 2 MiB\); delete it"
     with pytest.raises(DataError, match=message):
         published_module.read_archive(tmp_path / "x.tar.gz", {"a"})
+
+
+@pytest.mark.parametrize(("kind", "place"), [(tarfile.SYMTYPE, "a.bin"), (tarfile.LNKTYPE, "none")])
+def test_links_in_an_archive_are_not_followed(tmp_path: Path, kind: bytes, place: str) -> None:
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        entry = tarfile.TarInfo("a.bin")
+        entry.type, entry.linkname = kind, place
+        archive.addfile(entry)
+    assert published_module.read_archive(tmp_path / "x.tar.gz", {"a.bin"}) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_cli.data.given import resized
 from gan_cli.errors import DataError
 from gan_cli.evaluation.image_files import ImageArray, ImageFiles
 
@@ -142,3 +144,24 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path) -> None:
     (tmp_path / "x.npz").write_bytes(b"nonsense")
     with pytest.raises(DataError, match="is not an NPZ file"):
         ImageArray(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '|u1', 'fortran_order': False, 'shape': (", b"{", b"[" * 5000, b"\0"]
+)
+def test_a_header_that_is_no_header_is_one_line(tmp_path, header: bytes) -> None:
+    path = tmp_path / "x.npz"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("arr_0.npy", array)
+    with pytest.raises(DataError, match=r"x\.npz: arr_0 cannot be read: ") as error:
+        ImageArray(path)
+    assert "\n" not in str(error.value)
+
+
+def test_names_of_broken_images_stay_on_a_line(tmp_path) -> None:
+    (tmp_path / "a\nb.png").write_bytes(b"no image")
+    with pytest.raises(DataError) as error:
+        resized([str(tmp_path)], (3, 4, 4))
+    assert str(error.value).startswith(f"{tmp_path}/a\\nb.png: ")
+    assert "\n" not in str(error.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import time
@@ -374,3 +375,16 @@ def test_a_job_that_is_queued_again_resumes_its_run(tmp_path: Path) -> None:
     again = call(*line, "steps=6", **job)
     assert "step 1 to 6" in again.stderr + again.stdout
     assert run.read_status()["status"] == "finished"
+
+
+@pytest.mark.parametrize("config", ["x: 1", "runtime: x", "model: x", "optimizer: [1]", "steps: x"])
+def test_a_checkpoint_with_a_config_that_is_none_is_one_line(config: str) -> None:
+    assert train(*SMALL, "steps=1", "run.dir=run") == DONE
+    folder = RunFolder("run").checkpoints
+    state = checkpoint.load(folder / "last.pt")
+    key = config.partition(":")[0]
+    lines = re.sub(rf"^{key}:.*(\n .*)*\n", "", state["config"], flags=re.MULTILINE)
+    state["config"] = f"{lines}{config}\n" if key != "x" else config
+    checkpoint.save(folder, state, 1, keep_step=False, keep=1)
+    with pytest.raises(CheckpointError, match=r"^run: (its|the run's) config "):
+        train("resume=run", "steps=2")
