@@ -493,11 +493,13 @@ def test_text_says_its_format_and_a_newer_one_is_refused() -> None:
 
 
 def test_text_of_an_older_format_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = to_yaml(settings_of("seed=7")).replace("seed:", "start:")
+    text = to_yaml(settings_of("seed=7")).replace("\nseed:", "\nstart:")
+
+    def migrate(old: dict) -> dict:
+        return {**{key: old[key] for key in old if key != "start"}, "seed": old["start"]}
+
     monkeypatch.setattr(settings_module, "FORMAT", 2)
-    monkeypatch.setitem(
-        settings_module.MIGRATIONS, 1, lambda old: {**old, "seed": old.pop("start")}
-    )
+    monkeypatch.setitem(settings_module.MIGRATIONS, 1, migrate)
     assert from_yaml(text).seed == 7
 
 
