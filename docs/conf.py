@@ -24,7 +24,7 @@ NAVIGATION = {
     "Theory": ["docs/theory"],
     "After training": ["docs/after-training", "docs/evaluation", "docs/comparing", "docs/python"],
     "Reference": ["docs/reference/README"],
-    "Reliability": ["docs/reliability", "docs/runs", "docs/performance"],
+    "Reliability": ["docs/reliability", "docs/security", "docs/runs", "docs/performance"],
     "Results": ["docs/reproducing", "docs/published"],
     "Contributing": ["CONTRIBUTING", "CHANGELOG"],
 }

@@ -234,7 +234,7 @@ def _state(some: Random, state: dict[str, Any]) -> dict[str, Any]:
                 case 1:
                     node[key] = odd_tensor(some)
                 case 2 if isinstance(inner, torch.Tensor):
-                    node[key] = inner.detach()[..., :1] * float("nan")
+                    node[key] = inner.detach().flatten()[:1] * float("nan")
                 case _:
                     value = some.choice(PLAIN)
                     node[key] = value.encode(errors="replace") if value == "\ud800" else value
