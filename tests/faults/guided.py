@@ -52,7 +52,8 @@ def main() -> None:
         try:
             target(data)
         except UserError as error:
-            assert str(error).strip()
+            if not str(error).strip():
+                raise
 
     atheris.Setup(sys.argv, once)
     atheris.Fuzz()
