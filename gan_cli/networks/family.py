@@ -22,12 +22,16 @@ from gan_cli.labels import in_shares
 from gan_cli.model import DataSpec
 from gan_cli.networks.layers import REFERENCES, Norm, VirtualBatchNorm
 
+DEEPEST = 1000  # layers or blocks
+
 
 class Options:
     """The base of families of any kind: their options, and what penalties must know of them."""
 
     def __post_init__(self) -> None:
         """Check the options: a `Literal` is one of its choices, a whole number at least 1.
+
+        Depths are bounded, as a billion layers would fill the memory before they are all built.
 
         Raises:
             ConfigError: an option has another value.
@@ -40,6 +44,8 @@ class Options:
                 raise ConfigError(f"network.{name} = {value}: must be {choices}")
             if int in (kind, *get_args(kind)) and isinstance(value, int) and value < 1:
                 raise ConfigError(f"network.{name} = {value}: must be at least 1")
+            if name.endswith(("depth", "blocks")) and isinstance(value, int) and value > DEEPEST:
+                raise ConfigError(f"network.{name} = {value}: must be at most {DEEPEST:,}")
 
     @property
     def mixes_samples(self) -> bool:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import atheris  # pyright: ignore[reportMissingImports]
-
+atheris: Any = import_module("atheris")
 with atheris.instrument_imports(include=["gan_cli", "yaml", "json", "pickletools"]):
     from gan_cli import foreign
     from gan_cli.config.settings import from_yaml

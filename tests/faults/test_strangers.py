@@ -48,4 +48,4 @@ def test_what_a_stranger_made_is_used_or_refused(kind: str, most: int, tmp_path:
         [sys.executable, "-c", *words], capture_output=True, text=True, timeout=1200, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == f"{most} cases\n"
+    assert int(done.stdout.split()[0]) >= most

@@ -131,6 +131,7 @@ def test_the_label_bias_is_a_one_hot_plane_beside_the_image() -> None:
     [
         (lambda: DCGAN(0), "network.width = 0: must be at least 1"),
         (lambda: MLP(8, 0), "network.depth = 0: must be at least 1"),
+        (lambda: MLP(8, 10**9), "network.depth = 1000000000: must be at most 1,000"),
         (
             lambda: DCGAN(8, discriminator_norm="bath"),  # type: ignore[arg-type]
             "network.discriminator_norm = bath: must be batch, layer or",
