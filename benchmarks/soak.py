@@ -4,8 +4,9 @@
 
 Both are ordinary commands, whose processes are sampled from /proc (Linux) in the meantime: of the
 training itself, and of the sweep and what it keeps running. Flat means that the means of the last
-quarter of the samples are those of the second quarter, up to what is printed. The disk of a
-training grows by its curves alone, as checkpoints and pictures are bounded by `keep`.
+quarter of the samples are those of the second quarter; of those samples at which most processes
+run, so that the start and the end of a sweep do not count. The disk of a training grows by its
+curves and pictures alone, as checkpoints are bounded by `checkpoint.keep`.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def watched(
 
 def quarters(samples: Sequence[Sample], name: str) -> tuple[float, float, float]:
     """The means of the second and the last quarter of the samples, and the largest value."""
-    values = [one[name] for one in samples]
+    most = max(one["processes"] for one in samples)
+    values = [one[name] for one in samples if one["processes"] == most]
     n = max(1, len(values) // 4)
     return mean(values[n : 2 * n]), mean(values[-n:]), max(values)
 
