@@ -56,3 +56,18 @@ def test_a_run_killed_before_any_of_its_file_operations_is_resumed_exactly(tmp_p
 
 def test_so_is_one_whose_last_pictures_come_out_of_turn(tmp_path: Path) -> None:
     killed(tmp_path, "--every", "2", " ".join(OFF_THE_PICTURES))
+
+
+def test_so_are_caches_sweeps_and_studies() -> None:
+    """One seeded moment of each part; `benchmarks.faults` is the long form."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.faults", "--kills", "7", "--seed", "1"],
+        cwd=PROJECT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| all | 7 | 7 | 0 |" in done.stdout
