@@ -91,11 +91,13 @@ def compose(arguments: list[str]) -> int:
     wanted: dict[str, RequestedRun] = {}  # by all their settings
 
     def task(config: DictConfig) -> None:
-        from gan_cli.training.run import settings_of, train
-
         # Handled here and not by Hydra, which would print the overrides, and of several jobs
         # tell only the first one's error, at the end.
         def job() -> int:
+            if "resume" not in line.keys:
+                settings.require_plausible(config, line)
+            from gan_cli.training.run import settings_of, train
+
             if not line.multirun:
                 return train(config, line)
             from hydra.core.hydra_config import HydraConfig

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from gan_cli.config.hydra_errors import explain
 from gan_cli.config.hydra_settings import faults_of_composed, faults_of_file
 from gan_cli.config.instantiate import plainly
 from gan_cli.config.schema import HORIZONS, NODES, Settings
-from gan_cli.config.trust import close_path
+from gan_cli.config.trust import Trust, close_path
 from gan_cli.config.validation import (
     NO_HORIZON,
     absent_groups,
@@ -73,6 +74,29 @@ def read(config: DictConfig, command: Command) -> Settings:
     Raises:
         ConfigError: lists every fault, one on a line.
     """
+    root, trust, faults = _checked(config, command)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    for name in NODES:
+        root[name] = (plain_settings if name == "optimizer" else plainly)(root[name], trust)
+    root["callbacks"] = {name: plainly(node, trust) for name, node in root["callbacks"].items()}
+    return Settings.model_validate(root)
+
+
+def require_plausible(config: DictConfig, command: Command) -> None:
+    """Find common faults at once: `read` without importing torch, or any class.
+
+    Raises:
+        ConfigError: lists every fault that shows so, one on a line.
+    """
+    if faults := _checked(config, command, outlines=True)[2]:
+        raise ConfigError("\n".join(faults))
+
+
+def _checked(
+    config: DictConfig, command: Command, outlines: bool = False
+) -> tuple[dict[str, Any], Trust, list[str]]:
+    """The config as plain values, whose classes may be built for it, and its faults."""
     root, faults = plain(config)
     faults += settle_horizon(root, command.keys)
     shared = {key: node for key, node in root.items() if isinstance(node, Mapping)}
@@ -96,17 +120,12 @@ def read(config: DictConfig, command: Command) -> Settings:
     faults += validate(Settings, root, elsewhere=elsewhere)
     run = root.get("run")
     runs = run.get("root") if isinstance(run, Mapping) else None
-    trust = trusted(command, str(runs or "runs"))
+    trust = replace(trusted(command, str(runs or "runs")), outlines=outlines)
     found = node_faults(root, trust, shared)
     faults += [
         f for f in found if not f.startswith(tuple(f"model.{name} = null" for name in absent))
     ]
-    if faults := once(faults):
-        raise ConfigError("\n".join(faults))
-    for name in NODES:
-        root[name] = (plain_settings if name == "optimizer" else plainly)(root[name], trust)
-    root["callbacks"] = {name: plainly(node, trust) for name, node in root["callbacks"].items()}
-    return Settings.model_validate(root)
+    return root, trust, once(faults)
 
 
 def unused(config: DictConfig, command: Command) -> Iterator[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from gan_cli.config.outline import outlined
 from gan_cli.errors import ConfigError
 from gan_cli.formatting import closest, hint, shell_command, show
 from gan_cli.outputs import output_around
@@ -42,11 +43,13 @@ class Trust:
         modules: named by the user (--trust), with everything in them.
         folders: modules that lie directly in these are trusted.
         refused: nothing below these is trusted, whatever the others say: run folders.
+        outlines: import nothing; a class is known by its signature alone, as far as that is ours.
     """
 
     modules: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     refused: tuple[Path, ...] = ()
+    outlines: bool = False
 
 
 def resolve(target: object, trust: Trust, path: str) -> type:
@@ -58,6 +61,8 @@ def resolve(target: object, trust: Trust, path: str) -> type:
     key = f"{path}._target_ = {show(target)}"
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
         raise ConfigError(f"{key}: must be the full name of a class, such as package.module.Class")
+    if trust.outlines:
+        return outlined(target)
     if target.startswith("torch.optim."):
         return _optimizer(target, key)
     own = target.startswith(tuple(f"{room}." for room in OWN))

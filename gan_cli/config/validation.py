@@ -177,19 +177,23 @@ def absent_groups(root: Mapping[str, Any], folders: list[Path]) -> Iterator[tupl
             yield name, f"{name}: missing; choose one with {name}=...; {listed(name, options)}"
 
 
-def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]) -> Iterator[str]:
-    """The faults of the nodes that are to be built."""
+def _kinds() -> dict[str, type]:
     from gan_cli.data.dataset import Dataset
     from gan_cli.model import Model
 
-    kinds = {"data": Dataset, "model": Model}
+    return {"data": Dataset, "model": Model}
+
+
+def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]) -> Iterator[str]:
+    """The faults of the nodes that are to be built; of outlines, those that these can show."""
+    kinds = {} if trust.outlines else _kinds()
     given = {"model": ("data",), "data": ("outputs",)}
     for name in NODES:
         node = root.get(name)
         if not isinstance(node, Mapping):
             continue
         if name == "optimizer":
-            yield from faults_of(node, trust)
+            yield from range_faults(node) if trust.outlines else faults_of(node, trust)
             continue
         for key, value in node.items():
             group = shared.get(key, {})
@@ -203,7 +207,7 @@ def node_faults(root: Mapping[str, Any], trust: Trust, shared: Mapping[str, Any]
             node, name, trust, given=given.get(name, ()), shared=shared, kind=kinds.get(name)
         )
         yield from faults
-        if not faults and name in LIGHT:
+        if not faults and name in LIGHT and not trust.outlines:
             try:
                 build(node, name, trust, shared)
             except ConfigError as error:  # what only the class itself knows to be wrong

@@ -46,6 +46,36 @@ def test_an_unknown_option_is_named_without_torch(tmp_path: Path) -> None:
     assert not modules(code, tmp_path) & {"torch", "numpy"}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nosuch=3"], "nosuch: unknown key"),
+        (["steps=many"], "steps = many: must be a whole number"),
+        (["model.pakcing=2"], "model.pakcing: GAN has no such setting; it has prior"),
+        (["network.width=wide"], "network.width = wide: must be a whole number"),
+        (["loss.smoothing=a", "prior.dim=b"], "prior.dim = b: must be a whole number"),
+        (["optimizer.lr=-1"], "optimizer.lr = -1: must be greater than 0"),
+    ],
+)
+def test_common_faults_of_settings_are_named_without_torch(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    code = "import sys\nfrom gan_cli.__main__ import main\n"
+    code += f"sys.argv = {['gan_cli', 'train', *words]}\n"
+    code += "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 2"
+    done = subprocess.run(
+        [sys.executable, "-c", code + SEEN],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    *lines, seen = done.stderr.splitlines()
+    assert any(line.removeprefix("error: ").startswith(said) for line in lines), lines
+    assert len([line for line in lines if line]) == len(words)
+    assert not {"torch", "numpy"} & set(seen.split())
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_the_first_step_imports_no_compiler_and_no_tables(device: str, tmp_path: Path) -> None:
     small = ["steps=1", "batch_size=4", "network.width=4", f"runtime.device={device}"]
