@@ -134,8 +134,8 @@ def read_earlier_run(
         now["run"] = where
     elif (lowered := _rolled_back(now["optimizer"], run)) == saved.get("optimizer"):
         now["optimizer"] = lowered
-    if now["runtime"]["oom"] == "shrink":  # the run may have been divided already
-        now["accumulate"] = max(now["accumulate"], saved.get("accumulate", 1))
+    if now["runtime"].get("oom") == "shrink":  # the run may have been divided already
+        now["accumulate"] = max(now.get("accumulate", 1), saved.get("accumulate", 1))
     now["force"] = settings.force  # of this command, never of an earlier one
     if now["runtime"]["precision"] == "auto":
         now["runtime"]["precision"] = saved["runtime"]["precision"]

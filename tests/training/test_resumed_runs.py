@@ -237,6 +237,19 @@ def test_force_of_an_earlier_program_s_run_does_not_stick() -> None:
         train("resume=run", "steps=2")
 
 
+def test_a_run_of_a_program_without_settings_of_memory_resumes() -> None:
+    """Its config has neither `accumulate` nor `runtime.oom`."""
+    folder = finished().checkpoints
+    state = checkpoint.load(folder / "last.pt")
+    lines = state["config"].splitlines(keepends=True)
+    known = ("accumulate:", "oom:")
+    state["config"] = "".join(line for line in lines if not line.strip().startswith(known))
+    assert state["config"] != "".join(lines)
+    checkpoint.save(folder, state, 1, keep_step=False, keep=1)
+    assert train("resume=run", "steps=8", "runtime.oom=shrink") == 0
+    assert steps(folder)["last"] == 8
+
+
 def test_a_data_folder_may_move_and_hold_what_is_no_image() -> None:
     pictures("images")
     assert train(*FOLDER, "steps=1") == DONE
