@@ -30,6 +30,7 @@ SURE = 0.999  # probability of D from which its sigmoid is flat
 STEEP = 2.0  # root mean square of |slope| - 1; healthy critics begin above 1, and fall
 ALIKE = 0.2  # of the real samples' mean distance from each other
 DEAD = 0.97  # share of a layer's units; healthy generators of the ring lose up to 0.93
+HELD = 0.97  # share of a critic's weights; healthy critics of the ring have up to 0.86
 LOOKS = 2  # pictures in a row that a state must last
 STARVED = 0.3  # share of the time
 COPIED = 0.1  # share of samples; 1 % of unseen real ones are as close
@@ -176,6 +177,18 @@ class Health(Callback):
                 f"samples are {diversity:.0%} as far from each other as real ones, so the "
                 "generator draws nearly the same again and again; model.packing=2, penalty=r1, "
                 "loss=relativistic, model=wgan_gp or a lower optimizer.lr may help"
+            ),
+            LOOKS,
+        )
+        held = found.get("health/weights_at_limit", 0.0)
+        self._after(
+            "critic_weights_at_limit",
+            step,
+            held >= HELD,
+            lambda: (
+                f"clipping holds {held:.0%} of the critic's weights at its limit, so it can hardly "
+                "learn; a larger penalty.limit, a lower optimizer.critic.lr or model=wgan_gp may "
+                "help"
             ),
             LOOKS,
         )

@@ -15,6 +15,7 @@ from gan_cli.training.trainer import Trainer
 
 STREAM = 0x4EA1  # of random numbers
 SAMPLES = 64
+AT = 1 - 1e-6  # of the limit, which is rounded
 
 
 class Indicators:
@@ -24,10 +25,13 @@ class Indicators:
         trainer: whose model is looked at.
         dataset: real samples, for comparison.
         seed: of the run.
+        limit: of the discriminator's weights, where they are clipped.
     """
 
-    def __init__(self, trainer: Trainer, dataset: Dataset, seed: int) -> None:
-        self.trainer, self.dataset, self.seed = trainer, dataset, seed
+    def __init__(
+        self, trainer: Trainer, dataset: Dataset, seed: int, limit: float | None = None
+    ) -> None:
+        self.trainer, self.dataset, self.seed, self.limit = trainer, dataset, seed, limit
         self._real = 0.0  # mean distance of real samples from each other
 
     def __call__(self) -> Mapping[str, float]:
@@ -35,13 +39,18 @@ class Indicators:
 
         "health/diversity" is the mean distance of 64 samples from each other, divided by that of
         real ones. "health/dead_units" is the largest share, over the layers that end in a ReLU, of
-        units (of a map: channels) that are 0 for all of them.
+        units (of a map: channels) that are 0 for all of them. "health/weights_at_limit" is the
+        share of the discriminator's weights that clipping holds at its limit.
         """
         with self.trainer.sampling() as model:
             seed_streams(mix(self.seed, STREAM, self.trainer.step), model.device)
             with counting(model) as dead:
                 samples = model.sample(SAMPLES)
         found = {"health/dead_units": max(dead.values())} if dead else {}
+        critic = getattr(self.trainer.model, "discriminator", None)
+        if self.limit is not None and isinstance(critic, nn.Module):
+            weights = torch.cat([p.detach().flatten() for p in critic.parameters()]).abs()
+            found["health/weights_at_limit"] = (weights >= AT * self.limit).float().mean().item()
         if not self.dataset.spec.is_text and torch.is_floating_point(samples):
             found["health/diversity"] = mean_pairwise_distance(samples.cpu()) / self._of_real()
         return found

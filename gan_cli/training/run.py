@@ -374,7 +374,7 @@ def context_of(session: Session, run: RunFolder, last_point: int | None = None) 
         session.command,
         lambda: f"{runs.plain(data.spec.name)}-{data.fingerprint[:4]}",
         frozenset(f"learning_rate/{name}" for name, p in session.players.items() if p.constant),
-        Indicators(trainer, session.dataset, settings.seed),
+        Indicators(trainer, session.dataset, settings.seed, settings.penalty.get("limit")),
         lambda: trainer.window.means(),
     )
 

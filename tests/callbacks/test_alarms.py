@@ -62,6 +62,11 @@ def test_a_penalty_without_weight(tmp_path: Path) -> None:
     assert alarms(tmp_path, *ring) == {"critic_constraint_violated"}
 
 
+def test_weights_that_are_clipped_at_once(tmp_path: Path) -> None:
+    ring = ["model=wgan", *RING[1:], "penalty.limit=1e-6", "optimizer.lr=1e-2", "steps=30"]
+    assert "critic_weights_at_limit" in alarms(tmp_path, *ring, "sample_every=10")
+
+
 def images(folder: Path) -> list[str]:
     """The settings of a folder with 40 images of noise, made here."""
     folder.mkdir()

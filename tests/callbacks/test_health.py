@@ -157,6 +157,11 @@ def test_alarms_are_told_to_others_and_kept_in_the_status(tmp_path: Path) -> Non
     ("name", "ill", "well"),
     [
         ("mode_collapse", {"health/diversity": 0.1}, {"health/diversity": 0.5}),
+        (
+            "critic_weights_at_limit",
+            {"health/weights_at_limit": 0.98},
+            {"health/weights_at_limit": 0.9},
+        ),
         ("dead_units", {"health/dead_units": 0.98}, {"health/dead_units": 0.93}),
     ],
 )
