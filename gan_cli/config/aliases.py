@@ -118,10 +118,10 @@ HINT_OF_DEVICE = (
 HINT_OF_DEVICE += " where there is one"
 SECTIONS = {"weights": "weights.source"}  # whose name alone stands for one of their settings
 # Options that are not here, but near another in spelling.
-ABSENT = {"biggan", "stylegan", "stylegan2", "stylegan3", "progan", "pggan", "lapgan", "stackgan"}
+ABSENT = {"stylegan", "stylegan3", "progan", "pggan", "lapgan", "stackgan"}
 ABSENT |= {"vqgan", "vqvae", "stargan", "unit", "munit", "infovae", "gigagan"}
 INSTEAD: dict[str, dict[str, str]] = {
-    "network": {"resnet": "residual: sngan, sagan, r3gan; for translation resnet_translator"},
+    "model": {"biggan": "a network: network=biggan, experiment=biggan_mnist"},
     "data": dict.fromkeys(
         ("celeba", "celebahq", "lsun", "imagenet", "ffhq", "svhn", "cifar100", "stl10"),
         "download it, and name its folder: data=DIR",

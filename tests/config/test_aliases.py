@@ -107,15 +107,13 @@ def test_a_resumed_run_takes_aliases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("network=resnet", "(residual: sngan, sagan, r3gan; for translation resnet_translator)"),
         ("model=lsgna", "(did you mean lsgan?)"),
         ("model=wgan-pg", "(did you mean wgan_gp?)"),
         ("data=celeba", "(download it, and name its folder: data=DIR)"),
         ("data=cifar100", "unknown option (download it"),
         ("penalty=r2", "unknown option; available"),
-        ("model=biggan", "unknown option; available"),
-        ("model=stylegan2", "unknown option; available"),
-        ("network=unit", "unknown option; available"),
+        ("model=biggan", "(a network: network=biggan, experiment=biggan_mnist)"),
+        ("network=unit", "unknown option; gan-train --help network lists all"),
         ("model=lsgan,wgan", "stands for model=dcgan loss=least_squares, which cannot be one of"),
     ],
 )

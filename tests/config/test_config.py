@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from composing import settings_of
 from gan_cli.config import settings as settings_module
 from gan_cli.config.catalogue import network_for_points
 from gan_cli.config.command_line import prepare
-from gan_cli.config.schema import Settings
+from gan_cli.config.schema import Schedule, Settings
 from gan_cli.config.settings import (
     composed,
     format_of,
@@ -24,16 +25,13 @@ from gan_cli.config.settings import (
     unused,
 )
 from gan_cli.errors import ConfigError
+from gan_cli.models import gan
 
 ADAM = (
     "it has lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, "
     "fused, decoupled_weight_decay"
 )
-GAN = "it has prior, network, loss, penalty, conditional, fake_labels, d_steps, g_steps, d_burst, "
-GAN += (
-    "share_fakes, schedule, packing, instance_noise, instance_noise_steps, augment, adversarial, "
-)
-GAN += "feature_matching, historical_averaging"
+GAN = f"it has {', '.join(inspect.signature(gan.GAN).parameters)}".replace("data, ", "", 1)
 
 
 def refusal(*overrides: str) -> str:
@@ -569,8 +567,7 @@ def test_reading_a_runs_config_imports_nothing_of_it(
 
 def test_optimizer_settings_are_merged_phase_by_phase() -> None:
     node = {"_target_": "torch.optim.Adam", "lr": 1.0, "warmup": 5, "critic": {"lr": 2.0}}
-    common = {"_target_": "torch.optim.Adam", "schedule": "constant", "warmup": 5}
-    common["clip_norm"] = None
+    common = Schedule().model_dump() | {"_target_": "torch.optim.Adam", "warmup": 5}
     assert optimizer_settings(node, ["critic", "generator"]) == {
         "critic": common | {"lr": 2.0},
         "generator": common | {"lr": 1.0},
