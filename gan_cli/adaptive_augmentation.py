@@ -138,7 +138,7 @@ class AdaptiveAugmentation(nn.Module):
 
 
 def pipeline_faults(
-    data: DataSpec, target: float | None, images: float, kinds: Sequence[str]
+    data: DataSpec, target: float | None, images: int, kinds: Sequence[str]
 ) -> Iterator[str]:
     """Faults of the settings `ada_target`, `ada_images` and `ada_pipeline`, one line each."""
     if target is None:
@@ -146,7 +146,7 @@ def pipeline_faults(
     if not -1 < target < 1:
         yield f"model.ada_target = {target:g}: must lie between -1 and 1; .6 in the paper"
     if images <= 0:
-        yield f"model.ada_images = {images:g}: must be greater than 0"
+        yield f"model.ada_images = {images}: must be greater than 0"
     shown = f"model.ada_pipeline = [{','.join(kinds)}]"
     if not kinds or any(kind not in KINDS for kind in kinds):
         yield f"{shown}: must be a list of some of {', '.join(KINDS)}"

@@ -13,6 +13,8 @@ from gan_cli.config.groups import CONF
 COMMENT = re.compile(r"#(?! @)(.*)")
 RUNNABLE = re.compile(r": gan-train \S+(?: \S+=\S+)*\s*$")
 FOR_POINTS = ("mlp", "pacgan")  # the networks of conf/network/ that take points
+FOR_PAIRS_OR_TEXT = ("unet", "encoder_decoder", "srresnet", "resnet_translator")
+FOR_PAIRS_OR_TEXT += ("text_conv", "text_lstm")
 POINTS = re.compile(r"^_target_: gan_cli\.data\.toy\.", re.MULTILINE)
 KEY = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>(?: [^#]*)?)(?:# *(?P<says>.*))?")
 
@@ -139,7 +141,8 @@ def network_for_points(
     data = groups.options("data", folders).get(chosen.get("data", ""))
     network = chosen.get("network", "")
     preset = chosen.get("experiment", "null").lower() not in ("null", "none")
-    if preset or "network" in typed or data is None or network in FOR_POINTS:
+    other = network in (*FOR_POINTS, *FOR_PAIRS_OR_TEXT)
+    if preset or "network" in typed or data is None or other:
         return None
     ours = network in groups.options("network")
     return FOR_POINTS[0] if ours and POINTS.search("\n".join(_text(data))) else None

@@ -179,7 +179,7 @@ def from_yaml(text: str) -> Settings:
     if len(given) != 1:
         faults.append(several(root, given) if given else NO_HORIZON)
     if faults := once(faults):
-        raise ConfigError("the run's config cannot be used:\n" + "\n".join(faults))
+        raise ConfigError(f"the run's config cannot be used: {'; '.join(faults)}")
     return Settings.model_validate(root)
 
 

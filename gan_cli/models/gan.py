@@ -98,7 +98,7 @@ class GAN(AdversarialModel):
         instance_noise_steps: int | None = None,
         augment: Sequence[str] = (),
         ada_target: float | None = None,
-        ada_images: float = 500_000,
+        ada_images: int = 500_000,
         ada_pipeline: Sequence[str] = KINDS,
         lecam: float = 0.0,
         lecam_start: int = 1000,

@@ -62,7 +62,7 @@ class StyleGAN2(AdversarialModel):
         path_shrink: int = 2,
         augment: Sequence[str] = (),
         ada_target: float | None = None,
-        ada_images: float = 500_000,
+        ada_images: int = 500_000,
         ada_pipeline: Sequence[str] = KINDS,
     ) -> None:
         refuse(pipeline_faults(data, ada_target, ada_images, ada_pipeline))

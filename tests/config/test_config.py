@@ -520,7 +520,7 @@ def edited(**changes: object) -> str:
         ("!!python/object/apply:os.system ['x']", "the run's config: cannot be read (has a tag, "),
         ("", "the run's config is not a mapping of settings"),
         ("[1]", "the run's config is not a mapping of settings"),
-        ("a: 1", "the run's config cannot be used:\nseed: missing; give it a value with seed=..."),
+        ("a: 1", "the run's config cannot be used: seed: missing; give it a value with seed=..."),
     ],
 )
 def test_texts_that_are_no_config(text: str, message: str) -> None:
@@ -541,7 +541,7 @@ def test_texts_that_are_no_config(text: str, message: str) -> None:
         ),
         (
             {"optimizer": {"_target_": "x", "lr": math.inf, "critic": {"lr": 0}}},
-            "optimizer.lr = inf: must be finite\noptimizer.critic.lr = 0: must be greater than 0",
+            "optimizer.lr = inf: must be finite; optimizer.critic.lr = 0: must be greater than 0",
         ),
         ({"evil": 1}, "evil: unknown key"),
         (
@@ -553,7 +553,7 @@ def test_texts_that_are_no_config(text: str, message: str) -> None:
 def test_a_runs_config_is_validated(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_yaml(edited(**changes))
-    assert str(caught.value) == f"the run's config cannot be used:\n{message}"
+    assert str(caught.value) == f"the run's config cannot be used: {message}"
 
 
 def test_reading_a_runs_config_imports_nothing_of_it(
