@@ -8,6 +8,7 @@ The claims are in claims.yaml. Each compares two rows, or one with bounds, of th
 
 from __future__ import annotations
 
+import argparse
 import math
 import shlex
 from collections.abc import Iterator
@@ -220,5 +221,13 @@ def _shown(found: Statistic | None, column: Column) -> str:
     return f"{text} ({found.n})"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the page."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.parse_args()
     files.write(HOME / "docs" / "reproducing.md", page(read(), Results()))
+
+
+if __name__ == "__main__":
+    main()

@@ -129,7 +129,7 @@ class Composition:
 def network_for_points(
     chosen: Mapping[str, str], typed: Collection[str], folders: Sequence[Path]
 ) -> str | None:
-    """`mlp` where the data are points and the model brings a network for images; None elsewhere.
+    """`mlp` where the data are points and the model takes a network for images; None elsewhere.
 
     A network that was typed, or that a preset chooses, stays, and is refused with a reason.
 
@@ -144,8 +144,11 @@ def network_for_points(
     other = network in (*FOR_POINTS, *FOR_PAIRS_OR_TEXT)
     if preset or "network" in typed or data is None or other:
         return None
-    ours = network in groups.options("network")
-    return FOR_POINTS[0] if ours and POINTS.search("\n".join(_text(data))) else None
+    if network not in groups.options("network") or not POINTS.search("\n".join(_text(data))):
+        return None
+    made = Composition(folders)
+    made.choose("model", chosen.get("model", ""))
+    return FOR_POINTS[0] if "network" in made.used else None
 
 
 def _text(file: Path) -> list[str]:

@@ -137,11 +137,13 @@ def test_a_gan_of_ones_own_trains_and_its_faults_are_told(mine: Path) -> None:
         "error: optimizer.critc: no phase of that name; this model has critic, generator "
         "(did you mean critic?)"
     )
-    done = gan_train(*own, *few, "model.widht=1", "prior.dim=x", cwd=mine)
-    assert done.stderr.splitlines() == [
-        "error: prior.dim = x: must be a whole number",
-        "model.widht: MyGAN has no such setting; it has prior, loss, width (did you mean width?)",
-    ]
+    done = gan_train(*own, *few, "model.widht=1", "optimizer.lr=0", cwd=mine)
+    assert done.stderr.strip() == "error: optimizer.lr = 0: must be greater than 0"
+    done = gan_train(*own, *few, "model.widht=1", cwd=mine)  # a fault of a class of one's own
+    assert done.stderr.strip() == (
+        "error: model.widht: MyGAN has no such setting; it has prior, loss, width "
+        "(did you mean width?)"
+    )
 
 
 def test_code_of_a_run_folder_never_runs(mine: Path) -> None:

@@ -9,6 +9,7 @@ at fault: an exception that is no UserError.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,47 +17,56 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-atheris: Any = import_module("atheris")
-with atheris.instrument_imports(include=["gan_cli", "yaml", "json", "pickletools"]):
-    from gan_cli import foreign
-    from gan_cli.config.settings import from_yaml
-    from gan_cli.data import cifar10_pickle, idx
-    from gan_cli.errors import UserError
-    from gan_cli.evaluation.image_files import ImageArray
-    from gan_cli.managing.query import parse
-
-FILE = Path(tempfile.mkdtemp()) / "x.npz"
+PARSERS = ("json", "yaml", "config", "query", "point", "idx", "cifar", "npz")
+Target = Callable[[bytes], object]
 
 
-def _npz(data: bytes) -> None:
-    FILE.write_bytes(data)
-    ImageArray(FILE)
+def targets(atheris: Any) -> tuple[dict[str, Target], type[Exception]]:
+    """The parsers by name, instrumented, and the exception that refuses."""
+    with atheris.instrument_imports(include=["gan_cli", "yaml", "json", "pickletools"]):
+        from gan_cli import foreign
+        from gan_cli.config.settings import from_yaml
+        from gan_cli.data import cifar10_pickle, idx
+        from gan_cli.errors import UserError
+        from gan_cli.evaluation.image_files import ImageArray
+        from gan_cli.managing.query import parse
+    file = Path(tempfile.mkdtemp()) / "x.npz"
 
+    def npz(data: bytes) -> None:
+        file.write_bytes(data)
+        ImageArray(file)
 
-TARGETS: dict[str, Callable[[bytes], object]] = {
-    "json": lambda data: foreign.parse_json(data, "x"),
-    "yaml": lambda data: foreign.parse_yaml(data.decode(errors="replace"), "x"),
-    "config": lambda data: from_yaml(data.decode(errors="replace")),
-    "query": lambda data: parse(data.decode(errors="replace")),
-    "point": foreign.point,
-    "idx": lambda data: idx.parse_idx(bytearray(data), Path("x")),
-    "cifar": lambda data: cifar10_pickle.binary_form(data, Path("x")),
-    "npz": _npz,
-}
+    found: list[Target] = [
+        lambda data: foreign.parse_json(data, "x"),
+        lambda data: foreign.parse_yaml(data.decode(errors="replace"), "x"),
+        lambda data: from_yaml(data.decode(errors="replace")),
+        lambda data: parse(data.decode(errors="replace")),
+        foreign.point,
+        lambda data: idx.parse_idx(bytearray(data), Path("x")),
+        lambda data: cifar10_pickle.binary_form(data, Path("x")),
+        npz,
+    ]
+    return dict(zip(PARSERS, found, strict=True)), UserError
 
 
 def main() -> None:
-    """Fuzz the target named first."""
-    target = TARGETS[sys.argv.pop(1)]
+    """Fuzz the parser that the command line names."""
+    made = argparse.ArgumentParser(description=__doc__)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.add_argument("parser", choices=PARSERS)
+    options, rest = made.parse_known_args()
+    atheris: Any = import_module("atheris")
+    known, refusal = targets(atheris)
+    target = known[options.parser]
 
     def once(data: bytes) -> None:
         try:
             target(data)
-        except UserError as error:
+        except refusal as error:
             if not str(error).strip():
                 raise
 
-    atheris.Setup(sys.argv, once)
+    atheris.Setup([sys.argv[0], *rest], once)
     atheris.Fuzz()
 
 
