@@ -611,6 +611,8 @@ def test_points_get_a_network_for_points_where_nobody_chose_one() -> None:
         ({"data": "gaussian_1d", "network": "infogan"}, ["data", "experiment"], "mlp"),
         ({"data": "ring", "network": "resize"}, ["data", "network"], None),
         ({"data": "ring", "network": "resize", "experiment": "mine"}, ["data"], None),
+        ({"data": "ring", "network": "resize", "model": "mixture"}, ["data"], None),  # takes none
+        ({"data": "ring", "network": "text_lstm", "model": "seqgan"}, ["data"], None),
         ({"data": "ring", "network": "pacgan"}, ["data"], None),
         ({"data": "ring", "network": "users_own"}, ["data"], None),
         ({"data": "mnist", "network": "resize"}, ["data"], None),
@@ -618,4 +620,4 @@ def test_points_get_a_network_for_points_where_nobody_chose_one() -> None:
     ],
 )
 def test_only_a_models_default_gives_way(chosen, typed: list[str], network: str | None) -> None:
-    assert network_for_points(chosen, typed, []) == network
+    assert network_for_points({"model": "gan", **chosen}, typed, []) == network
