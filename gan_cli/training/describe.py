@@ -16,7 +16,7 @@ from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.data.dataset import Dataset
 from gan_cli.device import resident
 from gan_cli.exits import DONE
-from gan_cli.formatting import literal
+from gan_cli.formatting import counted, literal
 from gan_cli.model import Batch, Model, Phase
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
@@ -87,8 +87,8 @@ def state(model: Model, players: Mapping[str, PlayerOptimizer]) -> dict[str, int
 FRAME, POINT = 60_000, 6_000  # bytes of a checkpoint beside its tensors, and of a point of curves
 
 
-def disk(session: Session) -> str:
-    """The room that a run will take on the disk, in words; pictures and evaluations are on top."""
+def disk(session: Session) -> tuple[str, str]:
+    """The room that a run takes on the disk, and of what; pictures and evaluations are on top."""
     settings, total = session.settings, session.total
     chosen = settings.checkpoint
     kept = total // chosen.every if chosen.every else 0
@@ -96,10 +96,9 @@ def disk(session: Session) -> str:
     copies = 1 + kept + (settings.evaluation.every is not None)  # last and best
     each = FRAME + sum(state(session.model, session.players).values())
     points = total // settings.log_every * POINT
-    return (
-        f"disk: about {megabytes(copies * each + points)} at most: {copies} checkpoints of "
-        f"{megabytes(each)}, curves; pictures on top"
-    )
+    room = megabytes(copies * each + points)
+    parts = f"{counted(copies, 'checkpoint')} of {megabytes(each)}, curves; pictures on top"
+    return room, f"disk: about {room} at most: {parts}"
 
 
 def moments(player: PlayerOptimizer) -> int:
@@ -267,7 +266,7 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
     weights = f"{count(session.model):,} parameters"
     screen.print(f"{model}: {begin_text(session)}, {weights}", highlight=False)
     show(screen, session)
-    screen.print(disk(session), highlight=False)
+    screen.print(disk(session)[1], highlight=False)
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
     for reason in session.runtime.reasons:
         screen.print(f"  {reason}", highlight=False)

@@ -58,8 +58,9 @@ def open_record(run: RunFolder, session: Session, seeds: Sequence[int]) -> None:
     where += f", {ranks.count} ranks" * (ranks.count > 1)
     model = session.settings.choices.get("model", "model")
     log.info(f"{model}: {begin_text(session)}, on {where}")
-    log.info(f"in {run.path}")
-    log.info(disk(session))
+    room, parts = disk(session)
+    log.info(f"in {run.path} (about {room})")
+    log.info(parts, extra=FILE_ONLY)
     log.info(f"command: {session.command}", extra=FILE_ONLY)
     runtime = session.runtime  # in detail also by dry_run=true
     log.info(f"runtime: {'; '.join([runtime.summary(), *runtime.reasons])}", extra=FILE_ONLY)

@@ -63,16 +63,17 @@ def test_the_room_on_the_disk_is_told_at_the_start(tmp_path: Path) -> None:
     ring += ["evaluation.every=null", "sample_every=null", "callbacks=tensorboard"]
     ring += ["runtime.device=cpu", "runtime.threads=1", "batch_size=8"]
     said = gan_train(*ring, "run.dir=run", cwd=tmp_path)
-    found = re.search(
-        r"disk: about ([\d.]+) MB at most: 3 checkpoints of ([\d.]+) MB, curves", said
-    )
+    log = (tmp_path / "run" / "train.log").read_text()
+    found = re.search(r"disk: about ([\d.]+) MB at most: 3 checkpoints of ([\d.]+) MB, curves", log)
     assert found
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     saved = [path.stat().st_size / 1e6 for path in files if path.suffix == ".pt"]
     assert float(found[2]) == pytest.approx(saved[0], rel=0.5)
     once = {path.stat().st_ino: path.stat().st_size / 1e6 for path in files}
     assert 0.5 * float(found[1]) < sum(once.values()) < float(found[1]) + 0.1
-    assert disk(session_of(*ring)) in said
+    room, parts = disk(session_of(*ring))
+    assert parts in log
+    assert f"in run (about {room})" in said
 
 
 def test_the_speed_is_that_of_steps_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
