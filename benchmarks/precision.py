@@ -1,12 +1,14 @@
 """The quality of bf16: each model trained in fp32 and in bf16, over several seeds.
 
     python -m benchmarks.precision [--form toy|short|full] [--models dcgan,wgan] [--seeds 0,1,2,3,4]
-        [--steps N] [--device cpu] [--out FILE.json]
+        [--steps N] [--device cpu] [--cifar10 DIR] [--out FILE.json]
     python -m benchmarks.precision --merge FOLDER    # the table of all files in it
 
 toy    a ring of 2-D Gaussians and multilayer perceptrons: modes and sliced Wasserstein distance.
 short  MNIST, narrow networks, a CPU that need not have bf16 units: the classifier's FID.
 full   MNIST, the models as they are, 10,000 steps: the classifier's FID. For a GPU.
+
+With --cifar10, `dcgan_cifar10` is DCGAN on the images in DIR, data.root of conf/data/cifar10.yaml.
 
 Results are saved in FILE one by one; the same command resumes where it stopped. With
 equal quality the difference of the two means is of the order of its own standard error, which the
@@ -39,7 +41,8 @@ from gan_cli.evaluation.registry import choose, extractors
 from gan_cli.evaluation.trained_model import Real, TrainedModel
 from gan_cli.training.setup import Session, assemble
 
-MODELS = ["dcgan", "infogan", "cgan", "wgan"]
+CIFAR10 = "dcgan_cifar10"
+MODELS = ["dcgan", "infogan", "cgan", "wgan", "wgan_gp", CIFAR10]
 PRECISIONS = ["fp32", "bf16"]
 
 
@@ -47,6 +50,7 @@ PRECISIONS = ["fp32", "bf16"]
 class Form:
     """The length of training, and the metrics compared."""
 
+    data: str
     overrides: tuple[str, ...]
     steps: int
     measures: tuple[str, ...]
@@ -57,7 +61,8 @@ class Form:
 
 FORMS = {
     "toy": Form(
-        ("data=ring", "network=mlp", "network.width=64", "prior.dim=8", "optimizer.lr=1e-3"),
+        "ring",
+        ("network=mlp", "network.width=64", "prior.dim=8", "optimizer.lr=1e-3"),
         1500,
         ("modes", "points"),
         ("modes_captured", "sliced_wasserstein"),
@@ -65,23 +70,27 @@ FORMS = {
         {"wgan": ("optimizer.lr=5e-4", "penalty.limit=0.1")},
     ),
     "short": Form(
-        ("data=mnist", "network.width=12", "batch_size=32", "ema.decay=0.99"),
-        300,
+        "mnist",
+        ("network.width=16", "batch_size=32", "ema.decay=0.99"),
+        1000,
         ("classifier",),
         ("fid_classifier",),
         2000,
         {"wgan": ("optimizer.lr=5e-4",)},
     ),
-    "full": Form(("data=mnist",), 10_000, ("classifier",), ("fid_classifier",), 10_000, {}),
+    "full": Form("mnist", (), 10_000, ("classifier",), ("fid_classifier",), 10_000, {}),
 }
 
 
 def trained(model: str, seed: int, precision: str, options: argparse.Namespace) -> Session:
     """A session after its last step."""
     form: Form = FORMS[options.form]
+    cifar10 = model == CIFAR10
     session = assemble(
         settings_of(
-            f"model={model}",
+            "model=dcgan" if cifar10 else f"model={model}",
+            "data=cifar10" if cifar10 else f"data={form.data}",
+            *([f"data.root={options.cifar10}"] if cifar10 else []),
             *form.overrides,
             *form.of_model.get(model, ()),
             f"seed={seed}",
@@ -156,10 +165,13 @@ def main() -> None:
     """Train and evaluate what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--form", choices=list(FORMS), default="toy")
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument(
+        "--models", help=f"default: {','.join(MODELS[:-1])}; {CIFAR10} with --cifar10"
+    )
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cifar10", type=Path, metavar="DIR")
     parser.add_argument("--hardware", help="in words, for the record")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--merge", type=Path, metavar="FOLDER", help="run nothing")
@@ -168,14 +180,20 @@ def main() -> None:
         print(merge(options.merge))
         return
     form = FORMS[options.form]
+    every = MODELS if options.cifar10 else [model for model in MODELS if model != CIFAR10]
+    models = options.models.split(",") if options.models else every
     steps = options.steps or form.steps
     out = options.out or Path(f"benchmarks/results/precision-{options.form}-{options.device}.json")
-    header = {"form": options.form, "steps": steps, "overrides": list(form.overrides)}
+    header = {
+        "form": options.form,
+        "steps": steps,
+        "overrides": [f"data={form.data}", *form.overrides],
+    }
     content = json.loads(out.read_text()) if out.exists() else header | {"results": {}}
     if {key: content[key] for key in header} != header:
         raise SystemExit(f"{out} holds results of other settings; name another file with --out")
     for seed in map(int, options.seeds.split(",")):
-        for model in options.models.split(","):
+        for model in models:
             for precision in PRECISIONS:
                 key = f"{model}/{seed}/{precision}"
                 if key in content["results"]:
