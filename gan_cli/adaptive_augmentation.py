@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
+from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 
 UPDATES = 4  # of the discriminator, after which p moves
@@ -137,12 +138,22 @@ class AdaptiveAugmentation(nn.Module):
         return torch.where(chosen, drawn, torch.full_like(drawn, neutral))
 
 
-def pipeline_faults(
+def pipeline(
     data: DataSpec, target: float | None, images: int, kinds: Sequence[str]
-) -> Iterator[str]:
-    """Faults of the settings `ada_target`, `ada_images` and `ada_pipeline`, one line each."""
+) -> AdaptiveAugmentation | None:
+    """The pipeline of the settings `ada_target`, `ada_images` and `ada_pipeline`, if any.
+
+    Raises:
+        ConfigError: lists every fault of the settings.
+    """
     if target is None:
-        return
+        return None
+    if faults := list(_faults(data, target, images, kinds)):
+        raise ConfigError("\n".join(faults))
+    return AdaptiveAugmentation(target, images, kinds)
+
+
+def _faults(data: DataSpec, target: float, images: int, kinds: Sequence[str]) -> Iterator[str]:
     if not -1 < target < 1:
         yield f"model.ada_target = {target:g}: must lie between -1 and 1; .6 in the paper"
     if images <= 0:

@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan_cli.adaptive_augmentation import KINDS, AdaptiveAugmentation, pipeline_faults
+from gan_cli.adaptive_augmentation import KINDS, pipeline
 from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
 from gan_cli.models.adversarial import AdversarialModel, View
-from gan_cli.models.faults import below, refuse, without_classes
+from gan_cli.models.faults import below, without_classes
 from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.penalties import Penalty
@@ -124,10 +124,7 @@ class GAN(AdversarialModel):
             share_fakes=share_fakes,
             schedule=schedule,
         )
-        refuse(pipeline_faults(data, ada_target, ada_images, ada_pipeline))
-        adaptive = None
-        if ada_target is not None:
-            adaptive = AdaptiveAugmentation(ada_target, ada_images, ada_pipeline)
+        adaptive = pipeline(data, ada_target, ada_images, ada_pipeline)
         self.view = View(data, packing, instance_noise, instance_noise_steps, augment, adaptive)
         self.adaptive = adaptive
         self.lecam = LeCam(lecam, lecam_start) if lecam else None

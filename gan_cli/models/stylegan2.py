@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from gan_cli.adaptive_augmentation import KINDS, AdaptiveAugmentation, pipeline_faults
+from gan_cli.adaptive_augmentation import KINDS, pipeline
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
 from gan_cli.models.adversarial import AdversarialModel, View
-from gan_cli.models.faults import below, refuse, without_classes
+from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.stylegan2 import MinibatchDeviation, StyleGAN2Generator
 from gan_cli.penalties import Penalty
@@ -65,10 +65,7 @@ class StyleGAN2(AdversarialModel):
         ada_images: int = 500_000,
         ada_pipeline: Sequence[str] = KINDS,
     ) -> None:
-        refuse(pipeline_faults(data, ada_target, ada_images, ada_pipeline))
-        adaptive = None
-        if ada_target is not None:
-            adaptive = AdaptiveAugmentation(ada_target, ada_images, ada_pipeline)
+        adaptive = pipeline(data, ada_target, ada_images, ada_pipeline)
         view = View(data, augmentations=augment, adaptive=adaptive)
         super().__init__(data, prior, loss, penalty, conditional=conditional, view=view)
         self.adaptive, self.mixing = adaptive, mixing

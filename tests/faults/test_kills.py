@@ -22,11 +22,10 @@ OFF_THE_PICTURES = ("steps=6", "log_every=2", "sample_every=4", "checkpoint.ever
 OFF_THE_PICTURES += ("checkpoint.keep=2", "evaluation.every=4")
 
 
-def killed(folder: Path, *arguments: str) -> None:
-    """Kill, resume and compare; fails with the differences."""
-    words = arguments[-1].split()
+def told(*words: str) -> str:
+    """What a module says that must succeed."""
     process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.faults.kills", *arguments[:-1], str(folder), *words],
+        [sys.executable, "-m", *words],
         cwd=PROJECT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -35,7 +34,14 @@ def killed(folder: Path, *arguments: str) -> None:
         check=False,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert " 0 wrong" in process.stdout
+    return process.stdout
+
+
+def killed(folder: Path, *arguments: str) -> None:
+    """Kill, resume and compare; fails with the differences."""
+    words = arguments[-1].split()
+    said = told("benchmarks.faults.kills", *arguments[:-1], str(folder), *words)
+    assert " 0 wrong" in said
 
 
 def test_a_run_killed_at_its_most_delicate_moments_is_resumed_exactly(tmp_path: Path) -> None:
@@ -60,14 +66,5 @@ def test_so_is_one_whose_last_pictures_come_out_of_turn(tmp_path: Path) -> None:
 
 def test_so_are_caches_sweeps_and_studies() -> None:
     """One seeded moment of each part; `benchmarks.faults` is the long form."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.faults", "--kills", "7", "--seed", "1"],
-        cwd=PROJECT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "| all | 7 | 7 | 0 |" in done.stdout
+    said = told("benchmarks.faults", "--kills", "7", "--seed", "1")
+    assert "| all | 7 | 7 | 0 |" in said
