@@ -119,6 +119,7 @@ class DiscriminatorModel(Model, ABC):
         burst: int | None = None,
         shares: tuple[nn.Module, ...] = (),
         every: int = 1,
+        offset: int = 0,
     ) -> list[Phase]:
         """The discriminator's phases under the name `player`: its updates, then a lazy penalty.
 
@@ -132,6 +133,7 @@ class DiscriminatorModel(Model, ABC):
             burst: updates in those steps instead; None for no such steps.
             shares: as in `Phase`.
             every: as in `Phase`.
+            offset: as in `Phase`.
 
         Raises:
             ConfigError: the penalty is on a generator, and there is none.
@@ -152,7 +154,14 @@ class DiscriminatorModel(Model, ABC):
             loss = self.regularised("discriminator", self.discriminator, loss)
         loss = self.with_weight(loss)
         first = Phase(
-            player, loss, trains, repeat=steps, every=every, after=constrain, shares=shares
+            player,
+            loss,
+            trains,
+            repeat=steps,
+            every=every,
+            offset=offset,
+            after=constrain,
+            shares=shares,
         )
         phases = [first]
         if burst:
@@ -234,7 +243,8 @@ class AdversarialModel(DiscriminatorModel, ABC):
     """A generator against a discriminator or critic (Goodfellow et al. 2014).
 
     A new game is a constructor that ends with `build`, and the losses that differ from these. The
-    discriminator's updates come first; the generator plays against the updated discriminator.
+    discriminator's updates come first, unless `first` says otherwise; the generator plays against
+    the updated discriminator.
 
     Args:
         data: what is to be generated.
@@ -249,6 +259,7 @@ class AdversarialModel(DiscriminatorModel, ABC):
         schedule: "together", or "alternate": the discriminator in the first, third, fifth ... step
             alone, and the generator in those between; or "simultaneous": both in every step, by
             gradients at the weights that the step begins with.
+        first: the player that moves first, "discriminator" or "generator".
         view: of samples, as the discriminator sees them; by default the samples themselves.
     """
 
@@ -268,12 +279,13 @@ class AdversarialModel(DiscriminatorModel, ABC):
         d_burst: int | None = None,
         share_fakes: bool = False,
         schedule: Literal["together", "alternate", "simultaneous"] = "together",
+        first: Literal["discriminator", "generator"] = "discriminator",
         view: View | None = None,
     ) -> None:
         super().__init__(data, loss, penalty)
         self.prior, self.conditional = prior, conditional
         self.d_steps, self.g_steps, self.d_burst = d_steps, g_steps, d_burst
-        self.share_fakes, self.schedule = share_fakes, schedule
+        self.share_fakes, self.schedule, self.first = share_fakes, schedule, first
         self.simultaneous = schedule == "simultaneous"
         self.view = view or View(data)
 
@@ -295,6 +307,13 @@ class AdversarialModel(DiscriminatorModel, ABC):
                     "set model.d_steps=1 model.g_steps=1 model.d_burst=null "
                     "model.share_fakes=false and penalty.every=1"
                 )
+        if self.first == "generator" and (self.share_fakes or self.simultaneous):
+            why = (
+                "the discriminator makes the fakes that are shared; set model.share_fakes=false"
+                if self.share_fakes
+                else "no player is first in model.schedule=simultaneous"
+            )
+            yield f"model.first = generator: {why}, or model.first=discriminator"
         if self.schedule == "alternate" and (self.share_fakes or self.d_burst):
             yield (
                 "model.schedule = alternate: the players never move in one step, so nothing can be "
@@ -324,6 +343,8 @@ class AdversarialModel(DiscriminatorModel, ABC):
 
     def phases(self) -> list[Phase]:
         every = 2 if self.schedule == "alternate" else 1
+        second = every - 1  # the offset of the player that moves second
+        leads = self.first == "generator"
         discriminator = self.discriminator_phases(
             self.loss.player,
             self.discriminator_modules(),
@@ -331,6 +352,7 @@ class AdversarialModel(DiscriminatorModel, ABC):
             self.d_burst,
             (self.generator,) if self.share_fakes else (),
             every,
+            second if leads else 0,
         )
         generator = Phase(
             "generator",
@@ -338,10 +360,10 @@ class AdversarialModel(DiscriminatorModel, ABC):
             self.generator_modules(),
             repeat=self.g_steps,
             every=every,
-            offset=every - 1,
+            offset=0 if leads else second,
             after=self.after_generator,
         )
-        return [*discriminator, generator]
+        return [generator, *discriminator] if leads else [*discriminator, generator]
 
     def discriminator_modules(self) -> tuple[nn.Module, ...]:
         """Modules that the discriminator's updates train."""

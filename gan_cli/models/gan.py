@@ -46,6 +46,8 @@ class GAN(AdversarialModel):
         schedule: "together": both players move in every step; "alternate": the discriminator in odd
             steps (1, 3, 5 ...), the generator in even ones; "simultaneous": both in every step, by
             gradients at the weights that the step begins with.
+        first: the player that moves first: "discriminator", or "generator" (Miyato et al.'s and
+            Zhang et al.'s code), against the discriminator of the step before.
         packing: samples that the discriminator sees as one (PacGAN, Lin et al. 2018). A batch
             is cut into batch_size / packing packs; the authors count a batch in packs.
         pack_passes: "member": the generator makes the packs' first members together, then their
@@ -91,6 +93,7 @@ class GAN(AdversarialModel):
         d_burst: int | None = None,
         share_fakes: bool = False,
         schedule: Literal["together", "alternate", "simultaneous"] = "together",
+        first: Literal["discriminator", "generator"] = "discriminator",
         packing: int = 1,
         pack_passes: Literal["member", "batch"] = "member",
         generator_batch: int = 1,
@@ -123,6 +126,7 @@ class GAN(AdversarialModel):
             d_burst=d_burst,
             share_fakes=share_fakes,
             schedule=schedule,
+            first=first,
         )
         adaptive = pipeline(data, ada_target, ada_images, ada_pipeline)
         self.view = View(data, packing, instance_noise, instance_noise_steps, augment, adaptive)

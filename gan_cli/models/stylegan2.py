@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ class StyleGAN2(AdversarialModel):
         loss: what they minimise.
         penalty: what constrains the discriminator.
         conditional: labels into both networks.
+        first: the player that moves first in a step; "generator" in the authors' code.
         mixing: probability that layers from a random one on get the style of another latent.
         path_length: weight of E[(|J^T y| - a)^2], where J is the Jacobian of an image by its
             styles, y noise, and a the running mean of these lengths (Eq. 4); 0: none.
@@ -56,6 +58,7 @@ class StyleGAN2(AdversarialModel):
         loss: AdversarialLoss,
         penalty: Penalty,
         conditional: bool = False,
+        first: Literal["discriminator", "generator"] = "discriminator",
         mixing: float = 0.9,
         path_length: float = 2.0,
         path_every: int = 4,
@@ -67,7 +70,9 @@ class StyleGAN2(AdversarialModel):
     ) -> None:
         adaptive = pipeline(data, ada_target, ada_images, ada_pipeline)
         view = View(data, augmentations=augment, adaptive=adaptive)
-        super().__init__(data, prior, loss, penalty, conditional=conditional, view=view)
+        super().__init__(
+            data, prior, loss, penalty, conditional=conditional, first=first, view=view
+        )
         self.adaptive, self.mixing = adaptive, mixing
         self.path_length, self.path_every = path_length, path_every
         self.path_shrink = path_shrink

@@ -17,6 +17,7 @@ from playing import (
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, updates
 from gan_cli.models.gan import GAN, feature_gap
+from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.setup import Session
 
 RING = ("model=gan", "data=ring", "data.points=64")
@@ -31,6 +32,13 @@ def ring(*overrides: str) -> tuple[Session, GAN]:
 SETTINGS = {
     "packing": (*RING, "model.packing=2", "model.g_steps=2"),
     "alternate": (*RING, "model.schedule=alternate", "penalty=r1", "penalty.every=2"),
+    "generator first": (
+        *RING,
+        "model.first=generator",
+        "model.d_steps=2",
+        "penalty=r1",
+        "penalty.every=3",
+    ),
     "annealed": (*RING, "model.instance_noise=0.5", "model.instance_noise_steps=7"),
     "history": (*RING, "model.historical_averaging=0.1", "penalty=r1", "penalty.every=2"),
     "augmented": (
@@ -93,6 +101,55 @@ def test_players_that_take_turns() -> None:
     last = snapshot(model)
     moved = {name.split(".")[0] for name in last if not torch.equal(last[name], after[name])}
     assert moved == {"generator"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "played"),
+    [("together", ["gdpd", "gddp", "gdd"]), ("alternate", ["g", "dpd", "g", "ddp", "g", "dd"])],
+)
+def test_the_generator_can_move_first(schedule: str, played: list[str]) -> None:
+    lazy = ("penalty=r1", "penalty.every=3", "model.d_steps=2")
+    _, model = ring(f"model.schedule={schedule}", "model.first=generator", *lazy)
+    names = {"discriminator": "d", "discriminator_penalty": "p", "generator": "g"}
+    steps = [updates(model.phases(), step) for step in range(len(played))]
+    assert ["".join(names[phase.name] for phase in step) for step in steps] == played
+
+
+def test_a_generator_that_moves_first_meets_the_discriminator_of_the_step_before() -> None:
+    """Two steps by hand: w - lr dL/dw, G's slope at the old D, then D's at the new G."""
+    line = ("optimizer=sgd", "optimizer.lr=0.1", "optimizer.momentum=0", "model.first=generator")
+    session, model = ring(*line)
+    _, other = ring(*line)
+    other.load_state_dict(model.state_dict())
+    for step in range(2):
+        seed_streams(mix(session.trainer.seed, step), torch.device("cpu"))
+        batch = session.stream.batch(step)
+        for loss, player in (
+            (other.generator_loss, other.generator),
+            (other.discriminator_loss, other.discriminator),
+        ):
+            weights = list(player.parameters())
+            slopes = torch.autograd.grad(loss(batch).total, weights)
+            with torch.no_grad():
+                for weight, slope in zip(weights, slopes, strict=True):
+                    weight -= 0.1 * slope
+        session.trainer.advance()
+        torch.testing.assert_close(model.state_dict(), other.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "model.share_fakes=true",
+            "the discriminator makes the fakes that are shared; set model.s",
+        ),
+        ("model.schedule=simultaneous", "no player is first in model.schedule=simultaneous, or m"),
+    ],
+)
+def test_a_generator_cannot_move_first_where_that_means_nothing(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"model\.first = generator: {message}"):
+        ring("model.first=generator", setting)
 
 
 def test_turns_and_sharing_exclude_each_other() -> None:

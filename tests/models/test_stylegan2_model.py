@@ -12,6 +12,7 @@ from playing import (
 )
 
 from gan_cli.errors import ConfigError
+from gan_cli.model import updates
 from gan_cli.models.stylegan2 import StyleGAN2
 from gan_cli.training.setup import Session
 
@@ -31,9 +32,11 @@ def test_the_phases_and_what_they_move() -> None:
     session, game = stylegan()
     names = [phase.name for phase in game.phases()]
     assert names == [
-        *("discriminator", "discriminator_penalty", "generator"),
+        *("generator", "discriminator", "discriminator_penalty"),
         "generator_path_length",
     ]
+    played = [phase.name for phase in updates(game.phases(), 0)]
+    assert played == [names[0], names[3], names[1], names[2]]  # Gmain, Greg, Dmain, Dreg there
     check_that_phases_move_only_what_they_train_or_share(session)
     # Two updates for two and one more, of each player (Karras et al. 2020a, appendix B).
     assert session.players["generator"].rate == pytest.approx(2.5e-3 * 2 / 3)
