@@ -25,7 +25,7 @@ MODULES = {
 # From the ground up: a room imports rooms of its own line or of lines above it alone.
 HOUSE = """
 errors
-formatting foreign outputs signals seeding
+formatting foreign outputs signals seeding wavelets
 console device files images options pages event_file
 exits
 model

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli import labels
+from gan_cli.adaptive_augmentation import AdaptiveAugmentation
 from gan_cli.augment import POLICIES, augment
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
@@ -443,7 +444,7 @@ class View:
         noise: float = 0.0,
         noise_steps: int | None = None,
         augmentations: Sequence[str] = (),
-        adaptive: Callable[[Tensor], Tensor] | None = None,
+        adaptive: AdaptiveAugmentation | None = None,
     ) -> None:
         self.adaptive = adaptive
         self.packing, self.noise, self.noise_steps = packing, noise, noise_steps
@@ -474,6 +475,8 @@ class View:
         """Samples [n, *shape] of a batch's step as [n / packing, packing * channels, ...]."""
         x = augment(x, self.augmentations)
         if self.adaptive is not None:
+            if self.adaptive.scheduled:
+                self.adaptive.set_step(batch.step)
             x = self.adaptive(x)
         deviation = self.deviation(batch)
         if deviation:

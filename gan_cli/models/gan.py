@@ -6,13 +6,13 @@ conf/model and conf/experiment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from gan_cli.adaptive_augmentation import KINDS, pipeline
+from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
@@ -61,7 +61,12 @@ class GAN(AdversarialModel):
         ada_target: of the mean sign of D on real images, for adaptive augmentation (Karras et al.
             2020); null: none.
         ada_images: images over which its probability can rise from 0 to 1.
-        ada_pipeline: its transformations: any of blit, geometry, color.
+        ada_pipeline: its transformations: a pipeline of the authors' by its name, such as bgc; a
+            list of kinds, any of blit, geometry, color, filter, noise, cutout; or a mapping from
+            kinds to factors of the probability.
+        ada_p: the probability, where it is given instead of a target.
+        ada_p_steps: steps over which it rises from 0 as half a cosine (Huang et al. 2024, in their
+            code); null: it is constant.
         lecam: weight of LeCam's regularisation in the discriminator's loss (Tseng et al. 2021).
         lecam_start: updates of the discriminator before it counts.
         consistency: weight of (D(x) - D(T(x)))^2 on real images in the discriminator's loss (CR,
@@ -102,7 +107,9 @@ class GAN(AdversarialModel):
         augment: Sequence[str] = (),
         ada_target: float | None = None,
         ada_images: int = 500_000,
-        ada_pipeline: Sequence[str] = KINDS,
+        ada_pipeline: str | Sequence[str] | Mapping[str, float] = "bgc",
+        ada_p: float | None = None,
+        ada_p_steps: int | None = None,
         lecam: float = 0.0,
         lecam_start: int = 1000,
         consistency: float = 0.0,
@@ -128,7 +135,7 @@ class GAN(AdversarialModel):
             schedule=schedule,
             first=first,
         )
-        adaptive = pipeline(data, ada_target, ada_images, ada_pipeline)
+        adaptive = pipeline(data, ada_target, ada_images, ada_pipeline, ada_p, ada_p_steps)
         self.view = View(data, packing, instance_noise, instance_noise_steps, augment, adaptive)
         self.adaptive = adaptive
         self.lecam = LeCam(lecam, lecam_start) if lecam else None

@@ -7,13 +7,13 @@ augmentation a part of its view.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from gan_cli.adaptive_augmentation import KINDS, pipeline
+from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
@@ -47,7 +47,9 @@ class StyleGAN2(AdversarialModel):
         augment: policies of differentiable augmentation (Zhao et al. 2020).
         ada_target: of the mean sign of D on real images (Karras et al. 2020b); null: none.
         ada_images: images over which the probability of augmentation can rise from 0 to 1.
-        ada_pipeline: its transformations.
+        ada_pipeline: its transformations, as in `GAN`, as are the following.
+        ada_p: their probability, where it is given instead.
+        ada_p_steps: steps over which it rises from 0; null: it is constant.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class StyleGAN2(AdversarialModel):
         augment: Sequence[str] = (),
         ada_target: float | None = None,
         ada_images: int = 500_000,
-        ada_pipeline: Sequence[str] = KINDS,
+        ada_pipeline: str | Sequence[str] | Mapping[str, float] = "bgc",
+        ada_p: float | None = None,
+        ada_p_steps: int | None = None,
     ) -> None:
-        adaptive = pipeline(data, ada_target, ada_images, ada_pipeline)
+        adaptive = pipeline(data, ada_target, ada_images, ada_pipeline, ada_p, ada_p_steps)
         view = View(data, augmentations=augment, adaptive=adaptive)
         super().__init__(
             data, prior, loss, penalty, conditional=conditional, first=first, view=view

@@ -62,7 +62,8 @@ TERMS = {
     "lecam": ("model.lecam=0.3", "model.lecam_start=1"),
     "consistency/real": ("model.consistency=10",),
     "consistency/fake": ("model.consistency=10", "model.consistency_fake=10"),
-    "ada/p": ("model.ada_target=-0.5", "model.ada_images=200"),
+    "ada/p": ("model.ada_target=-0.5", "model.ada_images=200", "model.ada_pipeline=bgcfnc"),
+    "ada/p given": ("model.ada_p=0.5", "model.ada_p_steps=3", "model.ada_pipeline={blit: 1}"),
 }
 
 
@@ -70,13 +71,23 @@ TERMS = {
 def test_a_term_is_in_the_discriminator_s_loss_and_resumes(term: str) -> None:
     session = gan(*TERMS[term])[1]
     advance(session, 5)
-    mean = session.trainer.window.means()[term]
+    mean = session.trainer.window.means()[term.split(" ")[0]]
     assert mean > 0
     plain = gan()[1]
     advance(plain, 5)
     theirs, mine = (dict(s.model.named_parameters()) for s in (plain, session))
     assert any(not torch.equal(value, theirs[name]) for name, value in mine.items())
     check_that_resuming_is_exact(2, *IMAGES, *TERMS[term])
+
+
+def test_the_probability_of_augmentation_is_that_of_the_run_s_step() -> None:
+    game, session = gan(*TERMS["ada/p given"])
+    assert game.adaptive is not None
+    found = []
+    for _ in range(5):
+        advance(session, 1)
+        found.append(float(game.adaptive.p))
+    assert found == pytest.approx([0, 0.125, 0.375, 0.5, 0.5])
 
 
 def test_consistency_is_the_mean_square_through_the_view() -> None:
@@ -107,9 +118,10 @@ def test_consistency_is_the_mean_square_through_the_view() -> None:
         (("model.top_k=0.5", "loss=relativistic"), "model.top_k = 0.5: chooses fakes one by one"),
         (("model.ada_target=2",), "model.ada_target = 2: must lie between -1 and 1"),
         (
-            ("model.ada_target=0.6", "model.ada_pipeline=[noise]"),
-            r"model.ada_pipeline = \[noise\]: must be a list of some of blit, geometry, color",
+            ("model.ada_target=0.6", "model.ada_pipeline=[turn]"),
+            r"model.ada_pipeline = \[turn\]: must be some of blit, geometry, color",
         ),
+        (("model.ada_p=0.5", "model.ada_pipeline=bcg"), "model.ada_pipeline = bcg: must be one of"),
         (("model.ada_target=0.6", "data=ring", "network=mlp"), "works on images, and ring holds"),
     ],
 )
