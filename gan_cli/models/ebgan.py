@@ -18,6 +18,7 @@ from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import whole
 from gan_cli.models.pictures import grids
 from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.layers import unrecorded
 from gan_cli.priors import Prior
 
 ErrorKind = Literal["l1", "l2"]
@@ -108,6 +109,11 @@ class AutoencoderGAN(Model, ABC):
         """The discriminator's, [n]."""
         return self.discriminator(x)[0]
 
+    def fake_energies(self, n: int) -> Tensor:
+        """Those of as many new samples, [n]; running statistics are of real samples alone."""
+        with unrecorded(self.discriminator):
+            return self.energies(self.sample(n))
+
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)
 
@@ -149,7 +155,7 @@ class EBGAN(AutoencoderGAN):
         prior: Prior,
         network: NetworkFamily,
         code: int = 64,
-        margin: float = 1.0,
+        margin: float = 0.2,
         pulling_away: float = 0.1,
     ) -> None:
         self.margin, self.pulling_away = margin, pulling_away
@@ -162,7 +168,7 @@ class EBGAN(AutoencoderGAN):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         real = self.energies(batch.real).mean()
-        fakes = self.energies(self.sample(len(batch)))
+        fakes = self.fake_energies(len(batch))
         logs = {"energy/real": real.detach(), "energy/fake": fakes.mean().detach()}
         return Loss(real + relu(self.margin - fakes).mean(), logs)
 
@@ -220,7 +226,7 @@ class BEGAN(AutoencoderGAN):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         real = self.energies(batch.real).mean()
-        fake = self.energies(self.sample(len(batch))).mean()
+        fake = self.fake_energies(len(batch)).mean()
         return Loss(real - self.balance.k * fake, {})
 
     def generator_loss(self, batch: Batch) -> Loss:
@@ -320,7 +326,7 @@ class MAGAN(AutoencoderGAN):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         real = self.energies(batch.real).mean()
-        fakes = self.energies(self.sample(len(batch)))
+        fakes = self.fake_energies(len(batch))
         self.margin.record(real.detach(), fakes.mean().detach())
         logs = {"energy/real": real.detach(), "energy/fake": fakes.mean().detach()}
         logs["margin"] = self.margin.value.clone()

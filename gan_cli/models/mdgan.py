@@ -13,6 +13,7 @@ from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.faults import below
 from gan_cli.models.latent_variables import whole
 from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.layers import unrecorded
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
@@ -59,7 +60,9 @@ class ModeRegularisedGAN(AdversarialModel, EncoderModel):
 
     def generator_loss(self, batch: Batch) -> Loss:
         game = super().generator_loss(batch)
-        rebuilt = self.generator(self.encode(batch.real))
+        codes = self.encode(batch.real)
+        with unrecorded(self.generator):  # whose running statistics are to fit the prior's draws
+            rebuilt = self.generator(codes)
         error = (rebuilt - batch.real).float().square().mean()
         near = self.reply(self.discriminator(self.view(rebuilt, batch)), batch)
         total = game.total + self.distance * error + self.modes * near

@@ -12,6 +12,7 @@ from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import whole
 from gan_cli.models.pictures import grids
 from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.layers import unrecorded
 from gan_cli.priors import Prior
 
 
@@ -82,14 +83,18 @@ class MMDGAN(Model):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """-MMD^2 and what is lost between f and h."""
-        samples = batch.real, self.sample(len(batch))
-        codes = [whole(self.encoder(x)) for x in samples]
-        distance = mmd(codes[0], codes[1], self.bandwidths)
-        pairs = zip(samples, codes, strict=True)
-        errors = [(self.decoder(code) - x).float().square().mean() for x, code in pairs]
-        error = torch.stack(errors).mean()
+        real, real_error = self._encoded(batch.real)
+        with unrecorded(self):  # running statistics are of real samples alone
+            fake, fake_error = self._encoded(self.sample(len(batch)))
+        distance = mmd(real, fake, self.bandwidths)
+        error = (real_error + fake_error) / 2
         logs = {"mmd": distance.detach(), "squared_error": error.detach()}
         return Loss(self.reconstruction * error - distance, logs)
+
+    def _encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [n, code] and the autoencoder's mean squared error, []."""
+        codes = whole(self.encoder(x))
+        return codes, (self.decoder(codes) - x).float().square().mean()
 
     def generator_loss(self, batch: Batch) -> Loss:
         """MMD^2."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
@@ -27,6 +30,23 @@ def norm(name: Norm, channels: int, flat: bool = False) -> nn.Module:
     if name == "virtual_batch":
         return VirtualBatchNorm(channels)
     return nn.GroupNorm(1, channels) if name == "layer" else nn.Identity()
+
+
+@contextmanager
+def unrecorded(module: nn.Module) -> Iterator[None]:
+    """Within it, batch norms of `module` use the batch's statistics and do not record them.
+
+    For inputs unlike those on which the module is evaluated: one set of running statistics fits one
+    kind of input.
+    """
+    layers = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 class ConditionalBatchNorm(nn.Module):

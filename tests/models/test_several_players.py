@@ -103,6 +103,30 @@ class TestParallelGAN:
         assert all(moved)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "part", "batches"),
+    [
+        ("model=mdgan", "generator", 1),
+        ("model=ebgan", "discriminator", 1),
+        ("model=began", "discriminator", 1),
+        ("model=magan model.pretrain=0", "discriminator", 1),
+        ("model=mmd_gan", "encoder", 5),
+        ("model=mmd_gan", "decoder", 5),
+    ],
+)
+def test_running_statistics_are_of_one_kind_of_input(
+    overrides: str, part: str, batches: int
+) -> None:
+    """They are those on which the network is evaluated: drawn latents, or real samples."""
+    tiny = ("data.split=test", "network.width=4", "batch_size=4")
+    session = session_of(*overrides.split(), *tiny)
+    advance(session, 1)
+    modules = getattr(session.model, part).modules()
+    norms = [m for m in modules if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms
+    assert {int(m.num_batches_tracked) for m in norms} == {batches}
+
+
 def test_the_mode_regulariser() -> None:
     """Che et al. 2017, Eq. 2, with the loss's generator term in place of log D."""
     torch.manual_seed(0)
