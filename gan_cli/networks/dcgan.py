@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gan_cli.model import DataSpec
 from gan_cli.networks.convolution import Conv2d, ConvTranspose2d
-from gan_cli.networks.family import Discriminator, Generator, StandardFamily, dcgan_init
+from gan_cli.networks.family import Discriminator, Generator, Init, StandardFamily, dcgan_init
 from gan_cli.networks.layers import (
     Activation,
     Norm,
@@ -33,6 +33,7 @@ class DCGAN(StandardFamily):
         generator_depth: convolutions for each map but the image, all but one of them 3x3.
         discriminator_depth: the same.
         discriminator_width: as `width`, for the discriminator alone; None for the same.
+        init: of the weights: "normal", N(0, .02), or "he", best without norms.
     """
 
     width: int = 64
@@ -41,6 +42,7 @@ class DCGAN(StandardFamily):
     generator_depth: int = 1
     discriminator_depth: int = 1
     discriminator_width: int | None = None
+    init: Init = "normal"
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return DCGANGenerator(self, inputs, data, classes)
@@ -67,7 +69,7 @@ class DCGANGenerator(Generator):
             if big != sizes[-1]:
                 layers += tail(after, *shape)
         self.layers = nn.Sequential(*layers)
-        dcgan_init(self)
+        dcgan_init(self, options.init)
 
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.run(self.layers, self.conditioned(z, y)[:, :, None, None])
@@ -92,7 +94,7 @@ class DCGANDiscriminator(Discriminator):
         self.trunk = nn.Sequential(*trunk)
         # On the last map, the paper's final convolution is the linear head.
         self.build_head(channels[-1] * sizes[-1][0] * sizes[-1][1], classes, bias)
-        dcgan_init(self)
+        dcgan_init(self, options.init)
         if options.spectral_norm:
             normalise_spectrum(self, but=self.label)
 

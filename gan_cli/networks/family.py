@@ -22,6 +22,8 @@ from gan_cli.labels import in_shares
 from gan_cli.model import DataSpec
 from gan_cli.networks.layers import REFERENCES, Norm, VirtualBatchNorm
 
+Init = Literal["normal", "he"]
+
 DEEPEST = 1000  # layers or blocks
 
 
@@ -370,14 +372,32 @@ class Encoder(nn.Module):
         return self.head(self.trunk.features(x, y))
 
 
-def dcgan_init(module: nn.Module) -> None:
-    """Weights from N(0, .02), norms' gains from N(1, .02), biases 0 (Radford et al. 2016, s. 4)."""
+def dcgan_init(module: nn.Module, init: Init = "normal") -> None:
+    """Initialise weights; norms' gains from N(1, .02), biases 0 (Radford et al. 2016, s. 4).
+
+    Args:
+        module: whose layers are initialised.
+        init: "normal" for weights from N(0, .02), as there; "he" for N(0, 2 / inputs of a unit)
+            (He et al. 2015, Eq. 10), with which signals keep their size where there are no norms.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
+            nn.init.normal_(layer.weight, 0.0, 0.02 if init == "normal" else he_deviation(layer))
         elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d | nn.GroupNorm | VirtualBatchNorm):
             nn.init.normal_(layer.weight, 1.0, 0.02)
         else:
             continue
         if getattr(layer, "bias", None) is not None:
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+def he_deviation(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding) -> float:
+    """The deviation sqrt(2 / inputs of a unit) of He et al. 2015; of an embedding's entry 1."""
+    if isinstance(layer, nn.Embedding):
+        return 1.0
+    if isinstance(layer, nn.ConvTranspose2d):
+        # A pixel gets each stride-th tap of each channel; with stride 1 the input is one pixel.
+        strides = math.prod(layer.stride)
+        taps = math.prod(layer.kernel_size) / strides if strides > 1 else 1
+        return math.sqrt(2 / (layer.in_channels * taps))
+    return math.sqrt(2 / layer.weight[0].numel())

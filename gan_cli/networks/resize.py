@@ -13,7 +13,7 @@ from torch.nn.functional import conv_transpose2d, interpolate, pad
 
 from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN
-from gan_cli.networks.family import Discriminator, Generator, StandardFamily, dcgan_init
+from gan_cli.networks.family import Discriminator, Generator, Init, StandardFamily, dcgan_init
 from gan_cli.networks.layers import norm, pyramid, widths
 
 COARSEST = 4  # halving stops at 7x7 for 28x28 and at 8x8 for 32x32
@@ -25,9 +25,11 @@ class ResizeNetworks(StandardFamily):
 
     Args:
         width: channels of the widest map's layer; they double with each halving, up to 8 times.
+        init: of the weights: "normal", N(0, .02), or "he", best without norms.
     """
 
     width: int = 64
+    init: Init = "normal"
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return ResizeGenerator(self, inputs, data, classes)
@@ -56,7 +58,7 @@ class ResizeGenerator(Generator):
             layers += [norm(name, after), nn.ReLU(inplace=True)]
         layers.append(UpsampledConv2d(channels[-1], data.shape[0], sizes[-1], bias=True))
         self.layers = nn.Sequential(*layers)
-        dcgan_init(self)
+        dcgan_init(self, options.init)
 
     def raw(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.run(self.layers, self.conditioned(z, y))

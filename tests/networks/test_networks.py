@@ -7,10 +7,11 @@ from torch import nn
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.networks.dcgan import DCGAN, DCGANDiscriminator
-from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.family import NetworkFamily, he_deviation
 from gan_cli.networks.infogan import InfoGANNetworks
 from gan_cli.networks.layers import pyramid
 from gan_cli.networks.mlp import MLP
+from gan_cli.networks.resize import ResizeNetworks
 
 
 def images(channels: int, height: int, width: int, classes: int = 0) -> DataSpec:
@@ -141,3 +142,24 @@ def test_the_label_bias_is_a_one_hot_plane_beside_the_image() -> None:
 def test_absurd_values(make, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_he_init_keeps_the_size_of_signals_without_norms() -> None:
+    """The deviation of the image before tanh is about 1, and tiny with N(0, .02)."""
+    torch.manual_seed(0)
+    z = torch.randn(64, 32)
+    spread = {}
+    for family in (DCGAN, ResizeNetworks):
+        for init in ("normal", "he"):
+            network = family(16, generator_norm="none", init=init).generator(32, images(1, 28, 28))
+            spread[family, init] = network.raw(z).std().item()
+        assert spread[family, "normal"] < 0.01
+        assert 0.5 < spread[family, "he"] < 2
+
+
+def test_he_deviations_count_what_a_unit_gets() -> None:
+    assert he_deviation(nn.Linear(8, 3)) == pytest.approx((2 / 8) ** 0.5)
+    assert he_deviation(nn.Conv2d(2, 5, 3)) == pytest.approx((2 / 18) ** 0.5)
+    doubling = nn.ConvTranspose2d(2, 5, 4, 2, 1)  # each pixel gets 2x2 of the 4x4 taps
+    assert he_deviation(doubling) == pytest.approx((2 / 8) ** 0.5)
+    assert he_deviation(nn.ConvTranspose2d(32, 5, 7)) == pytest.approx((2 / 32) ** 0.5)
