@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from gan_cli.sweeps.launch import Backend
 
 
+log = logging.getLogger(__name__)
+MANY = 30  # jobs, whose settings take seconds to compose
+
+
 class SweepLauncher(Launcher):
     """Hands all jobs to `gan_cli.sweeps`, which runs each as a `gan-train` of its own."""
 
@@ -32,6 +37,9 @@ class SweepLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        from gan_cli.console import setup_logging
+
+        setup_logging(None)
         self.context, self.config = hydra_context, config
         compose_once(hydra_context.config_loader)
 
@@ -101,7 +109,10 @@ class SweepLauncher(Launcher):
 
 
 def compose_once(loader: ConfigLoader) -> None:
-    """Cache what the sweeper composes as a check, for the launcher to use."""
+    """Cache what the sweeper composes as a check, for the launcher to use.
+
+    Where there is much to compose, a line says that it takes a while.
+    """
     compose = loader.load_sweep_config
     kept: dict[tuple[str, ...], DictConfig] = {}
 
@@ -110,6 +121,8 @@ def compose_once(loader: ConfigLoader) -> None:
         if key in kept:
             return kept.pop(key)
         kept[key] = compose(master_config, sweep_overrides)
+        if len(kept) == MANY:
+            log.info("checking the settings of all jobs first ...")
         return kept[key]
 
     loader.load_sweep_config = load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.runs.folder import RunFolder
 from gan_cli.sweeps.index import JobEntry
 from gan_cli.sweeps.plan import SweepJob, job_state, plan
+from hydra_plugins.gan_train._sweeping import MANY, compose_once
 
 RATES = ("optimizer.lr=0.001", "optimizer.lr=0.002")
 STEP = "resume=e1/checkpoints/step_00000003.pt"
@@ -75,3 +77,23 @@ def test_several_jobs_cannot_resume_one_run(resume: str) -> None:
         f"{resume.replace('=', ' = ')}: several jobs cannot resume one run; name one of" in message
     )
     assert "run.name" not in message
+
+
+def test_settings_are_composed_once_and_many_are_announced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    composed: list[list[str]] = []
+
+    class Loader:
+        def load_sweep_config(self, config: object, overrides: list[str]) -> str:
+            composed.append(overrides)
+            return overrides[0]
+
+    loader: Any = Loader()
+    compose_once(loader)
+    texts = [f"seed={i}" for i in range(MANY + 5)]
+    for _ in range(2):  # first the sweeper, as a check, then the launcher
+        assert [loader.load_sweep_config(None, [text]) for text in texts] == texts
+    assert len(composed) == MANY + 5
+    assert caplog.messages == ["checking the settings of all jobs first ..."]
