@@ -124,7 +124,7 @@ def test_running_statistics_are_of_one_kind_of_input(
     modules = getattr(session.model, part).modules()
     norms = [m for m in modules if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
-    assert {int(m.num_batches_tracked) for m in norms} == {batches}
+    assert {int(m.get_buffer("num_batches_tracked")) for m in norms} == {batches}
 
 
 def test_the_mode_regulariser() -> None:
