@@ -24,6 +24,7 @@ __all__ = ["Trust", "build", "check", "resolve"]
 
 TARGET = "_target_"
 HUGE = 2**31  # no tensor is so long in one direction
+MOST_SETTINGS = 12  # that a message lists
 Node = Mapping[str, Any]
 
 
@@ -144,8 +145,10 @@ def _faults(
 
 def _unknown(path: str, key: str, target: type, settable: list[str]) -> str:
     has = f"it has {', '.join(settable)}" if settable else "it has none at all"
+    if len(settable) > MOST_SETTINGS:
+        has = f"gan-train ... --help lists its {len(settable)}"
     near = hint_of_setting(path, key) or hint(key, settable)
-    return f"{path}.{key}: {target.__name__} has no such setting; {has}{near}"
+    return f"{path}.{key}: {target.__name__} has no such setting{near}; {has}"
 
 
 def _value_faults(

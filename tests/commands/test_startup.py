@@ -51,7 +51,7 @@ def test_an_unknown_option_is_named_without_torch(tmp_path: Path) -> None:
     [
         (["nosuch=3"], "nosuch: unknown key"),
         (["steps=many"], "steps = many: must be a whole number"),
-        (["model.pakcing=2"], "model.pakcing: GAN has no such setting; it has prior"),
+        (["model.pakcing=2"], "model.pakcing: GAN has no such setting (did you mean packing?); "),
         (["network.width=wide"], "network.width = wide: must be a whole number"),
         (["loss.smoothing=a", "prior.dim=b"], "prior.dim = b: must be a whole number"),
         (["optimizer.lr=-1"], "optimizer.lr = -1: must be greater than 0"),

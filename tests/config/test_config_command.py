@@ -141,8 +141,8 @@ def test_a_gan_of_ones_own_trains_and_its_faults_are_told(mine: Path) -> None:
     assert done.stderr.strip() == "error: optimizer.lr = 0: must be greater than 0"
     done = gan_train(*own, *few, "model.widht=1", cwd=mine)  # a fault of a class of one's own
     assert done.stderr.strip() == (
-        "error: model.widht: MyGAN has no such setting; it has prior, loss, width "
-        "(did you mean width?)"
+        "error: model.widht: MyGAN has no such setting (did you mean width?); it has prior, loss, "
+        "width"
     )
 
 
