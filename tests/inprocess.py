@@ -41,8 +41,10 @@ def _restored() -> Iterator[None]:
         os.environ.update(environment)
 
 
-def call(*arguments: str, cwd: Path, **environment: str) -> CompletedProcess[str]:
-    """Run `gan-train` to its end; its exit status and what it wrote."""
+def call(
+    *arguments: str, cwd: Path, main: Callable[[], object] = train.main, **environment: str
+) -> CompletedProcess[str]:
+    """Run `gan-train`, or another command, to its end; its exit status and what it wrote."""
     out, err = io.StringIO(), io.StringIO()
     status: object = None
     with contextlib.chdir(cwd), _restored():
@@ -50,7 +52,7 @@ def call(*arguments: str, cwd: Path, **environment: str) -> CompletedProcess[str
         sys.argv = ["gan-train", *arguments]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                train.main()
+                main()
             except SystemExit as end:
                 status = end.code
     assert isinstance(status, int)

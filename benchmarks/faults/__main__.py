@@ -1,6 +1,6 @@
 """Kills at seeded moments of trainings, data caches, sweeps and studies, each then resumed.
 
-    python -m benchmarks.faults [--kills 300] [--seed 0] [--out FILE.json]
+    python -m benchmarks.faults [--kills 330] [--seed 0] [--only PART] [--out FILE.json]
 
 Every case is a command on a tiny model that is killed (-9) at one of its moments (see `kills`), or
 whose job is; the same command then has to leave what it leaves where it is not killed: weights,
@@ -36,7 +36,8 @@ from benchmarks.faults.kills import CRASHED, Moment
 from gan_cli import files
 from gan_cli.commands import train, tune
 from gan_cli.ensemble import group  # noqa: F401
-from gan_cli.errors import CheckpointError
+from gan_cli.evaluation import classifier, classifier_training, features, inception
+from gan_cli.evaluation.classifier_training import Recipe
 from gan_cli.jobs import processes
 from gan_cli.jobs.child import follow_parent
 from gan_cli.jobs.processes import Process, Starter, open_log
@@ -46,7 +47,7 @@ from gan_cli.signals import STOPS
 from gan_cli.sweeps import launch
 from gan_cli.tuning import page, results, search  # noqa: F401
 
-PARTS = {  # of all kills
+PARTS = {  # shares of all kills
     "training": 0.17,
     "checkpoint": 0.2,
     "evaluation": 0.13,
@@ -54,7 +55,9 @@ PARTS = {  # of all kills
     "cache": 0.1,
     "sweep": 0.1,
     "study": 0.1,
+    "features": 0.1,
 }
+KEPT = ("cache/features", "cache/classifiers")  # what a part "features" writes
 COMMON = ["network=mlp", "network.width=8", "network.depth=1", "prior.dim=2", "batch_size=8"]
 COMMON += ["runtime.threads=1", "runtime.device=cpu", "runtime.precision=fp32"]
 RING = [*COMMON, "data=ring", "data.points=64", "evaluation.samples=64"]
@@ -147,6 +150,8 @@ class Scenario:
         if self.name in ("sweep", "study"):
             return self.name
         kind, _, path = moment.partition(" ")
+        if self.name in ("classifier", "inception"):
+            return "features" if path.startswith(KEPT) else ""
         if path.startswith("cache"):
             return "cache"
         if kind == "update":
@@ -157,14 +162,21 @@ class Scenario:
 
 
 def scenarios(home: Path) -> list[Scenario]:
-    """The commands."""
-    images = home / "images"
+    """The commands; those of Inception only where a package holds its weights."""
+    images, classes = home / "images", home / "classes"
     images.mkdir()
     for n in range(12):
         size = (12 + n, 24 - n)
         Image.effect_noise(size, 40 + 10 * n).convert("RGB").save(images / f"{n}.png")
-    folder = [*COMMON, "data=folder", f"data.root={images}", "data.size=8", "data.workers=1"]
-    folder += ["model=gan", "steps=2", "log_every=1", "evaluation.every=null", "run.dir=run"]
+    for n in range(100):  # the fewest that a classifier learns from
+        (classes / f"{n % 2}").mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((8, 8), 20 + n).convert("RGB").save(classes / f"{n % 2}" / f"{n}.png")
+    files_of = [*COMMON, "data=folder", "data.size=8", "data.workers=1", "model=gan", "run.dir=run"]
+    folder = [*files_of, f"data.root={images}", "steps=2", "log_every=1", "evaluation.every=null"]
+    shown = [*files_of, "steps=1", "sample_every=null", "evaluation.every=1"]
+    known = [*shown, f"data.root={classes}", "evaluation.metrics=[classifier]"]
+    known += ["evaluation.samples=64"]
+    seen = [*shown, f"data.root={images}", "evaluation.metrics=[fid]", "evaluation.samples=12"]
     line = [*COMMON, "model=gan", "data=gaussian_1d", "data.points=64", "steps=4", "log_every=2"]
     line += ["evaluation.every=2", "evaluation.samples=64", "checkpoint.every=2"]
     swept = ["-m", *line, "optimizer.lr=1e-3,2e-3", "sweep.dir=sweep"]
@@ -173,14 +185,19 @@ def scenarios(home: Path) -> list[Scenario]:
     gan = [*RING, *OFTEN, "model=gan", "steps=6", "checkpoint.keep=1"]
     wgan = [*RING, *APART, "model=wgan_gp", "model.d_steps=2", "steps=6", "checkpoint.keep=2"]
     cgan = [*RING, *OFTEN, "model=cgan", "steps=8", "evaluation.best=energy_distance"]
-    return [
+    found = [
         Scenario("gan", train.main, gan),
         Scenario("wgan_gp", train.main, wgan),
         Scenario("cgan", train.main, cgan),
         Scenario("folder", train.main, folder),
         Scenario("sweep", train.main, [*swept, "hydra.launcher.n_jobs=1"]),
         Scenario("study", tune.main, tuned),
+        Scenario("classifier", train.main, known),
     ]
+    if inception.packaged_file() is None:
+        print("inception: its weights are not installed, so its cache is left out")
+        return found
+    return [*found, Scenario("inception", train.main, seen)]
 
 
 def snapshot(case: Path) -> dict[str, Any]:
@@ -199,13 +216,14 @@ def snapshot(case: Path) -> dict[str, Any]:
 
 
 def broken(case: Path) -> list[str]:
-    """The checkpoints of a killed process that cannot be loaded."""
+    """The checkpoints and kept features of a killed process that cannot be loaded."""
     found = []
     for path in case.rglob("[!.]*.pt"):
+        load = features.read if "cache" in path.relative_to(case).parts else checkpoint.load
         try:
-            checkpoint.load(path)
-        except CheckpointError as error:
-            found.append(f"left broken: {error}")
+            load(path)
+        except Exception as error:  # a file that is broken fails in any way
+            found.append(f"left broken: {path.name}: {type(error).__name__}: {error}")
     return found
 
 
@@ -241,11 +259,12 @@ def outcome(scenario: Scenario, straight: Straight, case: Path, deadly: Moment) 
 
 
 def choose(
-    found: Sequence[tuple[Scenario, Straight]], count: int, seed: int
+    found: Sequence[tuple[Scenario, Straight]], count: int, seed: int, only: str | None = None
 ) -> list[tuple[str, str, Scenario, Straight, Moment]]:
-    """Seeded moments of every part, without repeats where there are enough."""
+    """Seeded moments of every part, or of one, without repeats where there are enough."""
     draws, chosen = random.Random(seed), []
-    for part, share in PARTS.items():
+    parts = PARTS if only is None else {only: 1.0}
+    for part, share in parts.items():
         there = [
             (part, name, scenario, straight, moment)
             for scenario, straight in found
@@ -254,7 +273,7 @@ def choose(
             # A trial whose process was killed has failed, as its settings may be to blame.
             and (part != "study" or moment.process == "main")
         ]
-        wanted = max(1, round(share * count))
+        wanted = max(1, round(share * count / sum(parts.values())))
         chosen += draws.sample(there, min(wanted, len(there)))
         chosen += draws.choices(there, k=max(0, wanted - len(there)))
     return chosen
@@ -277,16 +296,19 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--kills", type=int, default=330)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    about = {"kills": options.kills, "seed": options.seed}
+    about = {"kills": options.kills, "seed": options.seed, "only": options.only}
     rows: list[dict[str, Any]] = []
     if options.out is not None and options.out.exists():
         before = json.loads(options.out.read_text())
         rows = before["cases"] if before["about"] == about else []
     kills.prepare_process()
+    setattr(classifier, "Recipe", lambda: Recipe(images=32, batch=8))  # noqa: B010 - four steps
+    classifier_training.KEEP_EVERY = 0.0
     Plugins.instance()
     launch.local_starter = lambda *_: WarmStarter()
     processes.SpawnStarter = WarmStarter

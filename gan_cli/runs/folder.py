@@ -92,6 +92,7 @@ STATUS: dict[str, tuple[type, ...]] = {  # types in status.json of the keys that
 }
 BEST: dict[str, tuple[type, ...]] = {
     "figure": (str, type(None)),
+    "better": (str, type(None)),
     "value": (int, float, type(None)),
     "step": (int, type(None)),
 }

@@ -161,7 +161,7 @@ class Board:
         metrics = Counter(name for one in self.progress.values() if (name := one.metric))
         metric = max(metrics, key=lambda name: metrics[name], default=None)
         bests = [one.best for one in self.progress.values()]
-        higher = any(b and b["figure"] == metric and b.get("better") == "higher" for b in bests)
+        higher = any(b and b.get("figure") == metric and b.get("better") == "higher" for b in bests)
         sign = -1 if higher else 1
 
         def rank(name: str) -> tuple[int, float]:

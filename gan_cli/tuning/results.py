@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from gan_cli.config.resume import differences
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml, settings_completed
 from gan_cli.errors import CheckpointError
-from gan_cli.formatting import rounded, shell_command, show_duration
+from gan_cli.formatting import rounded, shell_command, show, show_duration
 from gan_cli.reporting.configurations import short as short_keys
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning.plan import MINIMIZE, StudyPlan
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 NAME = "best"
 NOT_IN_PRESET = ("run", "resume", "force", "dry_run", "choices")
 NO_GROUP = ("experiment",)
+GROUP = re.compile(r"\w[\w/@.]*")  # neither an option, such as --trust, nor a sign
 
 
 def write(plan: StudyPlan, run: RunFolder, headline: str) -> Path:
@@ -87,8 +89,14 @@ def command(plan: StudyPlan) -> str:
 
 
 def preset_of(settings: Settings, plan: StudyPlan) -> dict[str, Any]:
-    """The preset: the options of all groups, and the settings that differ from theirs."""
+    """The preset: the options of all groups, and the settings that differ from theirs.
+
+    Raises:
+        CheckpointError: the run's config names a group that would be read as something else.
+    """
     groups = {k: v for k, v in settings.choices.items() if k not in NO_GROUP}
+    if odd := [group for group in groups if not GROUP.fullmatch(group)]:
+        raise CheckpointError(f"the run's config: choices: {show(odd[0])} is not a group")
     preset: dict[str, Any] = {
         "defaults": [{f"override /{group}": option} for group, option in groups.items()]
     }

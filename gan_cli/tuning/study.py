@@ -15,6 +15,7 @@ from gan_cli.config.search_space import Dimension
 from gan_cli.errors import ConfigError, UserError
 from gan_cli.files import cannot_write
 from gan_cli.formatting import needs, show
+from gan_cli.tuning.integrity import check_journal, check_study
 from gan_cli.tuning.plan import StudyPlan
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 REDUCTION = 3  # pruning keeps one of this many trials
 STARTUP = 10  # random trials before the search learns, or a tenth of all
+LONGEST = 300  # characters of another program's message
 PLACE = "place"  # attribute of a trial: the `folder_id` of its runs
 
 
@@ -41,29 +43,34 @@ def open_study(plan: StudyPlan) -> Study:
     """Open the study in its storage, or create it.
 
     Raises:
-        ConfigError: the storage cannot be used.
+        ConfigError: the storage cannot be used, or holds what no study of ours does.
     """
     import optuna
 
     try:
         with FileLock(plan.work / "study"):  # a new database's tables are made once
-            return optuna.create_study(
+            if plan.tune.storage is None:
+                check_journal(_journal(plan))
+            study = optuna.create_study(
                 storage=_storage(plan),
                 study_name=plan.folder.name,
                 direction=plan.direction,  # type: ignore[arg-type] - "minimize" or "maximize"
                 load_if_exists=True,
                 pruner=_pruner(plan),
             )
+            check_study(study, plan.direction, plan.dimensions)
     except UserError:
         raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # Optuna fails in any way on what it did not write
+        reason = " ".join(str(error).split())[:LONGEST]
         if plan.tune.storage is None:
+            kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
             raise ConfigError(
-                f"{_journal(plan)}: is damaged ({type(error).__name__}: {reason}); restore it from "
-                "a backup, or start a new study with another tune.dir"
+                f"{_journal(plan)}: is damaged ({kind}{reason}); restore it from a backup, or "
+                "start a new study with another tune.dir"
             ) from error
         raise ConfigError(f"tune.storage = {show(plan.tune.storage)}: {reason}") from error
+    return study
 
 
 def _storage(plan: StudyPlan) -> BaseStorage | str:

@@ -246,7 +246,7 @@ class TrialRunner:
         better = best.get("better")
         if self.plan.tune.direction != "auto" or better is None:
             return
-        if f"{EVALUATED}{best['figure']}" != self.plan.tune.metric:
+        if f"{EVALUATED}{best.get('figure')}" != self.plan.tune.metric:
             return
         if (better == "lower") != (self.plan.direction == MINIMIZE):
             right = "minimize" if better == "lower" else "maximize"

@@ -1,7 +1,7 @@
 """Files and overrides of a stranger: random ones, watched, counted and written as JSON.
 
     python tests/faults/strangers.py FOLDER --overrides 5000 --checkpoints 5000 --data 5000 \
-        --folders 2000 [--seed 0] [--out counts.json]
+        --folders 2000 --studies 500 --sweeps 500 [--seed 0] [--out counts.json]
 
 Each case is known by its kind and number and made again by `--only KIND:NUMBER`. Works on copies of
 one small run in FOLDER. Exits with 1 where a case is at fault: see `watched.py`.
@@ -34,6 +34,7 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "faults")]
 
 import numpy as np
+import searches
 import torch
 import yaml
 from cifar_pickles import batch  # pyright: ignore[reportMissingImports]
@@ -46,6 +47,8 @@ from watched import FAULT, MEMORY, SECONDS, Outcome, install, outcome
 from gan_cli.commands import report as report_command
 from gan_cli.commands import runs as runs_command
 from gan_cli.commands import sample as sample_command
+from gan_cli.commands import train
+from gan_cli.commands import tune as tune_command
 from gan_cli.config import settings as config_settings
 from gan_cli.config.groups import CONF
 from gan_cli.config.instantiate import Trust
@@ -154,8 +157,8 @@ def lines(some: Random, home: Path) -> Work:
     return lambda: _command(words, home)
 
 
-def _command(words: list[str], home: Path) -> int:
-    done = call(*words, cwd=home)
+def _command(words: list[str], home: Path, main: Callable[[], object] = train.main) -> int:
+    done = call(*words, cwd=home, main=main)
     sys.stderr.write(done.stderr)
     return done.returncode
 
@@ -522,7 +525,7 @@ EVENTS = "events.out.tfevents."
 
 
 def folders(some: Random, home: Path, run: Path) -> Work:
-    """Folders of runs, sweeps and studies with files of a stranger, listed, compared, resumed."""
+    """Folders of runs with files of a stranger, also in a sweep: listed, compared, resumed."""
     for name in ("a", "b"):
         shutil.copytree(run, home / "runs" / name)
     chosen = home / "runs" / "a"
@@ -572,16 +575,23 @@ def _spoil(some: Random, path: Path) -> None:
         case 4:
             with path.open("r+b") as file:
                 file.truncate(some.choice((0, 1 << 40)))
-        case _ if path.suffix == ".json":
-            path.write_bytes(json_of(some, json.loads(content)))
-        case _ if path.suffix == ".yaml":
-            text = _config(some, content.decode())
-            path.write_text(text, encoding="utf-8", errors="surrogatepass")
-        case _ if path.suffix == ".jsonl":
-            found = [json.loads(line) for line in content.splitlines()]
-            path.write_bytes(b"\n".join(json_of(some, point) for point in found) + b"\n")
         case _:
-            path.write_bytes(damaged(some, content))
+            path.write_bytes(_changed_content(some, path.suffix, content))
+
+
+def _changed_content(some: Random, suffix: str, content: bytes) -> bytes:
+    """Other values in a file of ours, or other bytes where it has none any more."""
+    try:
+        if suffix == ".json":
+            return json_of(some, json.loads(content))
+        if suffix == ".yaml":
+            return _config(some, content.decode()).encode(errors="surrogatepass")
+        if suffix == ".jsonl":
+            found = [json.loads(line) for line in content.splitlines()]
+            return b"\n".join(json_of(some, point) for point in found) + b"\n"
+    except (ValueError, RecursionError, yaml.YAMLError):  # as an earlier call left it
+        pass
+    return damaged(some, content)
 
 
 def _event_file(some: Random, folder: Path) -> None:
@@ -595,6 +605,75 @@ def _sweep() -> dict[str, Any]:
     return {"version": 1, "started": "2026-01-01T00:00:00+00:00", "jobs": [job]}
 
 
+# --- sweeps and studies -----------------------------------------------------------------------
+
+EVIL = "import pathlib\npathlib.Path({proof!r}).touch()\nclass Model: ...\n"
+AGAIN = 0.8  # share of cases in which the same command is given again
+
+
+def sweeps(some: Random, home: Path, base: Path) -> Work:
+    """A sweep with files of a stranger, given again, listed, or reported."""
+    made = _copied(searches.base_sweep(base / "sweep"), home)
+    if some.random() < 0.5:
+        _spoil(some, made / "sweep.json")
+    _spoil_some(some, home, made)
+    if some.random() < AGAIN:
+        words = [*searches.SWEEP, "sweep.retry_failed=true", *some.choice(((), ("dry_run=true",)))]
+        return lambda: _command(words, home)
+    return _read(some, home, "sweep")
+
+
+def studies(some: Random, home: Path, base: Path) -> Work:
+    """A study with files of a stranger, given again, listed, or reported."""
+    more = some.choices(((), (searches.DATABASE,)), (4, 1))[0]
+    made = _copied(searches.base_study(base / f"study{len(more)}", *more), home)
+    if more:
+        searches.database(some, made / "study.db")
+    elif some.random() < 0.6:
+        journal = made / "study.journal"
+        journal.write_bytes(searches.journal(some, journal.read_bytes()))
+    if some.random() < 0.3:
+        _spoil(some, made / "study.json")
+    _spoil_some(some, home, made)
+    if some.random() < AGAIN:
+        words = [*searches.STUDY, f"tune.trials={some.choice((3, 3, 5))}", *more]
+        return lambda: _command(words, home, tune_command.main)
+    return _read(some, home, "study")
+
+
+def _copied(base: Path, home: Path) -> Path:
+    """A copy of a sweep or study, whose further jobs are copies of one of its runs."""
+    searches.use(searches.Copied(min(path.parent for path in base.glob("*/status.json"))))
+    shutil.copytree(base, home / base.name)
+    return home / base.name
+
+
+def _spoil_some(some: Random, home: Path, folder: Path) -> None:
+    """Damage files of a sweep or study, or let its runs name code that lies beside them."""
+    for _ in range(some.choice((0, 1, 2, 4))):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        plain = [path for path in files if path.suffix in (".json", ".yaml", ".jsonl", ".log")]
+        _spoil(some, some.choice(sorted(plain if some.random() < 0.6 else files)))
+    if some.random() < 0.2:
+        for place in (home, folder):
+            (place / "evil.py").write_text(EVIL.format(proof=str(home / "proof")))
+        for path in folder.glob("*/config.yaml"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 24:
+                text = path.read_text(errors="replace")
+                text = text.replace("_target_: gan_cli.models", "_target_: evil.models")
+                trust = some.choice(("--trust: evil", "--config-dir: study", "-m: x"))
+                path.write_text(text.replace("choices:\n", f"choices:\n  {trust}\n"))
+
+
+def _read(some: Random, home: Path, name: str) -> Work:
+    page = str(home / "page.html")
+    commands: list[Work] = [
+        lambda: _other(runs_command.main, [name, "--where", "seed>=0"]),
+        lambda: _other(report_command.main, [name, "--out", page]),
+    ]
+    return some.choice(commands)
+
+
 # --- all of them ------------------------------------------------------------------------------
 
 KINDS: dict[str, tuple[float, int]] = {  # seconds and bytes that a case of each may take
@@ -603,13 +682,18 @@ KINDS: dict[str, tuple[float, int]] = {  # seconds and bytes that a case of each
     "checkpoints": (SECONDS, MEMORY // 2),
     "data": (SECONDS, MEMORY),
     "folders": (SECONDS, MEMORY // 2),
+    "studies": (SECONDS, MEMORY // 2),
+    "sweeps": (SECONDS, MEMORY // 2),
 }
 
 
 def prepared(kind: str, some: Random, home: Path, run: Path) -> Work:
     """The work of one case; its files lie in `home`."""
-    if kind in ("checkpoints", "data", "folders"):
-        return {"checkpoints": checkpoints, "data": data, "folders": folders}[kind](some, home, run)
+    of_run = {"checkpoints": checkpoints, "data": data, "folders": folders}
+    if kind in of_run:
+        return of_run[kind](some, home, run)
+    if kind in ("studies", "sweeps"):
+        return {"studies": studies, "sweeps": sweeps}[kind](some, home, run.parent)
     return {"overrides": overrides, "lines": lines}[kind](some, home)
 
 

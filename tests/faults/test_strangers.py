@@ -40,7 +40,10 @@ print(next(numbers), "cases")
 
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [("overrides", 25), ("lines", 4), ("checkpoints", 40), ("data", 60), ("folders", 25)],
+    [
+        *(("overrides", 25), ("lines", 4), ("checkpoints", 40), ("data", 60), ("folders", 25)),
+        *(("studies", 20), ("sweeps", 20)),
+    ],
 )
 def test_what_a_stranger_made_is_used_or_refused(kind: str, most: int, tmp_path: Path) -> None:
     words = [PROGRAM.format(tests=str(TESTS)), kind, str(most), str(tmp_path)]

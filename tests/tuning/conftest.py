@@ -28,9 +28,10 @@ def study(base: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.chdir(tmp_path)
     need_optuna()
 
-    def make(*values: tuple[float, int], **tune: Any) -> StudyPlan:
+    def make(*values: tuple[float, int], direction: str = base.direction, **tune: Any) -> StudyPlan:
         changed = base.tune.model_copy(update={"trials": len(values), **tune})
-        plan = prepare_folder(replace(base, tune=changed, folder=tmp_path / "study"))
+        plan = replace(base, tune=changed, direction=direction, folder=tmp_path / "study")
+        plan = prepare_folder(plan)
         opened = open_study(plan)
         for rate, steps in values:
             opened.enqueue_trial({"optimizer.lr": rate, "model.d_steps": steps})

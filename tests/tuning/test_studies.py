@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,7 +138,7 @@ def test_a_metric_that_is_never_reported_ends_the_study(study: Study) -> None:
 
 
 def test_the_direction_of_the_metric_s_class_is_right(study: Study) -> None:
-    plan = replace(study((1e-3, GOOD)), direction="maximize")
+    plan = study((1e-3, GOOD), direction="maximize")
     with pytest.raises(MetricError, match=r"set tune\.direction=minimize"):
         search(plan, Supervisor())
 
