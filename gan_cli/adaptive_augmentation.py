@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn.functional import affine_grid, grid_sample
 
 from gan_cli.errors import ConfigError
@@ -161,7 +163,7 @@ class AdaptiveAugmentation(nn.Module):
         size = [*x.shape[:2], *(2 * (side + 2 * REACH) for side in x.shape[2:])]
         theta = self.read @ inverse @ self.pixels
         grid = affine_grid(theta[:, :2], size, align_corners=False)
-        return self.down_y @ grid_sample(fine, grid, align_corners=False) @ self.down_x.T
+        return self.down_y @ Reading.apply(fine, grid) @ self.down_x.T  # pyright: ignore
 
     def _filtered(self, x: Tensor, gains: Tensor) -> Tensor:
         """Images with each band of frequencies times its gain, [n, 4], along both axes."""
@@ -342,6 +344,52 @@ def _kind_faults(data: DataSpec, kinds: Pipeline) -> Iterator[str]:
         yield f"model.ada_pipeline = {shown}: the factors of p must lie in (0, 1]"
     elif "color" in found and data.shape[0] not in (1, 3):
         yield f"model.ada_pipeline = {shown}: color needs 1 or 3 channels; set it bg"
+
+
+class Reading(Function):
+    """Images [n, channels, ...] read linearly at the places [n, height, width, 2] of a grid.
+
+    As `grid_sample`, whose gradient older versions of torch cannot differentiate. Reading is linear
+    in the images, so the gradient of that gradient is reading again.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, grid: Tensor) -> Tensor:
+        return grid_sample(x, grid, align_corners=False)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        x, grid = inputs
+        ctx.save_for_backward(grid)
+        ctx.size = x.shape[2:]
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (grid,) = ctx.saved_tensors
+        return Spreading.apply(slope, grid, *ctx.size), None  # type: ignore[return-value]
+
+
+class Spreading(Function):
+    """The adjoint of `Reading`: gradients by what was read, as gradients by the images."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(slope: Tensor, grid: Tensor, height: int, width: int) -> Tensor:
+        images = slope.new_zeros(*slope.shape[:2], height, width)
+        backward = torch.ops.aten.grid_sampler_2d_backward
+        return backward(slope, images, grid, 0, 0, False, [True, False])[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, int], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (grid,) = ctx.saved_tensors
+        return Reading.apply(slope, grid), None, None, None  # type: ignore[return-value]
 
 
 def matrices(rows: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -42,10 +42,14 @@ class Average:
         decay: d in the long run, in [0, 1); 0 makes the average the weights themselves.
         warmup: steps over which the half-life rises from 0 to that of `decay` as half a cosine
             instead (R3GAN's code, Huang et al. 2024); None: as above.
+        ramp: the half-life is at most this share of the steps so far, instead (.05 in the code of
+            Karras et al. 2020b); None: as above.
     """
 
-    def __init__(self, model: Model, decay: float, warmup: int | None = None) -> None:
-        self.decay, self.warmup = decay, warmup
+    def __init__(
+        self, model: Model, decay: float, warmup: int | None = None, ramp: float | None = None
+    ) -> None:
+        self.decay, self.warmup, self.ramp = decay, warmup, ramp
         self.weights = entries(model.averaged()) if decay else {}
         self.values = {name: value.detach().clone() for name, value in self.weights.items()}
 
@@ -63,11 +67,17 @@ class Average:
 
     def decay_at(self, step: int) -> float:
         """The factor d of the average after `step` completed steps."""
-        if self.warmup is None or not 0 < step < self.warmup:
-            return self.decay if self.warmup else min(self.decay, (1 + step) / (10 + step))
-        half_life = math.log(0.5) / math.log(self.decay)
-        now = half_life * (1 - math.cos(math.pi * step / self.warmup)) / 2
-        return 0.5 ** (1 / now)
+        if self.warmup is None and self.ramp is None:
+            return min(self.decay, (1 + step) / (10 + step))
+        decay = self.decay
+        if self.warmup is not None and 0 < step < self.warmup:
+            half_life = math.log(0.5) / math.log(decay)
+            now = half_life * (1 - math.cos(math.pi * step / self.warmup)) / 2
+            decay = 0.5 ** (1 / now)
+        if self.ramp is not None and step > 0:
+            now = max(self.ramp * (step - 1), 1e-8)  # of the steps before the last, as there
+            decay = min(decay, 0.5 ** (1 / now))
+        return decay
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -7,12 +7,14 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from gan_cli.adaptive_augmentation import (
     KINDS,
     PIPELINES,
     AdaptiveAugmentation,
     Pipeline,
+    Reading,
     colored,
     hue_rotation,
     rotation,
@@ -231,6 +233,16 @@ def test_each_transformation_comes_with_probability_p(kind: str) -> None:
     least = 0.7 ** times.get(kind, 1)
     assert same.float().mean() > least - 0.06
     assert same.float().mean() < least + 0.25
+
+
+def test_reading_off_images_is_grid_sample_with_gradients_of_gradients() -> None:
+    x = images(1, (2, 4, 5)).double().requires_grad_()
+    grid = 2.4 * images(1, (3, 4, 2)).double()  # some places lie outside
+    read = Reading.apply(x, grid)
+    assert torch.equal(read, grid_sample(x, grid, align_corners=False))
+    assert torch.autograd.gradcheck(lambda x: Reading.apply(x, grid), x)
+    assert torch.autograd.gradgradcheck(lambda x: Reading.apply(x, grid), x)
+    assert torch.autograd.gradgradcheck(lambda x: Reading.apply(x, grid).square(), x)
 
 
 def test_gradients_reach_the_images() -> None:

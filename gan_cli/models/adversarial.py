@@ -380,6 +380,16 @@ class AdversarialModel(DiscriminatorModel, ABC):
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self.view(batch.real, batch), self.view(self.sample(len(batch)), batch)
 
+    def penalised(self, batch: Batch, y: Tensor | None = None) -> Score:
+        """The discriminator as a function of what a penalty takes gradients by.
+
+        That is the view of samples; but with adaptive augmentation the samples before it, so that
+        each penalty augments them anew (Karras et al.'s code).
+        """
+        if self.view.adaptive is None:
+            return lambda x: self.discriminator(x, y)
+        return lambda x: self.discriminator(self.view(x, batch), y)
+
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
         fake = self.view(self.sample(len(batch)), batch)
@@ -417,12 +427,17 @@ class AdversarialModel(DiscriminatorModel, ABC):
         return grids(self, z)
 
 
+def as_it_is(x: Tensor, batch: Batch) -> Tensor:
+    """Samples themselves, in the place of a `View`."""
+    return x
+
+
 class View:
     """Samples, real and fake alike, as the discriminator sees them in every loss and penalty.
 
     First augmented (Zhao et al. 2020, Fig. 4), then blurred by noise (Sonderby et al. 2017;
     Arjovsky and Bottou 2017, section 3), then packed (Lin et al. 2018, section 2).
-    A penalty on gradients takes them with respect to this view.
+    A penalty on gradients takes them with respect to this view, unless it is augmented adaptively.
 
     Args:
         data: what is to be generated.

@@ -16,7 +16,7 @@ from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
-from gan_cli.models.adversarial import AdversarialModel, View
+from gan_cli.models.adversarial import AdversarialModel, View, as_it_is
 from gan_cli.models.faults import below, without_classes
 from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.networks.family import NetworkFamily
@@ -243,9 +243,10 @@ class GAN(AdversarialModel):
             batch.kept["fake"] = fake
             if self.fake_labels == "uniform" and wanted is not None:
                 batch.kept["wanted"] = wanted
-        samples = self.view(batch.real, batch), self.view(fake, batch)
-        outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], wanted)
-        game = self.compare(samples, outputs, lambda x: self.discriminator(x, y))
+        seen = self.view(batch.real, batch), self.view(fake, batch)
+        outputs = self.discriminator(seen[0], y), self.discriminator(seen[1], wanted)
+        samples = seen if self.adaptive is None else (batch.real, fake)
+        game = self.compare(samples, outputs, self.penalised(batch, y))
         game = self._with_regularisation(game, outputs, batch, fake, (y, wanted))
         history = self.discriminator_history
         if history is None:
@@ -285,9 +286,9 @@ class GAN(AdversarialModel):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
-        real = self.view(batch.real, batch)
-        fake = self.view(self._fakes(batch, y), batch)
-        return self.lazy_penalty(lambda x: self.discriminator(x, y), real, fake)
+        seen = self.view if self.adaptive is None else as_it_is
+        real, fake = seen(batch.real, batch), seen(self._fakes(batch, y), batch)
+        return self.lazy_penalty(self.penalised(batch, y), real, fake)
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""

@@ -17,7 +17,7 @@ from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
-from gan_cli.models.adversarial import AdversarialModel, View
+from gan_cli.models.adversarial import AdversarialModel, View, as_it_is
 from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.stylegan2 import MinibatchDeviation, StyleGAN2Generator
@@ -134,9 +134,11 @@ class StyleGAN2(AdversarialModel):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
-        samples = self.view(batch.real, batch), self.view(self._fakes(len(batch), y), batch)
-        outputs = self.discriminator(samples[0], y), self.discriminator(samples[1], y)
-        game = self.compare(samples, outputs, lambda x: self.discriminator(x, y))
+        pair = batch.real, self._fakes(len(batch), y)
+        seen = self.view(pair[0], batch), self.view(pair[1], batch)
+        outputs = self.discriminator(seen[0], y), self.discriminator(seen[1], y)
+        samples = seen if self.adaptive is None else pair
+        game = self.compare(samples, outputs, self.penalised(batch, y))
         if self.adaptive is None:
             return game
         self.adaptive.record(outputs[0], batch.whole)
@@ -144,8 +146,9 @@ class StyleGAN2(AdversarialModel):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
-        real, fake = self.view(batch.real, batch), self.view(self._fakes(len(batch), y), batch)
-        return self.lazy_penalty(lambda x: self.discriminator(x, y), real, fake)
+        seen = self.view if self.adaptive is None else as_it_is
+        real, fake = seen(batch.real, batch), seen(self._fakes(len(batch), y), batch)
+        return self.lazy_penalty(self.penalised(batch, y), real, fake)
 
     def generator_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
@@ -165,9 +168,10 @@ class StyleGAN2(AdversarialModel):
             noise = torch.randn_like(images) / math.sqrt(images[0, 0].numel())
             (slope,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
             lengths = slope.square().sum(2).mean(1).sqrt()
-        gap = (lengths - self.path.mean).square().mean()
+        mean = self.path.mean.lerp(lengths.mean(), DECAY)  # with this batch, as in their code
+        gap = (lengths - mean).square().mean()
         with torch.no_grad():
-            self.path.mean.lerp_(lengths.detach().mean(), DECAY)
+            self.path.mean.copy_(mean)
         logs = {"path_length": lengths.detach().mean(), "penalty/path_length": gap.detach()}
         return Loss(self.path_every * self.path_length * gap, logs)
 

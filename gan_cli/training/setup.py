@@ -183,7 +183,7 @@ def assemble(
         players,
         stream.batch,
         settings.seed,
-        Average(model, settings.ema.decay, settings.ema.warmup),
+        Average(model, settings.ema.decay, settings.ema.warmup, settings.ema.ramp),
         autocast=chosen.precision == "bf16",
         graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
         gather=ranks.gather(),

@@ -8,7 +8,9 @@ from composing import session_of
 from playing import advance, check_that_resuming_is_exact
 from torch import Tensor
 
+from gan_cli.adaptive_augmentation import AdaptiveAugmentation
 from gan_cli.errors import ConfigError
+from gan_cli.models.adversarial import AdversarialModel
 from gan_cli.models.gan import GAN
 from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.training.setup import Session
@@ -88,6 +90,44 @@ def test_the_probability_of_augmentation_is_that_of_the_run_s_step() -> None:
         advance(session, 1)
         found.append(float(game.adaptive.p))
     assert found == pytest.approx([0, 0.125, 0.375, 0.5, 0.5])
+
+
+class Twice(AdaptiveAugmentation):
+    """A pipeline that doubles each number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        (*IMAGES, "penalty=r1"),
+        (*IMAGES, "penalty=r1", "penalty.every=2"),
+        ("model=stylegan2", "data.split=test", "data.size=8", "network.most=8", "penalty.every=2"),
+    ],
+    ids=["every update", "lazy", "stylegan2"],
+)
+def test_a_penalty_takes_gradients_before_adaptive_augmentation(line: tuple[str, ...]) -> None:
+    """Of D(2x), 2 D'(2x)."""
+    session = session_of(*line, "penalty.weight=1", "model.ada_p=0.5")
+    game, batch = session.model, session.stream.batch(0)
+    assert isinstance(game, AdversarialModel)
+    game.view.adaptive = Twice(game.data.shape, {"blit": 1.0})
+    every = game.penalty.every
+    loss = game.penalty_loss(batch) if every > 1 else game.discriminator_loss(batch)
+    doubled = (2 * batch.real).requires_grad_()
+    (slope,) = torch.autograd.grad(game.discriminator(doubled).sum(), doubled)
+    wanted = 0.5 * (2 * slope).flatten(1).square().sum(1).mean()
+    torch.testing.assert_close(loss.logs["penalty/r1"], wanted)
+
+
+def test_r1_trains_the_discriminator_through_the_augmentation() -> None:
+    line = ("model.ada_p=1", "model.ada_pipeline=bgcf", "penalty=r1", "penalty.weight=100")
+    game, session = gan(*line)
+    total = game.discriminator_loss(session.stream.batch(0)).total
+    slopes = torch.autograd.grad(total, list(game.discriminator.parameters()), allow_unused=True)
+    assert all(slope is not None and slope.isfinite().all() for slope in slopes)
 
 
 def test_consistency_is_the_mean_square_through_the_view() -> None:

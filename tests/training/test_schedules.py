@@ -72,6 +72,11 @@ def test_the_half_life_of_averages_rises() -> None:
     assert halves == pytest.approx([cosine(step, 0, 20, 10) for step in (1, 5, 9, 10, 50)])
     assert average.decay_at(0) == average.decay  # nothing is averaged before the first step
     assert Average(model, decay=0.9).decay_at(0) == pytest.approx(0.1)
+    # .5 ** (batch / min(ema_nimg, cur_nimg * .05)) in NVlabs/stylegan2-ada-pytorch's training loop.
+    average = Average(model, decay=0.5 ** (1 / 20), ramp=0.05)
+    wanted = [0.5 ** (64 / max(min(20 * 64, 64 * n * 0.05), 1e-8)) for n in (0, 1, 100, 400, 900)]
+    found = [average.decay_at(n + 1) for n in (0, 1, 100, 400, 900)]
+    assert found == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
