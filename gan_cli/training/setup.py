@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ from gan_cli.training.optimizers import (
     players_of,
 )
 from gan_cli.training.runtime import Runtime, prepare_for_ranks
-from gan_cli.training.trainer import Trainer, batches_per_step
+from gan_cli.training.trainer import Trainer, steps_for
 
 log = logging.getLogger(__name__)
 WEIGHTS = 1  # the random stream of the initial weights
@@ -290,14 +289,7 @@ def steps(settings: Settings, model: Model, dataset: Dataset) -> int:
     if images is None:
         assert settings.epochs is not None, "validation leaves one of the three"
         images = settings.epochs * dataset.spec.size
-    wanted, step, seen = images / settings.batch_size, 0, 0
-    if all((p.every, p.start, p.stop) == (1, 0, None) for p in model.phases()):
-        return math.ceil(wanted / next(batches_per_step(model.phases())))
-    for used in batches_per_step(model.phases()):
-        if seen >= wanted:
-            return step
-        seen, step = seen + used, step + 1
-    raise AssertionError("batches_per_step never ends")
+    return steps_for(model.phases(), images / settings.batch_size)
 
 
 def constructor(

@@ -244,7 +244,7 @@ class Trainer:
         if self.graphs is not None:
             self.graphs.forget()  # they use the optimizers' state at its place in memory
         self.step = state["step"]
-        self.drawn = sum(islice(batches_per_step(self._phases), self.step))
+        self.drawn = batches_before(self._phases, self.step)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["averages"])
         for name, player in self.players.items():
@@ -267,6 +267,45 @@ def batches_per_step(phases: list[Phase]) -> Iterator[int]:
         used = Counter(phase.player for phase in updates(phases, step))
         yield max(used.values(), default=0)
         step += 1
+
+
+def cycle(phases: list[Phase]) -> tuple[list[int], list[int]]:
+    """The numbers of batches of a run's first steps, and of the steps that repeat ever after."""
+    own = [phase for phase in phases if not phase.follows]
+    begin = max((max(phase.start, phase.stop or 0) for phase in phases), default=0)
+    length = math.lcm(*(phase.every for phase in own))
+    periods = [length]
+    for phase in phases:
+        if phase.follows:  # counts a player's updates, which need not divide by its `every`
+            lasting = [p for p in own if p.player == phase.follows and p.stop is None]
+            made = sum(p.repeat * (length // p.every) for p in lasting)
+            periods.append(length * (phase.every // math.gcd(phase.every, made)))
+    counts = list(islice(batches_per_step(phases), begin + math.lcm(*periods)))
+    return counts[:begin], counts[begin:]
+
+
+def batches_before(phases: list[Phase], step: int) -> int:
+    """The number of batches that a run has used before `step`."""
+    first, repeated = cycle(phases)
+    if step <= len(first):
+        return sum(first[:step])
+    whole, rest = divmod(step - len(first), len(repeated))
+    return sum(first) + whole * sum(repeated) + sum(repeated[:rest])
+
+
+def steps_for(phases: list[Phase], batches: float) -> int:
+    """The first step before which a run has used so many batches."""
+    first, repeated = cycle(phases)
+    step, seen = 0, 0
+    if sum(first) < batches:
+        whole = int((batches - sum(first)) // sum(repeated))
+        step, seen = len(first) + whole * len(repeated), sum(first) + whole * sum(repeated)
+        first = repeated
+    for used in first:
+        if seen >= batches:
+            break
+        step, seen = step + 1, seen + used
+    return step
 
 
 def gradient_norms(model: Model, phase: Phase) -> dict[str, Tensor]:

@@ -62,10 +62,11 @@ def test_two_steps_move_both_players_as_often_as_the_paper_says(
     }
     names = {"generator": g_updates, "discriminator": d_updates, "critic": d_updates}
     assert counts == {name: names[name] for name in session.players}
-    still = [
+    still = {
         name
         for name, value in session.model.named_parameters()
         if torch.equal(value, before[name]) and not name.endswith("strength")
-    ]
-    assert still == []
+    }
+    # Beside Wasserstein's differences a bias of all outputs has no gradient.
+    assert still == ({"discriminator.head.bias"} if preset == "wgan_gp_cifar10" else set())
     assert session.model.sample(2, None).shape == (2, *session.model.data.shape)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from bisect import bisect_left
+from itertools import accumulate, islice
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from gan_cli.networks.dcgan import DCGAN
 from gan_cli.penalties import R1, NoPenalty
 from gan_cli.priors import Gaussian
 from gan_cli.training.optimizers import PlayerOptimizer, build_players, players_of
-from gan_cli.training.trainer import Trainer, batches_per_step
+from gan_cli.training.trainer import Trainer, batches_before, batches_per_step, steps_for
 
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -162,6 +164,28 @@ def test_a_lazy_penalty_weighs_as_much_for_each_update_as_one_that_is_always_the
             if phase.player == "discriminator":
                 assert 0 <= weight - made < every or phase.name == "discriminator"
         assert weight == -(-made // every) * every
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"d_steps": 5},
+        {"d_burst": 100},
+        {"penalty": R1(every=16)},
+        {"penalty": R1(every=16), "d_steps": 3, "d_burst": 7},
+        {"penalty": R1(every=6), "schedule": "alternate", "d_steps": 4, "first": "generator"},
+    ],
+    ids=["plain", "d_steps", "burst", "lazy", "lazy burst", "alternate"],
+)
+def test_batches_of_many_steps_are_their_sum(settings: dict) -> None:
+    phases = gan(**settings).phases()
+    counts = list(islice(batches_per_step(phases), 9000))
+    sums = [0, *accumulate(counts)]
+    steps = [*range(60), *range(490, 1100, 7), 7999, 8000, 8001, 9000]
+    assert [batches_before(phases, step) for step in steps] == [sums[step] for step in steps]
+    for wanted in (0, 0.5, 1, 2, 17, 99.5, 100, 2500.25, 2600, sums[8000], sums[8000] + 0.5):
+        assert steps_for(phases, wanted) == bisect_left(sums, wanted)
 
 
 def test_what_a_phase_has_made_before_a_step_is_the_sum_of_its_updates_there() -> None:
