@@ -36,7 +36,7 @@ from benchmarks.faults.kills import CRASHED, Moment
 from gan_cli import files
 from gan_cli.commands import train, tune
 from gan_cli.ensemble import group  # noqa: F401
-from gan_cli.evaluation import classifier, classifier_training, features, inception
+from gan_cli.evaluation import classifier, classifier_training, features, inception_weights
 from gan_cli.evaluation.classifier_training import Recipe
 from gan_cli.jobs import processes
 from gan_cli.jobs.child import follow_parent
@@ -194,7 +194,7 @@ def scenarios(home: Path) -> list[Scenario]:
         Scenario("study", tune.main, tuned),
         Scenario("classifier", train.main, known),
     ]
-    if inception.packaged_file() is None:
+    if inception_weights.packaged_file() is None:
         print("inception: its weights are not installed, so its cache is left out")
         return found
     return [*found, Scenario("inception", train.main, seen)]

@@ -24,7 +24,7 @@ from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation import features
 from gan_cli.evaluation.features import Halves, merged
 from gan_cli.evaluation.image_files import ImageArray, ImageFiles, arrays, mapped
-from gan_cli.evaluation.inception import without_last_layer
+from gan_cli.evaluation.inception_weights import without_last_layer
 from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
 from gan_cli.evaluation.registry import AUTO, Choice, inception_of
 from gan_cli.evaluation.trained_model import Extractors

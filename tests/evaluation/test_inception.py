@@ -16,19 +16,14 @@ from gan_cli.data.published import cache_folder
 from gan_cli.errors import DataError
 from gan_cli.evaluation import inception
 from gan_cli.evaluation.features import place
-from gan_cli.evaluation.inception import (
+from gan_cli.evaluation.inception import Inception, prepared, prepared_clean
+from gan_cli.evaluation.inception_network import Conv, ConvWeights, convolutions, network
+from gan_cli.evaluation.inception_weights import (
     PACKAGED,
     PUBLISHED,
-    Conv,
-    ConvWeights,
     DamagedError,
-    Inception,
-    convolutions,
     identity,
-    network,
     packaged_file,
-    prepared,
-    prepared_clean,
     read_official,
 )
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gan_cli.data.published import FetchError
 from gan_cli.errors import DataError
-from gan_cli.evaluation import inception
-from gan_cli.evaluation.inception import (
+from gan_cli.evaluation import inception_weights
+from gan_cli.evaluation.inception_network import ConvWeights
+from gan_cli.evaluation.inception_weights import (
     NAMES,
-    ConvWeights,
     Weights,
     find_weights,
     identity,
@@ -77,21 +77,21 @@ class Sources:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.monkeypatch = folder, monkeypatch
-        self.cached = folder / "cache" / "inception" / inception.PUBLISHED.name
-        self.installed = folder / "site" / "package_of_weights" / inception.PACKAGED
+        self.cached = folder / "cache" / "inception" / inception_weights.PUBLISHED.name
+        self.installed = folder / "site" / "package_of_weights" / inception_weights.PACKAGED
         self.asked = 0
         self.published_as(published(folder / "p.pth"))
-        monkeypatch.setattr(inception, "PACKAGED_SHA256", sha256(packaged(folder / "q.pt")))
+        monkeypatch.setattr(inception_weights, "PACKAGED_SHA256", sha256(packaged(folder / "q.pt")))
         monkeypatch.setenv("GAN_CLI_CACHE", str(folder / "cache"))
-        monkeypatch.setattr(inception, "NAMES", ("a", "b"))
-        monkeypatch.setattr(inception, "_shapes", lambda: SHAPES)
-        monkeypatch.setattr(inception, "fetch", self.fetch)
-        monkeypatch.setattr(inception, "PACKAGE", "no_such_package_of_weights")
+        monkeypatch.setattr(inception_weights, "NAMES", ("a", "b"))
+        monkeypatch.setattr(inception_weights, "_shapes", lambda: SHAPES)
+        monkeypatch.setattr(inception_weights, "fetch", self.fetch)
+        monkeypatch.setattr(inception_weights, "PACKAGE", "no_such_package_of_weights")
 
     def published_as(self, path: Path) -> None:
         """Take the content of `path` for the official one."""
-        known = replace(inception.PUBLISHED, sha256=sha256(path))
-        self.monkeypatch.setattr(inception, "PUBLISHED", known)
+        known = replace(inception_weights.PUBLISHED, sha256=sha256(path))
+        self.monkeypatch.setattr(inception_weights, "PUBLISHED", known)
 
     def put_into(self, path: Path) -> Path:
         """Copy the official file there; torch.save writes a file's name into it."""
@@ -103,7 +103,7 @@ class Sources:
         packaged(self.installed)
         (self.installed.parent / "__init__.py").write_text("raise RuntimeError('imported')\n")
         self.monkeypatch.syspath_prepend(str(self.installed.parent.parent))
-        self.monkeypatch.setattr(inception, "PACKAGE", self.installed.parent.name)
+        self.monkeypatch.setattr(inception_weights, "PACKAGE", self.installed.parent.name)
 
     def fetch(self, remote: Any, folder: Path) -> Path:
         self.asked += 1
@@ -121,7 +121,7 @@ def same(found: Weights) -> bool:
 
 
 def test_names_are_those_of_94_convolutions() -> None:
-    assert len(NAMES) == len(set(NAMES)) == len(inception._shapes()) == 94
+    assert len(NAMES) == len(set(NAMES)) == len(inception_weights._shapes()) == 94
     assert (NAMES[0], NAMES[5], NAMES[-1]) == (
         "Conv2d_1a_3x3",
         "Mixed_5b.branch1x1",
@@ -155,8 +155,8 @@ def test_a_file_without_the_last_layer_is_told_by_one_line(sources: Sources) -> 
     bare = published(sources.folder / "bare.pth", {"a.conv.weight": torch.zeros(1)})
     for lacking in (bare, sources.folder / "q.pt"):
         assert without_last_layer(str(lacking)) == (
-            f"{lacking} lacks the last layer (fc.weight); {inception.PUBLISHED.name} has it: name "
-            "the file with evaluation.inception=PATH (gan-eval: --inception PATH)"
+            f"{lacking} lacks the last layer (fc.weight); {inception_weights.PUBLISHED.name} has "
+            "it: name the file with evaluation.inception=PATH (gan-eval: --inception PATH)"
         )
     for found_otherwise in (str(wide), str(sources.folder / "none.pth"), None):
         assert without_last_layer(found_otherwise) == ""
@@ -184,9 +184,9 @@ def test_a_download_is_kept_in_the_cache(sources: Sources, monkeypatch: pytest.M
         assert remote.urls[0].startswith("https://github.com/mseitzer/pytorch-fid/releases/")
         return sources.put_into(folder / remote.name)
 
-    monkeypatch.setattr(inception, "fetch", fetch)
+    monkeypatch.setattr(inception_weights, "fetch", fetch)
     assert same(find_weights(None))
-    monkeypatch.setattr(inception, "fetch", sources.fetch)
+    monkeypatch.setattr(inception_weights, "fetch", sources.fetch)
     assert same(find_weights(None))
     assert sources.asked == 0
 

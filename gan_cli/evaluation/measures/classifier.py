@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_cli.errors import DataError
 from gan_cli.evaluation.classifier import Classifier
-from gan_cli.evaluation.inception import without_last_layer
+from gan_cli.evaluation.inception_weights import without_last_layer
 from gan_cli.evaluation.measures.fid_kid_prdc import (
     NEIGHBOURS,
     frechet_figure,
