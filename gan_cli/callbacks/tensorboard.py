@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_cli import event_file
 from gan_cli.callbacks.callback import RunContext
-from gan_cli.callbacks.logger import MAIN, METRICS, Logger
+from gan_cli.callbacks.loggers import MAIN, METRICS, Logger
 from gan_cli.event_file import EventFile, histogram, picture, scalar
 from gan_cli.files import cannot_write
 from gan_cli.runs.folder import REAL

@@ -14,10 +14,8 @@ import pytest
 from contexts import context
 
 from gan_cli.callbacks.callback import Callback, check_callbacks
-from gan_cli.callbacks.csv_file import CSVFile
+from gan_cli.callbacks.loggers import CSVFile, MLflow, WandB
 from gan_cli.callbacks.metrics import MetricsFile
-from gan_cli.callbacks.mlflow_run import MLflow
-from gan_cli.callbacks.wandb_run import WandB
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of
 from gan_cli.errors import ConfigError

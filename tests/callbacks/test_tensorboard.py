@@ -16,7 +16,7 @@ import torch
 from contexts import context
 from PIL import Image
 
-from gan_cli.callbacks.logger import main_metric
+from gan_cli.callbacks.loggers import main_metric
 from gan_cli.callbacks.tensorboard import TensorBoard
 from gan_cli.config.schema import Run
 from gan_cli.errors import UserError
