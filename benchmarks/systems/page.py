@@ -37,9 +37,8 @@ systems like it, and WGAN-GP's penalty after a first result; values of one seed 
 *MNIST* is the Fréchet distance by the data's own classifier, of 10,000 samples, after a short
 training with narrow networks (width 16, 1,500 steps of 64 for most: two minutes on two cores);
 lower is better. It tells which games begin well, not how they end: the presets are twice as wide
-and train for longer, and games whose discriminator is an autoencoder have learned nothing yet. Rows
-of a system's own data are shortened where the preset takes long, as their commands say. A dash is a
-value that was not measured.
+and train for longer. Rows of a system's own data are shortened where the preset takes long, as
+their commands say. A dash is a value that was not measured.
 """
 
 
