@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
@@ -51,10 +51,10 @@ class AdaptiveAugmentation(nn.Module):
     signs: Tensor  # sum over the updates since p last moved
     images: Tensor  # of these updates
     updates: Tensor  # their number
-    # Constants: of colours, [4, 4]; of places, [3, 3]; along the sides of images; of bands, [4].
+    # Constants: of colours, [4, 4]; of places, along the sides of images; of bands.
     grey: Tensor
     whole: Tensor
-    pixels: Tensor
+    places: Tensor
     read: Tensor
     up_y: Tensor
     up_x: Tensor
@@ -87,11 +87,17 @@ class AdaptiveAugmentation(nn.Module):
             sides = torch.tensor([width, height, 1.0])
             constants |= {"up_y": doubling(height), "up_x": doubling(width)}
             constants |= {"down_y": halving(height), "down_x": halving(width)}
-            # From halves of the sides read to pixels, and back to halves of the fine image's.
-            pixels, read = torch.diag((sides + 2 * REACH) / 2), torch.diag(2 / (3 * sides - 2))
-            pixels[:2, 2], read[:2, 2] = 0.25, -0.5 / (3 * sides[:2] - 2)
-            pixels[2, 2] = read[2, 2] = 1.0
-            constants |= {"pixels": pixels, "read": read}
+            # Half pixels in pixels from the centre, [.., 3]; and from such places to those of the
+            # fine image, whose sides reach from -1 to 1.
+            across, down = (
+                (torch.arange(2 * (side + 2 * REACH)) + 1) / 2 - (side / 2 + REACH)
+                for side in (width, height)
+            )
+            y, x = torch.meshgrid(down, across, indexing="ij")
+            constants["places"] = torch.stack([x, y, torch.ones_like(x)], dim=2)
+            read = torch.diag(2 / (3 * sides - 2))
+            read[:2, 2] = -0.5 / (3 * sides[:2] - 2)
+            constants["read"] = read[:2]
         if "filter" in kinds:
             constants |= {"bands_y": bands(height), "bands_x": bands(width)}
             constants["power"] = torch.tensor([10.0, 1.0, 1.0, 1.0]) / 13  # of an image's bands
@@ -160,9 +166,7 @@ class AdaptiveAugmentation(nn.Module):
         frequencies that the pixels cannot hold are left out.
         """
         fine = self.up_y @ x @ self.up_x.T  # [n, channels, 6 height - 4, 6 width - 4]
-        size = [*x.shape[:2], *(2 * (side + 2 * REACH) for side in x.shape[2:])]
-        theta = self.read @ inverse @ self.pixels
-        grid = affine_grid(theta[:, :2], size, align_corners=False)
+        grid = self.places @ (self.read @ inverse)[:, None].mT  # [n, .., .., 2]
         return self.down_y @ Reading.apply(fine, grid) @ self.down_x.T  # pyright: ignore
 
     def _filtered(self, x: Tensor, gains: Tensor) -> Tensor:

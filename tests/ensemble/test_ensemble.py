@@ -74,6 +74,10 @@ def assert_same(one: list[Session], other: list[Session]) -> None:
         ("model=dcgan", *IMAGES),
         ("model=infogan", *IMAGES, "network.width=4"),
         ("model=acgan", *IMAGES, "model.augment=[color,translation,cutout]"),
+        (
+            *("model=gan", "network=dcgan_gp", *IMAGES, "penalty=r1", "model.first=generator"),
+            *("model.ada_p=0.8", "model.ada_p_steps=2", "model.ada_pipeline=bgcfnc"),
+        ),
         ("model=projection_gan", *IMAGES, "model.d_steps=1"),
         ("model=wgan_gp", *IMAGES, "model.d_steps=1"),
     ],

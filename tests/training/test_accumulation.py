@@ -19,6 +19,11 @@ GAMES = {
         *("penalty.every=2", "model.packing=2", "model.instance_noise=0.1"),
         "model.augment=[color,translation,cutout]",
     ),
+    "adaptive": (
+        *("model=gan", "network=dcgan_gp", "network.generator_norm=none", "penalty=r1"),
+        *("model.first=generator", "model.ada_target=-0.9", "model.ada_images=64"),
+        "model.ada_pipeline=bgcfnc",
+    ),
     "shared fakes": ("model=dcgan", "network=dcgan_gp", "network.generator_norm=none"),
     "spectral norm": (
         *("model=projection_gan", "model.d_steps=1", "network.generator_norm=none"),
