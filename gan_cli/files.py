@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +76,18 @@ def refuse_links(*paths: Path) -> None:
                 f"{path}: is a link, which would lead out of {path.parent}; put what it means in "
                 "its place"
             )
+
+
+def require_files(*paths: Path) -> None:
+    """Check that there are regular files, or nothing: not folders, pipes or devices.
+
+    Raises:
+        CheckpointError: one is something else.
+    """
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise CheckpointError(f"{path}: is not a regular file; remove it")
 
 
 def appending(path: Path) -> int:

@@ -21,6 +21,7 @@ from gan_cli.signals import KILL
 TRAIN = "gan_cli.commands.train"
 GRACE = 60.0  # seconds that a process has to save its state and end
 KILLED = 5.0  # seconds, at least, in which a killed process is waited for
+TAIL = 1 << 16  # bytes of a log that are looked at
 POLL = 0.05  # seconds between two looks at a process
 LOGGED = {"PYTHONIOENCODING": "utf-8"}  # for processes that write to a log, which is UTF-8
 
@@ -240,7 +241,9 @@ def open_log(path: Path) -> int:
 
 def last_line(log: Path) -> str:
     """The last line of a process's output: for our commands, the reason why it ended."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        lines = file.read(TAIL).decode(errors="replace").splitlines()
     written = [line.strip() for line in lines if line.strip()]
     errors = [line for line in written if line.startswith("error: ")]  # torchrun writes more below
     return f"{[*written, *errors][-1] if written else 'no output'} (see {log})"

@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,15 @@ class RunFolder:
         except CheckpointError:
             return True
         return False
+
+    def check_lock(self) -> None:
+        """Check that the lock can be read, before `in_use` is waited for.
+
+        Raises:
+            CheckpointError: it cannot, so that nobody knows whether a process holds it.
+        """
+        with suppress(FileNotFoundError), foreign.open_file(self._lock):
+            pass
 
     def refuse_links(self) -> None:
         """Check that writing into the folder does not lead out of it.

@@ -306,7 +306,7 @@ def prepare_folder(plan: StudyPlan) -> StudyPlan:
 
     Raises:
         ConfigError: it holds another study.
-        CheckpointError: it is not a study's, or a link leads out of it.
+        CheckpointError: it is not a study's, a link leads out of it, or a lock is no file.
         UserError: the folder cannot be written.
     """
     from filelock import FileLock
@@ -320,6 +320,7 @@ def prepare_folder(plan: StudyPlan) -> StudyPlan:
         *plan.folder.glob("trial-*"),
         *plan.work.glob("*"),
     )
+    files.require_files(*plan.work.glob("*"))  # locks, and the output of processes
     try:
         plan.work.mkdir(parents=True, exist_ok=True)
     except OSError as cause:

@@ -191,6 +191,7 @@ class TrialRunner:
     ) -> float | str:
         """The value of one run, or why it was pruned; `trial` is None for later seeds."""
         run = RunFolder(self.plan.run_folder(number, seed))
+        run.check_lock()
         while run.in_use():  # by a process that an ended command left behind
             if self.supervisor.stopped:
                 raise StoppedError

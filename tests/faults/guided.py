@@ -1,7 +1,7 @@
 """Fuzzing guided by coverage (Atheris) of whatever parses text and bytes of a stranger.
 
     pip install atheris
-    python tests/faults/guided.py json|yaml|config|query|point|idx|cifar|npz [-runs=N ...]
+    python tests/faults/guided.py json|yaml|config|query|point|idx|cifar|npz|journal [-runs=N ...]
 
 Options are libFuzzer's, such as -max_total_time=60. It ends with a traceback and the input that is
 at fault: an exception that is no UserError.
@@ -13,11 +13,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PARSERS = ("json", "yaml", "config", "query", "point", "idx", "cifar", "npz")
+PARSERS = ("json", "yaml", "config", "query", "point", "idx", "cifar", "npz", "journal")
 Target = Callable[[bytes], object]
 
 
@@ -30,11 +31,17 @@ def targets(atheris: Any) -> tuple[dict[str, Target], type[Exception]]:
         from gan_cli.errors import UserError
         from gan_cli.evaluation.image_files import ImageArray
         from gan_cli.managing.query import parse
+        from gan_cli.tuning.integrity import check_journal
     file = Path(tempfile.mkdtemp()) / "x.npz"
 
     def npz(data: bytes) -> None:
         file.write_bytes(data)
         ImageArray(file)
+
+    def journal(data: bytes) -> None:
+        file.write_bytes(data)
+        with suppress(ValueError):  # which `open_study` puts into its message
+            check_journal(file)
 
     found: list[Target] = [
         lambda data: foreign.parse_json(data, "x"),
@@ -45,6 +52,7 @@ def targets(atheris: Any) -> tuple[dict[str, Target], type[Exception]]:
         lambda data: idx.parse_idx(bytearray(data), Path("x")),
         lambda data: cifar10_pickle.binary_form(data, Path("x")),
         npz,
+        journal,
     ]
     return dict(zip(PARSERS, found, strict=True)), UserError
 

@@ -42,7 +42,7 @@ print(next(numbers), "cases")
     ("kind", "most"),
     [
         *(("overrides", 25), ("lines", 4), ("checkpoints", 40), ("data", 60), ("folders", 25)),
-        *(("studies", 20), ("sweeps", 20)),
+        *(("studies", 12), ("sweeps", 12)),
     ],
 )
 def test_what_a_stranger_made_is_used_or_refused(kind: str, most: int, tmp_path: Path) -> None:

@@ -103,6 +103,10 @@ def test_the_last_line_is_the_reason(tmp_path: Path) -> None:
     assert last_line(log) == f"error: no such data (see {log})"
     log.write_text("")
     assert last_line(log) == f"no output (see {log})"
+    with log.open("wb") as file:  # a terabyte that is not there
+        file.seek(1 << 40)
+        file.write(b"\nerror: too long\n")
+    assert last_line(log) == f"error: too long (see {log})"
 
 
 def test_an_error_in_a_watch_leaves_no_process(

@@ -19,6 +19,7 @@ from gan_cli.tuning import integrity, results
 from gan_cli.tuning.integrity import check_journal, distribution, fits
 from gan_cli.tuning.plan import StudyPlan
 from gan_cli.tuning.results import rows
+from gan_cli.tuning.search import search
 from gan_cli.tuning.study import open_study
 from gan_cli.tuning.trial import MetricError, TrialRunner
 
@@ -169,6 +170,20 @@ def test_values_fit_their_ranges() -> None:
         *[False] * 3,
     ]
     assert [fits(words, value) for value in ("x", "z", 1, ["x"])] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_trial_whose_lock_cannot_be_read_is_not_waited_for(study: Study, lock: bool) -> None:
+    plan = study((1e-3, 1))
+    folder = plan.run_folder(0, 0)
+    if lock:
+        (folder / ".lock").mkdir(parents=True)
+    else:
+        folder.write_text("no folder")
+    with pytest.raises(CheckpointError, match=r"\.lock: cannot be read") as error:
+        search(plan, Supervisor())
+    assert "\n" not in str(error.value)
+    assert [row.state for row in rows(open_study(plan))] == ["failed"]
 
 
 def test_a_run_that_records_a_direction_but_no_metric_does_not_end_the_study(study: Study) -> None:

@@ -160,6 +160,15 @@ def test_a_study_s_files_do_not_lead_out_of_its_folder(
     assert not list((tmp_path / "outside").iterdir())
 
 
+@pytest.mark.parametrize("name", ["work/study", "work/trial-0003"])
+def test_a_folder_in_the_place_of_a_study_s_lock_is_refused(
+    name: str, base: StudyPlan, tmp_path: Path
+) -> None:
+    (tmp_path / "study" / name).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=rf"{name}: is not a regular file; remove it"):
+        prepare_folder(replace(base, folder=tmp_path / "study"))
+
+
 def test_without_optuna_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(
