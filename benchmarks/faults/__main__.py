@@ -151,7 +151,7 @@ class Scenario:
             return self.name
         kind, _, path = moment.partition(" ")
         if self.name in ("classifier", "inception"):
-            return "features" if path.startswith(KEPT) else ""
+            return "features" if any(kept in path for kept in KEPT) else ""
         if path.startswith("cache"):
             return "cache"
         if kind == "update":
