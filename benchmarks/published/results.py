@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,12 @@ def keys_of(table: Table, row: Row, form: FormName) -> list[str]:
     return [job.key for job in jobs(table, form) if job.row == row.name]
 
 
+def diverged(keys: Sequence[str], content: Json) -> int:
+    """The number of runs that ended at a value which was NaN or infinite."""
+    reasons = (content["failed"].get(key, "") for key in keys)
+    return sum("NaN or infinite" in reason for reason in reasons)
+
+
 def row_statistics(
     table: Table, form: Form, row: Row, content: Json, name: FormName
 ) -> dict[str, Statistic]:
@@ -101,7 +107,7 @@ def row_statistics(
     found: dict[str, Statistic] = {}
     keys = keys_of(table, row, name)
     runs = [content["runs"][key] for key in keys if key in content["runs"]]
-    lost = sum("diverged" in content["failed"].get(key, "") for key in keys)
+    lost = diverged(keys, content)
     for column in table.columns_of(form, row):
         values = [run["values"][column.figure] for run in runs if column.figure in run["values"]]
         if column.statistic == "passing":

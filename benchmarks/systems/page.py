@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.published.figures import Statistic
 from benchmarks.published.jobs import TableJob, jobs
 from benchmarks.published.page import line, made
-from benchmarks.published.results import row_statistics
+from benchmarks.published.results import diverged, keys_of, row_statistics
 from benchmarks.published.tables import Column, Row, Table
 from benchmarks.systems.catalogue import MNIST, POINTS, Catalogue, Family, System
 
@@ -79,9 +79,11 @@ class Values:
         found = self.found.get(row, {}).get(figure)
         return "–" if found is None else shown(found, self.columns[figure])
 
-    def seeds(self, row: str) -> int:
-        """How many runs a row has."""
-        return max((found.n for found in self.found.get(row, {}).values()), default=0)
+    def runs(self, row: str) -> str:
+        """How many runs a row has, and how many diverged."""
+        count = max((found.n for found in self.found.get(row, {}).values()), default=0)
+        lost = diverged(keys_of(self.table, self.rows[row], "full"), self.content)
+        return f"{count}, {lost} more diverged" if lost else str(count)
 
 
 def shown(found: Statistic, column: Column) -> str:
@@ -180,7 +182,7 @@ def _measured(system: System, values: Values) -> Iterator[str]:
             text = values.cell(row.name, figure)
             known = row.published.get(figure)
             cells.append(f"{text} (published {known.value:g})" if known else text)
-        yield line([row.title, *cells, str(values.seeds(row.name))])
+        yield line([row.title, *cells, values.runs(row.name)])
     yield ""
 
 

@@ -14,6 +14,7 @@ from benchmarks.published.page import page
 from benchmarks.published.running import Outcome
 from benchmarks.published.tables import FormName, Table, load
 from gan_cli.errors import DataError
+from gan_cli.training.divergence import Fault
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_diverged_run_has_not_passed(tmp_path: Path) -> None:
     text = text.replace("variants: {seed: 1, count: 2, choices: {x: [1, 2]}}\n", "")
     table = load("t", made(tmp_path, text))
     passed, diverged = outcomes(table, 9.0, None)
-    diverged = Outcome(diverged.job, None, "step 7: loss is NaN; the run has diverged")
+    diverged = Outcome(diverged.job, None, str(Fault(7, "generator", "loss", ["loss"], "")))
     results.add(tmp_path, table, "full", [passed, diverged])
     assert shown(tmp_path) == {"n": 2, "value": 1}
     broken = Outcome(diverged.job, None, "the disk is full")

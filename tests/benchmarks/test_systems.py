@@ -10,8 +10,10 @@ import pytest
 from benchmarks.published.jobs import TableJob, jobs
 from benchmarks.systems.__main__ import chosen, main
 from benchmarks.systems.catalogue import load
+from benchmarks.systems.page import Values
 from gan_cli.config import groups
 from gan_cli.config.settings import settings_of
+from gan_cli.training.divergence import Fault
 
 CATALOGUE = load()
 TABLE = CATALOGUE.table()
@@ -62,3 +64,12 @@ def test_results_of_another_machine_are_merged_and_shown(tmp_path: Path) -> None
     assert {f"{family.name}.md" for family in CATALOGUE.families} <= {
         path.name for path in (tmp_path / "docs" / "models").iterdir()
     }
+
+
+def test_diverged_runs_are_counted_beside_the_others() -> None:
+    run = {"values": {"modes_captured": 7.0, "high_quality_share": 0.75}}
+    fault = str(Fault(7, "generator", "loss", ["loss"], ""))
+    failed = {"gan_ring-s1": fault, "gan_ring-s2": "the disk is full"}
+    values = Values(TABLE, {"runs": {"gan_ring-s0": run}, "failed": failed})
+    assert values.runs("gan_ring") == "1, 1 more diverged"
+    assert values.runs("gan_grid") == "0"
