@@ -47,6 +47,7 @@ class AdaptiveAugmentation(nn.Module):
             in their code); None: it is `final` from the beginning.
     """
 
+    of_samples = ("signs",)
     p: Tensor
     signs: Tensor  # sum over the updates since p last moved
     images: Tensor  # of these updates

@@ -105,7 +105,7 @@ class Batch:
         self.step_was_read = False  # what depends on the step cannot be played back by a CUDA graph
         self._step = 0
         self.kept: dict[str, Tensor] = {}
-        self.whole = len(index)  # samples of the update's batch that this is a part of
+        self.whole = len(index)  # samples of the update's batch on all devices
         self._parts: list[Batch] = []
         self._real, self._labels, self._source, self._noise = real, labels, source, noise
 

@@ -163,7 +163,9 @@ class Stream:
         index = self._slice(k, 1)
         noise = dataset.dequantised if dataset.dequantise else None
         if dataset.resident:
-            return Batch(index, dataset.real, dataset.labels, dataset.source, noise)
+            batch = Batch(index, dataset.real, dataset.labels, dataset.source, noise)
+            batch.whole = self.batch_size
+            return batch
 
         def real(_: Tensor) -> Tensor:
             # The CPU's copy of the index is used, as reading this one back would stall the device.
@@ -171,7 +173,9 @@ class Stream:
                 return dataset.mirrored(scaled(self._prefetch(k).received()), index)
             return dataset.real(self._slice(k, 0))
 
-        return Batch(index, real, dataset.labels, dataset.source, noise)
+        batch = Batch(index, real, dataset.labels, dataset.source, noise)
+        batch.whole = self.batch_size
+        return batch
 
     def waited(self) -> float:
         """Seconds that training has waited for samples to arrive so far."""

@@ -250,6 +250,7 @@ class Balance(nn.Module):
         rate: of its moves.
     """
 
+    of_samples = ("gap",)
     k: Tensor
     gap: Tensor  # of the last step
 
@@ -340,6 +341,7 @@ class Margin(nn.Module):
         interval: updates between its moves.
     """
 
+    of_samples = ("value", "sums")
     value: Tensor
     sums: Tensor  # of the energies of real samples and fakes since the last move, [2]
     before: Tensor  # the mean energy of fakes an interval ago

@@ -25,6 +25,7 @@ class LeCam(nn.Module):
         start: updates of the discriminator before the term counts; 1,000 steps in their code.
     """
 
+    of_samples = ("anchors",)
     anchors: Tensor  # of real samples and of fakes, [2]
     count: Tensor  # updates so far
 

@@ -207,6 +207,7 @@ class StyleGAN2(AdversarialModel):
 class PathMean(nn.Module):
     """The running mean of path lengths, which is part of a run's state."""
 
+    of_samples = ("mean",)
     mean: Tensor
 
     def __init__(self) -> None:

@@ -247,6 +247,7 @@ class ToImage(nn.Module):
 class StyleGAN2Generator(Generator):
     """Mapping, then layers from a learned map; their images are added up. No tanh."""
 
+    of_samples = ("mean_style",)
     mean_style: Tensor  # [style]
 
     def __init__(self, options: StyleGAN2, inputs: int, data: DataSpec, classes: int) -> None:

@@ -186,6 +186,7 @@ def assemble(
         autocast=chosen.precision == "bf16",
         graphs=Graphs(CudaRecorder(device)) if chosen.graphs else None,
         gather=ranks.gather(),
+        level=ranks.average if ranks.count > 1 else None,
         drawing=ranks.drawing(model.rows(settings.batch_size // ranks.count)),
         accumulate=settings.accumulate,
     )

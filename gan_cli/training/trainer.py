@@ -51,6 +51,8 @@ class Trainer:
         autocast: bf16 within the losses.
         gather: called with the parameters between backward and the optimizer's step; averages
             their gradients over the devices.
+        level: called after `gather` with the buffers that follow an update's samples, which a
+            module names in `of_samples`; averages them over the devices.
         drawing: a context entered around a step, which may change its random numbers.
         graphs: record the updates as CUDA graphs, and replay them.
         accumulate: parts of each batch that are computed one after the other (see
@@ -67,6 +69,7 @@ class Trainer:
         average: Average,
         autocast: bool = False,
         gather: Callable[[Sequence[nn.Parameter]], None] | None = None,
+        level: Callable[[Sequence[Tensor]], None] | None = None,
         drawing: Callable[[], AbstractContextManager[object]] = nullcontext,
         graphs: Graphs | None = None,
         accumulate: int = 1,
@@ -86,7 +89,13 @@ class Trainer:
             if autocast
             else nullcontext
         )
-        self._gather, self._drawing, self.graphs = gather, drawing, graphs
+        self._gather, self._level = gather, level
+        self._drawing, self.graphs = drawing, graphs
+        self._of_samples = [
+            module.get_buffer(name)
+            for module in model.modules()
+            for name in getattr(module, "of_samples", ())
+        ]
         self.observer: Observer | None = None
         self.accumulate = accumulate
 
@@ -170,6 +179,8 @@ class Trainer:
         loss = play(batch) if parts == 1 else in_parts(self.model, batch, parts, play)
         if self._gather is not None:
             self._gather(player.parameters)
+        if self._level is not None:
+            self._level(self._of_samples)
         if self.observer is not None:
             self.observer.computed(phase, batch, loss)
         return loss

@@ -27,6 +27,13 @@ GAMES = {
         *("model=gan", "network=dcgan_gp", "penalty=r1", "penalty.every=2", "model.packing=2"),
         *("model.augment=[color,translation,cutout]", "model.instance_noise=0.1", SYNC),
     ),
+    "states": (  # that follow D's outputs: they are the same on all ranks
+        *("model=gan", "network=dcgan_gp", "network.generator_norm=none", "penalty=r1"),
+        *("model.ada_target=0.1", "model.ada_images=64", "model.lecam=0.3", "model.lecam_start=1"),
+    ),
+    "balance": (
+        *("model=began", "network.generator_norm=none", "network.discriminator_norm=none"),
+    ),
     "labels": ("model=acgan", SYNC),
     "codes": ("model=infogan", SYNC),
 }
