@@ -146,7 +146,7 @@ def _faults(
 def _unknown(path: str, key: str, target: type, settable: list[str]) -> str:
     has = f"it has {', '.join(settable)}" if settable else "it has none at all"
     if len(settable) > MOST_SETTINGS:
-        has = f"gan-train ... --help lists its {len(settable)}"
+        has = f"gan-train ... --help lists all {len(settable)}"
     near = hint_of_setting(path, key) or hint(key, settable)
     return f"{path}.{key}: {target.__name__} has no such setting{near}; {has}"
 

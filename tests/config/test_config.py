@@ -31,7 +31,7 @@ ADAM = (
     "it has lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, "
     "fused, decoupled_weight_decay"
 )
-GAN = f"gan-train ... --help lists its {len(inspect.signature(gan.GAN).parameters) - 1}"  # not data
+GAN = f"gan-train ... --help lists all {len(inspect.signature(gan.GAN).parameters) - 1}"  # not data
 
 
 def refusal(*overrides: str) -> str:

@@ -234,7 +234,7 @@ def test_fitting_values(parts: Trust, key: str, value: object) -> None:
             "wholes",
             3,
             "wholes: Part has no such setting (did you mean whole?); gan-train ... --help lists "
-            "its 15",
+            "all 15",
         ),
     ],
 )
