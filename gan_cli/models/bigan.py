@@ -14,6 +14,7 @@ from gan_cli.models.encoder import EncoderModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.latent_variables import Posterior, whole
 from gan_cli.networks.family import NetworkFamily, joint
+from gan_cli.networks.layers import unrecorded
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Gaussian, Prior
 
@@ -30,7 +31,7 @@ class BiGAN(EncoderModel, DiscriminatorModel):
     generator minimise -log q(z given G(z)), which for a fixed deviation is |z - E(G(z))|^2
     (`latent` 1; Algorithm 1). In GibbsNet (Lamb et al. 2017) the pair (G(z), z) is where a chain
     z -> G(z) -> E(G(z)) -> ... has come to after `chain` rounds; only the last round is
-    differentiated.
+    differentiated, and samples are drawn by such chains too.
 
     Args:
         data: what is to be generated and encoded.
@@ -114,18 +115,24 @@ class BiGAN(EncoderModel, DiscriminatorModel):
 
     def _latent_error(self, x: Tensor, z: Tensor) -> Tensor:
         """-log q(z given x) up to a constant, the mean over all numbers: squared for a point E."""
-        outputs = whole(self.encoder(x))
+        with unrecorded(self.encoder):  # whose running statistics are of real samples
+            outputs = whole(self.encoder(x))
         if self.stochastic:
             return -Posterior.of(outputs).log_prob(z[:, None]).mean() / z.shape[1]
         return (outputs - z).square().mean()
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(x, E(x)) and (G(z), z), each [n, size of a sample + prior.dim]."""
-        z = self.prior.sample(len(batch), self.device)
-        with torch.no_grad():
+        z = self._chained(self.prior.sample(len(batch), self.device))
+        return joint(batch.real, self._draw(batch.real)), joint(self.generator(z), z)
+
+    @torch.no_grad()
+    def _chained(self, z: Tensor) -> Tensor:
+        """The latents [n, dim] where chains from `z` have come to; running statistics stay."""
+        with unrecorded(self):
             for _ in range(self.chain):
                 z = self._draw(self.generator(z))
-        return joint(batch.real, self._draw(batch.real)), joint(self.generator(z), z)
+        return z
 
     def _draw(self, x: Tensor) -> Tensor:
         """E(x), or a draw of it."""
@@ -139,6 +146,9 @@ class BiGAN(EncoderModel, DiscriminatorModel):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        return self.decode(self._chained(self.prior.sample(n, self.device)))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The discriminator's output [n] on samples and their own codes."""

@@ -112,6 +112,8 @@ class TestParallelGAN:
         ("model=magan model.pretrain=0", "discriminator", 1),
         ("model=mmd_gan", "encoder", 5),
         ("model=mmd_gan", "decoder", 5),
+        ("model=bigan model.chain=2", "generator", 1),
+        ("model=bigan model.chain=2 model.latent=1 network=dcgan", "encoder", 1),
     ],
 )
 def test_running_statistics_are_of_one_kind_of_input(
@@ -122,7 +124,7 @@ def test_running_statistics_are_of_one_kind_of_input(
     session = session_of(*overrides.split(), *tiny)
     advance(session, 1)
     modules = getattr(session.model, part).modules()
-    norms = [m for m in modules if isinstance(m, torch.nn.BatchNorm2d)]
+    norms = [m for m in modules if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     assert norms
     assert {int(m.get_buffer("num_batches_tracked")) for m in norms} == {batches}
 
@@ -213,6 +215,8 @@ class TestKinOfBiGAN:
         torch.manual_seed(1)
         fake = model.pair(batch_of(X))[1]
         torch.testing.assert_close(fake[:, 3:], z)
+        torch.manual_seed(1)
+        torch.testing.assert_close(model.sample(2), model.generator(z))
 
     def test_an_encoder_that_learns_nothing_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"model.encoder_plays = false: the encoder learns"):
