@@ -25,7 +25,7 @@ from gan_cli.wavelets import BANDS, REACH, bands, doubling, halving
 UPDATES = 4  # of the discriminator, after which p moves
 KINDS = ("blit", "geometry", "color", "filter", "noise", "cutout")
 PIPELINES: dict[str, tuple[str, ...]] = {  # by the authors' names
-    **{kind: (kind,) for kind in KINDS if kind != "geometry"},
+    **{kind: (kind,) for kind in KINDS},
     "geom": ("geometry",),
     **{"bgcfnc"[:n]: KINDS[:n] for n in range(2, 7)},
 }
@@ -143,6 +143,8 @@ class AdaptiveAugmentation(nn.Module):
             return self._transformed(x.float()).to(x.dtype)
 
     def _transformed(self, x: Tensor) -> Tensor:
+        if self.target is None and self.steps is None:
+            self.p.fill_(self.final)  # not that of a checkpoint with other settings
         kinds = self.strengths
         inverse = self.whole[:3, :3]
         if "blit" in kinds:
@@ -290,6 +292,8 @@ def pipeline(
         ConfigError: lists every fault of the settings.
     """
     if target is None and p is None:
+        if steps is not None:
+            raise ConfigError(f"model.ada_p_steps = {steps}: is for model.ada_p; set that too")
         return None
     if faults := list(_faults(data, target, images, kinds, p, steps)):
         raise ConfigError("\n".join(faults))
@@ -323,6 +327,8 @@ def _faults(
         yield f"model.ada_images = {images}: must be greater than 0"
     if p is not None and not 0 <= p <= 1:
         yield f"model.ada_p = {p:g}: must lie in [0, 1]"
+    if steps is not None and p is None:
+        yield f"model.ada_p_steps = {steps}: is for model.ada_p; set it null"
     if steps is not None and steps < 1:
         yield f"model.ada_p_steps = {steps}: must be at least 1, or null for a constant p"
     if not data.is_image:

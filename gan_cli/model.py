@@ -125,7 +125,7 @@ class Batch:
     def at(self, index: Tensor) -> Batch:
         """A batch of the same data and step with the samples at other places."""
         other = Batch(index, self._real, self._labels, self._source, self._noise)
-        other.step = self._step
+        other.step, other.whole = self._step, self.whole
         return other
 
     def parts(self, n: int) -> list[Batch]:

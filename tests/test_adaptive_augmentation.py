@@ -150,7 +150,7 @@ def test_p_that_is_given_rises_as_half_a_cosine() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((None, 500, "xyz", 0.5), "model.ada_pipeline = xyz: must be one of blit, color, filter"),
+        ((None, 500, "xyz", 0.5), "model.ada_pipeline = xyz: must be one of blit, geometry, color"),
         ((None, 500, ["blot"], 0.5), r"model.ada_pipeline = \[blot\]: must be some of blit, geom"),
         ((None, 500, [], 0.5), r"model.ada_pipeline = \[\]: must be some of"),
         ((None, 500, {"blit": 2.0}, 0.5), r"\[blit\]: the factors of p must lie in \(0, 1\]"),
@@ -255,7 +255,15 @@ def test_gradients_reach_the_images() -> None:
 
 def test_pipelines_have_the_authors_names() -> None:
     assert {name: "".join(kind[0] for kind in kinds) for name, kinds in PIPELINES.items()} == {
-        **{kind: kind[0] for kind in KINDS if kind != "geometry"},
+        **{kind: kind[0] for kind in KINDS},
         "geom": "g",
         **{name: name for name in ("bg", "bgc", "bgcf", "bgcfn", "bgcfnc")},
     }
+
+
+def test_a_given_p_is_that_of_the_settings_not_of_a_checkpoint() -> None:
+    earlier = AdaptiveAugmentation((1, 8, 8), {"cutout": 1.0}, final=0.2)
+    now = AdaptiveAugmentation((1, 8, 8), {"cutout": 1.0}, final=0.7)
+    now.load_state_dict(earlier.state_dict())
+    now(torch.zeros(2, 1, 8, 8))
+    assert now.p.item() == pytest.approx(0.7)

@@ -35,6 +35,12 @@ NEVER_OWN = sys.stdlib_module_names | {"torch"}  # classes in them need --trust
 OWN = tuple(f"gan_cli.{room}" for room in ROOMS)
 
 
+MOVED = {  # names in earlier runs' configs
+    f"gan_cli.callbacks.{module}.{name}": f"gan_cli.callbacks.loggers.{name}"
+    for module, name in (("csv_file", "CSVFile"), ("mlflow_run", "MLflow"), ("wandb_run", "WandB"))
+}
+
+
 @dataclass(frozen=True)
 class Trust:
     """Whose modules may provide classes, beside the program's own.
@@ -61,6 +67,7 @@ def resolve(target: object, trust: Trust, path: str) -> type:
     key = f"{path}._target_ = {show(target)}"
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
         raise ConfigError(f"{key}: must be the full name of a class, such as package.module.Class")
+    target = MOVED.get(target, target)
     if trust.outlines:
         return outlined(target)
     if target.startswith("torch.optim."):

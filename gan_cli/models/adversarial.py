@@ -257,8 +257,8 @@ class AdversarialModel(DiscriminatorModel, ABC):
         g_steps: generator updates in a step, each with fresh latents.
         d_burst: see `discriminator_phases`.
         share_fakes: the discriminator's fakes stay differentiable for the generator's loss.
-        schedule: "together", or "alternate": the discriminator in the first, third, fifth ... step
-            alone, and the generator in those between; or "simultaneous": both in every step, by
+        schedule: "together", or "alternate": the first player in the first, third, fifth ... step
+            alone, and the other in those between; or "simultaneous": both in every step, by
             gradients at the weights that the step begins with.
         first: the player that moves first, "discriminator" or "generator".
         view: of samples, as the discriminator sees them; by default the samples themselves.

@@ -43,8 +43,8 @@ class GAN(AdversarialModel):
         share_fakes: the generator learns from the fakes that the discriminator has just seen, by
             its updated outputs, and runs once less per step (the DCGAN authors' code); its further
             updates have fakes of their own. Needs one discriminator update a step.
-        schedule: "together": both players move in every step; "alternate": the discriminator in odd
-            steps (1, 3, 5 ...), the generator in even ones; "simultaneous": both in every step, by
+        schedule: "together": both players move in every step; "alternate": the first player in odd
+            steps (1, 3, 5 ...), the other in even ones; "simultaneous": both in every step, by
             gradients at the weights that the step begins with.
         first: the player that moves first: "discriminator", or "generator" (Miyato et al.'s and
             Zhang et al.'s code), against the discriminator of the step before.

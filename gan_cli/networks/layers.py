@@ -34,7 +34,7 @@ def norm(name: Norm, channels: int, flat: bool = False) -> nn.Module:
 
 @contextmanager
 def unrecorded(module: nn.Module) -> Iterator[None]:
-    """Within it, batch norms of `module` use the batch's statistics and do not record them.
+    """Within it, batch norms of `module` in training do not record the statistics that they use.
 
     For inputs unlike those on which the module is evaluated: one set of running statistics fits one
     kind of input.

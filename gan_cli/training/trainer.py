@@ -280,8 +280,8 @@ def batches_per_step(phases: list[Phase]) -> Iterator[int]:
         step += 1
 
 
-def cycle(phases: list[Phase]) -> tuple[list[int], list[int]]:
-    """The numbers of batches of a run's first steps, and of the steps that repeat ever after."""
+def cycle(phases: list[Phase]) -> tuple[int, int]:
+    """The step from which the numbers of batches repeat, and the steps after which they do."""
     own = [phase for phase in phases if not phase.follows]
     begin = max((max(phase.start, phase.stop or 0) for phase in phases), default=0)
     length = math.lcm(*(phase.every for phase in own))
@@ -291,28 +291,31 @@ def cycle(phases: list[Phase]) -> tuple[list[int], list[int]]:
             lasting = [p for p in own if p.player == phase.follows and p.stop is None]
             made = sum(p.repeat * (length // p.every) for p in lasting)
             periods.append(length * (phase.every // math.gcd(phase.every, made)))
-    counts = list(islice(batches_per_step(phases), begin + math.lcm(*periods)))
-    return counts[:begin], counts[begin:]
+    return begin, math.lcm(*periods)
 
 
 def batches_before(phases: list[Phase], step: int) -> int:
     """The number of batches that a run has used before `step`."""
-    first, repeated = cycle(phases)
-    if step <= len(first):
-        return sum(first[:step])
-    whole, rest = divmod(step - len(first), len(repeated))
-    return sum(first) + whole * sum(repeated) + sum(repeated[:rest])
+    begin, period = cycle(phases)
+    if step <= begin + period:
+        return sum(islice(batches_per_step(phases), step))
+    counts = list(islice(batches_per_step(phases), begin + period))
+    whole, rest = divmod(step - begin, period)
+    return sum(counts[:begin]) + whole * sum(counts[begin:]) + sum(counts[begin : begin + rest])
 
 
 def steps_for(phases: list[Phase], batches: float) -> int:
     """The first step before which a run has used so many batches."""
-    first, repeated = cycle(phases)
-    step, seen = 0, 0
-    if sum(first) < batches:
-        whole = int((batches - sum(first)) // sum(repeated))
-        step, seen = len(first) + whole * len(repeated), sum(first) + whole * sum(repeated)
-        first = repeated
-    for used in first:
+    begin, period = cycle(phases)
+    seen = before = 0
+    for step, used in enumerate(islice(batches_per_step(phases), begin + period)):
+        if seen >= batches:
+            return step
+        before = seen if step == begin else before
+        seen += used
+    whole = int((batches - seen) // (seen - before))  # further periods
+    step, seen = begin + period * (1 + whole), seen + whole * (seen - before)
+    for used in islice(batches_per_step(phases), begin, begin + period):
         if seen >= batches:
             break
         step, seen = step + 1, seen + used

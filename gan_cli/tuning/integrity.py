@@ -86,7 +86,7 @@ def _fault(trial: FrozenTrial, known: Mapping[str, Dimension]) -> str:
         return fault
     for key, value in trial.user_attrs.items():
         if key in ATTRIBUTES and not ATTRIBUTES[key](value):
-            return f"{key} = {show(value)} is not one"
+            return f"{key} = {show(value)}: no study of gan-tune has such a value"
     for key, value in trial.system_attrs.items():
         fixed = key == FIXED and isinstance(value, dict)
         if fixed and all(k in known and fits(known[k], v) for k, v in value.items()):

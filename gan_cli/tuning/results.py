@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "best"
 NOT_IN_PRESET = ("run", "resume", "force", "dry_run", "choices")
 NO_GROUP = ("experiment",)
-GROUP = re.compile(r"\w[\w/@.]*")  # neither an option, such as --trust, nor a sign
+GROUP = re.compile(r"\w[\w/@.-]*")  # neither an option, such as --trust, nor a sign
 
 
 def write(plan: StudyPlan, run: RunFolder, headline: str) -> Path:

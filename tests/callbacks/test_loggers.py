@@ -18,6 +18,7 @@ from gan_cli.callbacks.loggers import CSVFile, MLflow, WandB
 from gan_cli.callbacks.metrics import MetricsFile
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of
+from gan_cli.config.trust import MOVED, resolve
 from gan_cli.errors import ConfigError
 
 GREY = np.arange(20 * 30, dtype=np.uint32).reshape(20, 30, 1).astype(np.uint8)
@@ -132,3 +133,8 @@ def test_a_package_that_is_missing_is_named_before_training(
     assert str(raised.value) == (
         f'callbacks.{name}: needs {name}; run: pip install "gan-cli[{name}]"'
     )
+
+
+def test_the_loggers_of_earlier_runs_are_found() -> None:
+    found = {resolve(name, Trust(), "callbacks.x") for name in MOVED}
+    assert found == {CSVFile, MLflow, WandB}

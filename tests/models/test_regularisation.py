@@ -162,6 +162,11 @@ def test_consistency_is_the_mean_square_through_the_view() -> None:
             r"model.ada_pipeline = \[turn\]: must be some of blit, geometry, color",
         ),
         (("model.ada_p=0.5", "model.ada_pipeline=bcg"), "model.ada_pipeline = bcg: must be one of"),
+        (("model.ada_p_steps=9",), "model.ada_p_steps = 9: is for model.ada_p; set that too"),
+        (
+            ("model.ada_target=0.6", "model.ada_p_steps=9"),
+            "model.ada_p_steps = 9: is for model.ada_p; set it null",
+        ),
         (("model.ada_target=0.6", "data=ring", "network=mlp"), "works on images, and ring holds"),
     ],
 )

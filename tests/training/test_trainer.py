@@ -188,6 +188,15 @@ def test_batches_of_many_steps_are_their_sum(settings: dict) -> None:
         assert steps_for(phases, wanted) == bisect_left(sums, wanted)
 
 
+def test_the_first_steps_of_a_long_period_are_counted_without_walking_it() -> None:
+    def none(batch: Batch) -> Loss:
+        raise AssertionError("it is not played")
+
+    phases = [Phase("one", none, ()), Phase("two", none, (), every=10**12)]
+    assert batches_before(phases, 10) == 10
+    assert steps_for(phases, 9.5) == 10
+
+
 def test_what_a_phase_has_made_before_a_step_is_the_sum_of_its_updates_there() -> None:
     def none(batch: Batch) -> Loss:
         raise AssertionError("it is not played")
