@@ -381,14 +381,17 @@ class AdversarialModel(DiscriminatorModel, ABC):
         return self.view(batch.real, batch), self.view(self.sample(len(batch)), batch)
 
     def penalised(self, batch: Batch, y: Tensor | None = None) -> Score:
-        """The discriminator as a function of what a penalty takes gradients by.
+        """The discriminator as a function of what a penalty takes gradients by: `before_penalty`.
 
-        That is the view of samples; but with adaptive augmentation the samples before it, so that
-        each penalty augments them anew (Karras et al.'s code).
+        With adaptive augmentation each penalty augments samples anew (Karras et al.'s code).
         """
         if self.view.adaptive is None:
             return lambda x: self.discriminator(x, y)
         return lambda x: self.discriminator(self.view(x, batch), y)
+
+    def before_penalty(self, x: Tensor, batch: Batch) -> Tensor:
+        """The view of samples `x`, or with adaptive augmentation the samples before it."""
+        return self.view(x, batch) if self.view.adaptive is None else x
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
@@ -425,11 +428,6 @@ class AdversarialModel(DiscriminatorModel, ABC):
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         return grids(self, z)
-
-
-def as_it_is(x: Tensor, batch: Batch) -> Tensor:
-    """Samples themselves, in the place of a `View`."""
-    return x
 
 
 class View:

@@ -16,7 +16,7 @@ from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
-from gan_cli.models.adversarial import AdversarialModel, View, as_it_is
+from gan_cli.models.adversarial import AdversarialModel, View
 from gan_cli.models.faults import below, without_classes
 from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.networks.family import NetworkFamily
@@ -286,8 +286,8 @@ class GAN(AdversarialModel):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
-        seen = self.view if self.adaptive is None else as_it_is
-        real, fake = seen(batch.real, batch), seen(self._fakes(batch, y), batch)
+        real = self.before_penalty(batch.real, batch)
+        fake = self.before_penalty(self._fakes(batch, y), batch)
         return self.lazy_penalty(self.penalised(batch, y), real, fake)
 
     def generator_loss(self, batch: Batch) -> Loss:

@@ -17,7 +17,7 @@ from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
-from gan_cli.models.adversarial import AdversarialModel, View, as_it_is
+from gan_cli.models.adversarial import AdversarialModel, View
 from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.stylegan2 import MinibatchDeviation, StyleGAN2Generator
@@ -146,8 +146,8 @@ class StyleGAN2(AdversarialModel):
 
     def penalty_loss(self, batch: Batch) -> Loss:
         y = self._labels(batch)
-        seen = self.view if self.adaptive is None else as_it_is
-        real, fake = seen(batch.real, batch), seen(self._fakes(len(batch), y), batch)
+        real = self.before_penalty(batch.real, batch)
+        fake = self.before_penalty(self._fakes(len(batch), y), batch)
         return self.lazy_penalty(self.penalised(batch, y), real, fake)
 
     def generator_loss(self, batch: Batch) -> Loss:
