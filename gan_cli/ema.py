@@ -43,7 +43,7 @@ class Average:
         warmup: steps over which the half-life rises from 0 to that of `decay` as half a cosine
             instead (R3GAN's code, Huang et al. 2024); None: as above.
         ramp: the half-life is at most this share of the steps so far, instead (.05 in the code of
-            Karras et al. 2020b); None: as above.
+            Karras et al. 2020b); None: as above. With both the smaller half-life counts.
     """
 
     def __init__(

@@ -125,7 +125,7 @@ class Ema(Strict):
 
     decay: Annotated[float, Field(ge=0, lt=1)]
     warmup: Annotated[Count | None, BeforeValidator(_off)] = None  # earlier runs have none
-    ramp: Annotated[float, Field(gt=0)] | None = None  # earlier runs have none
+    ramp: Annotated[Positive | None, BeforeValidator(_off)] = None  # earlier runs have none
 
 
 class Run(Strict):

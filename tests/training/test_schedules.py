@@ -10,6 +10,7 @@ from composing import session_of
 from playing import advance, check_that_resuming_is_exact
 from torch import nn
 
+from gan_cli.config.settings import settings_of
 from gan_cli.ema import Average
 from gan_cli.errors import ConfigError
 from gan_cli.model import Model
@@ -92,3 +93,8 @@ def test_the_half_life_of_averages_rises() -> None:
 def test_faults_are_said(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         session_of("model=gan", "data=ring", "data.points=100", *overrides)
+
+
+def test_0_means_no_warm_up_of_averages() -> None:
+    ema = settings_of("model=gan", "ema.warmup=0", "ema.ramp=0").ema
+    assert (ema.warmup, ema.ramp) == (None, None)
