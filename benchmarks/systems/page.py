@@ -26,7 +26,7 @@ HEAD = """\
 Every system is a file of `conf/model/`, or a setting of one, under the same trainer: each resumes
 exactly, and its run folder is all that sampling needs. Its preset is `gan-train
 experiment=PRESET`, whose header has the time and what to expect. The pages of the families have
-pictures, all values and the commands.
+pictures, all values and the commands; pictures, and what is said of them, are of seed 0.
 
 The values are means over seeds (one where no deviation is given), ± the deviation of a run. *Ring*
 is 8 Gaussians, *grid* 25: modes captured by 2,500 samples, and the share of samples within three

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from gan_cli import foreign
 from gan_cli.config.search_space import Dimension
@@ -119,8 +119,10 @@ def _fault_of_params(trial: FrozenTrial, known: Mapping[str, Dimension]) -> str:
     return ""
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+def _is_number(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 def _are_numbers(value: object) -> bool:
@@ -141,7 +143,7 @@ def fits(dimension: Dimension, value: object) -> bool:
         return value in dimension.choices
     if dimension.kind == "int" and type(value) is not int:
         return False
-    return _is_number(value) and dimension.low <= value <= dimension.high  # type: ignore[operator]
+    return _is_number(value) and dimension.low <= value <= dimension.high
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
