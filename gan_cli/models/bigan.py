@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
@@ -17,6 +19,8 @@ from gan_cli.networks.family import NetworkFamily, joint
 from gan_cli.networks.layers import unrecorded
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Gaussian, Prior
+
+CHAINS = 256  # that are run together at least, as they are normalised over their batch
 
 
 class BiGAN(EncoderModel, DiscriminatorModel):
@@ -31,7 +35,10 @@ class BiGAN(EncoderModel, DiscriminatorModel):
     generator minimise -log q(z given G(z)), which for a fixed deviation is |z - E(G(z))|^2
     (`latent` 1; Algorithm 1). In GibbsNet (Lamb et al. 2017) the pair (G(z), z) is where a chain
     z -> G(z) -> E(G(z)) -> ... has come to after `chain` rounds; only the last round is
-    differentiated, and samples are drawn by such chains too.
+    differentiated, and samples are drawn by such chains too. No prior fixes the place and scale of
+    latents then, and a chain contracts to a point or grows without end. So batch norm keeps E's
+    outputs (its means) at mean 0 and deviation 1, in a chain over the chains of a batch, and the
+    deviations of a stochastic E are below 1. The paper says nothing of the kind.
 
     Args:
         data: what is to be generated and encoded.
@@ -68,6 +75,7 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         self.generator = network.generator(prior.dim, data)
         self.generator.set_reference(prior.sample)
         self.encoder = network.encoder(data, prior.dim * (2 if stochastic else 1))
+        self.anchor = nn.BatchNorm1d(prior.dim, affine=False) if chain else nn.Identity()
         self.discriminator = network.joint_discriminator(data, prior.dim)
         self.whole_batch = self.whole_batch_terms()
 
@@ -115,8 +123,8 @@ class BiGAN(EncoderModel, DiscriminatorModel):
 
     def _latent_error(self, x: Tensor, z: Tensor) -> Tensor:
         """-log q(z given x) up to a constant, the mean over all numbers: squared for a point E."""
-        with unrecorded(self.encoder):  # whose running statistics are of real samples
-            outputs = whole(self.encoder(x))
+        with unrecorded(self):  # the encoder's running statistics are of real samples
+            outputs = self._encoded(x)
         if self.stochastic:
             return -Posterior.of(outputs).log_prob(z[:, None]).mean() / z.shape[1]
         return (outputs - z).square().mean()
@@ -131,28 +139,40 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         """The latents [n, dim] where chains from `z` have come to; running statistics stay."""
         with unrecorded(self):
             for _ in range(self.chain):
-                z = self._draw(self.generator(z))
+                z = self._draw(self.generator(z), chained=True)
         return z
 
-    def _draw(self, x: Tensor) -> Tensor:
+    def _draw(self, x: Tensor, chained: bool = False) -> Tensor:
         """E(x), or a draw of it."""
-        outputs = whole(self.encoder(x))
+        outputs = self._encoded(x, chained)
         return Posterior.of(outputs).sample(1)[:, 0] if self.stochastic else outputs
+
+    def _encoded(self, x: Tensor, chained: bool = False) -> Tensor:
+        """E's outputs [n, dim or 2 dim], anchored where there is a chain."""
+        outputs = whole(self.encoder(x))
+        if not self.chain:
+            return outputs
+        mean, deviation = outputs[:, : self.prior.dim], outputs[:, self.prior.dim :]
+        # In evaluation too: averages over steps are too rough for a chain of rounds.
+        norm = partial(F.batch_norm, running_mean=None, running_var=None, training=True)
+        mean = norm(mean) if chained else self.anchor(mean)
+        return torch.cat([mean, F.logsigmoid(deviation)], dim=1)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The latents [n, prior.dim] of samples [n, *shape]; means, where they are drawn."""
-        outputs = whole(self.encoder(x))
+        outputs = self._encoded(x)
         return Posterior.of(outputs).mean if self.stochastic else outputs
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        return self.decode(self._chained(self.prior.sample(n, self.device)))
+        chains = max(n, CHAINS) if self.chain else n
+        return self.decode(self._chained(self.prior.sample(chains, self.device))[:n])
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The discriminator's output [n] on samples and their own codes."""
         return self.discriminator(joint(x, self.encode(x)))
 
     def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generator, self.encoder)
+        return (self.generator, self.encoder, self.anchor)

@@ -14,6 +14,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
 from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.bigan import BiGAN
+from gan_cli.models.latent_variables import Posterior
 from gan_cli.models.mdgan import ModeRegularisedGAN
 from gan_cli.models.mmd_gan import MMDGAN, mmd
 from gan_cli.models.several import D2GAN, CoupledGAN, ParallelGAN
@@ -206,17 +207,44 @@ class TestKinOfBiGAN:
         expected = -Normal(mean, log_deviation.exp()).log_prob(z).mean()
         torch.testing.assert_close(model._latent_error(X, z), expected)
 
-    def test_gibbsnet_s_pairs_are_where_the_chain_is(self) -> None:
+    @pytest.mark.parametrize("n", [2, 256])
+    def test_gibbsnet_s_pairs_are_where_the_chain_is(self, n: int) -> None:
         model = self.model(chain=2)
         torch.manual_seed(1)
-        z = model.prior.sample(2)
+        z = model.prior.sample(n)
         for _ in range(2):
-            z = model.encode(model.generator(z))
+            z = model.encoder(model.generator(z))
+            z = (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
+        x = torch.randn(n, 3)
         torch.manual_seed(1)
-        fake = model.pair(batch_of(X))[1]
-        torch.testing.assert_close(fake[:, 3:], z)
+        fake = model.pair(batch_of(x))[1]
+        torch.testing.assert_close(fake[:, 3:], z, atol=1e-4, rtol=1e-4)
+        if n == 256:
+            torch.manual_seed(1)
+            torch.testing.assert_close(model.sample(n), model.generator(z), atol=1e-4, rtol=1e-4)
+
+    @pytest.mark.parametrize("scale", [0.1, 1.0, 1e3])
+    @pytest.mark.parametrize("training", [True, False])
+    def test_a_chain_neither_contracts_nor_grows(self, scale: float, training: bool) -> None:
+        """Whatever the weights: means are normalised, and deviations below 1."""
+        model = self.model(chain=3, stochastic=True).train(training)
+        with torch.no_grad():
+            for p in model.encoder.parameters():
+                p.mul_(scale)
+        posterior = Posterior.of(model._encoded(torch.randn(512, 3), chained=True))
+        torch.testing.assert_close(posterior.mean.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+        torch.testing.assert_close(posterior.mean.std(0), torch.ones(2), atol=0.02, rtol=0)
+        assert (posterior.log_deviation <= 0).all()
+        assert 0.9 < model._chained(model.prior.sample(512)).std() < 1.5
+
+    def test_chains_run_together_when_one_sample_is_wanted(self) -> None:
+        """They are normalised over their batch, and a batch of one has no deviation."""
+        model = self.model(chain=3, stochastic=True).eval()
         torch.manual_seed(1)
-        torch.testing.assert_close(model.sample(2), model.generator(z))
+        one = model.sample(1)
+        torch.manual_seed(1)
+        torch.testing.assert_close(one, model.sample(256)[:1])
+        assert one.abs().max() > 0
 
     def test_an_encoder_that_learns_nothing_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"model.encoder_plays = false: the encoder learns"):
