@@ -302,11 +302,10 @@ class AdversarialModel(DiscriminatorModel, ABC):
             )
         if self.simultaneous:
             once = self.d_steps == self.g_steps == 1 and not self.d_burst
-            if not once or self.share_fakes or (self.penalty.name and self.penalty.every > 1):
+            if not once or (self.penalty.name and self.penalty.every > 1):
                 yield (
                     "model.schedule = simultaneous: each player moves once, at the same weights; "
-                    "set model.d_steps=1 model.g_steps=1 model.d_burst=null "
-                    "model.share_fakes=false and penalty.every=1"
+                    "set model.d_steps=1 model.g_steps=1 model.d_burst=null and penalty.every=1"
                 )
         if self.first == "generator" and (self.share_fakes or self.simultaneous):
             why = (

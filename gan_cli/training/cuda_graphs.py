@@ -103,6 +103,7 @@ class Graphs:
         batches: Sequence[Batch],
         measure: bool,
         window: RunningMeans,
+        whole: bool = False,
     ) -> None:
         """Make all updates of a step.
 
@@ -112,11 +113,12 @@ class Graphs:
             batches: of the step.
             measure: as in `Trainer.advance`.
             window: of the running means that the updates add to.
+            whole: one recording for all updates of this step.
         """
         signature = tuple((id(turn.phase), turn.place) for turn in turns)
         plans = self._plans.get(signature)
         if plans is None:
-            plans = self._plans[signature] = units_of(turns, self._whole)
+            plans = self._plans[signature] = units_of(turns, whole or self._whole)
         for plan in plans:
             self._play(plan, make, [batches[place] for place in plan.places], measure, window)
 

@@ -118,7 +118,8 @@ class Trainer:
             if self.graphs is None or self.accumulate > 1:
                 self.play(turns, batches, measure)
             else:
-                self.graphs.play(self.play, turns, batches, measure, self.window)
+                whole = self.model.simultaneous  # all gradients come before the first move
+                self.graphs.play(self.play, turns, batches, measure, self.window, whole)
         self.drawn += len(batches)
         self.step += 1
         self.average.update(self.step)

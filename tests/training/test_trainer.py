@@ -19,6 +19,7 @@ from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.penalties import R1, NoPenalty
 from gan_cli.priors import Gaussian
+from gan_cli.seeding import mix, seed_streams
 from gan_cli.training.optimizers import PlayerOptimizer, build_players, players_of
 from gan_cli.training.trainer import Trainer, batches_before, batches_per_step, steps_for
 
@@ -493,6 +494,31 @@ def test_simultaneous_players_move_by_gradients_at_the_same_weights() -> None:
     # In turns the generator meets the discriminator's new weights, so it goes elsewhere.
     generator = [name for name in moved if name.startswith("generator.")]
     assert any(not torch.equal(found[name], ordinary[name]) for name in generator)
+
+
+def test_simultaneous_players_may_share_fakes() -> None:
+    """ALI's algorithm, which PacGAN's code uses: one pass, both gradients at the same weights."""
+    settings = ("model=gan", "model.schedule=simultaneous", "model.share_fakes=true")
+    settings += ("data.split=test", "optimizer=sgd", "optimizer.lr=0.1")
+    session = session_of(*settings)
+    trainer, model = session.trainer, session.trainer.model
+    passes: list[object] = []
+    model.generator.register_forward_hook(lambda *_: passes.append(None))
+    batch = trainer._batch(0)
+    seed_streams(mix(trainer.seed, 0), model.device)
+    discriminator, generator = model.phases()
+    wanted = {}
+    for phase, part in ((discriminator, "discriminator"), (generator, "generator")):
+        named = dict(getattr(model, part).named_parameters(f"{part}"))
+        total = phase.loss(batch).total
+        found = torch.autograd.grad(total, list(named.values()), retain_graph=True)
+        for (name, p), g in zip(named.items(), found, strict=True):
+            wanted[name] = p.detach() - 0.1 * g
+    assert len(passes) == 1
+    advance(session, 1)
+    assert len(passes) == 2
+    for name, value in wanted.items():
+        torch.testing.assert_close(model.get_parameter(name).detach(), value)
 
 
 def test_simultaneous_gradient_descent_circles_in_a_bilinear_game() -> None:
