@@ -38,6 +38,8 @@ class SeqGAN(DiscriminatorModel):
         rollouts: sentences that complete each beginning.
         follow: share of the generator's weights in those of the copy, at each update.
         baseline: the rewards' mean at each place is subtracted, which changes no expectation.
+        l2: weight of the squared weights of D's last layer, which bounds its outputs and with them
+            the rewards; in the authors' measure (see `discriminator_loss`).
     """
 
     def __init__(
@@ -52,11 +54,12 @@ class SeqGAN(DiscriminatorModel):
         rollouts: int = 16,
         follow: float = 0.2,
         baseline: bool = False,
+        l2: float = 0.2,
     ) -> None:
         require_text(data, "seqgan")
         super().__init__(data, loss, penalty)
         self.pretrain, self.d_pretrain, self.d_steps = pretrain, d_pretrain, d_steps
-        self.rollouts, self.follow, self.baseline = rollouts, follow, baseline
+        self.rollouts, self.follow, self.baseline, self.l2 = rollouts, follow, baseline, l2
         refuse(self._faults())
         self.generator = network.generator(data)
         self.rollout = copy.deepcopy(self.generator).requires_grad_(False)
@@ -66,6 +69,7 @@ class SeqGAN(DiscriminatorModel):
     def _faults(self) -> Iterator[str]:
         yield from below({"pretrain": self.pretrain, "d_pretrain": self.d_pretrain}, 0)
         yield from below({"d_steps": self.d_steps, "rollouts": self.rollouts}, 1)
+        yield from below({"l2": self.l2}, 0)
         if not 0 < self.follow <= 1:
             yield f"model.follow = {self.follow:g}: must be above 0 and at most 1"
         if not self.loss.probabilistic:
@@ -81,14 +85,16 @@ class SeqGAN(DiscriminatorModel):
 
     def phases(self) -> list[Phase]:
         begun, both = self.pretrain, self.pretrain + self.d_pretrain
-        first = {"stop": begun, "optimizer": "generator", "after": self.after_likelihood}
-        found = [Phase("likelihood", self.likelihood_loss, (self.generator, self.rollout), **first)]
-        trains = (self.discriminator,)
+        players, trains = (self.generator, self.rollout), (self.discriminator,)
+        # Its optimizer is its own: Adam's averages of these gradients would slow the policy's.
+        likelihood = Phase(
+            "likelihood", self.likelihood_loss, players, stop=begun, after=self.after_likelihood
+        )
+        found = []
         for phase in self.discriminator_phases(self.loss.player, trains):
             found.append(_between(phase, begun, both))
         for phase in self.discriminator_phases(self.loss.player, trains, self.d_steps):
             found.append(_between(phase, both, None))
-        players = (self.generator, self.rollout)
         found.append(
             Phase(
                 "generator",
@@ -98,7 +104,23 @@ class SeqGAN(DiscriminatorModel):
                 after=self.after_generator,
             )
         )
-        return [phase for phase in found if phase.stop is None or phase.stop > phase.start]
+        found = [phase for phase in found if phase.stop is None or phase.stop > phase.start]
+        return [
+            likelihood,
+            *found,
+        ]  # the first is there without steps too
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        """Tell real from generated sentences, with squared weights of the last layer.
+
+        The authors' D has two outputs, the mean cross-entropy of real and fake ones, and
+        l2 |W|^2 / 2 over both. With W = (-w/2, w/2), the least for a difference w, and our sum of
+        both means that is l2 |w|^2 / 2.
+        """
+        game = super().discriminator_loss(batch)
+        weights = self.discriminator.head.parameters()
+        term = self.l2 / 2 * sum(p.square().sum() for p in weights)
+        return game._replace(total=game.total + term)
 
     def likelihood_loss(self, batch: Batch) -> Loss:
         """-log G of real sentences, nats per symbol."""

@@ -194,6 +194,8 @@ PUBLISHED = {
         "data.length": 20,
         "data.sequences": 10_000,
         "network.width": 32,
+        "optimizer.likelihood.lr": 1e-2,
+        "optimizer.likelihood.clip_norm": 5.0,
         "optimizer.generator.lr": 1e-2,
     },
     # Gulrajani et al. 2017, the authors' code for characters.

@@ -10,6 +10,7 @@ import torch
 from composing import session_of
 from playing import advance
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from gan_cli.commands import sample, train
 from gan_cli.errors import ConfigError
@@ -112,8 +113,23 @@ class TestSeqGAN:
             [(phase.player, phase.repeats(step)) for phase in phases if phase.repeats(step)]
             for step in (0, 1, 2, 4, 5)
         ]
-        first, then = [("generator", 1)], [("discriminator", 1)]
+        first, then = [("likelihood", 1)], [("discriminator", 1)]
         assert played == [first, first, then, then, [("discriminator", 4), ("generator", 1)]]
+
+    def test_the_last_layer_s_weights_cost_what_they_do_with_two_outputs(self) -> None:
+        """The authors' mean cross-entropy of two outputs plus .2 |W|^2 / 2, twice as large here."""
+        model = seqgan(l2=0.2)
+        real, fake = torch.randint(0, 3, (2, 6, 3))
+        head, n = model.discriminator.head, 12
+        features = model.discriminator.eval().features(torch.cat([real, fake]))
+        weight = torch.cat([-head.weight / 2, head.weight / 2])
+        bias = torch.cat([-head.bias / 2, head.bias / 2])
+        labels = torch.tensor([1] * (n // 2) + [0] * (n // 2))
+        squared = (weight.square().sum() + bias.square().sum()) / 2
+        expected = cross_entropy(features @ weight.T + bias, labels) + 0.2 * squared
+        model.pair = lambda batch: (real, fake)  # type: ignore[method-assign]
+        total = model.discriminator_loss(batch_of(real)).total
+        torch.testing.assert_close(total, 2 * expected)
 
     def test_the_copy_follows(self) -> None:
         model = seqgan(follow=0.2)
@@ -127,7 +143,7 @@ class TestSeqGAN:
 
     @pytest.mark.slow
     def test_likelihood_learns_the_corpus(self) -> None:
-        session = session_of("model=seqgan", "optimizer.generator.lr=1e-2", "batch_size=64")
+        session = session_of("model=seqgan", "optimizer.likelihood.lr=1e-2", "batch_size=64")
         advance(session, 60)
         means = session.trainer.window.means()
         assert means["nll"] < 3.0
