@@ -92,6 +92,25 @@ def test_schedules_and_shared_graphs_are_the_same_recorded(
     assert recorder.captures >= 1  # with and without measuring
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.ada_target=.6", "model.ada_images=100", "model.lecam=.3"],
+        ["model.consistency=10", "model.consistency_fake=10", "penalty=orthogonal"],
+        ["model.generator_batch=2", "model.packing=2", "model.first=generator"],
+    ],
+)
+def test_regularised_games_of_images_are_the_same_recorded(settings: list[str]) -> None:
+    more = ["model=dcgan", "data.split=test", "network.width=4", "batch_size=4"]
+    more += ["model.share_fakes=false", *settings]
+    session, _ = recorded(*more)
+    check_equals_eager(session, *more, steps=9)
+    graphs = session.trainer.graphs
+    assert graphs is not None
+    assert graphs.replays
+    assert not graphs.reasons
+
+
 def test_repeats_are_one_recording_played_with_each_batch() -> None:
     session, recorder = recorded(*TOY, "model=wgan")
     for _ in range(5):
