@@ -260,7 +260,7 @@ def hint_of_setting(group: str, key: str) -> str:
     """Where a setting is that `group` or its chosen option does not have; "" where nowhere."""
     if (group, key) == ("data", "root"):
         return " (your own images are data=DIR, or data=folder data.root=DIR)"
-    if other := meant_key(key):
+    if (other := meant_key(key)) and other != f"{group}.{key}":
         return f" (did you mean {other}?)"
     having = {
         name: [o for o, file in groups.options(name).items() if key in groups.keys(name, file)]

@@ -134,6 +134,7 @@ def test_an_unknown_option_is_never_taken_for_a_different_thing(
         ("model.limit=2", "(did you mean penalty.limit?)"),
         ("prior.spectral_norm=true", "(did you mean network.spectral_norm?)"),
         ("penalty.limit=2", "(it is a setting of penalty=weight_clip)"),
+        ("optimizer._target_=torch.optim.SGD", "(it is a setting of optimizer=adam, "),
         ("model.d_step=2", "(did you mean d_steps?)"),
         ("data.root=photos", "(your own images are data=DIR, or data=folder data.root=DIR)"),
     ],
