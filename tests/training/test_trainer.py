@@ -501,7 +501,8 @@ def test_simultaneous_players_may_share_fakes() -> None:
     settings = ("model=gan", "model.schedule=simultaneous", "model.share_fakes=true")
     settings += ("data.split=test", "optimizer=sgd", "optimizer.lr=0.1")
     session = session_of(*settings)
-    trainer, model = session.trainer, session.trainer.model
+    trainer, model = session.trainer, session.model
+    assert isinstance(model, GAN)
     passes: list[object] = []
     model.generator.register_forward_hook(lambda *_: passes.append(None))
     batch = trainer._batch(0)
