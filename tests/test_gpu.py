@@ -147,6 +147,8 @@ def test_recorded_steps_are_the_eager_ones(model: str) -> None:
         ("model=gan", "optimizer=sgd", "optimizer.schedule=linear", "steps=20"),
         ("model=gan", "optimizer=adamw", "model.historical_averaging=1"),
         ("model=dcgan", "model.augment=[color,translation,cutout]", "model.packing=2"),
+        ("model=gan", "model.schedule=simultaneous", "model.share_fakes=true"),
+        ("model=dcgan", "model.share_fakes=false", "model.ada_target=.6", "model.lecam=.3"),
     ],
 )
 def test_schedules_are_kept_by_recorded_steps(settings: tuple[str, ...]) -> None:
