@@ -121,14 +121,16 @@ def decide(wanted: Wanted) -> Runtime:
     )
 
 
-def for_points(chosen: Runtime, wanted: Wanted) -> Runtime:
-    """The decision for points: bf16, with 8 bits, only where it is set.
+def without_images(chosen: Runtime, wanted: Wanted, text: bool) -> Runtime:
+    """The decision for points and sentences: bf16, with 8 bits, only where it is set.
 
     It rounds a coordinate near 1 by up to .002: a fifth of the deviation of the ring's modes.
     """
     if wanted.precision != "auto" or chosen.precision != "bf16":
         return chosen
-    reason = "fp32: the data are points, whose places bf16 would round"
+    reason = "fp32: bf16 is taken for images alone"
+    if not text:
+        reason = "fp32: the data are points, whose places bf16 would round"
     return replace(chosen, precision="fp32", reasons=(*chosen.reasons, reason))
 
 

@@ -94,7 +94,7 @@ def assemble(
         built: Dataset = build(settings.data, "data", trust, outputs=settings.outputs)
         dataset = built.to(device)
     if not dataset.spec.is_image:
-        chosen = runtime.for_points(chosen, settings.runtime)
+        chosen = runtime.without_images(chosen, settings.runtime, dataset.spec.is_text)
     part = ranks.rank, ranks.count
     stream = Stream(dataset, settings.batch_size, settings.seed, device, part)
 

@@ -47,6 +47,9 @@ def test_points_are_bf16_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> No
     assert toy.precision == "fp32"
     assert "fp32: the data are points, whose places bf16 would round" in toy.runtime.reasons
     assert session_of("model=gan", "data=ring", "runtime.precision=bf16").precision == "bf16"
+    text = session_of("model=seqgan", "data.length=6", "runtime.precision=auto")
+    assert text.precision == "fp32"
+    assert "fp32: bf16 is taken for images alone" in text.runtime.reasons
 
 
 def test_what_is_asked_for_is_taken_or_refused() -> None:
