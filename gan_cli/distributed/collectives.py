@@ -99,12 +99,13 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
     It shares the parameters and buffers of the layer that it replaces, under the same names.
 
     Args:
-        layer: to replace; it has running statistics.
+        layer: to replace; without running statistics it takes those of a batch in evaluation too.
         ranks: which have equal parts of the batch.
     """
 
     def __init__(self, layer: nn.modules.batchnorm._BatchNorm, ranks: Ranks) -> None:
-        super().__init__(layer.num_features, layer.eps, layer.momentum, layer.affine, True)
+        recorded = layer.track_running_stats
+        super().__init__(layer.num_features, layer.eps, layer.momentum, layer.affine, recorded)
         self.ranks = ranks
         self._parameters.update(layer._parameters)
         self._buffers.update(layer._buffers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +74,9 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         self.generator = network.generator(prior.dim, data)
         self.generator.set_reference(prior.sample)
         self.encoder = network.encoder(data, prior.dim * (2 if stochastic else 1))
-        self.anchor = nn.BatchNorm1d(prior.dim, affine=False) if chain else nn.Identity()
+        if chain:  # averages over steps are too rough for its rounds in evaluation, so it has none
+            self.anchor = nn.BatchNorm1d(prior.dim, affine=False)
+            self.chain_anchor = nn.BatchNorm1d(prior.dim, affine=False, track_running_stats=False)
         self.discriminator = network.joint_discriminator(data, prior.dim)
         self.whole_batch = self.whole_batch_terms()
 
@@ -153,10 +154,8 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         if not self.chain:
             return outputs
         mean, deviation = outputs[:, : self.prior.dim], outputs[:, self.prior.dim :]
-        # In evaluation too: averages over steps are too rough for a chain of rounds.
-        norm = partial(F.batch_norm, running_mean=None, running_var=None, training=True)
-        mean = norm(mean) if chained else self.anchor(mean)
-        return torch.cat([mean, F.logsigmoid(deviation)], dim=1)
+        anchor = self.chain_anchor if chained else self.anchor
+        return torch.cat([anchor(mean), F.logsigmoid(deviation)], dim=1)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The latents [n, prior.dim] of samples [n, *shape]; means, where they are drawn."""
@@ -175,4 +174,5 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         return self.discriminator(joint(x, self.encode(x)))
 
     def averaged(self) -> tuple[nn.Module, ...]:
-        return (self.generator, self.encoder, self.anchor)
+        anchors = (self.anchor,) if self.chain else ()
+        return (self.generator, self.encoder, *anchors)

@@ -218,7 +218,7 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
         ),
         (
             "optimizer._target_=gan_cli.priors.Gaussian",
-            "optimizer.lr: Gaussian has no such setting (did you mean optimizer.lr?); it has dim",
+            "optimizer.lr: Gaussian has no such setting (it is a setting of optimizer=adam, ",
         ),
         # What is built.
         (

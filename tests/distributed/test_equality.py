@@ -36,6 +36,7 @@ GAMES = {
     ),
     "labels": ("model=acgan", SYNC),
     "codes": ("model=infogan", SYNC),
+    "chains": ("model=bigan", "model.chain=2", "model.stochastic=true", "prior=gaussian", SYNC),
 }
 
 
