@@ -218,7 +218,8 @@ def test_every_wrong_value_has_its_message(cases: dict[str, str]) -> None:
         ),
         (
             "optimizer._target_=gan_cli.priors.Gaussian",
-            "optimizer.lr: Gaussian has no such setting (it is a setting of optimizer=adam, ",
+            "optimizer.lr: Gaussian has no such setting (it is a setting of optimizer=adam, "
+            "optimizer=adam_energy or optimizer=adam_text); it has dim",
         ),
         # What is built.
         (
