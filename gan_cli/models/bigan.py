@@ -74,8 +74,9 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         self.generator = network.generator(prior.dim, data)
         self.generator.set_reference(prior.sample)
         self.encoder = network.encoder(data, prior.dim * (2 if stochastic else 1))
-        if chain:  # averages over steps are too rough for its rounds in evaluation, so it has none
+        if chain:
             self.anchor = nn.BatchNorm1d(prior.dim, affine=False)
+            # Averages over steps are too rough for the rounds of a chain, so there are none.
             self.chain_anchor = nn.BatchNorm1d(prior.dim, affine=False, track_running_stats=False)
         self.discriminator = network.joint_discriminator(data, prior.dim)
         self.whole_batch = self.whole_batch_terms()
@@ -96,7 +97,7 @@ class BiGAN(EncoderModel, DiscriminatorModel):
         both = Phase(
             "generator",
             self.regularised("generator", self.generator, self.generator_loss),
-            (self.generator, self.encoder),
+            self.averaged(),
         )
         return [*players, both]
 

@@ -24,6 +24,8 @@ PUBLISHED = {
         "network.discriminator_width": 200,
         "network.pieces": 5,
         "ema.decay": 0,
+        "model.schedule": "simultaneous",
+        "model.share_fakes": True,
     },
     "pacgan_grid": {"data.side": 5, "data.spacing": 2.0, "data.deviation": 0.05, "prior.dim": 2},
     # Lin et al. 2018, section 4.2; 50 epochs of 128,000.

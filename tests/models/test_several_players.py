@@ -114,6 +114,7 @@ class TestParallelGAN:
         ("model=mmd_gan", "encoder", 5),
         ("model=mmd_gan", "decoder", 5),
         ("model=bigan model.chain=2", "generator", 1),
+        ("model=bigan model.chain=2", "anchor", 1),
         ("model=bigan model.chain=2 model.latent=1 network=dcgan", "encoder", 1),
     ],
 )
