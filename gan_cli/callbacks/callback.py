@@ -41,6 +41,7 @@ class RunContext:
         command: the command that was typed, for a shell.
         data: the name of the data set, the same in two runs only if all its samples are.
         constant: the curves that stay as they are from begin to end.
+        changes: the steps from which on other updates are made than before.
         losses: reads the mean losses since the curves' last point; waits for the device.
         sampling: a context with the model in eval mode with averaged weights, to be looked at and
             not to be changed: `with run.sampling() as model: model.sample(64)`.
@@ -61,6 +62,7 @@ class RunContext:
     constant: Collection[str] = ()
     indicators: Callable[[], Mapping[str, float]] | None = None
     losses: Callable[[], Mapping[str, float]] | None = None
+    changes: Collection[int] = ()
 
 
 class Callback:

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -28,7 +28,7 @@ def remaining(steps: int, steps_per_second: float, seconds: float | None = None)
 def announce(
     step: int,
     total: int,
-    steps_per_second: float,
+    paces: Sequence[tuple[int, float]],
     seconds_left: float | None = None,
     max_seconds: float | None = None,
     resumed: bool = False,
@@ -38,23 +38,53 @@ def announce(
     Args:
         step: where the run is.
         total: where it ends.
-        steps_per_second: as measured.
+        paces: steps per second as measured, and the step until which each holds; the last of these
+            steps is the end, or one from which on other updates are made.
         seconds_left: until `max_seconds`, the longest that this command may take, are over.
         max_seconds: None where there is no such limit.
         resumed: whether the run went on from an earlier one.
     """
-    left = total - step
-    whose = f"the remaining {left:,}" if resumed else f"{total:,}"
-    needed = remaining(left if resumed else total, steps_per_second)
-    duration = show_duration(_round(needed))
-    line = f"about {duration} for {whose} steps ({_rate(steps_per_second)})"
-    if seconds_left is None or max_seconds is None:
-        return [line]
-    reached = step + max(seconds_left, 0) * steps_per_second
-    if reached >= total:
-        return [line]
-    near = f"{_leading(round(reached)):,}"
-    return [line, f"max_time = {show_duration(max_seconds)} stops it near step {near}"]
+    first, end = step if resumed else 0, paces[-1][0]
+    needed = sum(remaining(steps, pace) for steps, pace in _lengths(first, paces))
+    what = f"for {'the remaining ' if resumed else ''}{end - first:,} steps"
+    if end < total:
+        what = f"to step {end:,}, where other updates begin"
+    pace = paces[0][1] if len(paces) == 1 else (end - first) / needed
+    lines = [f"about {show_duration(_round(needed))} {what} ({_rate(pace)})"]
+    if seconds_left is not None and max_seconds is not None:
+        reached = _reached(step, paces, max(seconds_left, 0))
+        if reached < end:
+            near = f"{_leading(round(reached)):,}"
+            lines.append(f"max_time = {show_duration(max_seconds)} stops it near step {near}")
+    return lines
+
+
+def stretches(paces: Sequence[tuple[int, float]]) -> list[str]:
+    """The time of each stretch of a run in words; `paces` as in `announce`, from step 0."""
+    lines, begin = [], 0
+    for until, pace in paces:
+        duration = show_duration(_round(remaining(until - begin, pace)))
+        lines.append(f"steps {begin:,} to {until:,}: about {duration} ({_rate(pace)})")
+        begin = until
+    return lines
+
+
+def _lengths(step: int, paces: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    """The number of steps of each stretch after `step`, with its pace."""
+    for until, pace in paces:
+        yield until - step, pace
+        step = until
+
+
+def _reached(step: float, paces: Sequence[tuple[int, float]], seconds: float) -> float:
+    """The step after so many seconds from `step`, at most the end of the last stretch."""
+    for length, pace in _lengths(round(step), paces):
+        made = min(length, seconds * pace)
+        step += made
+        seconds -= remaining(length, pace)
+        if made < length:
+            break
+    return step
 
 
 def _rate(steps_per_second: float) -> str:
@@ -95,6 +125,8 @@ WARM_UP_MOST = 10.0  # ... not longer than these seconds
 class Progress(Callback):
     """Shows step, losses, samples per second and time left, and says early how long it will take.
 
+    Where a run changes its updates, the time to there is told, and the rest when it is known.
+
     Args:
         run: which it shows.
         clock: seconds, from anywhere.
@@ -102,15 +134,14 @@ class Progress(Callback):
 
     def __init__(self, run: RunContext, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.max_seconds = run.total, run.settings.max_time
-        self.clock, self._early = clock, run.losses
+        self.clock, self._early, self._changes = clock, run.losses, run.changes
         self._bar: Bar | None = None
         self._losses, self._speed = "", ""
 
     def start(self, step: int) -> None:
         self._begun = self._redrawn = self.clock()
-        self._first = self._step = step
-        self._marks = deque([(self._begun, step)], maxlen=60)  # a minute, second by second
-        self._announced = False
+        self._step = step
+        self._measure(self._begun, step)
         self._lines, self._lined_at = 0, self._begun
         if on_terminal():
             self._bar = _bar()
@@ -118,10 +149,18 @@ class Progress(Callback):
             self._redraw(self._begun)
             self._bar.start()
 
+    def _measure(self, now: float, step: int) -> None:
+        """Begin to measure the pace of the updates from `step` on."""
+        self._first, self._since, self._announced = step, now, False
+        self._marks = deque([(now, step)], maxlen=60)  # a minute, second by second
+        self._until = min((at for at in self._changes if at > step), default=self.total)
+
     def stepped(self, step: int) -> None:
         now = self.clock()
         self._step = step
-        if step - self._first <= SKIPPED:
+        if self._until <= step < self.total:
+            self._measure(now, step)
+        elif step - self._first <= SKIPPED:
             self._marks[0] = (now, step)
         elif now - self._marks[-1][0] >= 1:
             self._marks.append((now, step))
@@ -150,7 +189,7 @@ class Progress(Callback):
             self._line(now := self.clock(), f"{show_duration(now - self._begun)} in all")
 
     def _announce(self, now: float) -> None:
-        passed = now - self._begun
+        passed = now - self._since
         steps = self._step - self._marks[0][1]
         enough = passed >= WARM_UP and steps >= WARM_UP_STEPS
         if self._step >= self.total or not (enough or passed >= WARM_UP_MOST):
@@ -160,8 +199,8 @@ class Progress(Callback):
         for line in announce(
             self._step,
             self.total,
-            steps / (now - self._marks[0][0]),
-            seconds_left=None if limit is None else limit - passed,
+            [(self._until, steps / (now - self._marks[0][0]))],
+            seconds_left=None if limit is None else self._begun + limit - now,
             max_seconds=limit,
             resumed=self._first > 0,
         ):
@@ -173,7 +212,10 @@ class Progress(Callback):
             return ""
         limit = None if self.max_seconds is None else self._begun + self.max_seconds - now
         rate = (self._step - step_before) / (now - time_before)
-        return f"{show_duration(remaining(self.total - self._step, rate, limit))} left"
+        needed = remaining(self._until - self._step, rate)
+        left = remaining(self._until - self._step, rate, limit)
+        end = f"to step {self._until:,}" if left == needed and self._until < self.total else "left"
+        return f"{show_duration(left)} {end}"
 
     def _where(self) -> str:
         return f"step {self._step:,}/{self.total:,}"

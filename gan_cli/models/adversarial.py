@@ -384,13 +384,14 @@ class AdversarialModel(DiscriminatorModel, ABC):
 
         With adaptive augmentation each penalty augments samples anew (Karras et al.'s code).
         """
-        if self.view.adaptive is None:
+        view = self.view
+        if view.adaptive is None:
             return lambda x: self.discriminator(x, y)
-        return lambda x: self.discriminator(self.view(x, batch), y)
+        return lambda x: self.discriminator(view(view.unpack(x), batch), y)
 
     def before_penalty(self, x: Tensor, batch: Batch) -> Tensor:
-        """The view of samples `x`, or with adaptive augmentation the samples before it."""
-        return self.view(x, batch) if self.view.adaptive is None else x
+        """The view of samples `x`, or with adaptive augmentation their packs before it."""
+        return self.view(x, batch) if self.view.adaptive is None else self.view.pack(x)
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Make the discriminator take fakes for real."""
@@ -493,6 +494,16 @@ class View:
         deviation = self.deviation(batch)
         if deviation:
             x = x + deviation * torch.randn_like(x)
+        return self.pack(x)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """Samples [n, channels, ...] as packs [n / packing, packing * channels, ...]."""
         if self.packing == 1:
             return x
         return x.reshape(len(x) // self.packing, -1, *x.shape[2:])
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """The samples [n, channels, ...] of packs."""
+        if self.packing == 1:
+            return x
+        return x.reshape(len(x) * self.packing, -1, *x.shape[2:])

@@ -245,7 +245,9 @@ class GAN(AdversarialModel):
                 batch.kept["wanted"] = wanted
         seen = self.view(batch.real, batch), self.view(fake, batch)
         outputs = self.discriminator(seen[0], y), self.discriminator(seen[1], wanted)
-        samples = seen if self.adaptive is None else (batch.real, fake)
+        samples = seen
+        if self.adaptive is not None:
+            samples = self.view.pack(batch.real), self.view.pack(fake)
         game = self.compare(samples, outputs, self.penalised(batch, y))
         game = self._with_regularisation(game, outputs, batch, fake, (y, wanted))
         history = self.discriminator_history

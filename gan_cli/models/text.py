@@ -25,7 +25,8 @@ class SeqGAN(DiscriminatorModel):
     First it learns by maximum likelihood, then the discriminator alone, then both (Algorithm 1).
     The generator's gradient is that of -sum_t log G(y_t | y_<t) Q(y_<t, y_t) (Eq. 8), where Q is
     the mean output D(y), as a probability, over sentences that a copy of the generator, which
-    follows it slowly, completes from there (roll-outs, Eqs. 4 and 5).
+    follows it slowly, completes from there (roll-outs, Eqs. 4 and 5). In Algorithm 1 the copy is
+    the generator as it is (`follow=1`); the authors' code is written to follow by .2, as here.
 
     Args:
         data: sentences.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
-from gan_cli.callbacks.progress import announce
+from gan_cli.callbacks.progress import announce, stretches
 from gan_cli.config.schema import Settings
 from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.data.dataset import Dataset
@@ -20,6 +21,7 @@ from gan_cli.formatting import counted, literal
 from gan_cli.model import Batch, Model, Phase
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.setup import Session
+from gan_cli.training.trainer import changes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -206,19 +208,33 @@ MEASURED = 2.0  # seconds of steps by which the time of a run is expected
 FEWEST, MOST = 2, 100  # steps
 
 
-def measure(session: Session) -> float:
-    """Steps per second of a session that is not needed afterwards, without its first steps."""
+def measure(session: Session) -> list[tuple[int, float]]:
+    """Steps per second, and the step until which each pace holds, from step 0 to the end.
+
+    Each is measured where its updates begin, without the first steps. The session is not to be
+    used afterwards.
+    """
+    ends = [*changes(session.model.phases(), session.total), session.total]
+    return [(end, _pace(session, begin, end)) for begin, end in pairwise([0, *ends])]
+
+
+def _pace(session: Session, begin: int, end: int) -> float:
+    """Steps per second of the updates that are made between two steps."""
     trainer, ranks = session.trainer, session.ranks
+    trainer.step = begin
     for _ in range(3 if session.runtime.graphs else 1):
         trainer.advance()
     trainer.window.means()  # waits for the device
+    if trainer.step + FEWEST > end:
+        trainer.step = begin
+    most = min(MOST, max(end - trainer.step, 1))
     begun, steps, enough = time.monotonic(), 0, False
     while not enough:
         trainer.advance()
         steps += 1
         trainer.window.means()
         passed = time.monotonic() - begun
-        enough = ranks.share((passed >= MEASURED and steps >= FEWEST) or steps >= MOST)
+        enough = ranks.share((passed >= MEASURED and steps >= FEWEST) or steps >= most)
     return steps / (time.monotonic() - begun)
 
 
@@ -270,8 +286,10 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
     for reason in session.runtime.reasons:
         screen.print(f"  {reason}", highlight=False)
-    speed = measure(session)
-    first, *more = announce(0, session.total, speed, limit, limit)
+    paces = measure(session)
+    first, *more = announce(0, session.total, paces, limit, limit)
+    if len(paces) > 1:
+        more += stretches(paces)
     for line in (f"time: {first}", *(f"  {line}" for line in more)):
         screen.print(line, highlight=False)
     own = resident().get("memory/own_megabytes")

@@ -45,6 +45,7 @@ from gan_cli.training.resume import (
     restore,
 )
 from gan_cli.training.setup import Session, assemble, load_weights
+from gan_cli.training.trainer import changes
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -376,6 +377,7 @@ def context_of(session: Session, run: RunFolder, last_point: int | None = None) 
         frozenset(f"learning_rate/{name}" for name, p in session.players.items() if p.constant),
         Indicators(trainer, session.dataset, settings.seed, settings.penalty.get("limit")),
         lambda: trainer.window.means(),
+        changes(session.model.phases(), session.total),
     )
 
 

@@ -281,6 +281,12 @@ def batches_per_step(phases: list[Phase]) -> Iterator[int]:
         step += 1
 
 
+def changes(phases: list[Phase], total: int) -> list[int]:
+    """The steps below `total`, in order, at which phases begin or end."""
+    steps = {step for phase in phases for step in (phase.start, phase.stop) if step is not None}
+    return sorted(step for step in steps if 0 < step < total)
+
+
 def cycle(phases: list[Phase]) -> tuple[int, int]:
     """The step from which the numbers of batches repeat, and the steps after which they do."""
     own = [phase for phase in phases if not phase.follows]

@@ -171,6 +171,30 @@ def test_time_left_follows_a_change_of_pace(
     assert left == "1 d 1 h left"  # 89,500 seconds
 
 
+def test_the_time_is_told_to_where_the_updates_change(
+    caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
+) -> None:
+    """Steps of a tenth of a second, then of two: neither says how long the other takes."""
+    progress = Progress(context(total=400, changes=[300]), clock)
+    progress.start(0)
+    drive(progress, clock, range(1, 301), 0.1, log_every=100)
+    assert caplog.messages[0] == "about 30 s to step 300, where other updates begin (10 steps/s)"
+    assert caplog.messages[1].endswith("  20 s to step 300")
+    drive(progress, clock, range(301, 351), 2.0, log_every=50)
+    assert announced(caplog)[1:] == ["about 3 min for the remaining 95 steps (2 s per step)"]
+    assert caplog.messages[-1].endswith("  1 min 40 s left")
+
+
+def test_a_limit_comes_before_the_updates_change(
+    caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
+) -> None:
+    run = context(settings={"max_time": 25.0}, total=400, changes=[300])
+    progress = Progress(run, clock)
+    progress.start(0)
+    drive(progress, clock, range(1, 101), 0.1, log_every=100)
+    assert caplog.messages[-1].endswith("  15 s left")
+
+
 def test_time_left_knows_the_limit(
     caplog: pytest.LogCaptureFixture, lines: list[str], clock: Clock
 ) -> None:

@@ -104,19 +104,21 @@ class Twice(AdaptiveAugmentation):
     [
         (*IMAGES, "penalty=r1"),
         (*IMAGES, "penalty=r1", "penalty.every=2"),
+        (*IMAGES, "penalty=r1", "model.packing=2"),
+        (*IMAGES, "penalty=r1", "penalty.every=2", "model.packing=2"),
         ("model=stylegan2", "data.split=test", "data.size=8", "network.most=8", "penalty.every=2"),
     ],
-    ids=["every update", "lazy", "stylegan2"],
+    ids=["every update", "lazy", "packs", "packs, lazy", "stylegan2"],
 )
 def test_a_penalty_takes_gradients_before_adaptive_augmentation(line: tuple[str, ...]) -> None:
-    """Of D(2x), 2 D'(2x)."""
+    """Of D(2x), 2 D'(2x); of a whole pack where samples are packed."""
     session = session_of(*line, "penalty.weight=1", "model.ada_p=0.5")
     game, batch = session.model, session.stream.batch(0)
     assert isinstance(game, AdversarialModel)
     game.view.adaptive = Twice(game.data.shape, {"blit": 1.0})
     every = game.penalty.every
     loss = game.penalty_loss(batch) if every > 1 else game.discriminator_loss(batch)
-    doubled = (2 * batch.real).requires_grad_()
+    doubled = (2 * game.view.pack(batch.real)).requires_grad_()
     (slope,) = torch.autograd.grad(game.discriminator(doubled).sum(), doubled)
     wanted = 0.5 * (2 * slope).flatten(1).square().sum(1).mean()
     torch.testing.assert_close(loss.logs["penalty/r1"], wanted)

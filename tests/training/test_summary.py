@@ -88,6 +88,25 @@ def test_the_speed_is_that_of_steps_after_the_first(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(session.trainer, "advance", slow)
     monkeypatch.setattr("gan_cli.training.describe.MEASURED", 0.5)
     begun = time.monotonic()
-    speed = measure(session)
+    ((end, speed),) = measure(session)
+    assert end == session.total
     assert 1 / (time.monotonic() - begun) < speed <= 20
     assert speed * (time.monotonic() - begun - 0.3) == pytest.approx(len(steps) - 1, rel=0.3)
+
+
+def test_updates_that_come_later_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WGAN's first 25 steps have a hundred updates of the critic, and those after them five."""
+    line = ("model=wgan", "data=ring", "data.points=64", "network.width=8", "model.d_burst=100")
+    session = session_of(*line, "network=mlp", "steps=300", "batch_size=8")
+    seen, advance = [], session.trainer.advance
+
+    def noted(measure: bool = False) -> None:
+        seen.append(session.trainer.step)
+        advance(measure)
+
+    monkeypatch.setattr(session.trainer, "advance", noted)
+    (early, slow), (end, fast) = measure(session)
+    assert (early, end) == (25, 300)
+    assert fast > 4 * slow
+    assert min(seen) == 0
+    assert max(seen) == 25 + 100
