@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -25,6 +26,10 @@ NOT_SET = "-"
 LARGEST = 1e150  # of a value; squares of larger ones overflow
 GROUPS = ("model", "data", "experiment", "network", "loss", "penalty", "prior", "optimizer")
 MOST_COLUMNS = 6  # that are added to distinguish two configurations
+UNKNOWN = "unknown data"  # of runs whose settings cannot be read
+# Evaluations compare with the same samples whatever these are.
+SAME_DATA = ("_target_", "workers", "flip", "dequantise", "skip_broken")
+FOLDER = "folder"  # the data set that is named after its folder
 
 
 @dataclass(frozen=True)
@@ -308,3 +313,37 @@ def _name(found: Sequence[Configuration]) -> None:
         seen[one.label] += 1
         if seen[one.label] > 1:
             one.label = f"{one.label} ({folder})"
+
+
+def by_data(found: Sequence[Configuration]) -> dict[str, list[Configuration]]:
+    """The configurations of each data set, by its name: those of others are never compared."""
+    sets: dict[tuple[tuple[str, str], ...], list[Configuration]] = {}
+    for one in found:
+        sets.setdefault(_data_of(one.config), []).append(one)
+    names = {key: _data_name(some[0].config) for key, some in sets.items()}
+    seen = Counter(names.values())
+    made: dict[str, list[Configuration]] = {}
+    for key, some in sets.items():
+        twins = [dict(other) for other in sets if names[other] == names[key]]
+        differ = [
+            f"{setting}={value}"
+            for setting, value in key
+            if len({twin.get(setting) for twin in twins}) > 1
+        ]
+        more = f" ({', '.join(differ)})" if seen[names[key]] > 1 else ""
+        made.setdefault(names[key] + more, []).extend(some)
+    return made
+
+
+def _data_of(config: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    data = config.get("data")
+    settings = leaves(data) if isinstance(data, dict) else ()
+    known = [(key, show(value)) for key, value in settings if key not in SAME_DATA]
+    return ("data", value_of(config, "data") if config else UNKNOWN), *sorted(known)
+
+
+def _data_name(config: dict[str, Any]) -> str:
+    if not config:
+        return UNKNOWN
+    name, root = value_of(config, "data"), value_of(config, "data.root")
+    return Path(root).name if name == FOLDER and root else name

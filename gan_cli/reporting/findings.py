@@ -11,8 +11,7 @@ from statistics import stdev
 from gan_cli.console import ignore
 from gan_cli.formatting import counted, rounded, shell_command
 from gan_cli.reporting.comparison import Comparison, Effect, compare, effects, power
-from gan_cli.reporting.configurations import Configuration, describe, group, short
-from gan_cli.reporting.data_sets import by_data
+from gan_cli.reporting.configurations import Configuration, by_data, describe, group, short
 from gan_cli.reporting.metric import LOWER, ReportedMetric, choose, differences, named
 from gan_cli.reporting.statistics import interval
 from gan_cli.runs.folder import FINISHED, INTERRUPTED, RUNNING, is_run

@@ -273,8 +273,7 @@ def test_data_sets_are_never_compared_with_each_other(capsys) -> None:
 
 
 def test_mirroring_the_training_images_is_the_same_data(capsys) -> None:
-    from gan_cli.reporting.configurations import Configuration
-    from gan_cli.reporting.data_sets import by_data
+    from gan_cli.reporting.configurations import Configuration, by_data
 
     def one(**data: Any) -> Configuration:
         return Configuration([], {"choices": {"data": "folder"}, "data": data}, Origin(()))
