@@ -112,7 +112,8 @@ def draw(log: Tensor) -> Tensor:
 class TextCNN(Discriminator):
     """Convolutions of several lengths over a sentence, the largest output of each, a highway layer.
 
-    Kim 2014, as in SeqGAN (Yu et al. 2017, section 3.4 and appendix).
+    Kim 2014, as in SeqGAN (Yu et al. 2017, section 3.4 and appendix), with the initial weights of
+    its authors' code. Their two outputs are one here, the difference.
 
     Args:
         symbols: how many there are.
@@ -139,9 +140,18 @@ class TextCNN(Discriminator):
         total = sum(number for size, number in filters if size <= length)
         self.highway, self.gate = nn.Linear(total, total), nn.Linear(total, total)
         self.dropout = nn.Dropout(rate)
-        for layer in (*self.filters, self.highway, self.gate):
-            nn.init.trunc_normal_(layer.weight, 0.0, 0.1, -0.2, 0.2)  # type: ignore[arg-type]
         self.build_head(total, 0)
+        for layer in self.filters:
+            nn.init.trunc_normal_(layer.weight, 0.0, 0.1, -0.2, 0.2)  # type: ignore[arg-type]
+            nn.init.constant_(layer.bias, 0.1)  # type: ignore[arg-type]
+        for layer in (self.highway, self.gate):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        first, second = (torch.empty_like(self.head.weight) for _ in range(2))
+        for output in (first, second):
+            nn.init.trunc_normal_(output, 0.0, 0.1, -0.2, 0.2)
+        self.head.weight.data.copy_(second - first)
+        nn.init.zeros_(self.head.bias)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Of sentences [n, length], int64."""
@@ -176,6 +186,7 @@ class ConvGenerator(nn.Module):
         self.first = nn.Linear(inputs, width * length)
         self.blocks = nn.Sequential(*(ResidualLine(width) for _ in range(blocks)))
         self.last = nn.Conv1d(width, symbols, 1)
+        _initialise(self)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.blocks(self.first(z).view(-1, self.width, self.length))
@@ -190,9 +201,19 @@ class ConvDiscriminator(Discriminator):
         self.first = nn.Conv1d(symbols, width, 1)
         self.blocks = nn.Sequential(*(ResidualLine(width) for _ in range(blocks)))
         self.build_head(width * length, 0)
+        _initialise(self)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.blocks(self.first(x.transpose(1, 2))).flatten(1)
+
+
+def _initialise(network: nn.Module) -> None:
+    """The initial weights of Gulrajani et al.'s code: He's and Glorot's mean in convolutions."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Linear):
+            gain = 2**0.5 if isinstance(layer, nn.Conv1d) else 1.0
+            nn.init.xavier_uniform_(layer.weight, gain)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
 class TextFamily(Options, ABC):

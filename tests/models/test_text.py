@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
 from gan_cli.model import Batch, DataSpec
 from gan_cli.models.text import SeqGAN, TextWGAN
-from gan_cli.networks.text import LSTM, LSTMs, TextCNN
+from gan_cli.networks.text import LSTM, Convolutions, LSTMs, TextCNN
 from gan_cli.penalties import NoPenalty
 
 SMALL = DataSpec("small", (3,), 100, vocabulary=("", "a", "b"))
@@ -159,6 +160,31 @@ def test_a_text_cnn_takes_the_largest_output_over_the_sentence() -> None:
     embedded = network.embedding(x).transpose(1, 2)
     expected = network.filters[0](embedded).relu().amax(2)
     torch.testing.assert_close(network.features(x), expected, atol=1e-6, rtol=0)
+
+
+def test_initial_weights_are_the_authors() -> None:
+    """The deviations in the code of Yu et al. 2017 and of Gulrajani et al. 2017."""
+    torch.manual_seed(0)
+    cut = 0.0880  # of a normal of deviation .1 within two deviations
+    network = TextCNN(50, 9, 64, [(2, 300), (3, 300)], 0.0)
+    for layer in network.filters:
+        assert layer.weight.std().item() == pytest.approx(cut, rel=0.02)
+        assert layer.bias is not None
+        assert layer.bias.eq(0.1).all()
+    for layer in (network.highway, network.gate):
+        assert layer.weight.std().item() == pytest.approx(600**-0.5, rel=0.02)
+    assert network.head.weight.std().item() == pytest.approx(2**0.5 * cut, rel=0.1)
+    convolutions = Convolutions(width=64, blocks=1)
+    data = DataSpec("text", (8,), 10, vocabulary=tuple("abcdefgh"))
+    for network in (convolutions.generator(100, data), convolutions.discriminator(data)):
+        for name, layer in network.named_modules():
+            if isinstance(layer, nn.Conv1d | nn.Linear):
+                out, given, *size = layer.weight.shape
+                gain = 4 if isinstance(layer, nn.Conv1d) else 2
+                deviation = (gain / ((out + given) * math.prod(size))) ** 0.5
+                assert layer.weight.std().item() == pytest.approx(deviation, rel=0.1), name
+                assert layer.bias is not None
+                assert layer.bias.eq(0).all()
 
 
 class TestTextWGAN:
