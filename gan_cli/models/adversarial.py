@@ -19,7 +19,13 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Model, Phase
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.pictures import grids
-from gan_cli.networks.family import Discriminator, Generator, NetworkFamily, Options
+from gan_cli.networks.family import (
+    Discriminator,
+    Generator,
+    MinibatchDiscrimination,
+    NetworkFamily,
+    Options,
+)
 from gan_cli.penalties import Penalty, Score
 from gan_cli.priors import Prior
 
@@ -235,7 +241,9 @@ class DiscriminatorModel(Model, ABC):
         terms = {
             f"loss={type(self.loss).__name__}": self.loss.whole_batch,
             f"penalty={self.penalty.name}": self.penalty.whole_batch,
-            "minibatch discrimination": self.discriminator.crowd is not None,
+            "minibatch discrimination": any(
+                isinstance(module, MinibatchDiscrimination) for module in self.modules()
+            ),
         }
         return tuple(name for name, found in terms.items() if found)
 

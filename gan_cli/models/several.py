@@ -54,6 +54,8 @@ class D2GAN(Model):
         self.generator.set_reference(prior.sample)
         self.discriminator = network.discriminator(data)
         self.second_discriminator = network.discriminator(data)
+        crowds = self.discriminator.crowd, self.second_discriminator.crowd
+        self.whole_batch = ("minibatch discrimination",) if any(crowds) else ()
 
     def phases(self) -> list[Phase]:
         both = (self.discriminator, self.second_discriminator)
@@ -63,20 +65,20 @@ class D2GAN(Model):
         ]
 
     def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return softplus(self.discriminator(x)), softplus(self.second_discriminator(x))
+        return self.discriminator(x), self.second_discriminator(x)
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """-J."""
         (one, two), (one_fake, two_fake) = map(self._outputs, (batch.real, self.sample(len(batch))))
-        first = one_fake.mean() - self.alpha * one.clamp_min(1e-12).log().mean()
-        second = two.mean() - self.beta * two_fake.clamp_min(1e-12).log().mean()
+        first = softplus(one_fake).mean() - self.alpha * log_softplus(one).mean()
+        second = softplus(two).mean() - self.beta * log_softplus(two_fake).mean()
         logs = {"first": first.detach(), "second": second.detach()}
-        return Loss(first + second, logs, {"output/real": one.detach()})
+        return Loss(first + second, logs, {"output/real": softplus(one).detach()})
 
     def generator_loss(self, batch: Batch) -> Loss:
         """J, as far as it depends on the generator."""
         one, two = self._outputs(self.sample(len(batch)))
-        return Loss(self.beta * two.clamp_min(1e-12).log().mean() - one.mean(), {})
+        return Loss(self.beta * log_softplus(two).mean() - softplus(one).mean(), {})
 
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.generator(z)
@@ -93,6 +95,11 @@ class D2GAN(Model):
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         return grids(self, z)
+
+
+def log_softplus(x: Tensor) -> Tensor:
+    """log log(1 + e^x), which is x far below 0."""
+    return torch.where(x < -20, x, softplus(x.clamp_min(-20)).log())
 
 
 class CoupledGAN(AdversarialModel):
@@ -223,6 +230,7 @@ class ParallelGAN(DiscriminatorModel):
         self.generator = nn.ModuleList(generators)
         critics = [network.discriminator(data) for _ in range(pairs)]
         self.discriminator = nn.ModuleList(critics)  # type: ignore[assignment]
+        self.whole_batch = self.whole_batch_terms()
 
     def phases(self) -> list[Phase]:
         loss = self.regularised("generator", self.generator, self.generator_loss)

@@ -16,6 +16,7 @@ from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Grid, Loss, Phase, View
 from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.faults import below, refuse
+from gan_cli.networks.layers import unrecorded
 from gan_cli.networks.translation import PatchDiscriminator, TranslationFamily, resized
 from gan_cli.penalties import Penalty
 
@@ -270,7 +271,7 @@ class CycleGAN(TranslationModel):
         network: TranslationFamily,
         loss: AdversarialLoss,
         penalty: Penalty,
-        cycle: float = 10.0,
+        cycle: float = 5.0,
         cycle_error: Literal["l1", "l2"] = "l1",
         identity: float = 0.0,
         pool: int = 50,
@@ -342,16 +343,18 @@ class CycleGAN(TranslationModel):
             self._fooled(self.discriminator, there, batch.real),
             self._fooled(self.input_discriminator, here, batch.source),
         )
-        cycles = (
-            self._error(self.inverse(there), batch.source),
-            self._error(self.generator(here), batch.real),
-        )
+        with unrecorded(self):  # running statistics are of real inputs alone
+            cycles = (
+                self._error(self.inverse(there), batch.source),
+                self._error(self.generator(here), batch.real),
+            )
         total = games[0] + games[1] + self.cycle * (cycles[0] + cycles[1])
         logs = {"game": games[0], "game_of_inputs": games[1]}
         logs |= {"cycle_of_inputs": cycles[0], "cycle": cycles[1]}
         if self.identity:
-            same = self._error(self.generator(batch.real), batch.real)
-            same = same + self._error(self.inverse(batch.source), batch.source)
+            with unrecorded(self):
+                same = self._error(self.generator(batch.real), batch.real)
+                same = same + self._error(self.inverse(batch.source), batch.source)
             logs["identity"] = same
             total = total + self.identity * same
         return Loss(total, {name: value.detach() for name, value in logs.items()})
@@ -416,7 +419,7 @@ class ImagePool(nn.Module):
         order = torch.rand(self.size, device=images.device).argsort()[number % self.size]
         places = torch.where(filling, self.count + number, order)
         exchanged = (torch.rand(len(images), device=images.device) < 0.5) & ~filling
-        exchanged &= number < self.size  # no place twice
+        exchanged &= (number < self.size) & (order < self.count)  # no place twice, and none empty
         wide = exchanged.view(-1, *[1] * (images.dim() - 1))
         shown = torch.where(wide, self.images[places], images)
         self.images[torch.where(filling | exchanged, places, self.size)] = images

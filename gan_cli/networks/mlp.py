@@ -43,7 +43,7 @@ class MLP(StandardFamily):
         return MLPDiscriminator(self, data, classes)
 
     def joint_discriminator(self, data: DataSpec, latents: int) -> Discriminator:
-        """The latent is concatenated to the input of the first layer (Donahue et al. 2017)."""
+        """Of pairs: the latent is a part of the first layer's input."""
         size = math.prod(data.shape) + latents
         return self.discriminator(replace(data, shape=(size,)))
 

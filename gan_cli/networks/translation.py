@@ -27,11 +27,12 @@ class Translator(nn.Module, ABC):
         factor: how many times larger the outputs' sides are.
         multiple: sides of inputs are filled up to multiples of it, by reflection, and the outputs
             cut to what they would have been.
+        least: what shorter sides are filled up to.
     """
 
-    def __init__(self, factor: int = 1, multiple: int = 1) -> None:
+    def __init__(self, factor: int = 1, multiple: int = 1, least: int = 1) -> None:
         super().__init__()
-        self.factor, self.multiple = factor, multiple
+        self.factor, self.multiple, self.least = factor, multiple, least
 
     @abstractmethod
     def raw(self, x: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ class Translator(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Translate."""
         height, width = x.shape[2:]
-        missing = [-side % self.multiple for side in (height, width)]
+        missing = [max(-side % self.multiple, self.least - side) for side in (height, width)]
         if any(missing):
             how = "reflect" if missing[0] < height and missing[1] < width else "replicate"
             x = pad(x, (0, missing[1], 0, missing[0]), mode=how)
@@ -132,7 +133,7 @@ class ResNetTranslator(Translator):
     """Twice half the size, residual blocks, and back (Johnson et al. 2016; Zhu et al. 2017)."""
 
     def __init__(self, source: Shape, target: int, width: int, blocks: int, norm: str) -> None:
-        super().__init__(multiple=4)
+        super().__init__(multiple=4, least=8)  # two cells in the middle, which reflection needs
         bias = norm != "batch"
         layers: list[nn.Module] = [
             nn.Conv2d(source[0], width, 7, padding=3, padding_mode="reflect", bias=bias),
@@ -250,10 +251,12 @@ class TranslationFamily(Options, ABC):
         layers = self.discriminator_layers
         if layers is None:
             layers = min(3, max(1, round(math.log2(min(height, width))) - 4))
-        if min(height, width) < 2 ** (layers + 1):
+        most = math.floor(math.log2(min(height, width) / 3))  # that leave an output of a patch
+        if layers > most:
+            how = f"set network.discriminator_layers={most}" if most >= 1 else "6x6 are the least"
             raise ConfigError(
                 f"network.discriminator_layers = {layers}: images of {height}x{width} pixels "
-                f"are too small; set network.discriminator_layers={max(1, layers - 1)}"
+                f"are too small; {how}"
             )
         return PatchDiscriminator(
             channels, self.discriminator_width, layers, self.discriminator_norm

@@ -17,7 +17,7 @@ from gan_cli.models.bigan import BiGAN
 from gan_cli.models.latent_variables import Posterior
 from gan_cli.models.mdgan import ModeRegularisedGAN
 from gan_cli.models.mmd_gan import MMDGAN, mmd
-from gan_cli.models.several import D2GAN, CoupledGAN, ParallelGAN
+from gan_cli.models.several import D2GAN, CoupledGAN, ParallelGAN, log_softplus
 from gan_cli.penalties import NoPenalty
 from gan_cli.priors import Gaussian
 
@@ -39,6 +39,33 @@ def test_d2gan_s_players_play_one_zero_sum_game() -> None:
     torch.manual_seed(1)
     total = model.generator_loss(batch_of(X)).total
     torch.testing.assert_close(total, 0.25 * two_fake.log().mean() - one_fake.mean())
+
+
+def test_the_log_of_a_small_output_has_a_gradient() -> None:
+    x = torch.tensor([-100.0, -28.0, -20.5, -19.5, 0.0, 5.0], requires_grad=True)
+    found = log_softplus(x)
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    exact = x.detach().double().requires_grad_()
+    expected = exact.exp().log1p().log()
+    (slope_expected,) = torch.autograd.grad(expected.sum(), exact)
+    torch.testing.assert_close(found, expected.float())
+    torch.testing.assert_close(slope, slope_expected.float())
+
+
+@pytest.mark.parametrize("model", ["d2gan", "gap", "gan"])
+def test_minibatch_discrimination_needs_the_whole_batch(model: str) -> None:
+    line = (
+        f"model={model}",
+        "data=ring",
+        "data.points=64",
+        "network.minibatch_discrimination=[3,2]",
+    )
+    assert session_of(*line).model.whole_batch == ("minibatch discrimination",)
+
+
+def test_gap_names_the_losses_that_need_the_whole_batch() -> None:
+    line = ("model=gap", "data=ring", "data.points=64", "loss=relativistic_average")
+    assert session_of(*line).model.whole_batch == ("loss=RelativisticAverage",)
 
 
 def test_d2gan_s_best_discriminators_are_the_ratios() -> None:

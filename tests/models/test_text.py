@@ -168,8 +168,9 @@ def test_initial_weights_are_the_authors() -> None:
     cut = 0.0880  # of a normal of deviation .1 within two deviations
     network = TextCNN(50, 9, 64, [(2, 300), (3, 300)], 0.0)
     for layer in network.filters:
-        assert layer.weight.std().item() == pytest.approx(cut, rel=0.02)
+        assert isinstance(layer, nn.Conv1d)
         assert layer.bias is not None
+        assert layer.weight.std().item() == pytest.approx(cut, rel=0.02)
         assert layer.bias.eq(0.1).all()
     for layer in (network.highway, network.gate):
         assert layer.weight.std().item() == pytest.approx(600**-0.5, rel=0.02)

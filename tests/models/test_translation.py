@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from gan_cli.models.translation import (
     cross_entropy,
     rows_of,
 )
-from gan_cli.networks.translation import PatchDiscriminator, ResNets, SRResNets, UNets
+from gan_cli.networks.translation import PatchDiscriminator, ResNets, SRResNets, UNet, UNets
 
 SMALL = ("data.split=test", "network.width=8", "network.discriminator_width=8")
 OWN = {
@@ -99,7 +100,7 @@ class TestNetworks:
             (("model=pix2pix", "network.dropout=1"), "network.dropout = 1: must be at least 0"),
             (
                 ("model=pix2pix", "network.discriminator_layers=5"),
-                "images of 28x28 pixels are too small",
+                "images of 28x28 pixels are too small; set network.discriminator_layers=3",
             ),
             (("model=pix2pix", "data=mnist"), "model = pix2pix: translates images, and data"),
             (("model=srgan", "data=low_resolution", "data.size=30"), r"set data.size=\[28,28\]"),
@@ -116,6 +117,23 @@ class TestNetworks:
         own = () if "data=mnist" in rest else DERIVED
         with pytest.raises(ConfigError, match=message):
             session_of(model, *own, *rest)
+
+    @pytest.mark.parametrize("norm", ["batch", "instance"])
+    @pytest.mark.parametrize("layers", [1, 2, 3])
+    def test_the_smallest_images_that_patches_can_be_of(
+        self, norm: Literal["batch", "instance"], layers: int
+    ) -> None:
+        family = UNets(width=4, discriminator_layers=layers, discriminator_norm=norm)
+        side = 3 * 2**layers
+        network = family.discriminator(DataSpec("", (1, side, side), 1))
+        assert network(torch.rand(2, 1, side, side)).shape == (2,)
+        with pytest.raises(ConfigError, match=f"{side - 1}x{side - 1} pixels are too small"):
+            family.discriminator(DataSpec("", (1, side - 1, side - 1), 1))
+
+    @pytest.mark.parametrize("size", [(1, 1), (2, 9), (3, 4), (5, 5), (17, 30)])
+    def test_a_resnet_translates_images_of_any_size(self, size: tuple[int, int]) -> None:
+        network = ResNets(width=2, blocks=1).translator((1, 32, 32), (1, 32, 32))
+        assert network(torch.rand(2, 1, *size)).shape == (2, 1, *size)
 
 
 class TestPix2Pix:
@@ -203,7 +221,8 @@ class TestPix2Pix:
 
 class TestCycleGAN:
     def test_the_losses(self) -> None:
-        session = session_of("model=cyclegan", *DERIVED, "model.identity=5", "model.pool=0")
+        """Half of Zhu et al.'s squared error of G, beside half of their weights, 10 and 5."""
+        session = session_of("model=cyclegan", *DERIVED, "model.identity=2.5", "model.pool=0")
         model, some = session.model.eval(), session.stream.batch(0)
         assert isinstance(model, CycleGAN)
         there, here = model.generator(some.source), model.inverse(some.real)
@@ -214,7 +233,7 @@ class TestCycleGAN:
         same = (model.generator(some.real) - some.real).abs().mean()
         same = same + (model.inverse(some.source) - some.source).abs().mean()
         found = model.generator_loss(some).total
-        torch.testing.assert_close(found, games + 10 * cycles + 5 * same, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found, games + 5 * cycles + 2.5 * same, rtol=1e-4, atol=1e-5)
 
     def test_both_critics_of_dualgan_are_clipped(self) -> None:
         session = session_of("model=dualgan", *DERIVED)
@@ -235,6 +254,38 @@ class TestCycleGAN:
         assert 10 <= old <= 30
         assert (pool.images[:50] == 100).sum().item() == old
         assert len(shown[shown < 100].unique()) == old
+
+    def test_a_pool_that_fills_within_a_batch_shows_nothing_empty(self) -> None:
+        for seed in range(20):
+            torch.manual_seed(seed)
+            pool = ImagePool(50, (1, 1, 1))
+            seen = [pool(torch.full((32, 1, 1, 1), 1.0 + step)) for step in range(4)]
+            assert torch.cat(seen).min() >= 1
+            assert pool.images[:50].min() >= 1
+
+    def test_running_statistics_are_of_real_inputs_alone(self) -> None:
+        """What comes back is computed from translations, which evaluation does not put in."""
+        session = session_of("model=discogan", *DERIVED, "network.width=4", "network.depth=2")
+        game, some = session.model, session.stream.batch(0)
+        assert isinstance(game, CycleGAN)
+        game.identity = 1.0
+        seen: list[Tensor] = []
+        assert isinstance(game.inverse, UNet)
+        layer = next(m for m in game.inverse.modules() if isinstance(m, nn.BatchNorm2d))
+        layer.register_forward_pre_hook(
+            lambda module, inputs: seen.append(inputs[0]) if module.track_running_stats else None
+        )
+        game.generator_loss(some)
+        (recorded,) = seen
+        with torch.no_grad():
+            code = some.real
+            for part in game.inverse.down:
+                code = part(code)
+            first = game.inverse.up[0]
+            assert isinstance(first, nn.Sequential)
+            expected = first[:2](code)
+        torch.testing.assert_close(recorded, expected)
+        assert layer.track_running_stats
 
     def test_a_pool_of_none_hands_on(self) -> None:
         x = torch.rand(3, 1, 2, 2)
