@@ -122,6 +122,11 @@ class Batch:
     def step(self, step: int) -> None:
         self._step = step
 
+    @property
+    def noisy(self) -> bool:
+        """Whether `real` draws random numbers, once for all that use this batch."""
+        return self._noise is not None
+
     def at(self, index: Tensor) -> Batch:
         """A batch of the same data and step with the samples at other places."""
         other = Batch(index, self._real, self._labels, self._source, self._noise)

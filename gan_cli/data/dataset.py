@@ -219,7 +219,8 @@ def scaled(samples: Tensor) -> Tensor:
 def _room(device: torch.device) -> int:
     """Free bytes on `device`; unbounded on the CPU, where tables already are."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return 1 << 62

@@ -73,7 +73,7 @@ class Unit:
     inputs: list[Tensor]  # places of the samples of each batch, where the recording reads them
     warmed: int = 0
     replay: Callable[[], None] | None = None
-    tally: Tally | None = None  # of one round; its tensors are the recording's
+    tally: Tally | None = None  # of one round
     eager: bool = False
 
 
@@ -205,7 +205,8 @@ def _plan(group: Sequence[PhaseUpdate]) -> GraphPlan:
 class CudaRecorder:
     """Records the kernels that a function launches as a CUDA graph.
 
-    All graphs share one pool of memory, as nothing in it outlives a replay.
+    All graphs share one pool of memory, as nothing in it outlives a replay: what the curves need
+    is written to the places that `RunningMeans` keeps.
 
     Args:
         device: the CUDA device, which must be the current one.

@@ -198,9 +198,11 @@ def rescale_betas(optimizer: Optimizer, share: float) -> None:
 def fused(target: type, device: torch.device, given: Collection[str] = ()) -> dict[str, bool]:
     """The argument for updating all parameters in one kernel, where the optimizer has it.
 
-    Empty where one of the `given` arguments excludes it.
+    Empty where one of the `given` arguments excludes it. Adagrad of torch 2.11 takes it on a CUDA
+    device and fails.
     """
-    able = device.type in ("cpu", "cuda", "mps") and not RIVALS & set(given)
+    kinds = ("cpu",) if issubclass(target, torch.optim.Adagrad) else ("cpu", "cuda", "mps")
+    able = device.type in kinds and not RIVALS & set(given)
     return {"fused": True} if able and "fused" in inspect.signature(target).parameters else {}
 
 

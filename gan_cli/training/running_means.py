@@ -36,11 +36,13 @@ class Tally:
 class RunningMeans:
     """Running sums of the scalars of phases. Adding costs two small kernels and no device read.
 
-    The sums keep their place in memory, so that recorded updates can add to them.
+    Sums, outputs and norms keep their place in memory, so that recorded updates can write there:
+    what is made within a recording may be overwritten by the next one that is replayed.
     """
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._places: dict[tuple[str, torch.Size], Tensor] = {}  # of outputs and norms
         self._tally = Tally()
 
     @property
@@ -60,8 +62,17 @@ class RunningMeans:
         if names not in self._sums:
             self._sums[names] = torch.zeros_like(values, dtype=precise(values.device))
         self._sums[names] += values
-        outputs = {name: vector.detach() for name, vector in loss.outputs.items()}
-        self._tally.add(Tally({names: 1}, outputs, dict(norms or {})))
+        self._tally.add(Tally({names: 1}, self._kept(loss.outputs), self._kept(norms or {})))
+
+    def _kept(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The values, at the places of those that had their names before."""
+        kept = {}
+        for name, value in values.items():
+            key = (name, value.shape)
+            if key not in self._places:
+                self._places[key] = torch.empty_like(value, requires_grad=False)
+            kept[name] = self._places[key].copy_(value.detach())
+        return kept
 
     @contextmanager
     def separate_tally(self) -> Iterator[Tally]:

@@ -118,7 +118,8 @@ class Trainer:
             if self.graphs is None or self.accumulate > 1:
                 self.play(turns, batches, measure)
             else:
-                whole = self.model.simultaneous  # all gradients come before the first move
+                # Where all gradients come before the first move, or updates share drawn noise.
+                whole = self.model.simultaneous or any(batch.noisy for batch in batches)
                 self.graphs.play(self.play, turns, batches, measure, self.window, whole)
         self.drawn += len(batches)
         self.step += 1

@@ -27,7 +27,9 @@ def held(trainer: Trainer) -> list[Tensor]:
     """Every tensor that outlives a step."""
     states = [p.optimizer.state.values() for p in trainer.players.values()]
     moments = [t for group in states for s in group for t in s.values() if isinstance(t, Tensor)]
-    return [*trainer.model.state_dict().values(), *moments, *trainer.window._sums.values()]
+    window = trainer.window
+    curves = [*window._sums.values(), *window._places.values()]
+    return [*trainer.model.state_dict().values(), *moments, *curves]
 
 
 class Rerun:
@@ -65,9 +67,9 @@ class Rerun:
             with torch.enable_grad(), self.trainer.window.separate_tally() as again:
                 self._strictly(run)
             assert again.counts == tally.counts
+            # What a recording has made may be overwritten by another one.
             for old, new in ((tally.outputs, again.outputs), (tally.norms, again.norms)):
-                for name, value in old.items():
-                    value.copy_(new[name])
+                assert all(value is new[name] for name, value in old.items())
 
         return replay
 

@@ -81,6 +81,9 @@ def test_every_model_is_the_same_recorded(model: str) -> None:
         ["model=gan", "model.schedule=simultaneous"],
         ["model=gan", "model.schedule=simultaneous", "model.share_fakes=true"],
         ["model=consensus"],
+        ["model=gan", "model.first=generator", "model.d_steps=5"],
+        ["model=gan", "model.g_steps=2"],
+        ["model=avb", "model.d_steps=2"],
     ],
 )
 @pytest.mark.parametrize("whole", [False, True])
@@ -109,6 +112,19 @@ def test_regularised_games_of_images_are_the_same_recorded(settings: list[str]) 
     assert graphs is not None
     assert graphs.replays
     assert not graphs.reasons
+
+
+def test_noise_of_the_data_is_drawn_once_for_all_updates_that_see_it() -> None:
+    more = ["model=dcgan", "data.split=test", "network.width=4", "batch_size=4"]
+    more += ["model.share_fakes=false", "loss=relativistic"]
+    session, _ = recorded(*more)
+    eager = session_of(*more)
+    for one in (session, eager):
+        one.dataset.dequantise = True
+        play(one, 9)
+    check(eager, session)
+    assert session.trainer.graphs is not None
+    assert session.trainer.graphs.replays
 
 
 def test_repeats_are_one_recording_played_with_each_batch() -> None:

@@ -63,4 +63,6 @@ def test_fused_where_the_optimizer_can() -> None:
     cpu = torch.device("cpu")
     assert fused(torch.optim.Adam, cpu) == {"fused": True}
     assert fused(torch.optim.RMSprop, cpu) == {}
+    assert fused(torch.optim.Adagrad, cpu) == {"fused": True}
+    assert fused(torch.optim.Adagrad, torch.device("cuda")) == {}
     assert fused(torch.optim.Adam, cpu, ["lr", "foreach"]) == {}
