@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
 from gan_cli.model import Batch, DataSpec
 from gan_cli.models.text import SeqGAN, TextWGAN
-from gan_cli.networks.text import LSTM, Convolutions, LSTMs, TextCNN
+from gan_cli.networks.text import LSTM, Convolutions, LSTMs, TextCNN, draw, race
 from gan_cli.penalties import NoPenalty
 
 SMALL = DataSpec("small", (3,), 100, vocabulary=("", "a", "b"))
@@ -148,6 +149,15 @@ class TestSeqGAN:
         advance(session, 60)
         means = session.trainer.window.means()
         assert means["nll"] < 3.0
+
+
+@pytest.mark.parametrize("drawn_by", [draw, race])
+def test_symbols_are_drawn_by_their_probabilities(drawn_by: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    p = torch.tensor([0.0, 0.5, 0.1, 0.4])
+    counts = drawn_by(p.log().expand(20000, 4)).bincount(minlength=4) / 20000
+    assert counts[0] == 0
+    torch.testing.assert_close(counts, p, atol=0.015, rtol=0)
 
 
 def test_a_text_cnn_takes_the_largest_output_over_the_sentence() -> None:
