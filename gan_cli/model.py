@@ -299,6 +299,7 @@ class Model(nn.Module, ABC):
     smallest_batch: int = 1  # samples that an update needs
     whole_batch: tuple[str, ...] = ()  # terms of the losses that are no means over samples
     by_place: bool = False  # whether it learns something of each sample's place in the data set
+    sentences: bool = False  # whether its samples can be sentences
     indivisible: str = ""  # why no batch can be divided among devices, as half a sentence
 
     @abstractmethod

@@ -101,7 +101,7 @@ class Callback:
     ) -> None:
         """What was measured of the model, by the curve's name.
 
-        Of an evaluation such as "metrics/kid"; where pictures are drawn, of the model's health,
+        Of an evaluation such as "metrics/psnr"; where pictures are drawn, of the model's health,
         such as "health/diversity".
         """
 

@@ -29,6 +29,7 @@ VANISHED = 0.01  # of the largest gradient norm that the generator had
 SURE = 0.999  # probability of D from which its sigmoid is flat
 STEEP = 2.0  # root mean square of |slope| - 1; healthy critics begin above 1, and fall
 ALIKE = 0.2  # of the real samples' mean distance from each other
+RISING = 1.2  # times as diverse as at the look before: a generator that still begins
 DEAD = 0.97  # share of a layer's units; healthy generators of the ring lose up to 0.93
 HELD = 0.97  # share of a critic's weights; healthy critics of the ring have up to 0.86
 LOOKS = 2  # pictures in a row that a state must last
@@ -77,6 +78,7 @@ class Health(Callback):
         self._finite = 0  # the last step with finite scalars
         self._saved: list[int] = []
         self._largest, self._modes = 0.0, 0.0
+        self._diversity = math.inf  # at the last look
         self._looked = 0  # the last step with pictures
         self._lasting: dict[str, int] = {}  # how long the state of an alarm has lasted
         self._told: dict[str, Alarm] = {}
@@ -100,6 +102,7 @@ class Health(Callback):
         return {
             "largest": self._largest,
             "modes": self._modes,
+            "diversity": self._diversity,
             "looked": self._looked,
             "lasting": dict(self._lasting),
             "told": [asdict(alarm) for alarm in self._told.values()],
@@ -114,6 +117,7 @@ class Health(Callback):
             self._losses.extend(float(loss) for loss in state["losses"])
             self._largest, self._modes = float(state["largest"]), float(state["modes"])
             self._looked = int(state["looked"])
+            self._diversity = float(state.get("diversity", math.inf))
         except (AttributeError, LookupError, TypeError, ValueError):
             log.warning("the checkpoint's record of alarms cannot be read, so it is empty")
 
@@ -172,7 +176,7 @@ class Health(Callback):
         self._after(
             "mode_collapse",
             step,
-            diversity is not None and diversity <= ALIKE,
+            diversity is not None and diversity <= min(ALIKE, RISING * self._diversity),
             lambda: (
                 f"samples are {diversity:.0%} as far from each other as real ones, so the "
                 "generator draws nearly the same again and again; model.packing=2, penalty=r1, "
@@ -180,6 +184,7 @@ class Health(Callback):
             ),
             LOOKS,
         )
+        self._diversity = math.inf if diversity is None else diversity
         held = found.get("health/weights_at_limit", 0.0)
         self._after(
             "critic_weights_at_limit",

@@ -30,7 +30,7 @@ Ranges, for any setting or group of gan-train:
 
 Settings of the study:
   tune.metric      what to optimise, as metrics.jsonl names it:
-                   metrics/fid_classifier, metrics/kid
+                   metrics/fid_classifier, metrics/psnr
   tune.direction   auto (right for metrics of evaluations), minimize, maximize
   tune.value       best (default) or last point of a run's curve
   tune.trials      50: of the whole study, over all commands and machines

@@ -14,10 +14,12 @@ from typing import Any, get_origin
 
 from pydantic_core import to_jsonable_python
 
+from gan_cli.config import groups
 from gan_cli.config.aliases import hint_of_setting
 from gan_cli.config.annotations import argument_kinds, classes, describe, fitted, item_kind
 from gan_cli.config.trust import Trust, resolve
 from gan_cli.errors import ConfigError, UserError
+from gan_cli.foreign import parse_yaml
 from gan_cli.formatting import any_of, hint, show
 
 __all__ = ["Trust", "build", "check", "resolve"]
@@ -25,6 +27,7 @@ __all__ = ["Trust", "build", "check", "resolve"]
 TARGET = "_target_"
 HUGE = 2**31  # no tensor is so long in one direction
 MOST_SETTINGS = 12  # that a message lists
+MOST_OPTIONS = 4
 Node = Mapping[str, Any]
 
 
@@ -193,9 +196,28 @@ def _kind_faults(node: Any, kind: Any, path: str, trust: Trust) -> Iterator[str]
         return
     target = resolve(node[TARGET], trust, path)
     if not issubclass(target, wanted):
-        names = any_of([f"a {one.__name__}" for one in wanted]) if wanted else describe(kind)
+        own = target.__module__.startswith("gan_cli.")
+        names = any_of([_named(one, own) for one in wanted]) if wanted else describe(kind)
         key = f"{path}.{TARGET} = {show(node[TARGET])}"
-        yield f"{key}: must be {names}, and {target.__name__} is none"
+        fault = f"{key}: must be {names}, and {target.__name__} is none"
+        yield fault + _instead(path, wanted)
+
+
+def _named(wanted: type, briefly: bool) -> str:
+    """A class with its article; in full for those who write classes of their own."""
+    name = wanted.__name__ if briefly else f"{wanted.__module__}.{wanted.__name__}"
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _instead(group: str, wanted: tuple[type, ...]) -> str:
+    """The options of a group whose classes would do, as the end of a message."""
+    options = groups.options(group) if wanted and group.isidentifier() else {}
+    found = []
+    for name, file in options.items():
+        target = parse_yaml(file.read_text(encoding="utf-8"), file).get(TARGET)
+        if target is not None and issubclass(resolve(target, Trust(), group), wanted):
+            found.append(f"{group}={name}")
+    return f"; use {any_of(found[:MOST_OPTIONS])}" if found else ""
 
 
 def _called(value: object, path: str, key: str, shared: Mapping[str, Any]) -> str:

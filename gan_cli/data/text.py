@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from gan_cli.data.published import check_split
 from gan_cli.data.scan import read_file
 from gan_cli.errors import ConfigError, DataError
 
+log = logging.getLogger(__name__)
 SEED = 0x7E87
 END = ""  # the padding symbol, printed as nothing
 UNKNOWN = "<unk>"
@@ -82,6 +84,11 @@ class Text(Dataset):
                     f"data.root = {root}: holds {count:,} {level}, fewer than one sentence of "
                     f"data.length = {length}"
                 )
+        elif root is not None and (longer := sum(len(one) > length for one in sentences)):
+            log.info(
+                f"{root}: {longer:,} of {len(sentences):,} lines are longer than "
+                f"data.length = {length} and are cut"
+            )
         counts = Counter(symbol for sentence in sentences for symbol in sentence)
         kept = sorted(symbol for symbol, _ in counts.most_common(most))
         unknown = [UNKNOWN] if len(counts) > len(kept) else []

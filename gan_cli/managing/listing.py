@@ -247,6 +247,8 @@ def _saved(record: Record) -> str:
     """How much of an unfinished run is saved."""
     if record.state not in (INTERRUPTED, KILLED, FAILED):
         return ""
+    if record.pruned:
+        return ", pruned"
     if record.saved is None:
         return ", nothing saved"
     return ", saved" if record.saved >= record.step else f", saved at {record.saved:,}"

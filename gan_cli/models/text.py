@@ -43,6 +43,8 @@ class SeqGAN(DiscriminatorModel):
             the rewards; in the authors' measure (see `discriminator_loss`).
     """
 
+    sentences = True
+
     def __init__(
         self,
         data: DataSpec,
@@ -199,6 +201,8 @@ class TextWGAN(DiscriminatorModel):
         penalty: what constrains the critic.
         d_steps: critic updates in a step, each with a fresh batch.
     """
+
+    sentences = True
 
     def __init__(
         self,

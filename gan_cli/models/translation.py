@@ -63,17 +63,17 @@ class TranslationModel(DiscriminatorModel, ABC):
         data: the targets, and the shape of the inputs.
         loss: what the discriminators minimise.
         penalty: what constrains them.
-        name: of the model, for messages.
     """
 
     discriminator: PatchDiscriminator  # type: ignore[assignment]
     score = None  # type: ignore[assignment] - an image has as many outputs as patches
 
-    def __init__(self, data: DataSpec, loss: AdversarialLoss, penalty: Penalty, name: str) -> None:
+    def __init__(self, data: DataSpec, loss: AdversarialLoss, penalty: Penalty) -> None:
         if not data.source:
             raise ConfigError(
-                f"model = {name}: translates images, and data = {data.name} has no inputs; use "
-                "data=pairs, data=unpaired or data=derived"
+                f"data = {data.name}: has no inputs beside its images, and this model translates; "
+                "use data=pairs, data=unpaired, or inputs that are made: data=derived, masked or "
+                "low_resolution"
             )
         super().__init__(data, loss, penalty)
         self.memory = InputMemory(data.source)
@@ -132,7 +132,7 @@ class Pix2Pix(TranslationModel):
         pretrain: int = 0,
         cross_entropy: float = 0.0,
     ) -> None:
-        super().__init__(data, loss, penalty, "pix2pix")
+        super().__init__(data, loss, penalty)
         self.sees_inputs, self.adversarial = conditional_discriminator, adversarial
         self.l1, self.l2, self.content, self.pretrain = l1, l2, content, pretrain
         self.cross_entropy = cross_entropy
@@ -277,7 +277,7 @@ class CycleGAN(TranslationModel):
         pool: int = 50,
         d_steps: int = 1,
     ) -> None:
-        super().__init__(data, loss, penalty, "cyclegan")
+        super().__init__(data, loss, penalty)
         self.cycle, self.cycle_error, self.identity = cycle, cycle_error, identity
         self.d_steps = d_steps
         refuse(self._faults(pool))

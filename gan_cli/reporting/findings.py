@@ -54,8 +54,9 @@ class Findings:
 
     @property
     def interrupted(self) -> list[Record]:
-        """Runs that were stopped, and continue where one resumes them."""
-        return [record for record in self.records if record.state == INTERRUPTED]
+        """Runs that were stopped, and continue where one resumes them; none that a study pruned."""
+        stopped = [record for record in self.records if record.state == INTERRUPTED]
+        return [record for record in stopped if not record.pruned]
 
     @property
     def alarmed(self) -> list[Record]:

@@ -108,6 +108,14 @@ class Record:
         return step if isinstance(step, int) else 0
 
     @property
+    def pruned(self) -> str:
+        """Why a study ended the run early; empty where none did."""
+        trial = self.status.get("trial")
+        if not isinstance(trial, dict) or trial.get("state") != "pruned":
+            return ""
+        return str(trial.get("why") or "pruned")
+
+    @property
     def alarms(self) -> list[Alarm]:
         """The alarms of the run."""
         return alarms_of(self.status)

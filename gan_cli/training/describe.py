@@ -205,7 +205,7 @@ def parts(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 MEASURED = 2.0  # seconds of steps by which the time of a run is expected
-FEWEST, MOST = 2, 100  # steps
+MOST = 100  # steps
 
 
 def measure(session: Session) -> list[tuple[int, float]]:
@@ -225,7 +225,7 @@ def _pace(session: Session, begin: int, end: int) -> float:
     for _ in range(3 if session.runtime.graphs else 1):
         trainer.advance()
     trainer.window.means()  # waits for the device
-    if trainer.step + FEWEST > end:
+    if trainer.step >= end:
         trainer.step = begin
     most = min(MOST, max(end - trainer.step, 1))
     begun, steps, enough = time.monotonic(), 0, False
@@ -234,7 +234,7 @@ def _pace(session: Session, begin: int, end: int) -> float:
         steps += 1
         trainer.window.means()
         passed = time.monotonic() - begun
-        enough = ranks.share((passed >= MEASURED and steps >= FEWEST) or steps >= most)
+        enough = ranks.share(passed >= MEASURED or steps >= most)
     return steps / (time.monotonic() - begun)
 
 
@@ -286,6 +286,7 @@ def show_session(session: Session, evaluator: Evaluator | None) -> int:
     screen.print(f"runtime: {session.runtime.summary()}", highlight=False)
     for reason in session.runtime.reasons:
         screen.print(f"  {reason}", highlight=False)
+    screen.print("the time is measured by some steps, which change nothing:", highlight=False)
     paces = measure(session)
     first, *more = announce(0, session.total, paces, limit, limit)
     if len(paces) > 1:

@@ -283,7 +283,8 @@ def remaining_work(
     finished = (status["status"], status["step"]) == (runs.FINISHED, step)
     done = step >= total
     if done and finished:
-        return True, f"{run.path} has done its {total:,} steps; steps={2 * total} would resume it"
+        more = max(2 * total, step + total)  # the state may be further than a changed end
+        return True, f"{run.path} has done its {total:,} steps; steps={more} would resume it"
     if evaluator is not None:
         evaluator.prepare((earlier.state or {}).get("evaluation"))
         if reason := evaluator.exhausted():

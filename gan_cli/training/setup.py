@@ -98,6 +98,14 @@ def assemble(
     part = ranks.rank, ranks.count
     stream = Stream(dataset, settings.batch_size, settings.seed, device, part)
 
+    kind = resolve(settings.model["_target_"], trust, "model")
+    own = kind.__module__.startswith("gan_cli.")  # another's class may do with them what it likes
+    if dataset.spec.is_text and own and not getattr(kind, "sentences", False):
+        name = settings.choices.get("model", kind.__name__)
+        raise ConfigError(
+            f"model = {name}: works on images or points, and data = {dataset.spec.name} holds "
+            "sentences; use model=seqgan or model=text_wgan"
+        )
     torch.manual_seed(mix(settings.seed, WEIGHTS))
     with warnings_in_the_log() as said:
         model: Model = build(
@@ -143,6 +151,12 @@ def assemble(
             child.compile()
 
     total = steps(settings, model, dataset)
+    every = settings.evaluation.every
+    if every is not None and every > total:
+        said.append(
+            f"evaluation.every = {every:,}: the run ends before, after {total:,} steps, so nothing "
+            "but the untrained model is evaluated"
+        )
     names = list(players_of(model.phases()))
     options = optimizer_settings(settings.optimizer, names)
     construct = constructor(trust, device)

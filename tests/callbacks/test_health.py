@@ -187,6 +187,14 @@ def test_what_evaluations_show(tmp_path: Path) -> None:
     assert listener.alarms == [(300, "modes_lost"), (500, "memorisation")]
 
 
+def test_a_generator_that_still_begins_has_not_collapsed(tmp_path: Path) -> None:
+    looks = iter([0.003, 0.034, 0.106, 0.3, 0.05, 0.05])
+    health, listener = told(tmp_path, indicators=lambda: {"health/diversity": next(looks)})
+    for step in range(100, 700, 100):
+        health.drawn(step, {})
+    assert listener.alarms == [(600, "mode_collapse")]
+
+
 LOOK = {"health/diversity": 0.1}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def test_lines_are_cut_and_filled_up(tmp_path: Path) -> None:
     assert [sentence(data, 0), sentence(data, 1)] == ["ab cd", "abcdef"]
     assert data.values[0, 5] == 0
     assert data.spec.vocabulary[0] == ""
+
+
+def test_lines_that_are_cut_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text("abc\nabcd\nabcde\n" * 5)
+    caplog.set_level(logging.INFO)
+    Text(str(file), length=3)
+    (said,) = caplog.messages
+    assert said.endswith("10 of 15 lines are longer than data.length = 3 and are cut")
+    caplog.clear()
+    Text(str(file), length=5)
+    assert caplog.messages == []
 
 
 def test_rare_words_are_unknown(tmp_path: Path) -> None:

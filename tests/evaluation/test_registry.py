@@ -69,7 +69,6 @@ points wasserstein_1 forward_kl reverse_kl js energy_distance sliced_wasserstein
 likelihood bits_per_dimension
 density density_total_variation density_kl
 reconstruction reconstruction reconstruction_pca reconstruction_test
-memorisation near_copy_share
 diversity sliced_wasserstein
 text text_ngram_nll text_ngram_js text_oracle_nll
 """
@@ -95,7 +94,7 @@ conditional nn_error_shuffled
 infogan code_1_effect
 translation sharpness
 text text_self_bleu text_copied_share
-memorisation nearest_training_distance nearest_training_ratio
+memorisation near_copy_share nearest_training_distance nearest_training_ratio
 diversity pairwise_distance diversity_ratio class_diversity_least
 interpolation norm_ends norm_midway_lerp
 """

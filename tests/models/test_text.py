@@ -14,7 +14,7 @@ from playing import advance
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gan_cli.commands import sample, train
+from gan_cli.commands import evaluate, sample, train
 from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
 from gan_cli.model import Batch, DataSpec
@@ -251,3 +251,21 @@ def test_sentences_of_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 def test_what_cannot_be(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         session_of(*overrides)
+
+
+@pytest.mark.parametrize("model", ["gan", "vae", "mixture", "dcgan"])
+def test_other_models_refuse_sentences(model: str) -> None:
+    with pytest.raises(ConfigError, match=f"model = {model}: works on images or points, and data"):
+        session_of(f"model={model}", "data=text")
+
+
+def test_the_likelihood_of_sentences_is_evaluated(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    more = ("model.pretrain=2", "network.width=4", "batch_size=4", "runtime.threads=1")
+    assert train.run(["model=seqgan", "steps=2", "sample_every=0", f"run.dir={folder}", *more]) == 0
+    with pytest.raises(SystemExit) as ended:
+        evaluate.main([str(folder), "--metrics", "likelihood", "--samples", "50"])
+    assert ended.value.code == 0
+    assert "log_likelihood" in capfd.readouterr().out

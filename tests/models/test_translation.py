@@ -102,7 +102,7 @@ class TestNetworks:
                 ("model=pix2pix", "network.discriminator_layers=5"),
                 "images of 28x28 pixels are too small; set network.discriminator_layers=3",
             ),
-            (("model=pix2pix", "data=mnist"), "model = pix2pix: translates images, and data"),
+            (("model=pix2pix", "data=mnist"), "data = mnist: has no inputs beside its images"),
             (("model=srgan", "data=low_resolution", "data.size=30"), r"set data.size=\[28,28\]"),
             (("model=pix2pix", "model.l1=0", "model.adversarial=0"), "nothing to learn from"),
             (("model=cyclegan", "model.pool=-1"), "model.pool = -1: must not be negative"),

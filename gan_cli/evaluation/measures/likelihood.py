@@ -48,7 +48,8 @@ class Likelihood(Metric):
 
     def unfit(self, subject: Subject) -> str:
         """Why not: the model must say how probable samples are."""
-        zeros = torch.zeros(2, *subject.data.shape, device=subject.device)
+        kind = torch.int64 if subject.data.is_text else torch.float32
+        zeros = torch.zeros(2, *subject.data.shape, dtype=kind, device=subject.device)
         labels = torch.zeros(2, dtype=torch.int64, device=subject.device)
         batch = Batch(labels, lambda _: zeros, lambda _: labels if subject.data.classes else None)
         found = _asked(subject, batch, 1, 0)

@@ -34,7 +34,7 @@ class Memorisation(Metric):
     """Nearest training images, in pixels, beside those of real images that were not trained on."""
 
     order = 140
-    higher_is_better: ClassVar = {"near_copy_share": False}
+    higher_is_better: ClassVar = {"near_copy_share": None}  # 0 for noise, too
 
     def unfit(self, subject: Subject) -> str:
         """Why not: it is for images."""
