@@ -91,7 +91,9 @@ def _of_training(before: list[str], last: str) -> Iterator[str]:
         typed, _, value = last.partition("=")
         key, done = KEYS.get(typed, typed), value.rpartition(",")[0]
         begin = value.rpartition(",")[2]
-        if key in names:
+        if begin.startswith((".", "/", "~")):
+            fits = []  # a path, which the shell completes
+        elif key in names:
             have = [*groups.options(key, folders), *OPTIONS.get(key, {})]
             fits = [option for option in have if plain(option).startswith(plain(begin))]
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gan_cli.config import groups
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import any_of, closest, unquoted
+from gan_cli.formatting import any_of, closest, shell_command, unquoted
 
 SN = ("network=sngan", "loss=hinge", "optimizer=adam_sngan")
 # What stands for an option, by group and plain name: another one, or several overrides. The case of
@@ -237,6 +237,8 @@ def meant_key(name: str) -> str | None:
 def hint_of_option(group: str, name: str, have: Iterable[str]) -> str:
     """` (did you mean ...?)` for an unknown option, or another way to have it; or ""."""
     word = plain(name)
+    if group == "data" and Path(name).is_file():
+        return f" (your file is {shell_command(f'data=./{name}')})"
     if instead := INSTEAD.get(group, {}).get(word):
         return f" ({instead})"
     options = {plain(option): option for option in have}

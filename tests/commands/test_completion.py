@@ -33,6 +33,7 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gan train model=WGAN-", {"model=wgan", "model=wgan_gp", "model=wgandiv", "model=wganlp"}),
         ("gan train model=dcgan,pix", {"model=dcgan,pix2pix"}),
         ("gan train dataset=mn", {"dataset=mnist"}),
+        ("gan train data=./o", set()),
         ("gan train loss=bc", {"loss=bce"}),
         ("gan train batch", {"batch=", "batch_size=", "batchsize="}),
         ("gan train checkpoint.k", {"checkpoint.keep="}),

@@ -156,3 +156,12 @@ def test_hints_name_what_is_there() -> None:
         for name in names:
             assert name == plain(name)
             assert hint_of_option(group, name, groups.options(group)).startswith(" (")
+
+
+def test_a_file_beside_one_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my corpus.txt").write_text("abc")
+    with pytest.raises(ConfigError, match=r"\(your file is 'data=\./my corpus\.txt'\)"):
+        prepare(["data=my corpus.txt"])

@@ -272,6 +272,18 @@ def test_data_sets_are_never_compared_with_each_other(capsys) -> None:
     assert "How good is gan on ring (modes=4)?" in out
 
 
+def test_a_run_that_a_study_pruned_is_not_to_be_resumed(capsys) -> None:
+    for seed, state in enumerate(("finished", "interrupted", "interrupted")):
+        run = saved(write_run(Path(f"runs/{seed}"), "model=gan", seed=seed, status=state))
+        if seed == 1:
+            status = json.loads(run.status.read_text())
+            status["trial"] = {"state": "pruned", "why": "pruned at step 12"}
+            run.status.write_text(json.dumps(status))
+    out, _ = call(capsys)
+    assert "gan-train resume=runs/2" in out
+    assert "resume=runs/1" not in out
+
+
 def test_mirroring_the_training_images_is_the_same_data(capsys) -> None:
     from gan_cli.reporting.configurations import Configuration, by_data
 
