@@ -306,6 +306,11 @@ def _side(
         if split == "all":
             raise ConfigError(f"data.split = all: {folder} has train{part} and test{part} apart")
         part, split = f"{split or 'train'}{part}", None
+    if folder.is_dir() and not (folder / part).is_dir():
+        raise DataError(
+            f"data.root = {root}: has no folder {part}; data.source and data.target name the two, "
+            "and data.source=null data.target=null takes images with two side by side"
+        )
     return Folder(str(folder / part), split, size, channels, classes="none", outputs=outputs)
 
 

@@ -59,6 +59,11 @@ def located(source: str) -> str:
     try:
         run, file = checkpoint.named(path)
     except CheckpointError as error:
+        within = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else []
+        if within:
+            raise CheckpointError(
+                f"{KEY} = {source}: an exported model; name its file: {within[0]}"
+            ) from error
         raise CheckpointError(f"{KEY} = {error}") from error
     return str((file or run.path).absolute())
 

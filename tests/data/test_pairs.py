@@ -112,6 +112,12 @@ def test_images_that_have_no_two_halves_are_refused(
         Pairs(str(tmp_path / "one"), source=None, target=None, size=16)
 
 
+def test_a_folder_of_two_in_one_is_told_its_settings(tmp_path: Path) -> None:
+    picture(tmp_path / "one" / "1.png", 5, (32, 16))
+    with pytest.raises(DataError, match=r"has no folder A;.*data.source=null data.target=null"):
+        Pairs(str(tmp_path / "one"), size=16)
+
+
 def test_inputs_and_targets_of_other_proportions_are_refused(tmp_path: Path) -> None:
     root = folders(tmp_path / "x")
     picture(root / "B" / "b.png", 9, (24, 16))

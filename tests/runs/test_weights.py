@@ -91,6 +91,11 @@ def test_there_must_be_such_weights(tmp_path: Path) -> None:
         located("none")
     with pytest.raises(CheckpointError, match="no such file"):
         located("x.safetensors")
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    (exported / "model.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"name its file: .*exported/model.safetensors"):
+        located(str(exported))
     pytest.importorskip("safetensors", reason="weights in .safetensors need the extra `export`")
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"\x80\x04cos\nsystem\n")
