@@ -192,6 +192,9 @@ def show(console: Console, report: Report, named: Collection[str] = ()) -> None:
             f"  skipped (slow; name them to compute them): {', '.join(dear)} (--metrics {dear[0]})"
         )
         console.print(text, style="dim", highlight=False, soft_wrap=True)
+    if "fid" in dear and "classifier" in report.unfit and not named:  # the fast one is missing
+        text = f"  no fid_classifier: {report.unfit['classifier']}"
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
 
 
 def _table(report: Report, title: Text) -> Table:

@@ -188,6 +188,12 @@ def test_a_protocol_of_some_figures_names_them() -> None:
 def test_what_auto_leaves_out_as_dear_is_named() -> None:
     text = shown(Report("r", 1, "raw", [FID], {"fid": DEAR, "kid": DEAR, "modes": "images"}))
     assert "skipped (slow; name them to compute them): fid, kid (--metrics fid)" in text
+    assert "fid_classifier" not in text
+
+
+def test_why_there_is_no_classifier_is_told_where_only_slow_distances_are_left() -> None:
+    unfit = {"fid": DEAR, "classifier": "50 of each are the least"}
+    assert "no fid_classifier: 50 of each are the least" in shown(Report("r", 1, "raw", [], unfit))
 
 
 def test_without_figures_it_says_so() -> None:
