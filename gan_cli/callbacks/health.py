@@ -29,7 +29,7 @@ VANISHED = 0.01  # of the largest gradient norm that the generator had
 SURE = 0.999  # probability of D from which its sigmoid is flat
 STEEP = 2.0  # root mean square of |slope| - 1; healthy critics begin above 1, and fall
 ALIKE = 0.2  # of the real samples' mean distance from each other
-RISING = 1.2  # times as diverse as at the look before: a generator that still begins
+RISING = 1.2  # times as diverse as ever before: a generator that still begins
 DEAD = 0.97  # share of a layer's units; healthy generators of the ring lose up to 0.93
 HELD = 0.97  # share of a critic's weights; healthy critics of the ring have up to 0.86
 LOOKS = 2  # pictures in a row that a state must last
@@ -78,7 +78,7 @@ class Health(Callback):
         self._finite = 0  # the last step with finite scalars
         self._saved: list[int] = []
         self._largest, self._modes = 0.0, 0.0
-        self._diversity = math.inf  # at the last look
+        self._diversity = math.inf  # the largest so far; before the first look there is none
         self._looked = 0  # the last step with pictures
         self._lasting: dict[str, int] = {}  # how long the state of an alarm has lasted
         self._told: dict[str, Alarm] = {}
@@ -184,7 +184,9 @@ class Health(Callback):
             ),
             LOOKS,
         )
-        self._diversity = math.inf if diversity is None else diversity
+        if diversity is not None:
+            first = math.isinf(self._diversity)
+            self._diversity = diversity if first else max(diversity, self._diversity)
         held = found.get("health/weights_at_limit", 0.0)
         self._after(
             "critic_weights_at_limit",

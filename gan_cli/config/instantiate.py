@@ -217,7 +217,9 @@ def _instead(group: str, wanted: tuple[type, ...]) -> str:
         target = parse_yaml(file.read_text(encoding="utf-8"), file).get(TARGET)
         if target is not None and issubclass(resolve(target, Trust(), group), wanted):
             found.append(f"{group}={name}")
-    return f"; use {any_of(found[:MOST_OPTIONS])}" if found else ""
+    if len(found) > MOST_OPTIONS:
+        return f"; {len(found)} options would do, such as {', '.join(found[:MOST_OPTIONS])}"
+    return f"; use {any_of(found)}" if found else ""
 
 
 def _called(value: object, path: str, key: str, shared: Mapping[str, Any]) -> str:

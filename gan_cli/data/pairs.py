@@ -96,6 +96,14 @@ class Pairs(TwoTables):
             name, width = both.spec.name, shape[1]
             halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
         else:
+            folder = Path(root).expanduser()
+            names = (source, target, f"train{source}", f"test{source}")
+            if folder.is_dir() and not any((folder / name).is_dir() for name in names):
+                raise DataError(
+                    f"data.root = {root}: has neither folder, {source} or {target}; data.source "
+                    "and data.target name them, and data.source=null data.target=null takes images "
+                    "with two side by side"
+                )
             sides = [
                 _side(root, part, split, shape, channels, outputs) for part in (source, target)
             ]
@@ -306,11 +314,6 @@ def _side(
         if split == "all":
             raise ConfigError(f"data.split = all: {folder} has train{part} and test{part} apart")
         part, split = f"{split or 'train'}{part}", None
-    if folder.is_dir() and not (folder / part).is_dir():
-        raise DataError(
-            f"data.root = {root}: has no folder {part}; data.source and data.target name the two, "
-            "and data.source=null data.target=null takes images with two side by side"
-        )
     return Folder(str(folder / part), split, size, channels, classes="none", outputs=outputs)
 
 

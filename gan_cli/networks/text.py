@@ -121,7 +121,8 @@ class TextCNN(Discriminator):
     """Convolutions of several lengths over a sentence, the largest output of each, a highway layer.
 
     Kim 2014, as in SeqGAN (Yu et al. 2017, section 3.4 and appendix), with the initial weights of
-    its authors' code. Their two outputs are one here, the difference.
+    its authors' code, but for the highway's biases, 0 here. Their two outputs are one, the
+    difference.
 
     Args:
         symbols: how many there are.

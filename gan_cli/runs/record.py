@@ -108,12 +108,10 @@ class Record:
         return step if isinstance(step, int) else 0
 
     @property
-    def pruned(self) -> str:
-        """Why a study ended the run early; empty where none did."""
+    def pruned(self) -> bool:
+        """Whether a study ended the run early."""
         trial = self.status.get("trial")
-        if not isinstance(trial, dict) or trial.get("state") != "pruned":
-            return ""
-        return str(trial.get("why") or "pruned")
+        return isinstance(trial, dict) and trial.get("state") == "pruned"
 
     @property
     def alarms(self) -> list[Alarm]:

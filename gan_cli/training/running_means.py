@@ -34,7 +34,9 @@ class Tally:
 
 
 class RunningMeans:
-    """Running sums of the scalars of phases. Adding costs two small kernels and no device read.
+    """Running sums of the scalars of phases.
+
+    Adding costs two small kernels, a copy of each output and norm, and no device read.
 
     Sums, outputs and norms keep their place in memory, so that recorded updates can write there:
     what is made within a recording may be overwritten by the next one that is replayed.

@@ -154,9 +154,10 @@ def assemble(
     every = settings.evaluation.every
     if every is not None and every > total:
         said.append(
-            f"evaluation.every = {every:,}: the run ends before, after {total:,} steps, so nothing "
-            "but the untrained model is evaluated"
+            f"evaluation.every = {every:,}: the run ends before, after {total:,} steps, so it is "
+            "evaluated at its start alone"
         )
+        log.warning(said[-1])
     names = list(players_of(model.phases()))
     options = optimizer_settings(settings.optimizer, names)
     construct = constructor(trust, device)

@@ -114,7 +114,7 @@ def test_images_that_have_no_two_halves_are_refused(
 
 def test_a_folder_of_two_in_one_is_told_its_settings(tmp_path: Path) -> None:
     picture(tmp_path / "one" / "1.png", 5, (32, 16))
-    with pytest.raises(DataError, match=r"has no folder A;.*data.source=null data.target=null"):
+    with pytest.raises(DataError, match=r"has neither folder, A or B;.*data.source=null"):
         Pairs(str(tmp_path / "one"), size=16)
 
 

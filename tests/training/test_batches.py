@@ -19,11 +19,14 @@ def test_a_batch_larger_than_the_data_is_told() -> None:
     assert session_of("model=gan", *RING, "batch_size=32").warnings == []
 
 
-def test_a_run_that_ends_before_its_first_evaluation_says_so() -> None:
+def test_a_run_that_ends_before_its_first_evaluation_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     line = ("model=gan", *RING, "batch_size=32", "steps=20")
     assert session_of(*line, "evaluation.every=20").warnings == []
     (said,) = session_of(*line, "evaluation.every=21").warnings
     assert said.startswith("evaluation.every = 21: the run ends before, after 20 steps")
+    assert said in caplog.messages
 
 
 def test_batch_norm_over_one_image_is_told() -> None:
