@@ -32,12 +32,6 @@ def norm(name: Norm, channels: int, flat: bool = False) -> nn.Module:
     return nn.GroupNorm(1, channels) if name == "layer" else nn.Identity()
 
 
-def batch_norms(module: nn.Module) -> list[_NormBase]:
-    """The batch norms of `module` that have running statistics, recorded or not at present."""
-    norms = (m for m in module.modules() if isinstance(m, _NormBase))
-    return [norm for norm in norms if norm.running_mean is not None]
-
-
 @contextmanager
 def unrecorded(module: nn.Module) -> Iterator[None]:
     """Within it, batch norms of `module` in training do not record the statistics that they use.
@@ -45,7 +39,7 @@ def unrecorded(module: nn.Module) -> Iterator[None]:
     For inputs unlike those on which the module is evaluated: one set of running statistics fits one
     kind of input.
     """
-    layers = [layer for layer in batch_norms(module) if layer.track_running_stats]
+    layers = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from gan_cli.model import Model, Phase
-from gan_cli.networks.layers import batch_norms
 
 
 class Freezer:
@@ -21,7 +21,11 @@ class Freezer:
         parameters = {id(p) for module in active for p in module.parameters()}
         modules = {id(m) for module in active for m in module.modules()}
         self._parameters = [(p, id(p) in parameters) for p in model.parameters()]
-        self._norms = [(layer, id(layer) in modules) for layer in batch_norms(model)]
+        self._norms = [
+            (m, id(m) in modules)
+            for m in model.modules()
+            if isinstance(m, nn.modules.batchnorm._NormBase) and m.running_mean is not None
+        ]
         self._spectra = [
             (m, id(m) in modules) for m in model.modules() if isinstance(m, _SpectralNorm)
         ]
