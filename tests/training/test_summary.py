@@ -105,6 +105,7 @@ def test_updates_that_come_later_are_measured_too(monkeypatch: pytest.MonkeyPatc
         advance(measure)
 
     monkeypatch.setattr(session.trainer, "advance", noted)
+    monkeypatch.setattr("gan_cli.training.describe.MEASURED", 0.5)
     (early, slow), (end, fast) = measure(session)
     assert (early, end) == (25, 300)
     assert fast > 2 * slow  # 6 updates a step, and 101
