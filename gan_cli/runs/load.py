@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import logging
 import warnings
 from collections.abc import Mapping
@@ -98,7 +99,8 @@ def stand(model: Model, batches: int, size: int) -> None:
     """Give batch norm the standing statistics of samples (Brock et al. 2019, appendix E).
 
     Means and variances of training belong to earlier weights, or to averages of them; these are
-    the means over batches that the model itself draws, always the same ones.
+    the means over batches that the model itself draws, always the same ones. Networks that drawing
+    does not use, such as an encoder, keep theirs.
 
     Args:
         model: in eval mode.
@@ -115,6 +117,7 @@ def stand(model: Model, batches: int, size: int) -> None:
     norms = [module for module in modules if isinstance(module, BatchNorm)]
     if not norms:
         raise ConfigError(f"--standing {batches}: this run's sampler has no batch norm; omit it")
+    before = [copy.deepcopy(layer.state_dict()) for layer in norms]
     for layer in norms:
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean over all batches
@@ -123,6 +126,9 @@ def stand(model: Model, batches: int, size: int) -> None:
     with torch.no_grad():
         for _ in range(batches):
             model.sample(size)
+    for layer, state in zip(norms, before, strict=True):
+        if not layer.num_batches_tracked:
+            layer.load_state_dict(state)
     model.eval()
 
 

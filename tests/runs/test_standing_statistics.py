@@ -30,3 +30,18 @@ def test_a_sampler_without_batch_norm_is_refused() -> None:
     model = session_of("model=gan", "data=ring", "network.generator_norm=none").model
     with pytest.raises(ConfigError, match="--standing 4: this run's sampler has no batch norm"):
         stand(model, 4, 8)
+
+
+def test_an_encoder_keeps_its_statistics() -> None:
+    """Samples do not go through it."""
+    model = session_of("model=vaegan", "data.split=test", "network.width=4").model
+    encoder, decoder = (model.get_submodule(name) for name in ("encoder", "decoder"))
+    norms = [
+        next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+        for network in (encoder, decoder)
+    ]
+    for layer in norms:
+        nn.init.constant_(layer.get_buffer("running_mean"), 7.0)
+    stand(model.eval(), 3, 8)
+    assert norms[0].get_buffer("running_mean").eq(7).all()
+    assert norms[1].get_buffer("running_mean").ne(7).all()
