@@ -76,14 +76,13 @@ def _lengths(step: int, paces: Sequence[tuple[int, float]]) -> Iterator[tuple[in
         step = until
 
 
-def _reached(step: float, paces: Sequence[tuple[int, float]], seconds: float) -> float:
+def _reached(step: int, paces: Sequence[tuple[int, float]], seconds: float) -> float:
     """The step after so many seconds from `step`, at most the end of the last stretch."""
-    for length, pace in _lengths(round(step), paces):
-        made = min(length, seconds * pace)
-        step += made
+    for length, pace in _lengths(step, paces):
+        if seconds * pace < length:
+            return step + seconds * pace
+        step += length
         seconds -= remaining(length, pace)
-        if made < length:
-            break
     return step
 
 

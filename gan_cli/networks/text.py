@@ -150,9 +150,11 @@ class TextCNN(Discriminator):
         self.highway, self.gate = nn.Linear(total, total), nn.Linear(total, total)
         self.dropout = nn.Dropout(rate)
         self.build_head(total, 0)
-        for layer in self.filters:
-            nn.init.trunc_normal_(layer.weight, 0.0, 0.1, -0.2, 0.2)  # type: ignore[arg-type]
-            nn.init.constant_(layer.bias, 0.1)  # type: ignore[arg-type]
+        for parameter in self.filters.parameters():
+            if parameter.dim() == 1:
+                nn.init.constant_(parameter, 0.1)
+            else:
+                nn.init.trunc_normal_(parameter, 0.0, 0.1, -0.2, 0.2)
         for layer in (self.highway, self.gate):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -218,11 +220,11 @@ class ConvDiscriminator(Discriminator):
 
 def _initialise(network: nn.Module) -> None:
     """The initial weights of Gulrajani et al.'s code: He's and Glorot's mean in convolutions."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv1d | nn.Linear):
-            gain = 2**0.5 if isinstance(layer, nn.Conv1d) else 1.0
-            nn.init.xavier_uniform_(layer.weight, gain)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    for parameter in network.parameters():
+        if parameter.dim() == 1:
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.xavier_uniform_(parameter, 2**0.5 if parameter.dim() == 3 else 1.0)
 
 
 class TextFamily(Options, ABC):

@@ -227,7 +227,7 @@ def _pace(session: Session, begin: int, end: int) -> float:
     trainer.window.means()  # waits for the device
     if trainer.step >= end:
         trainer.step = begin
-    most = min(MOST, max(end - trainer.step, 1))
+    most = min(MOST, end - trainer.step)
     begun, steps, enough = time.monotonic(), 0, False
     while not enough:
         trainer.advance()
