@@ -91,6 +91,8 @@ class DenseGenerator(Generator):
 class DenseDiscriminator(Discriminator):
     """512 and 256 units; with classes three layers of 512 and dropout, labels beside the image."""
 
+    joint = True
+
     def __init__(self, data: DataSpec, classes: int) -> None:
         super().__init__()
         self.classes = classes

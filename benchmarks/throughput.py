@@ -38,6 +38,7 @@ from gan_cli.losses import NonSaturating, Wasserstein
 from gan_cli.models.gan import GAN
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import NetworkFamily
+from gan_cli.optimizers import substitute
 from gan_cli.penalties import NoPenalty, WeightClip
 from gan_cli.priors import Gaussian
 from gan_cli.training.cuda_graphs import CudaRecorder, Graphs, make_capturable
@@ -107,7 +108,7 @@ def trainer_step(model: GAN, data: Dataset, batch: int, kind: Any, autocast: boo
     construct, options = kind
 
     def build(node: Any, parameters: list[nn.Parameter]) -> Optimizer:
-        return construct(parameters, **node)
+        return substitute(construct)(parameters, **node)
 
     own = {**options, **fused(construct, model.device)}
     settings = {name: dict(own) for name in players_of(model.phases())}

@@ -1,4 +1,4 @@
-"""Optimizers for games, and torch's own without its compiler."""
+"""Optimizers for games, and torch's own without its compiler or faster."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.adam import adam
 
 
 class OptimisticAdam(Optimizer):
@@ -106,3 +107,56 @@ def _without_gradients(inner: Callable[..., Any]) -> Callable[..., Any]:
             return inner(self, *args, **kwargs)
 
     return step
+
+
+class RMSprop(without_dynamo(torch.optim.RMSprop)):  # type: ignore[misc]
+    """torch's, on a CPU in one kernel: fused Adam's, without a mean and a bias to correct.
+
+    torch has no fused RMSprop, and its own takes five passes over the weights.
+    """
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient."""
+        if closure is not None or not all(map(_is_plain, self.param_groups)):
+            return super().step(closure)
+        with torch.no_grad():
+            for group in self.param_groups:
+                weights: list[Tensor] = []
+                gradients: list[Tensor] = []
+                squares: list[Tensor] = []
+                steps: list[Tensor] = []
+                self._init_group(group, weights, gradients, squares, [], [], steps)
+                for step in steps:
+                    step += 1
+                adam(
+                    weights,
+                    gradients,
+                    gradients,  # with beta1 = 0 the mean is the gradient
+                    squares,
+                    [],
+                    [torch.tensor(torch.inf) for _ in steps],  # of steps, so no bias is left
+                    fused=True,
+                    amsgrad=False,
+                    beta1=0.0,
+                    beta2=group["alpha"],
+                    lr=group["lr"],
+                    weight_decay=0.0,
+                    eps=group["eps"],
+                    maximize=False,
+                )
+        return None
+
+
+def _is_plain(group: dict[str, Any]) -> bool:
+    """Whether fused Adam's kernel can compute the group's step."""
+    others = ("momentum", "centered", "weight_decay", "maximize", "differentiable", "capturable")
+    plain = group["alpha"] < 1 and not any(group[name] for name in others)
+    return plain and all(
+        parameter.device.type == "cpu" and parameter.dtype == torch.float32
+        for parameter in group["params"]
+    )
+
+
+def substitute(kind: type[Optimizer]) -> type[Any]:
+    """The class to build in place of `kind`: equal, and faster where there is one."""
+    return RMSprop if kind is torch.optim.RMSprop else without_dynamo(kind)

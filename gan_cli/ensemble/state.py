@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from gan_cli.ensemble.vmap import StackedBatch
 from gan_cli.model import Batch, Loss, Model
-from gan_cli.optimizers import without_dynamo
+from gan_cli.optimizers import substitute
 from gan_cli.training.optimizers import PlayerOptimizer
 from gan_cli.training.running_means import RunningMeans, precise
 from gan_cli.training.setup import Session
@@ -95,7 +95,7 @@ ELEMENTWISE: tuple[type[Optimizer], ...] = (
 
 def elementwise(optimizer: Optimizer) -> bool:
     """Whether an optimizer treats each number alone, so that stacking changes nothing."""
-    return any(type(optimizer) in (kind, without_dynamo(kind)) for kind in ELEMENTWISE)
+    return any(type(optimizer) in (kind, substitute(kind)) for kind in ELEMENTWISE)
 
 
 class Update:

@@ -53,8 +53,25 @@ class DiscriminatorModel(Model, ABC):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real samples from others."""
-        real, fake = self.pair(batch)
-        return self.compare((real, fake), (self.discriminator(real), self.discriminator(fake)))
+        samples = self.pair(batch)
+        return self.compare(samples, self.outputs(samples))
+
+    def outputs(
+        self,
+        samples: tuple[Tensor, Tensor],
+        labels: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> tuple[Tensor, Tensor]:
+        """The discriminator's outputs [n] on real and fake samples, in one pass where it can.
+
+        Twice the rows in a product of matrices cost less than two products, and the gradients of
+        the weights need no sum.
+        """
+        (real, fake), (y, wanted) = samples, labels
+        if not self.discriminator.joint or (y is None) != (wanted is None):
+            return self.discriminator(real, y), self.discriminator(fake, wanted)
+        both = None if y is None or wanted is None else torch.cat([y, wanted])
+        output = self.discriminator(torch.cat([real, fake]), both)
+        return output[: len(real)], output[len(real) :]
 
     def penalty_loss(self, batch: Batch) -> Loss:
         """The penalty alone, for lazy regularisation."""

@@ -103,8 +103,7 @@ class BiGAN(EncoderModel, DiscriminatorModel):
 
     def generator_loss(self, batch: Batch) -> Loss:
         """Exchange the two kinds of pairs in the discriminator's eyes."""
-        pairs = self.pair(batch)
-        real, fake = self.discriminator(pairs[0]), self.discriminator(pairs[1])
+        real, fake = self.outputs(self.pair(batch))
         if not self.encoder_plays:
             real = real.detach()
         if self.loss.compares:

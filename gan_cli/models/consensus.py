@@ -68,7 +68,7 @@ class ConsensusGAN(AdversarialModel):
         """A scalar whose gradient by both players' weights is v + gamma grad L."""
         with torch.autocast(batch.real.device.type, enabled=False):
             real, fake = self.pair(batch)
-            outputs = self.discriminator(real), self.discriminator(fake)
+            outputs = self.outputs((real, fake))
             own = self.compare((real, fake), outputs)
             against = outputs[0] if self.loss.compares else None
             reply = self.loss.generator(outputs[1], against)

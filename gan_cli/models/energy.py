@@ -226,7 +226,7 @@ class EnergyModel(DiscriminatorModel):
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real samples from the ends of the chains."""
         samples = self.pair(batch)
-        outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
+        outputs = self.outputs(samples)
         game = self.compare(samples, outputs)
         if not self.energy_weight:
             return game

@@ -244,7 +244,7 @@ class GAN(AdversarialModel):
             if self.fake_labels == "uniform" and wanted is not None:
                 batch.kept["wanted"] = wanted
         seen = self.view(batch.real, batch), self.view(fake, batch)
-        outputs = self.discriminator(seen[0], y), self.discriminator(seen[1], wanted)
+        outputs = self.outputs(seen, (y, wanted))
         samples = seen
         if self.adaptive is not None:
             samples = self.view.pack(batch.real), self.view.pack(fake)

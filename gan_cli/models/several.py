@@ -146,8 +146,7 @@ class CoupledGAN(AdversarialModel):
         losses = []
         for place, real in enumerate((batch.real, batch.source)):
             samples = self._alone(real, place), self._alone(self._part(fake, place), place)
-            outputs = self.discriminator(samples[0]), self.discriminator(samples[1])
-            losses.append(self.compare(samples, outputs))
+            losses.append(self.compare(samples, self.outputs(samples)))
         first, second = losses
         logs = {**first.logs, **{f"{name}_of_inputs": value for name, value in second.logs.items()}}
         return Loss(first.total + second.total, logs, first.outputs)

@@ -197,6 +197,9 @@ class Discriminator(nn.Module, ABC):
 
     width: int  # of the features
     head: nn.Linear
+    # Whether an output depends on its own sample alone, so that real and fake may share a pass,
+    # and whether that is faster.
+    joint = False
     crowd: MinibatchDiscrimination | None  # the name of its weights in checkpoints
 
     def __init__(self, options: StandardFamily | None = None) -> None:

@@ -81,6 +81,8 @@ class MLPDiscriminator(Discriminator):
             trunk += [nn.Linear(width, width), activation(active)]
         self.trunk = nn.Sequential(*trunk)
         self.build_head(width, classes)
+        # Spectral norm moves its vectors with every pass.
+        self.joint = not (options.mixes_samples or options.spectral_norm)
         if options.spectral_norm:
             normalise_spectrum(self, but=self.label)
 

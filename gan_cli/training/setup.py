@@ -26,7 +26,7 @@ from gan_cli.distributed.ranks import ALONE, Ranks
 from gan_cli.ema import Average
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec, Model
-from gan_cli.optimizers import without_dynamo
+from gan_cli.optimizers import substitute
 from gan_cli.runs import weights
 from gan_cli.seeding import mix
 from gan_cli.training import runtime, trial
@@ -322,7 +322,7 @@ def constructor(
             )
         faster = fused(target, device, node)
         node = {**node, **faster}
-        return build(node, "optimizer", trust, instead=without_dynamo, params=parameters)
+        return build(node, "optimizer", trust, instead=substitute, params=parameters)
 
     return construct
 

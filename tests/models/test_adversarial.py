@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -146,3 +148,37 @@ def test_a_new_game_is_a_constructor_and_its_loss() -> None:
     assert losses["discriminator_penalty"].logs.keys() == {"penalty/r1"}
     assert model.sample(5).shape == (5, 2)
     assert all(isinstance(model, kind) for kind in (Scores, HasSampleGradient, Draws))
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_real_and_fake_samples_in_one_pass_give_the_same_loss_and_gradients(labelled: bool) -> None:
+    torch.manual_seed(0)
+    spec = DataSpec("t", (6,), 100, classes=3 if labelled else 0)
+    family = MLP(16, 2)
+    model = GAN(spec, Gaussian(2), family, NonSaturating(), NoPenalty(), labelled)
+    assert model.discriminator.joint
+    samples = torch.randn(5, 6), torch.randn(3, 6)
+    labels = (torch.arange(5) % 3, torch.arange(3)) if labelled else (None, None)
+    found = []
+    for model.discriminator.joint in (True, False):
+        model.zero_grad()
+        outputs = model.outputs(samples, labels)
+        assert [len(output) for output in outputs] == [5, 3]
+        model.compare(samples, outputs).total.backward()
+        found.append([*outputs, *(p.grad for p in model.discriminator.parameters())])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "options", [{"spectral_norm": True}, {"minibatch_discrimination": (2, 2)}], ids=str
+)
+def test_samples_that_share_a_state_never_share_a_pass(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = MLP(16, 2, **options)
+    model = GAN(DataSpec("t", (6,), 100), Gaussian(2), network, NonSaturating(), NoPenalty())
+    assert not model.discriminator.joint
+    passes: list[int] = []
+    model.discriminator.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    model.outputs((torch.randn(4, 6), torch.randn(4, 6)))
+    assert passes == [4, 4]
