@@ -103,11 +103,13 @@ class Statistics:
                 self._halves = _half(path, "first"), _half(path, "second")
                 self.spec = DataSpec(str(about["data"]), tuple(about["shape"]), int(about["size"]))
                 self.fingerprint, self._identity = about["data_sha256"], about["extractor_sha256"]
+                self._resize = about["resize"]
             except (ValueError, KeyError, TypeError) as cause:
                 raise DataError(f"{path}: damaged: {cause}") from cause
         else:
             self.spec = DataSpec(path.stem, (3, 299, 299), 0)
             self.fingerprint, self._identity = hashlib.sha256(_bytes(self._mean)).hexdigest(), ""
+            self._resize = ""
 
     @property
     def has_features(self) -> bool:
@@ -146,6 +148,11 @@ class Statistics:
             raise DataError(
                 f"{self.path}: its statistics are of the extractor {self._identity[:8]}, and this "
                 f"is {extractor.identity[:8]}; save them again"
+            )
+        if self._resize and self._resize != extractor.resize:
+            raise DataError(
+                f"{self.path}: its statistics are of images resized by another rule "
+                f"({self._resize}); give --resize as when it was saved, or save them again"
             )
 
 

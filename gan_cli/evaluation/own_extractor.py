@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import logging
+import sys
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +16,7 @@ from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.metric import Extractor
 from gan_cli.model import DataSpec
 
+log = logging.getLogger(__name__)
 KEY = "evaluation.extractor"
 
 
@@ -59,9 +63,16 @@ class OwnExtractor(Extractor):
 
 
 def identity(network: nn.Module) -> str:
-    """A sha256 over the class's name and all weights and buffers, as hexadecimal text."""
+    """A sha256 over the class's name, its module's code, and all weights and buffers, in hex."""
     kind = type(network)
     digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
+    try:
+        digest.update(inspect.getsource(sys.modules[kind.__module__]).encode())
+    except (OSError, TypeError):
+        log.warning(
+            f"{KEY} = {kind.__name__}: its source cannot be read, so the cache may hold features "
+            "of an earlier version of it"
+        )
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

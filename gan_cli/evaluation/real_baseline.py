@@ -35,7 +35,8 @@ def baseline(
     A metric with a bias that falls with the number of samples, as FID has, takes only as many of
     the first half as were generated, and says so in `metric`.
     """
-    key = (metric, extractor.identity, subject.protocol()["data_sha256"], subject.options.split)
+    what = extractor.identity, extractor.resize
+    key = (metric, *what, subject.protocol()["data_sha256"], subject.options.split)
     return once(key, lambda: compute(*subject.halves(extractor)))
 
 

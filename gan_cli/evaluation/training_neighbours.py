@@ -50,6 +50,8 @@ def nearest_in(
 ) -> Neighbours:
     """The images of `data` that are nearest to each query.
 
+    Where training mirrors images, they are looked at mirrored as well.
+
     Args:
         data: read piece by piece.
         queries: uint8 [n, C, H, W].
@@ -60,18 +62,28 @@ def nearest_in(
         advance: called with the number of images of each piece.
     """
     places = torch.arange(data.spec.size) if among is None else among
-    wanted = represent(queries).to(device)
+    sides = [queries, queries.flip(-1)] if data.flips else [queries]
+    wanted = [represent(side).to(device) for side in sides]
     best = torch.full((len(queries), k), torch.inf, dtype=torch.float64)
     where = torch.zeros(len(queries), k, dtype=torch.int64)
     for some in places.split(max(1, PIECE // queries[0].numel())):
         bank = represent(quantised(data.real(some.to(data.device)))).to(device)
-        found = nearest_k(wanted, bank, min(k, len(bank)))
-        distance, index = (x.cpu() for x in found)
-        both = torch.cat([best, distance], dim=1), torch.cat([where, some[index]], dim=1)
-        order = both[0].argsort(dim=1, stable=True)[:, :k]
-        best, where = both[0].gather(1, order), both[1].gather(1, order)
+        for side in wanted:
+            distance, index = (x.cpu() for x in nearest_k(side, bank, min(k, len(bank))))
+            best, where = _nearer(
+                torch.cat([best, distance], 1), torch.cat([where, some[index]], 1), k
+            )
         advance(len(some))
     return Neighbours(best, where)
+
+
+def _nearer(distance: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest of neighbours [n, m]; a place that is there twice counts once."""
+    order = distance.argsort(dim=1, stable=True)
+    distance, places = distance.gather(1, order), places.gather(1, order)
+    again = (places[:, :, None] == places[:, None, :]).tril(-1).any(2)
+    order = distance.masked_fill(again, torch.inf).argsort(dim=1, stable=True)[:, :k]
+    return distance.gather(1, order), places.gather(1, order)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import avg_pool2d, conv2d, pad
 
 WINDOW, DEVIATION = 11, 1.5  # of SSIM's Gaussian weights (Wang et al. 2004, section III-B)
 K1, K2 = 0.01, 0.03  # its constants, likewise
@@ -48,8 +48,9 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents (Wang et al. 2003
 def ms_ssim(first: Tensor, second: Tensor) -> Tensor:
     """Multi-scale structural similarity of each pair, float64 [n] (Wang et al. 2003, Eq. 7).
 
-    Five scales, each half of the last by means of 2x2 pixels. As in the code of Odena et al. 2017,
-    the window shrinks to an image that is smaller than it, with its deviation in proportion.
+    Five scales, each half of the last by means of 2x2 pixels, rounded up. As in the code of Odena
+    et al. 2017, the edge of an odd side is repeated, and the window shrinks to an image that is
+    smaller than it, with its deviation in proportion.
     Negative means count as 0.
 
     Args:
@@ -69,8 +70,14 @@ def ms_ssim(first: Tensor, second: Tensor) -> Tensor:
         value = luminance * structure if last else structure
         found = found * value.flatten(1).mean(1).clamp(min=0) ** exponent
         if not last:
-            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+            x, y = halved(x), halved(y)
     return found
+
+
+def halved(images: Tensor) -> Tensor:
+    """Means of 2x2 pixels of images [n, C, H, W]; the edge of an odd side is repeated."""
+    height, width = images.shape[-2:]
+    return avg_pool2d(pad(images, (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
 def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from gan_cli.reporting.statistics import (
     rank_sum,
     seeds_needed,
     signed_rank,
+    signed_ranks,
 )
 
 LEAST = 0.001  # of p, in words
@@ -33,6 +34,7 @@ class Tested:
     corrected: float
     comparisons: int  # how many were made in all
     metric: str
+    means_agree: bool  # with the ranks, by which the test decides
 
     @property
     def clear(self) -> bool:
@@ -44,7 +46,9 @@ class Tested:
         """The corrected p in words."""
         many = self.comparisons
         correction = f" after Holm's correction for {many} comparisons" if many > 1 else ""
-        return f"p {'' if self.corrected < LEAST else '= '}{shown(self.corrected)}{correction}"
+        against = "" if self.means_agree else "; not on average: an outlier decides the mean"
+        equals = "" if self.corrected < LEAST else "= "
+        return f"p {equals}{shown(self.corrected)}{correction}{against}"
 
 
 def shown(p: float) -> str:
@@ -56,7 +60,7 @@ def shown(p: float) -> str:
 class Comparison(Tested):
     """Two configurations over the seeds of both, or over all pairs of runs where none is shared."""
 
-    better: str  # label of the one with the better mean
+    better: str  # label of the one with the better ranks if the test decides, else the better mean
     worse: str
     difference: float  # mean of the better one - mean of the other
     by_seed: bool
@@ -99,7 +103,10 @@ def _comparison(
     corrected: float,
     comparisons: int,
 ) -> Comparison:
-    if metric.beats(interval(b.values).mean, interval(a.values).mean):
+    means = interval(a.values).mean, interval(b.values).mean
+    won = sum(metric.beats(x, y) - metric.beats(y, x) for x, y in product(a.values, b.values))
+    by_ranks, by_means = won < 0, metric.beats(means[1], means[0])
+    if by_ranks if corrected < ALPHA else by_means:
         a, b = b, a
     ours, theirs = a.by_seed, b.by_seed
     duels = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
@@ -108,6 +115,7 @@ def _comparison(
         worse=b.label,
         difference=interval(a.values).mean - interval(b.values).mean,
         wins=sum(metric.beats(*duel) for duel in duels or product(a.values, b.values)),
+        means_agree=corrected >= ALPHA or by_ranks == by_means,
         of=len(duels) or len(a.values) * len(b.values),
         by_seed=bool(duels),
         seeds=(len(a.values), len(b.values)),
@@ -138,7 +146,7 @@ class Effect(Tested):
     """What changing one setting does, over pairs of runs that agree in all others and the seed."""
 
     setting: str
-    levels: tuple[str, str]  # the one that is better on average first
+    levels: tuple[str, str]  # the better one first: by ranks if the test decides, else on average
     difference: Interval  # the first - the second
     within: dict[str, Interval]  # the difference by the other settings
     better: str  # "lower" or "higher"
@@ -171,8 +179,9 @@ class Effect(Tested):
         return f"{self.verdict} ({self.estimate}), {self.certainty}"
 
     def __str__(self) -> str:
+        direction = "lower" if self.difference.mean < 0 else "higher"
         text = (
-            f"{self.verdict}: {self.metric} {self.better} by "
+            f"{self.verdict}: {self.metric} {direction} by "
             f"{rounded(self.difference.half, abs(self.difference.mean))[0]} on average "
             f"({self.estimate}), better in {self.wins} of {self.of} pairs of runs alike in all "
             f"else, {self.certainty}"
@@ -234,7 +243,10 @@ def _effect(
     comparisons: int,
 ) -> Effect:
     differences = [(rest, x - y) for rest, x, y in pairs]
-    if metric.beats(0, interval([d for _, d in differences]).mean):
+    plain = [d for _, d in differences]
+    by_ranks = metric.beats(0, signed_ranks(plain))
+    by_means = metric.beats(0, interval(plain).mean)
+    if by_ranks if corrected < ALPHA else by_means:
         levels, differences = (levels[1], levels[0]), [(rest, -d) for rest, d in differences]
     rests = dict.fromkeys(rest for rest, _ in differences)
     return Effect(
@@ -242,6 +254,7 @@ def _effect(
         levels=levels,
         difference=interval([d for _, d in differences]),
         wins=sum(metric.beats(d, 0) for _, d in differences),
+        means_agree=corrected >= ALPHA or by_ranks == by_means,
         of=len(differences),
         p=p,
         corrected=corrected,

@@ -159,7 +159,7 @@ def _samples(conditions: Conditions) -> int:
 
 def differences(ours: Conditions, theirs: Conditions) -> tuple[str, str]:
     """What is different, as half a sentence for each: `4,096 samples` and `500 samples`."""
-    words = ("{} samples", "seed {}", "split {}", "extractor {:.8}", "data {:.8}")
+    words = ("{} samples", "seed {}", "split {}", "extractor {:.8}", "data {:.8}", "size {}")
     differ = [n for n in range(len(ours)) if ours[n] != theirs[n]]
     sides = (
         ", ".join(words[n].format(_thousands(side[n]) or "unknown") for n in differ)

@@ -55,6 +55,12 @@ def signed_rank(differences: Sequence[float]) -> float:
     return _two_sided(ways, int(ranks[values > 0].sum()), total / 2)
 
 
+def signed_ranks(differences: Sequence[float]) -> int:
+    """Twice the sum of the ranks with their differences' signs, the test's statistic."""
+    values = np.array([d for d in differences if d], dtype=float)
+    return int((_doubled_ranks(np.abs(values)) * np.sign(values)).sum()) if len(values) else 0
+
+
 def _doubled_ranks(values: ndarray) -> ndarray:
     """Twice the ranks from 1 on, so that the middle ranks of ties are whole."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -20,7 +20,7 @@ LONGEST = 1 << 30  # bytes of curves
 SPEED, PACE = "speed/images_per_second", "speed/seconds_per_step"
 EVALUATED = "metrics/"  # the curves that evaluations draw
 PROTOCOL = ("samples", "seed", "split")  # of an evaluation; others give other values
-CONDITIONS = (*PROTOCOL, "extractor_sha256", "data_sha256")
+CONDITIONS = (*PROTOCOL, "extractor_sha256", "data_sha256", "resize")
 Conditions = tuple[str, ...]  # values of CONDITIONS
 
 
@@ -154,9 +154,11 @@ class Record:
         drawn = dict(self.curves.get(name) or self.curves.get(EVALUATED + name, {}))
         found = self.evaluations(name, conditions)
         if conditions is not None and self.metrics.get(name):
-            # Points of metrics.jsonl are by the run's own protocol, which they have in common.
+            # Points of metrics.jsonl are by the run's own protocol, which they have in common
+            # unless it was changed when the run was resumed.
             own = any(drawn.get(step) == one.value for step, one in found.items())
-            drawn = drawn if own else {}
+            others = {one.step for one in self.metrics[name]} - found.keys()
+            drawn = {step: v for step, v in drawn.items() if step not in others} if own else {}
         for step, one in found.items():
             drawn.setdefault(step, one.value)
         return dict(sorted(drawn.items()))

@@ -28,6 +28,7 @@ from gan_cli.training.setup import Session
 log = logging.getLogger(__name__)
 Pause = Callable[[], None]
 COMPARABLE = ("samples", "split", "seed", "inception")  # values of other settings differ
+LATER = ("resize", "extractor")  # the same, which earlier checkpoints lack
 
 
 class Evaluator:
@@ -125,7 +126,8 @@ class Evaluator:
     def _keep_best(self, earlier: Mapping[str, Any]) -> None:
         """Keep the best step of earlier settings, where their values are comparable."""
         now = self.settings.model_dump()
-        same = all(earlier["settings"][key] == now[key] for key in COMPARABLE)
+        before = type(self.settings)().model_dump() | earlier["settings"]
+        same = all(before[key] == now[key] for key in (*COMPARABLE, *LATER))
         old = earlier["best"]
         if same and old and self.best and old["figure"] == self.best.figure:
             self.best = Best(**old)

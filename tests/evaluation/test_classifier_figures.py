@@ -167,3 +167,25 @@ def test_without_class_probabilities_there_is_no_inception_score(monkeypatch) ->
     assert "at least 10 samples" in InceptionScore().unfit(subject(samples=9))
     monkeypatch.setattr(measures, "without_last_layer", lambda path: f"{path} lacks it")
     assert InceptionScore().unfit(subject(inception="x.pth")) == "x.pth lacks it"
+
+
+def test_the_baseline_of_classes_is_of_as_many_samples_as_were_generated(monkeypatch) -> None:
+    """Few samples of ten even classes are further from even shares than many."""
+    given = subject(Named())
+    features = given.reference(Named())
+    half = replace(features, count=30_000, histogram=torch.full((10,), 3_000))
+    monkeypatch.setattr(type(given), "generated", lambda *_: half)
+    monkeypatch.setattr(type(given), "reference", lambda *_: half)
+    monkeypatch.setattr(type(given), "halves", lambda *_: (half, half))
+    monkeypatch.setattr(measures, "bars", lambda *_: None)
+    found = {}
+    for samples in (1_000, 10_000, 100_000):
+        given.options = replace(given.options, samples=samples)
+        figures, _ = measures._classes(given, Named())
+        found[samples] = figures[2].baseline
+        assert figures[2].protocol["floor"] == f"of {min(samples, 30_000):,} real samples"
+        assert figures[0].baseline == 0
+    # Half the mean deviation of ten shares: 5 sqrt(2 * .1 * .9 / (pi n)).
+    assert found[1_000] == pytest.approx(5 * math.sqrt(0.18 / math.pi / 1_000), rel=0.5)
+    assert 0 < found[10_000] < found[1_000] / 2
+    assert found[100_000] == 0

@@ -333,3 +333,12 @@ def test_damaged_statistics_are_refused(tmp_path, arrays, says) -> None:
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(DataError, match=says):
         Statistics(tmp_path / "x.npz")
+
+
+def test_statistics_of_another_resize_rule_are_refused(tmp_path, extractor) -> None:
+    save_statistics(tmp_path / "x.npz", open_real("real"), extractor)
+    extractor.resize = "by another rule"
+    with pytest.raises(DataError, match=r"resized by another rule \(none\); give --resize as when"):
+        Statistics(tmp_path / "x.npz").reference(extractor)
+    with pytest.raises(DataError, match="resized by another rule"):
+        Statistics(tmp_path / "x.npz").halves(extractor)

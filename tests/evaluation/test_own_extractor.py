@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import linecache
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gan_cli.config.instantiate import Trust
 from gan_cli.errors import ConfigError
-from gan_cli.evaluation.own_extractor import OwnExtractor, own_extractor
+from gan_cli.evaluation.own_extractor import OwnExtractor, identity, own_extractor
 from gan_cli.model import DataSpec
 
 DATA = DataSpec("pictures", (1, 4, 4), 300)
@@ -63,3 +68,24 @@ def test_only_trusted_networks_are_built() -> None:
         own_extractor("some_net.Net", DATA, "cpu", Trust())
     with pytest.raises(ConfigError, match=r"must be a torch.nn.Module or an Extractor"):
         own_extractor("gan_cli.priors.Gaussian", DATA, "cpu", Trust())
+
+
+def test_another_forward_is_another_network(tmp_path: Path, monkeypatch) -> None:
+    """Features of the code as it was are not taken from the cache."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "import torch\n\nclass Mean(torch.nn.Module):\n    def forward(self, x):\n"
+    found = []
+    for factor in (1, 10, 1):
+        (tmp_path / "own_means.py").write_text(f"{source}        return {factor} * x.mean(2)\n")
+        sys.modules.pop("own_means", None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        found.append(identity(importlib.import_module("own_means").Mean()))
+    sys.modules.pop("own_means")
+    assert found[0] == found[2] != found[1]
+
+
+def test_a_network_without_source_is_told(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(Net, "__module__", "builtins")
+    assert len(identity(Net())) == 64
+    assert "Net: its source cannot be read" in caplog.text

@@ -85,3 +85,22 @@ def test_the_closest_of_many_come_first() -> None:
 def test_there_must_be_as_many_images_as_neighbours() -> None:
     with pytest.raises(ConfigError, match="-k 6: there are 5 training images to look at"):
         NeighbourSheet.find(TRAIN, TRAIN.values[:2], 2, 6, None, CPU, among=5)
+
+
+def test_mirrored_copies_are_found_where_training_mirrors() -> None:
+    mirrored = Noise(300)
+    mirrored.flips = True
+    queries = torch.cat([TRAIN.values[3:5].flip(-1), TRAIN.values[7:8], Noise(5, seed=1).values])
+    found = nearest_in(mirrored, queries, CPU, k=4)
+    assert found.places[:3, 0].tolist() == [3, 4, 7]
+    assert found.distance[:3, 0].tolist() == [0, 0, 0]
+    assert nearest_in(TRAIN, queries[:2], CPU).distance.min() > 0
+    both = torch.stack(
+        [
+            torch.cdist(x.double().flatten(1), TRAIN.values.double().flatten(1))
+            for x in (queries, queries.flip(-1))
+        ]
+    ).amin(0)
+    nearest = both.sort(1)
+    assert torch.equal(found.places, nearest.indices[:, :4])  # each once
+    torch.testing.assert_close(found.distance, nearest.values[:, :4])

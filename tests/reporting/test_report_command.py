@@ -535,3 +535,34 @@ def test_a_real_run(capsys, monkeypatch) -> None:
     assert one["exact"]
     assert "model=gan data=ring" in one["command"]
     assert Path("a.html").read_text().count("data:image/png") == 2  # steps 2 and 4
+
+
+def protocol_of(run: RunFolder, step: int, value: float, **protocol: object) -> None:
+    """Change an evaluation's value and protocol."""
+    path = run.evaluations / f"step_{step:08}.json"
+    content = json.loads(path.read_text())
+    content["figures"][0]["value"] = value
+    content["figures"][0]["protocol"].update(protocol)
+    path.write_text(json.dumps(content))
+
+
+def test_images_that_were_resized_by_another_rule_are_not_compared(capsys) -> None:
+    for seed in range(4):
+        for model, rule, value in (("gan", "bilinear", 1.0), ("wgan", "bicubic", 0.1)):
+            path = Path(f"runs/{model}{seed}")
+            run = saved(write_run(path, f"model={model}", seed=seed, values={40: 9}))
+            protocol_of(run, 40, value + seed / 100, resize=rule)
+    assert found(capsys)["comparisons"] == []
+    out = " ".join(call(capsys)[0].split())
+    assert "4 runs were evaluated with size bicubic and the others with size bilinear" in out
+
+
+def test_points_of_the_protocol_before_a_resume_alone_are_compared(capsys) -> None:
+    """A run was resumed with more samples: its later point is drawn, and not compared."""
+    for seed in range(4):
+        write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values={20: 3.0, 40: 2.0})
+        run = write_run(Path(f"runs/b{seed}"), "model=wgan", seed=seed, values={20: 4.0, 40: 0.1})
+        protocol_of(run, 40, 0.1, samples=5000)
+    content = found(capsys)
+    means = {one["label"]: one["metric"]["mean"] for one in content["configurations"]}
+    assert means == {"gan": 2.0, "wgan": 4.0}

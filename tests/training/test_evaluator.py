@@ -310,6 +310,14 @@ def test_other_settings_on_resume() -> None:
     assert state(run)["evaluation"]["best"]["value"] is None
 
 
+@pytest.mark.parametrize("setting", ["resize=clean", "samples=50"])
+def test_a_best_value_of_another_protocol_is_not_kept(setting: str) -> None:
+    run, _ = train("run", "steps=4", "evaluation.every=2")
+    assert state(run)["evaluation"]["best"]["value"] is not None
+    train("run", "steps=5", "evaluation.every=4", f"evaluation.{setting}")
+    assert state(run)["evaluation"]["best"]["value"] is None
+
+
 def pictures(run: RunFolder) -> dict[str, list[int]]:
     """The steps of each picture that TensorBoard shows."""
     shown = EventAccumulator(str(run.path), size_guidance={"images": 0}).Reload()

@@ -207,16 +207,17 @@ def _real_score(subject: Subject, extractor: Extractor) -> tuple[float | None, s
 def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue], Plot]:
     """How evenly, how completely and how truly the classes come up, and a picture of it."""
     made, real = _shares(subject.generated(extractor)), _shares(subject.reference(extractor))
-    first, second = (_shares(half) for half in subject.halves(extractor))
-    protocol = subject.protocol(extractor)
-    of_half = {**protocol, "floor": "of a random half of these real samples"}
+    half, other = subject.halves(extractor)
+    count = min(subject.options.samples, half.count)
+    first, second = _shares_of(half, count), _shares(other)
+    protocol = {**subject.protocol(extractor), "floor": f"of {count:,} real samples"}
     figures = [
-        MetricValue("classes_missing", _missing(made), _missing(first), None, of_half),
+        MetricValue("classes_missing", _missing(made), _missing(first), None, protocol),
         MetricValue(
             "classes_entropy",
             _entropy(made),
             baseline=_entropy(first),
-            protocol={**of_half, "unit": "nats"},
+            protocol={**protocol, "unit": "nats"},
         ),
         MetricValue(
             "classes_distance",
@@ -233,6 +234,16 @@ def _classes(subject: Subject, extractor: Extractor) -> tuple[list[MetricValue],
 def _shares(features: Features) -> Tensor:
     assert features.histogram is not None
     return features.histogram.double() / features.count
+
+
+def _shares_of(features: Features, count: int) -> Tensor:
+    """The shares of classes among `count` of the samples, drawn at random by a fixed seed."""
+    assert features.histogram is not None
+    random = np.random.default_rng(0)
+    drawn = random.multivariate_hypergeometric(
+        features.histogram.numpy(), count, method="marginals"
+    )
+    return torch.from_numpy(drawn).double() / count
 
 
 def _missing(shares: Tensor) -> int:

@@ -322,7 +322,8 @@ class FIDInfinity(FeatureMetric):
                 return extrapolated_distance(some, second.mean, second.covariance, start)
 
             floor = baseline(f"fid_infinity of {count}", subject, extractor, of_halves)
-            told = f"of {count:,} real samples against as many others as half of them"
+            others = subject.halves(extractor)[1].count
+            told = f"of {count:,} real samples against {others:,} others"
         protocol = {**subject.protocol(extractor), "floor": told, "width": extractor.width}
         protocol |= {"line": f"{POINTS} points from {least:,} to {len(made):,} samples"}
         value = extrapolated_distance(made, real.mean, real.covariance, least)

@@ -53,6 +53,7 @@ class Text(Metric):
             "floor": f"of {n} held-out sentences" if subject.has_test else f"of {n} sentences",
         }
         grams = protocol | {"n": ORDER, "unit": "nats"}
+        few = min(BLEU, n)  # it rises with their number
         values = [
             value(
                 "ngram_nll",
@@ -62,16 +63,16 @@ class Text(Metric):
             ),
             MetricValue(
                 "text_ngram_js",
-                ngram_js(ours, fitted, ORDER),
+                ngram_js(ours[:n], fitted, ORDER),  # as many as real ones: it falls with more
                 ngram_js(theirs, fitted, ORDER),
                 None,
-                grams,
+                grams | {"samples": n},
             ),
             value(
                 "self_bleu",
-                bleu_of_each(ours[:BLEU]),
-                bleu_of_each(theirs[:BLEU]),
-                protocol | {"n": ORDER, "samples": min(BLEU, len(ours))},
+                bleu_of_each(ours[:few]),
+                bleu_of_each(theirs[:few]),
+                protocol | {"n": ORDER, "samples": few},
                 "high where sentences are alike; real ones are as alike as the baseline",
             ),
             value(
