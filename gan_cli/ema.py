@@ -8,9 +8,13 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gan_cli.model import Model
+
+ITERATIONS = 20  # of the power method, from vectors that are nearly right
 
 
 def entries(modules: tuple[nn.Module, ...]) -> dict[str, Tensor]:
@@ -28,6 +32,27 @@ def load_averages(model: Model, averages: Mapping[str, Tensor]) -> None:
     """Copy averaged weights, as `Average.state_dict` gives them, into the model's own."""
     for name, value in entries(model.averaged()).items():
         value.copy_(averages[name])
+    refine_spectra(model.averaged())
+
+
+def is_vector(name: str) -> bool:
+    """Whether an entry is a singular vector of spectral norm, of which no mean is taken."""
+    return ".parametrizations." in name and name.endswith(("._u", "._v"))
+
+
+@torch.no_grad()
+def refine_spectra(modules: tuple[nn.Module, ...]) -> None:
+    """Fit the singular vectors of spectral norm to averaged weights, by power iterations.
+
+    Means of unit vectors are no unit vectors, and those of the last weights fit the last weights:
+    the norm would be taken for too small.
+    """
+    for layer in (layer for module in modules for layer in module.modules()):
+        if is_parametrized(layer, "weight"):
+            (*_, last) = layer.parametrizations["weight"]
+            if isinstance(last, _SpectralNorm):
+                matrix = last._reshape_weight_to_matrix(layer.parametrizations["weight"].original)
+                last._power_method(matrix, ITERATIONS)
 
 
 class Average:
@@ -35,7 +60,8 @@ class Average:
 
     avg <- d avg + (1 - d) weights, with d = min(decay, (1 + step) / (10 + step)), so that the
     first steps, where weights change most, are soon forgotten. Statistics of batch norm are
-    averaged too, since they belong to the weights.
+    averaged too, since they belong to the weights; singular vectors of spectral norm are not, and
+    are fitted to the averages where these are used.
 
     Args:
         model: whose modules are averaged.
@@ -52,6 +78,8 @@ class Average:
         self.decay, self.warmup, self.ramp = decay, warmup, ramp
         self.weights = entries(model.averaged()) if decay else {}
         self.values = {name: value.detach().clone() for name, value in self.weights.items()}
+        self._vectors = [place for place, name in enumerate(self.values) if is_vector(name)]
+        self._modules = model.averaged() if self._vectors else ()
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -64,6 +92,8 @@ class Average:
         if averages:
             decay = self.decay_at(step)
             get_ema_multi_avg_fn(decay)(averages, weights, step)
+            for place in self._vectors:
+                averages[place].copy_(weights[place])
 
     def decay_at(self, step: int) -> float:
         """The factor d of the average after `step` completed steps."""
@@ -83,9 +113,15 @@ class Average:
     def applied(self) -> Iterator[None]:
         """Give the model its averaged weights meanwhile."""
         self._swap()
+        names = list(self.weights)
+        vectors = [self.weights[names[place]] for place in self._vectors]
+        kept = [vector.clone() for vector in vectors]
+        refine_spectra(self._modules)
         try:
             yield
         finally:
+            for vector, value in zip(vectors, kept, strict=True):
+                vector.data.copy_(value)
             self._swap()
 
     def _swap(self) -> None:

@@ -1,10 +1,12 @@
 """Averages of weights against the formula."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.ema import Average, entries, load_averages
+from gan_cli.ema import Average, entries, is_vector, load_averages
 from gan_cli.model import Model, Phase
+from gan_cli.networks.layers import normalise_spectrum
 
 
 class Tiny(Model):
@@ -102,3 +104,54 @@ def test_decay_0_keeps_nothing() -> None:
     before = model.get_parameter("generator.0.weight").detach().clone()
     with average.applied():
         assert torch.equal(model.get_parameter("generator.0.weight"), before)
+
+
+class Spectral(Tiny):
+    """A network with spectral norm whose weights move far, as in a long training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.generator = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 4))
+        normalise_spectrum(self.generator)
+
+    def move(self, average: Average, steps: int = 40) -> None:
+        generator = torch.Generator().manual_seed(1)
+        for step in range(steps):
+            for layer in (self.generator[0], self.generator[2]):
+                weight = layer.parametrizations.weight.original
+                weight.data += 0.3 * torch.randn(weight.shape, generator=generator)
+            self.generator.train()(torch.ones(1, 6))  # a power iteration
+            average.update(step)
+
+
+def norms(model: Spectral) -> list[float]:
+    layers = (model.generator.eval()[0], model.generator[2])
+    return [torch.linalg.matrix_norm(layer.weight, 2).item() for layer in layers]
+
+
+def test_averaged_weights_have_spectral_norm_1_as_well() -> None:
+    model = Spectral()
+    average = Average(model, decay=0.9)
+    model.move(average)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    kept = {name: value.clone() for name, value in average.state_dict().items()}
+    with average.applied():
+        assert norms(model) == pytest.approx([1, 1], abs=1e-3)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(torch.equal(kept[name], value) for name, value in average.state_dict().items())
+    fresh = Spectral()
+    load_averages(fresh, average.state_dict())
+    assert norms(fresh) == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_averages_of_singular_vectors_in_older_checkpoints_are_fitted_too() -> None:
+    model = Spectral()
+    average = Average(model, decay=0.9)
+    model.move(average)
+    state = {
+        name: 0.8 * value if is_vector(name) else value
+        for name, value in average.state_dict().items()
+    }
+    load_averages(model, state)
+    assert norms(model) == pytest.approx([1, 1], abs=1e-3)

@@ -61,7 +61,9 @@ class AdversarialAutoencoder(EncoderModel, DiscriminatorModel):
         self.encoder = network.encoder(data, prior.dim)
         self.decoder = network.generator(prior.dim, data)
         self.decoder.set_reference(prior.sample)
-        self.discriminator = latents.discriminator(replace(data, shape=(prior.dim,)))
+        self.discriminator = self.constrained(
+            latents.discriminator(replace(data, shape=(prior.dim,)))
+        )
         self.observation = observation(data, "gaussian", 1.0)
         self.whole_batch = self.whole_batch_terms()
 

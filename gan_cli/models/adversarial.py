@@ -6,7 +6,7 @@ import warnings
 from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ from gan_cli.networks.family import (
 from gan_cli.penalties import Penalty, Score
 from gan_cli.priors import Prior
 
+D = TypeVar("D", bound=nn.Module)
+
 
 class DiscriminatorModel(Model, ABC):
     """The base of models with a discriminator, with or without a generator.
@@ -46,6 +48,16 @@ class DiscriminatorModel(Model, ABC):
         self.data, self.loss, self.penalty = data, loss, penalty
         self.second_order = penalty.per_sample
         self.score_name = "D" if loss.player == "discriminator" else loss.player
+
+    def constrained(self, discriminator: D) -> D:
+        """The new `discriminator`, with weights that the penalty allows from the first update on.
+
+        In the WGAN authors' code, too, weights are clipped before the first update. Its gradients
+        would otherwise be hundreds of times as large as any later, and RMSprop's steps as much
+        smaller, until they are forgotten.
+        """
+        self.penalty.constrain(discriminator)
+        return discriminator
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Real samples and others, each [n, *shape], as the discriminator sees them."""
@@ -363,7 +375,7 @@ class AdversarialModel(DiscriminatorModel, ABC):
         known = self.data.classes if self.conditional else 0
         self.generator = network.generator(self.prior.dim, self.data, known)
         self.generator.set_reference(self.prior.sample, self.data.shares)
-        self.discriminator = network.discriminator(self.view.data, classes)
+        self.discriminator = self.constrained(network.discriminator(self.view.data, classes))
         self.whole_batch = self.whole_batch_terms()
 
     def phases(self) -> list[Phase]:

@@ -78,7 +78,7 @@ class BiGAN(EncoderModel, DiscriminatorModel):
             self.anchor = nn.BatchNorm1d(prior.dim, affine=False)
             # Averages over steps are too rough for the rounds of a chain, so there are none.
             self.chain_anchor = nn.BatchNorm1d(prior.dim, affine=False, track_running_stats=False)
-        self.discriminator = network.joint_discriminator(data, prior.dim)
+        self.discriminator = self.constrained(network.joint_discriminator(data, prior.dim))
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:

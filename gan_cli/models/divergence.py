@@ -130,7 +130,7 @@ class Divergence(DiscriminatorModel):
         self.mean, self.deviation, self.d_steps, self.region = mean, deviation, d_steps, region
         refuse(self._faults(network))
         self.warn_of_contradictions(network)
-        self.discriminator = network.discriminator(data)
+        self.discriminator = self.constrained(network.discriminator(data))
         self.whole_batch = self.whole_batch_terms()
         self.cells = Cells.of(data.shape[0], *region)
         log_p = None if truth is None else truth(self.cells.points)

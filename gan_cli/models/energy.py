@@ -192,7 +192,7 @@ class EnergyModel(DiscriminatorModel):
             step_size, noise, self.bound, reflect=not data.is_image, clip=gradient_clip
         )
         refuse(self._faults(network, batch_size))
-        self.discriminator = network.discriminator(data)
+        self.discriminator = self.constrained(network.discriminator(data))
         self.replay = ReplayBuffer(buffer_size, data.shape, self.bound)
         self.whole_batch = self.whole_batch_terms()
 

@@ -228,7 +228,7 @@ class ParallelGAN(DiscriminatorModel):
             generator.set_reference(prior.sample)
         self.generator = nn.ModuleList(generators)
         critics = [network.discriminator(data) for _ in range(pairs)]
-        self.discriminator = nn.ModuleList(critics)  # type: ignore[assignment]
+        self.discriminator = self.constrained(nn.ModuleList(critics))  # type: ignore[assignment]
         self.whole_batch = self.whole_batch_terms()
 
     def phases(self) -> list[Phase]:

@@ -66,7 +66,7 @@ class SeqGAN(DiscriminatorModel):
         refuse(self._faults())
         self.generator = network.generator(data)
         self.rollout = copy.deepcopy(self.generator).requires_grad_(False)
-        self.discriminator = network.discriminator(data)
+        self.discriminator = self.constrained(network.discriminator(data))
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:
@@ -219,7 +219,7 @@ class TextWGAN(DiscriminatorModel):
         refuse(below({"d_steps": d_steps}, 1))
         self.warn_of_contradictions(network)
         self.generator = network.generator(prior.dim, data)
-        self.discriminator = network.discriminator(data)
+        self.discriminator = self.constrained(network.discriminator(data))
         self.whole_batch = self.whole_batch_terms()
 
     def phases(self) -> list[Phase]:

@@ -141,7 +141,7 @@ class Pix2Pix(TranslationModel):
         self.generator = network.translator(data.source, data.shape)
         channels = data.shape[0] + (data.source[0] if conditional_discriminator else 0)
         seen = DataSpec(data.name, (channels, *data.shape[1:]), data.size)
-        self.discriminator = network.discriminator(seen)
+        self.discriminator = self.constrained(network.discriminator(seen))
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:
@@ -286,8 +286,8 @@ class CycleGAN(TranslationModel):
         here = DataSpec(data.name, data.source, data.size)
         self.generator = network.translator(data.source, data.shape)
         self.inverse = network.translator(data.shape, data.source)
-        self.discriminator = network.discriminator(there)
-        self.input_discriminator = network.discriminator(here)
+        self.discriminator = self.constrained(network.discriminator(there))
+        self.input_discriminator = self.constrained(network.discriminator(here))
         self.pool = ImagePool(pool, data.shape)
         self.input_pool = ImagePool(pool, data.source)
         self.whole_batch = self.whole_batch_terms()

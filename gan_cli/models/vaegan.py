@@ -55,7 +55,7 @@ class VAEGAN(EncoderModel, DiscriminatorModel):
         self.decoder = network.generator(prior.dim, data)
         self.decoder.set_reference(prior.sample)
         self.encoder = network.encoder(data, 2 * prior.dim)
-        self.discriminator = network.discriminator(data)
+        self.discriminator = self.constrained(network.discriminator(data))
         self.whole_batch = self.whole_batch_terms()
 
     def _faults(self) -> Iterator[str]:

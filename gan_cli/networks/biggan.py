@@ -67,7 +67,7 @@ class BigGAN(NetworkFamily):
         return BigGANDiscriminator(self, data, classes)
 
     def initialise(self, network: nn.Module) -> None:
-        """Set all weights; biases are 0 where they are normal."""
+        """Set all weights; biases keep torch's."""
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
                 if self.init == "orthogonal":

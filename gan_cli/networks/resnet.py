@@ -131,7 +131,8 @@ class ResNetGenerator(Generator):
         layers += [norm(name, channels[0]), nn.ReLU(inplace=True), last]
         self.layers = nn.Sequential(*layers)
         initialise(self)
-        nn.init.xavier_uniform_(last.weight)
+        if options.first == "block":
+            nn.init.xavier_uniform_(last.weight)
         if options.generator_spectral_norm:
             normalise_spectrum(self)
 
@@ -176,6 +177,10 @@ class ResNetDiscriminator(Discriminator):
         places = math.prod(sizes[-1]) if options.pooling == "none" else 1
         self.build_head(channels * places, classes, bias=options.head_bias)
         initialise(self)
+        if isinstance(self.first, nn.Conv2d):
+            nn.init.xavier_uniform_(self.first.weight)
+        if self.projection is not None:
+            nn.init.xavier_uniform_(self.projection.weight)
         if options.spectral_norm:
             normalise_spectrum(self, but=self.label)
 
@@ -287,7 +292,11 @@ class SelfAttention(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Glorot's uniform weights, times sqrt 2 before the ReLUs of blocks, and biases of 0."""
+    """Glorot's uniform weights, times sqrt 2 for convolutions 3x3, and biases of 0.
+
+    As in the authors' code G's last layer has no sqrt 2 where D begins with a block; where it begins
+    with a convolution, that one has none.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             inside = isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)

@@ -212,3 +212,29 @@ def test_any_size(shape: tuple[int, ...]) -> None:
     x = family.generator(5, data)(torch.randn(2, 5))
     assert x.shape == (2, *shape)
     assert family.discriminator(data)(x).shape == (2,)
+
+
+@pytest.mark.parametrize(("first", "root"), [("block", "first"), ("convolution", "last")])
+def test_initial_gains_are_those_of_the_authors_code(first: str, root: str) -> None:
+    """The code for 32 pixels has no sqrt 2 in G's last layer, that for 64 none in D's first."""
+    torch.manual_seed(0)
+    family = ResNet(width=64, first=first, discriminator_norm="layer", spectral_norm=False)
+    generator, discriminator = family.generator(16, CIFAR), family.discriminator(CIFAR)
+    begin = discriminator.first
+    layers = {
+        "first": begin.one if isinstance(begin, DownBlock) else begin,
+        "last": generator.layers[-1],
+        "inner": generator.layers[2].same,
+    }
+    for name, layer in layers.items():
+        fans = (layer.in_channels + layer.out_channels) * 9
+        gain = math.sqrt(2) if name in (root, "inner") else 1.0
+        assert layer.weight.std().item() == pytest.approx(gain * math.sqrt(2 / fans), rel=0.1)
+
+
+def test_a_projection_begins_with_glorot_s_weights() -> None:
+    torch.manual_seed(0)
+    family = ResNet(width=64, spectral_norm=False, conditioning="projection")
+    table = family.discriminator(CIFAR, 10).projection
+    assert table is not None
+    assert table.weight.std().item() == pytest.approx(math.sqrt(2 / (10 + 64)), rel=0.1)
