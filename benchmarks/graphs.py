@@ -79,8 +79,8 @@ def main() -> None:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("torch sees no CUDA device here")
-    for model in options.models.split(","):
-        for ways in WAYS:
+    for ways in WAYS:
+        for model in options.models.split(","):
             compare(model, ways, options)
 
 

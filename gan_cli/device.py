@@ -103,6 +103,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def float64_device(device: torch.device) -> torch.device:
+    """Where to compute in float64 beside a model on `device`: MPS has none."""
+    import torch
+
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
 def place(model: nn.Module, device: torch.device, channels_last: bool | None = None) -> None:
     """Move a model to its device, its convolutions in the layout that is fastest there.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gan_cli.model import Model
@@ -47,12 +47,10 @@ def refine_spectra(modules: tuple[nn.Module, ...]) -> None:
     Means of unit vectors are no unit vectors, and those of the last weights fit the last weights:
     the norm would be taken for too small.
     """
-    for layer in (layer for module in modules for layer in module.modules()):
-        if is_parametrized(layer, "weight"):
-            (*_, last) = layer.parametrizations["weight"]
-            if isinstance(last, _SpectralNorm):
-                matrix = last._reshape_weight_to_matrix(layer.parametrizations["weight"].original)
-                last._power_method(matrix, ITERATIONS)
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, ParametrizationList) and isinstance(norm := part[0], _SpectralNorm):
+                norm._power_method(norm._reshape_weight_to_matrix(part.original), ITERATIONS)
 
 
 class Average:

@@ -17,7 +17,11 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 log = logging.getLogger(__name__)
 UNORDERED = "does not have a deterministic implementation"  # torch's words
-NO_ROOM = ("DefaultCPUAllocator: can't allocate memory", "CUDA out of memory")
+NO_ROOM = (
+    *("DefaultCPUAllocator: can't allocate memory", "CUDA out of memory"),
+    # Outside of torch's allocator, as where programs share a GPU.
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 class RunFailedError(Exception):

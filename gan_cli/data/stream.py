@@ -173,7 +173,10 @@ class Stream:
                 return dataset.mirrored(scaled(self._prefetch(k).received()), index)
             return dataset.real(self._slice(k, 0))
 
-        batch = Batch(index, real, dataset.labels, dataset.source, noise)
+        def source(_: Tensor) -> Tensor:
+            return dataset.source(self._slice(k, 0))
+
+        batch = Batch(index, real, dataset.labels, source, noise)
         batch.whole = self.batch_size
         return batch
 

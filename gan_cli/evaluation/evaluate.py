@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gan_cli.errors import ConfigError
+from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.metric import LOWER, NEITHER, MetricValue, Plot, Subject
 from gan_cli.evaluation.registry import Choice
 from gan_cli.evaluation.report import Report
@@ -49,7 +50,8 @@ def evaluate(
             tell(metric.name)
             seed_streams(mix(subject.options.seed, MEASURED), device)
             try:
-                found = metric.measure(subject)
+                with exactly():
+                    found = metric.measure(subject)
             except Exception as error:
                 failed[metric.name] = one_line(error)
                 log.debug(f"{metric.name} failed", exc_info=True)

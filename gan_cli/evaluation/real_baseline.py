@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.metric import Extractor, Features, SampleBatch, Subject
+from gan_cli.model import Batch
 from gan_cli.seeding import mix
 
 T = TypeVar("T")
@@ -56,6 +57,16 @@ def shuffled(data: Dataset) -> Tensor:
     """All places of `data`, int64 [size] on the CPU, in an order that depends on its size alone."""
     generator = torch.Generator().manual_seed(mix(TAKEN))
     return torch.randperm(data.spec.size, generator=generator)
+
+
+def batch_of(data: Dataset, places: Tensor, device: torch.device) -> Batch:
+    """The samples at `places` as a batch on `device`, where the model is."""
+
+    def labels(index: Tensor) -> Tensor | None:
+        known = data.labels(index)
+        return None if known is None else known.to(device)
+
+    return Batch(places.to(device), lambda index: data.real(index).to(device), labels)
 
 
 def real(data: Dataset, places: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gan_cli.console import ignore, progress_bar
 from gan_cli.data.dataset import Dataset
+from gan_cli.device import float64_device
 from gan_cli.errors import ConfigError
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.features import quantised
@@ -128,7 +129,7 @@ class NeighbourSheet:
         places = real_baseline.shuffled(data)[:among].sort().values
         if len(places) < k:
             raise ConfigError(f"-k {k}: there are {len(places)} training images to look at")
-        device = device if device.type == "cuda" else torch.device("cpu")
+        device = float64_device(device)
 
         def look(
             queries: Tensor, what: str, represent: Callable[[Tensor], Tensor] = as_pixels

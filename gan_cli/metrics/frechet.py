@@ -77,11 +77,21 @@ def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -
     Raises:
         ValueError: something is not finite, or a covariance is none, beyond rounding.
     """
-    m1, c1, m2, c2 = (x.to(torch.float64) for x in (mean1, cov1, mean2, cov2))
-    if not all(bool(x.isfinite().all()) for x in (m1, c1, m2, c2)):
+    return _between(_rooted(mean1, cov1), _rooted(mean2, cov2))
+
+
+def _rooted(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A mean, the trace of a covariance and its root."""
+    mean, covariance = mean.to(torch.float64), covariance.to(torch.float64)
+    if not all(bool(x.isfinite().all()) for x in (mean, covariance)):
         raise ValueError("a mean or covariance holds NaN or infinity")
-    shared = torch.linalg.svdvals(_root(c1).T @ _root(c2)).sum()
-    squared = (m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * shared
+    return mean, covariance.trace(), _root(covariance)
+
+
+def _between(first: tuple[Tensor, Tensor, Tensor], second: tuple[Tensor, Tensor, Tensor]) -> float:
+    (m1, trace1, root1), (m2, trace2, root2) = first, second
+    shared = torch.linalg.svdvals(root1.T @ root2).sum()
+    squared = (m1 - m2).square().sum() + trace1 + trace2 - 2 * shared
     return max(squared.item(), 0.0)  # identical Gaussians come out at +-1e-15 of their trace
 
 
@@ -112,10 +122,11 @@ def extrapolated_distance(
     random = torch.Generator().manual_seed(seed)
     counts = torch.linspace(least, len(features), POINTS, dtype=torch.float64).long()
     found = torch.zeros(POINTS, dtype=torch.float64)
+    real = _rooted(mean, covariance)
     for i, count in enumerate(counts.tolist()):
         moments = Moments(features.shape[1])
         moments.update(features[torch.randperm(len(features), generator=random)[:count]])
-        found[i] = frechet_distance(moments.mean, moments.covariance, mean, covariance)
+        found[i] = _between(_rooted(moments.mean, moments.covariance), real)
     inverse = 1 / counts.double()
     apart = inverse - inverse.mean()
     slope = (apart @ found) / (apart @ apart)

@@ -294,8 +294,8 @@ class SelfAttention(nn.Module):
 def initialise(network: nn.Module) -> None:
     """Glorot's uniform weights, times sqrt 2 for convolutions 3x3, and biases of 0.
 
-    As in the authors' code G's last layer has no sqrt 2 where D begins with a block; where it begins
-    with a convolution, that one has none.
+    As in the authors' code G's last layer has no sqrt 2 where D begins with a block; where it
+    begins with a convolution, that one has none.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

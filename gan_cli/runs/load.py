@@ -70,10 +70,6 @@ def open_for(options: argparse.Namespace) -> tuple[RunFolder, Loaded]:
     Raises:
         UserError: as `wanted` and `load_model`.
     """
-    import torch
-
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
     folder, which = wanted(options.run, options.checkpoint)
     return folder, load_for(options, folder, which)
 
@@ -81,9 +77,15 @@ def open_for(options: argparse.Namespace) -> tuple[RunFolder, Loaded]:
 def load_for(options: argparse.Namespace, run: RunFolder, which: str | Path) -> Loaded:
     """The model chosen by `options.add_model_options`; warns where averaged weights are missing.
 
+    A GPU then computes in whole fp32, and by the same algorithm each time.
+
     Raises:
         UserError: as `load_model`.
     """
+    import torch
+
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
     if options.trust:
         open_path(Path.cwd())  # where a console script would not look
     trust = Trust(tuple(options.trust), refused=(run.path.absolute(),))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
+from gan_cli.device import float64_device
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.measures.conditional import share_error
@@ -38,7 +39,7 @@ class Encoding(Metric):
         """The share of test images whose nearest training image in code space has their class."""
         train, labels = codes(subject, subject.real("train"), TRAINING)
         test, true = codes(subject, subject.real("test"), TEST)
-        device = subject.device if subject.device.type == "cuda" else torch.device("cpu")
+        device = float64_device(subject.device)
         found = nearest(test.to(device), train.to(device))[1].cpu()
         value = (labels[found] == true).double().mean().item()
         protocol = {k: v for k, v in subject.protocol().items() if k not in ("samples", "seed")}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
+from gan_cli.device import float64_device
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.features import (
     Collector,
@@ -176,11 +177,16 @@ class KID(Metric):
 def kernel_figure(subject: Subject, extractor: Extractor) -> MetricValue:
     """kid_<extractor's name>: of the kept generated features and the kept real ones."""
     generated, real = subject.generated(extractor), subject.reference(extractor)
-    found = _kernel_distance(generated, real)
+    device = float64_device(subject.device)
+
+    def distance(first: Features, second: Features) -> KernelDistance:
+        return kernel_distance(first.kept.to(device), second.kept.to(device))
+
+    found = distance(generated, real)
     return MetricValue(
         name=f"kid_{extractor.name}",
         value=found.value,
-        baseline=baseline("kid", subject, extractor, _kernel_distance).value,
+        baseline=baseline("kid", subject, extractor, distance).value,
         error=found.error,
         protocol={
             **subject.protocol(extractor),
@@ -192,10 +198,6 @@ def kernel_figure(subject: Subject, extractor: Extractor) -> MetricValue:
         note=f"deviation {found.deviation:.2g} over the subsets"
         + (", an unbiased estimate that may lie below 0" if found.value < 0 else ""),
     )
-
-
-def _kernel_distance(first: Features, second: Features) -> KernelDistance:
-    return kernel_distance(first.kept, second.kept)
 
 
 class PRDC(Metric):
@@ -231,13 +233,19 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValu
     """
     generated, real = subject.generated(extractor), subject.reference(extractor)
     count = min(len(generated.kept), len(real.kept))
-    values, apart = _compared(real.kept[:count], generated.kept[:count])
+    device = float64_device(subject.device)
+
+    def compared(real: Tensor, fake: Tensor, count: int) -> tuple[Neighbourhoods, TwoSample]:
+        both = real[:count].to(device), fake[:count].to(device)
+        return neighbourhoods(*both), two_sample(*both)
+
+    values, apart = compared(real.kept, generated.kept, count)
     of_baseline = min(count, *(len(half.kept) for half in subject.halves(extractor)))
     best, best_apart = baseline(
         f"prdc of {of_baseline}",
         subject,
         extractor,
-        lambda first, second: _compared(first.kept[:of_baseline], second.kept[:of_baseline]),
+        lambda first, second: compared(first.kept, second.kept, of_baseline),
     )
     protocol = {
         **subject.protocol(extractor),
@@ -263,10 +271,6 @@ def neighbour_figures(subject: Subject, extractor: Extractor) -> list[MetricValu
         f"{percent(apart.fake)} of the generated ones",
     )
     return [*figures, told]
-
-
-def _compared(real: Tensor, fake: Tensor) -> tuple[Neighbourhoods, TwoSample]:
-    return neighbourhoods(real, fake), two_sample(real, fake)
 
 
 class FeatureMetric(Metric):

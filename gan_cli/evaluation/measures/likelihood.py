@@ -13,7 +13,7 @@ from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
-from gan_cli.evaluation.real_baseline import real, shuffled
+from gan_cli.evaluation.real_baseline import batch_of, real, shuffled
 from gan_cli.evaluation.trained_model import NotFiniteError
 from gan_cli.model import Batch, HasLikelihood
 from gan_cli.seeding import mix, seed_streams
@@ -102,7 +102,7 @@ class Likelihood(Metric):
         found: dict[str, list[Tensor]] = {}
         with exactly(), progress_bar(self.name, len(places)) as advance:
             for number, some in enumerate(places.split(AT_ONCE)):
-                batch = Batch(some.to(data.device), data.real, data.labels)
+                batch = batch_of(data, some, subject.device)
                 for name, value in _asked(subject, batch, self.importance, number).items():
                     found.setdefault(name, []).append(value.cpu().double())
                 advance(len(some))

@@ -10,6 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gan_cli.data.dataset import Dataset
+from gan_cli.device import float64_device
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.features import quantised
 from gan_cli.evaluation.metric import (
@@ -45,7 +46,7 @@ class Memorisation(Metric):
         train = subject.real("train" if subject.has_test else "all")
         n = lookups(train)
         made = quantised(real_baseline.generated(subject, n).samples)
-        device = subject.device if subject.device.type == "cuda" else torch.device("cpu")
+        device = float64_device(subject.device)
         distance, places = nearest_to(train, made, device)
         unseen = subject.real("test").fingerprint if subject.has_test else ""
         key = ("memorisation", train.fingerprint, unseen, n)

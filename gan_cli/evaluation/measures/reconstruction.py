@@ -11,7 +11,7 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.evaluation import real_baseline
 from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject, not_images
 from gan_cli.metrics.diversity import components
-from gan_cli.model import Batch, Model, Reconstructs
+from gan_cli.model import Model, Reconstructs
 
 MOST = 10_000  # images that are reconstructed, and that the linear code is fitted on
 WIDEST = 4096  # pixel values of an image whose principal components are sought
@@ -81,10 +81,5 @@ def _reconstructed(model: Model, data: Dataset, places: Tensor) -> Tensor | None
     """Reconstructions of the images at `places` [n], on the CPU; None of a model without."""
     if not isinstance(model, Reconstructs):
         return None
-    batch = Batch(
-        places.to(model.device),
-        lambda index: data.real(index).to(model.device),
-        data.labels,
-    )
-    made = model.reconstruct(batch)
+    made = model.reconstruct(real_baseline.batch_of(data, places, model.device))
     return None if made is None else made.float().cpu()
