@@ -239,4 +239,6 @@ def test_a_projection_begins_with_glorot_s_weights() -> None:
     )
     table = family.discriminator(CIFAR, 10).projection
     assert table is not None
-    assert table.weight.std().item() == pytest.approx(math.sqrt(2 / sum(table.weight.shape)), rel=0.1)
+    assert table.weight.std().item() == pytest.approx(
+        math.sqrt(2 / sum(table.weight.shape)), rel=0.1
+    )

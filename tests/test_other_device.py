@@ -1,0 +1,33 @@
+"""Every model trains and is evaluated with all its tensors on a device beside the CPU.
+
+So faults of placement are found without a GPU: data of the CPU in a loss or a metric, an index of
+the wrong device, a generator of the CPU.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from composing import MODELS
+
+PROGRAM = Path(__file__).with_name("other_device.py")
+PARTS = 6  # processes, each with some of the models
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_models_on_a_device_beside_the_cpu(part: int) -> None:
+    models = MODELS[part::PARTS]
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), *models],
+        cwd=PROGRAM.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == models
