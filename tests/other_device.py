@@ -11,17 +11,15 @@ exits with status 1 if one does not. It is a program of its own, as the device s
 from __future__ import annotations
 
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
-from composing import STEPWISE, little, session_of
+from composing import little, session_of
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
@@ -32,7 +30,6 @@ from gan_cli.evaluation.evaluate import evaluate
 from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import choose
 from gan_cli.evaluation.trained_model import Extractors, Real, TrainedModel
-from gan_cli.model import Draws
 
 NAME = "other"
 COPIES = ("aten::copy_", "aten::_to_copy", "aten::_foreach_copy_")
@@ -135,7 +132,7 @@ def check(model: str, there: torch.device) -> None:
     Raises:
         Exception: something is not where it should be.
     """
-    chosen = mock.patch("gan_cli.training.runtime.choose_device", lambda _: there)
+    chosen = mock.patch("gan_cli.training.runtime.choose_device", return_value=there)
     with chosen:
         session = session_of(*little(model), "runtime.device=auto", "runtime.graphs=false")
     assert session.model.device.type == NAME
