@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from gan_cli import labels
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
-from gan_cli.models.adversarial import AdversarialModel, View
+from gan_cli.models.adversarial import AdversarialModel
+from gan_cli.models.discriminator_view import DiscriminatorView
 from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily, dcgan_init
 from gan_cli.penalties import Penalty
@@ -66,7 +67,7 @@ class ACGAN(AdversarialModel):
             conditional=True,
             d_steps=d_steps,
             g_steps=g_steps,
-            view=View(data, 1, instance_noise, instance_noise_steps, augment),
+            view=DiscriminatorView(data, 1, instance_noise, instance_noise_steps, augment),
         )
         self.classification, self.fake_labels = classification, fake_labels
         self.build(network)

@@ -16,7 +16,8 @@ from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.augment import POLICIES
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss
-from gan_cli.models.adversarial import AdversarialModel, View
+from gan_cli.models.adversarial import AdversarialModel
+from gan_cli.models.discriminator_view import DiscriminatorView
 from gan_cli.models.faults import below, without_classes
 from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.networks.family import NetworkFamily
@@ -136,7 +137,9 @@ class GAN(AdversarialModel):
             first=first,
         )
         adaptive = pipeline(data, ada_target, ada_images, ada_pipeline, ada_p, ada_p_steps)
-        self.view = View(data, packing, instance_noise, instance_noise_steps, augment, adaptive)
+        self.view = DiscriminatorView(
+            data, packing, instance_noise, instance_noise_steps, augment, adaptive
+        )
         self.adaptive = adaptive
         self.lecam = LeCam(lecam, lecam_start) if lecam else None
         self.consistency = Consistency(consistency, consistency_fake, consistency_augment)

@@ -17,7 +17,8 @@ from gan_cli.adaptive_augmentation import pipeline
 from gan_cli.errors import ConfigError
 from gan_cli.losses import AdversarialLoss
 from gan_cli.model import Batch, DataSpec, Loss, Phase
-from gan_cli.models.adversarial import AdversarialModel, View
+from gan_cli.models.adversarial import AdversarialModel
+from gan_cli.models.discriminator_view import DiscriminatorView
 from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily
 from gan_cli.networks.stylegan2 import MinibatchDeviation, StyleGAN2Generator
@@ -73,7 +74,7 @@ class StyleGAN2(AdversarialModel):
         ada_p_steps: int | None = None,
     ) -> None:
         adaptive = pipeline(data, ada_target, ada_images, ada_pipeline, ada_p, ada_p_steps)
-        view = View(data, augmentations=augment, adaptive=adaptive)
+        view = DiscriminatorView(data, augmentations=augment, adaptive=adaptive)
         super().__init__(
             data, prior, loss, penalty, conditional=conditional, first=first, view=view
         )
