@@ -23,9 +23,11 @@ class InfoGANNetworks(StandardFamily):
 
     Args:
         width: channels of the first convolution, 64 in the paper.
+        slope: of LeakyReLU; .1 in the paper, .01 in the authors' code.
     """
 
     width: int = 64
+    slope: float = 0.1
 
     def generator(self, inputs: int, data: DataSpec, classes: int = 0) -> Generator:
         return InfoGANGenerator(self, inputs, data, classes)
@@ -66,13 +68,11 @@ class InfoGANGenerator(Generator):
 
 
 class InfoGANDiscriminator(Discriminator):
-    """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU .1, no norm on the first.
-
-    The slope is the paper's; the authors' code has .01.
-    """
+    """Convolutions 4x4 with stride 2 and one dense layer; LeakyReLU, no norm on the first."""
 
     def __init__(self, options: InfoGANNetworks, data: DataSpec, classes: int) -> None:
         super().__init__(options)
+        self.slope = options.slope
         name, dense = options.discriminator_norm, DENSE * options.width
         bias = name == "none"  # a norm has one of its own
         sizes = pyramid(data, "infogan", COARSEST)
@@ -82,13 +82,13 @@ class InfoGANDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers.append(Conv2d(before, after, 4, 2, 1, bias=bias))
-            layers += [norm(name, after), nn.LeakyReLU(0.1, inplace=True)]
+            layers += [norm(name, after), nn.LeakyReLU(self.slope, inplace=True)]
         self.trunk = nn.Sequential(
             *layers,
             nn.Flatten(),
             nn.Linear(channels[-1] * sizes[-1][0] * sizes[-1][1], dense, bias=bias),
             norm(name, dense, flat=True),
-            nn.LeakyReLU(0.1, inplace=True),
+            nn.LeakyReLU(self.slope, inplace=True),
         )
         self.build_head(dense, classes)
         dcgan_init(self)
@@ -96,5 +96,5 @@ class InfoGANDiscriminator(Discriminator):
             normalise_spectrum(self, but=self.label)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        first = leaky_relu(self.label(self.first(x), y), 0.1, inplace=True)
+        first = leaky_relu(self.label(self.first(x), y), self.slope, inplace=True)
         return self.with_closeness(self.trunk(first))
