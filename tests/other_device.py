@@ -23,7 +23,10 @@ from composing import little, session_of
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
 
 from gan_cli.errors import DataError
 from gan_cli.evaluation.evaluate import evaluate
@@ -113,10 +116,17 @@ class Device(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+class Backend(_DummyBackendModule):
+    """What torch asks of a device."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16]
+
+
 @contextmanager
 def device() -> Iterator[torch.device]:
     """The device, which can be used within."""
-    _setup_privateuseone_for_python_backend(NAME)
+    _setup_privateuseone_for_python_backend(NAME, Backend())
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     with Device():
         yield torch.device(NAME, 0)
