@@ -134,7 +134,7 @@ class RMSprop(without_dynamo(torch.optim.RMSprop)):  # type: ignore[misc]
                     gradients,  # with beta1 = 0 the mean is the gradient
                     squares,
                     [],
-                    [torch.tensor(torch.inf) for _ in steps],  # of steps, so no bias is left
+                    [torch.full((), torch.inf) for _ in steps],  # so many that no bias is left
                     fused=True,
                     amsgrad=False,
                     beta1=0.0,

@@ -23,12 +23,12 @@ RING += ["evaluation.every=null", "run.dir=run"]
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From step 4 on no layer takes more than 8 samples; `gan` sees real and generated apart."""
+    """From step 4 on no layer takes more than 16 samples; D sees real and generated ones together."""
     forward, advance = nn.Linear.forward, Trainer.advance
     tight = False
 
     def limited(layer: nn.Linear, values: Tensor) -> Tensor:
-        if tight and len(values) > 8:
+        if tight and len(values) > 16:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(layer, values)
 
