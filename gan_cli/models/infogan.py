@@ -66,7 +66,7 @@ class InfoGAN(AdversarialModel):
         self.recognition = nn.Sequential(
             nn.Linear(self.discriminator.width, 128, bias=False),
             nn.BatchNorm1d(128),
-            nn.LeakyReLU(0.1, inplace=True),
+            nn.LeakyReLU(getattr(network, "slope", 0.1), inplace=True),
             nn.Linear(128, categories + codes + spread),
         )
         dcgan_init(self.recognition)
