@@ -322,7 +322,8 @@ class MinibatchDiscrimination(nn.Module):
 
     With a learned tensor T, M_i = f(x_i) T has one row of `dim` numbers per kernel b, and
     o(x_i)_b = sum_j exp(-|M_ib - M_jb|_1) over the whole batch, i itself included, as in the paper.
-    Real and fake samples must come in separate batches.
+    Real and fake samples must come in separate batches. The authors' code leaves i out, normalises
+    the columns of T, scales them by the first batch and adds a bias of -1.
 
     Args:
         width: of the features f.
