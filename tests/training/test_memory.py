@@ -23,7 +23,7 @@ RING += ["evaluation.every=null", "run.dir=run"]
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From step 4 on no layer takes more than 16 samples; D sees real and generated ones together."""
+    """From step 4 on no layer takes more than 16 samples; D sees real and made ones together."""
     forward, advance = nn.Linear.forward, Trainer.advance
     tight = False
 
