@@ -3,7 +3,7 @@
 It refuses operations on tensors of both devices, and generators of the other device. So whatever
 runs on it alone puts its tensors where they belong, on a GPU too.
 
-    python tests/other_device.py MODEL...    # train, evaluate and sample these models on it
+    python tests/other_device.py MODEL...    # train and evaluate these models on it
 
 exits with status 1 if one does not. It is a program of its own, as the device stays in a process.
 """
@@ -14,12 +14,12 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import torch
 from composing import little, session_of
+from evaluating import quick_metrics
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
@@ -27,12 +27,6 @@ from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
 )
-
-from gan_cli.errors import DataError
-from gan_cli.evaluation.evaluate import evaluate
-from gan_cli.evaluation.metric import Options
-from gan_cli.evaluation.registry import choose
-from gan_cli.evaluation.trained_model import Extractors, Real, TrainedModel
 
 NAME = "other"
 COPIES = ("aten::copy_", "aten::_to_copy", "aten::_foreach_copy_")
@@ -132,12 +126,8 @@ def device() -> Iterator[torch.device]:
         yield torch.device(NAME, 0)
 
 
-def missing() -> Any:
-    raise DataError("no network is loaded here")
-
-
 def check(model: str, there: torch.device) -> None:
-    """Train a model on the device for two steps; evaluate it and draw from it.
+    """Train a model on the device for two steps and evaluate it.
 
     Raises:
         Exception: something is not where it should be.
@@ -149,18 +139,7 @@ def check(model: str, there: torch.device) -> None:
     for _ in range(2):
         session.trainer.advance(measure=True)
     session.trainer.read()
-    settings = session.settings
-    real = Real(settings.data, "train", outputs=settings.outputs)
-    options = Options(samples=64, batch_size=32)
-    extractors = Extractors(missing, missing)
-    subject = TrainedModel(session.model.eval(), 2, "raw", options, real, extractors)
-    choice = choose("all", subject)
-    quick = replace(choice, taken=[metric for metric in choice.taken if not metric.dear])
-    report = evaluate(subject, quick)
-    failed = {name: why for name, why in report.failed.items() if "is loaded here" not in why}
-    if failed:
-        raise RuntimeError(f"metrics failed: {failed}")
-    print(f"{model}: {', '.join(metric.name for metric in quick.taken)}", flush=True)
+    print(f"{model}: {', '.join(quick_metrics(session))}", flush=True)
 
 
 if __name__ == "__main__":

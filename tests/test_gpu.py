@@ -13,7 +13,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import pytest
 import torch
-from composing import MODELS, SMALL, STEPWISE
+from composing import MODELS, SMALL, STEPWISE, little
+from evaluating import quick_metrics
 from torch import Tensor
 
 from gan_cli.config.instantiate import Trust
@@ -46,6 +47,14 @@ def test_every_model_trains_at_every_precision(model: str, precision: str) -> No
     assert all(math.isfinite(value) for value in scalars.values()), scalars
     assert all(p.device.type == "cuda" for p in session.model.parameters())
     assert all(p.dtype == torch.float32 for p in session.model.parameters())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_is_evaluated_beside_data_on_the_cpu(model: str) -> None:
+    session = session_of(*little(model))
+    for _ in range(2):
+        session.trainer.advance()
+    assert quick_metrics(session)
 
 
 def test_the_data_lives_on_the_device_and_batches_are_the_cpus() -> None:

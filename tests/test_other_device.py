@@ -12,12 +12,17 @@ from pathlib import Path
 
 import pytest
 from composing import MODELS
+from torch.utils import backend_registration
 
 PROGRAM = Path(__file__).with_name("other_device.py")
 PARTS = 6  # processes, each with some of the models
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this torch knows no devices made in Python",
+)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_models_on_a_device_beside_the_cpu(part: int) -> None:
     models = MODELS[part::PARTS]
