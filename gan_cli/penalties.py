@@ -35,6 +35,7 @@ class Penalty(ABC):
     per_sample = False  # whether it uses the gradient of each sample, which batch norm mixes
     at_fakes = False  # whether it uses fakes too
     whole_batch = False  # whether it is more than a mean over samples
+    at_start = False  # whether new weights are projected before the first update as well
     changes = False  # whether its weight depends on the run's step
     on_weights = False  # whether it has a term of the weights themselves ...
     of: Literal["generator", "discriminator", "both"] = "discriminator"  # ... and of whose
@@ -290,12 +291,20 @@ class DRAGAN(Penalty):
 
 
 class WeightClip(WeightPenalty):
-    """Every parameter is kept in [-limit, limit] (Arjovsky et al. 2017, Algorithm 1, line 7)."""
+    """Every parameter is kept in [-limit, limit] (Arjovsky et al. 2017, Algorithm 1, line 7).
+
+    Args:
+        limit: c in the paper.
+        at_start: before the first update too, as in the authors' code. Without it the gradient of
+            the first is hundreds of times as large as later ones, so that RMSprop's steps are small
+            for hundreds of updates.
+    """
 
     lipschitz = True
 
-    def __init__(self, limit: float = 0.01) -> None:
+    def __init__(self, limit: float = 0.01, at_start: bool = False) -> None:
         super().__init__()
+        self.at_start = at_start
         if limit <= 0:
             raise ValueError(f"limit = {limit:g}: must be greater than 0")
         self.limit = limit

@@ -49,13 +49,9 @@ class DiscriminatorModel(Model, ABC):
         self.score_name = "D" if loss.player == "discriminator" else loss.player
 
     def constrained(self, discriminator: D) -> D:
-        """The new `discriminator`, with weights that the penalty allows from the first update on.
-
-        In the WGAN authors' code, too, weights are clipped before the first update. Its gradients
-        would otherwise be hundreds of times as large as any later, and RMSprop's steps as much
-        smaller, until they are forgotten.
-        """
-        self.penalty.constrain(discriminator)
+        """The new `discriminator`, with weights that the penalty allows where it does so at once."""
+        if self.penalty.at_start:
+            self.penalty.constrain(discriminator)
         return discriminator
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -55,7 +55,6 @@ class MMDGAN(Model):
         self.generator.set_reference(prior.sample)
         self.encoder = network.encoder(data, code)
         self.decoder = network.generator(code, data)
-        self._clip()  # before the first update too, as in the authors' code
 
     def _faults(self) -> Iterator[str]:
         yield from below({"code": self.code, "d_steps": self.d_steps}, 1)
