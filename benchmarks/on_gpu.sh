@@ -48,7 +48,7 @@ train() {
     local model=$1 out=$2 run time=${TIME:-25}
     [[ " $slow " = *" $model "* ]] && time=$((time * 5 / 2))
     run=$(mktemp -d)/$model
-    timeout $((time + 45)) "$python" -m gan_cli train model="$model" runtime.device=cuda max_time="${time}s" \
+    timeout --foreground $((time + 45)) "$python" -m gan_cli train model="$model" runtime.device=cuda max_time="${time}s" \
         steps=10000000 sample_every=500 run.dir="$run" >"$out/models/$model.log" 2>&1
     local code=$?
     tail -n 1 "$run/metrics.jsonl" >"$out/models/$model.json"
@@ -73,6 +73,8 @@ if [ "$part" = check ]; then
     { tr ' ' '\n' <<<"$slow" && find conf/model -name '*.yaml' -exec basename {} .yaml \; | sort; } | awk '!seen[$0]++' |
         timeout $((265 - (SECONDS - begun))) xargs -P "$jobs" -I{} bash -c 'train {} "$out"' || status=1
     awk '{ split($0, a, "\"step\": "); if (a[2] + 0 < 20) print $1 ": too few steps to be checked" }' "$out/models.txt"
+    find conf/model -name '*.yaml' -exec basename {} .yaml \; | grep -vxFf <(cut -d' ' -f1 "$out/models.txt") |
+        sed 's/$/: not trained/'
 else
     step start 40 bash -c "time $python -m gan_cli train model=dcgan data=mnist batch_size=64 steps=10000 \
         runtime.device=cuda run.dir=$(mktemp -d)/start"

@@ -68,7 +68,7 @@ def identity(network: nn.Module) -> str:
     digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}".encode())
     try:
         digest.update(inspect.getsource(sys.modules[kind.__module__]).encode())
-    except (OSError, TypeError):
+    except (OSError, TypeError, KeyError):
         log.warning(
             f"{KEY} = {kind.__name__}: its source cannot be read, so the cache may hold features "
             "of an earlier version of it"

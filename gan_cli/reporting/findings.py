@@ -89,6 +89,12 @@ class Findings:
         if len(found) == 1:
             only = "" if len(self.configurations) == 1 else f"Only {first.label} has a value: "
             return [f"{only}{value} ({self.metric.better} is better)."]
+        ahead = [one.better for one in self.comparisons if one.clear and one.worse == first.label]
+        if ahead:
+            beat = f"{', '.join(ahead)} {'beats' if len(ahead) == 1 else 'beat'} it by the ranks"
+            return [
+                f"{first.label} has the best mean, {value}, but {beat}: an outlier decides a mean."
+            ]
         mine = [one for one in self.comparisons if one.better == first.label]
         beaten = [one.worse for one in mine if one.clear]
         if mine and len(beaten) == len(found) - 1:
@@ -164,10 +170,11 @@ def evaluation(records: Sequence[Record], conditions: Conditions | None = None) 
         words = [f"{shell_command(parent)}/*/config.yaml" for parent in parents]
     options = []
     if conditions is not None:
-        samples, seed, split, *_ = conditions
+        samples, seed, split, *_, resize = conditions
         options += ["--samples", samples] if samples.isdigit() else []
         options += ["--seed", seed] if seed not in ("", "0") else []
         options += ["--split", split] if split == "test" else []
+        options += ["--resize", "clean"] if "clean-fid" in resize else []
     return " ".join(["gan-eval", *words, shell_command(*options)]).rstrip()
 
 

@@ -87,7 +87,12 @@ class PlayerOptimizer:
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)
             for parameter in group["params"]:
-                self._place_step_counter(self.optimizer.state.get(parameter, {}), parameter, own)
+                moments = self.optimizer.state.get(parameter, {})
+                self._place_step_counter(moments, parameter, own)
+                for name, value in moments.items():
+                    # Fused kernels read moments as they lie, so they must lie as the weights do.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        moments[name] = torch.empty_like(parameter).copy_(value)
 
     def place_step_counters(self) -> None:
         """Move all step counters to the device where the optimizer needs them."""

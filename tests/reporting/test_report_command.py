@@ -557,6 +557,24 @@ def test_images_that_were_resized_by_another_rule_are_not_compared(capsys) -> No
     assert "4 runs were evaluated with size bicubic and the others with size bilinear" in out
 
 
+def test_runs_are_evaluated_by_the_resize_rule_of_the_others(capsys) -> None:
+    clean = "antialiased bicubic to 299x299 by PIL, as clean-fid; grey as three channels"
+    for seed in range(3):
+        run = saved(write_run(Path(f"runs/a{seed}"), seed=seed, values={40: 1.0}))
+        protocol_of(run, 40, 1.0, resize=clean if seed else "bilinear to 299x299")
+    assert found(capsys)["evaluate"].endswith(" --resize clean")
+
+
+def test_the_answer_is_by_the_ranks_where_an_outlier_decides_the_means(capsys) -> None:
+    for seed in range(9):
+        good = 400.0 if seed == 8 else 10 + seed / 10
+        write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values={40: good})
+        write_run(Path(f"runs/b{seed}"), "model=wgan", seed=seed, values={40: 20 + seed / 10})
+    (answer,) = found(capsys)["answer"]
+    assert answer.startswith("wgan has the best mean, energy_distance 20.4")
+    assert answer.endswith("but gan beats it by the ranks: an outlier decides a mean.")
+
+
 def test_points_of_the_protocol_before_a_resume_alone_are_compared(capsys) -> None:
     """A run was resumed with more samples: its later point is drawn, and not compared."""
     for seed in range(4):

@@ -1,5 +1,6 @@
 """Players: their parameters, rates over time, and what is refused."""
 
+import copy
 import math
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from gan_cli.errors import ConfigError
 from gan_cli.model import Batch, Loss, Phase
+from gan_cli.optimizers import substitute
 from gan_cli.training.optimizers import PlayerOptimizer, fused, players_of
 
 
@@ -66,3 +68,32 @@ def test_fused_where_the_optimizer_can() -> None:
     assert fused(torch.optim.Adagrad, cpu) == {"fused": True}
     assert fused(torch.optim.Adagrad, torch.device("cuda")) == {}
     assert fused(torch.optim.Adam, cpu, ["lr", "foreach"]) == {}
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.RMSprop])
+def test_moments_are_laid_out_as_the_weights_are(kind: type) -> None:
+    """Those of a device whose weights lie otherwise, as fused kernels read both as they lie."""
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, 2, 2), torch.randn(2, 4, 3, 2, 2)
+
+    def built(layout: torch.memory_format) -> PlayerOptimizer:
+        weight = nn.Parameter(start.clone(memory_format=layout))
+        made = substitute(kind)([weight], lr=0.1, **fused(kind, torch.device("cpu")))
+        return PlayerOptimizer("g", made, [weight], 0.1)
+
+    def step(one: PlayerOptimizer, gradient: torch.Tensor) -> None:
+        (weight,) = one.parameters
+        weight.grad = torch.empty_like(weight).copy_(gradient)
+        one.optimizer.step()
+
+    first, second = built(torch.contiguous_format), built(torch.channels_last)
+    step(first, gradients[0])
+    state = copy.deepcopy(first.optimizer.state_dict())
+    (weight,) = second.parameters
+    weight.data.copy_(first.parameters[0])
+    second.load_state(state)
+    for one in (first, second):
+        step(one, gradients[1])
+    torch.testing.assert_close(first.parameters[0].detach(), weight.detach())
+    (moments,) = second.optimizer.state.values()
+    assert all(m.stride() == weight.stride() for m in moments.values() if m.shape == weight.shape)

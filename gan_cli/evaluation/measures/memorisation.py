@@ -49,7 +49,7 @@ class Memorisation(Metric):
         device = float64_device(subject.device)
         distance, places = nearest_to(train, made, device)
         unseen = subject.real("test").fingerprint if subject.has_test else ""
-        key = ("memorisation", train.fingerprint, unseen, n)
+        key = ("memorisation", train.fingerprint, train.flips, unseen, n)
         baseline = once(key, lambda: _baseline(subject, train, n, device))
         # Per pixel value, of 255 levels.
         distance, baseline = (x / math.sqrt(made[0].numel()) for x in (distance, baseline))
@@ -114,6 +114,7 @@ def _values(
         "looked_up_in": f"{train.spec.size} training images",
         "distance": "root mean square over pixels, in levels of 255",
         "floor": f"of {len(baseline)} {kind}",
+        **({"mirrored": "too, as in training"} if train.flips else {}),
     }
     ours, real = distance.median().item(), baseline.median().item()
     near = baseline.quantile(NEAR)
