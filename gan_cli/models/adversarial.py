@@ -49,7 +49,7 @@ class DiscriminatorModel(Model, ABC):
         self.score_name = "D" if loss.player == "discriminator" else loss.player
 
     def constrained(self, discriminator: D) -> D:
-        """The new `discriminator`, with weights that the penalty allows where it does so at once."""
+        """The new `discriminator`; its weights are projected where the penalty does so at once."""
         if self.penalty.at_start:
             self.penalty.constrain(discriminator)
         return discriminator
