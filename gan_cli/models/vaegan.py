@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from gan_cli.losses import AdversarialLoss
@@ -27,9 +26,7 @@ class VAEGAN(EncoderModel, DiscriminatorModel):
     L_prior + L_like, the decoder gamma L_like - L_GAN, the discriminator -L_GAN; the decoder's
     part of the game is the loss's own generator term. Any adversarial loss can take L_GAN's place:
     the discriminator plays it against either kind of fakes, so that log D(x) counts twice. Real
-    samples then weigh as much as both kinds of fakes, as by default in the authors' code. As there,
-    the discriminator sees what it compares in one pass: batch norm by each kind's own statistics
-    would hide from it what differs in all samples alike, such as contrast.
+    samples then weigh as much as both kinds of fakes, as by default in the authors' code.
 
     Args:
         data: what is to be generated and encoded.
@@ -82,9 +79,10 @@ class VAEGAN(EncoderModel, DiscriminatorModel):
     def discriminator_loss(self, batch: Batch) -> Loss:
         """Tell real samples from reconstructions and from decoded draws of the prior."""
         rebuilt, drawn = self._decoded(batch)
-        real, one, other = self.discriminator(torch.cat([batch.real, drawn, rebuilt])).chunk(3)
-        game = self.compare((batch.real, drawn), (real, one))
-        return game._replace(total=game.total + self.loss.discriminator(real, other))
+        real = self.discriminator(batch.real)
+        game = self.compare((batch.real, drawn), (real, self.discriminator(drawn)))
+        other = self.loss.discriminator(real, self.discriminator(rebuilt))
+        return game._replace(total=game.total + other)
 
     def penalty_loss(self, batch: Batch) -> Loss:
         return self.lazy_penalty(self.discriminator, batch.real, self._decoded(batch)[1])
@@ -92,19 +90,17 @@ class VAEGAN(EncoderModel, DiscriminatorModel):
     def decoder_loss(self, batch: Batch) -> Loss:
         """gamma L_like and the generator's part of the game, on both kinds of fakes."""
         rebuilt, drawn = self._decoded(batch)
-        features = self.discriminator.features(torch.cat([batch.real, drawn, rebuilt]))
-        theirs, _, mine = features.chunk(3)
-        real, one, other = self.discriminator.output_of(features).chunk(3)
+        theirs, mine = self.discriminator.features(batch.real), self.discriminator.features(rebuilt)
         like = half_squares(theirs - mine)
-        against = real if self.loss.compares else None
-        game = self.loss.generator(one, against) + self.loss.generator(other, against)
+        against = self.discriminator.output_of(theirs) if self.loss.compares else None
+        game = self.loss.generator(self.discriminator.output_of(mine), against)
+        game = game + self.loss.generator(self.discriminator(drawn), against)
         logs = {"game": game.detach(), "squared_error": (rebuilt - batch.real).square().mean()}
         logs = {name: value.detach() for name, value in logs.items()}
         return Loss(self.gamma * like + game, logs)
 
     def _distance(self, x: Tensor, rebuilt: Tensor) -> Tensor:
-        theirs, mine = self.discriminator.features(torch.cat([x, rebuilt])).chunk(2)
-        return half_squares(theirs - mine)
+        return half_squares(self.discriminator.features(x) - self.discriminator.features(rebuilt))
 
     def _decoded(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Reconstructions and decoded draws of the prior, each [n, *shape]."""
