@@ -1,5 +1,7 @@
 """Averages of weights against the formula."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -118,7 +120,8 @@ class Spectral(Tiny):
     def move(self, average: Average, steps: int = 40) -> None:
         generator = torch.Generator().manual_seed(1)
         for step in range(steps):
-            for layer in (self.generator[0], self.generator[2]):
+            layers: Any = self.generator
+            for layer in (layers[0], layers[2]):
                 weight = layer.parametrizations.weight.original
                 weight.data += 0.3 * torch.randn(weight.shape, generator=generator)
             self.generator.train()(torch.ones(1, 6))  # a power iteration

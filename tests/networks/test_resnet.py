@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -215,11 +216,12 @@ def test_any_size(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(("first", "root"), [("block", "first"), ("convolution", "last")])
-def test_initial_gains_are_those_of_the_authors_code(first: str, root: str) -> None:
+def test_initial_gains_are_those_of_the_authors_code(first: Any, root: str) -> None:
     """The code for 32 pixels has no sqrt 2 in G's last layer, that for 64 none in D's first."""
     torch.manual_seed(0)
     family = ResNet(width=64, first=first, discriminator_norm="layer", spectral_norm=False)
-    generator, discriminator = family.generator(16, CIFAR), family.discriminator(CIFAR)
+    generator: Any = family.generator(16, CIFAR)
+    discriminator: Any = family.discriminator(CIFAR)
     begin = discriminator.first
     layers = {
         "first": begin.one if isinstance(begin, DownBlock) else begin,
