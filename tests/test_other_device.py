@@ -1,4 +1,4 @@
-"""Every model trains and is evaluated with all its tensors on a device beside the CPU.
+"""Models train and are evaluated with all their tensors on a device beside the CPU.
 
 So faults of placement are found without a GPU: data of the CPU in a loss or a metric, an index of
 the wrong device, a generator of the CPU.
@@ -16,6 +16,9 @@ from torch.utils import backend_registration
 
 PROGRAM = Path(__file__).with_name("other_device.py")
 PARTS = 6  # processes, each with some of the models
+# What a device made in Python cannot do: torch's fused LSTM cell; a norm's second derivative, which
+# changes a tensor's shape in place.
+UNFIT = {"seqgan", "wgan_gp"}
 
 
 @pytest.mark.slow
@@ -25,7 +28,7 @@ PARTS = 6  # processes, each with some of the models
 )
 @pytest.mark.parametrize("part", range(PARTS))
 def test_models_on_a_device_beside_the_cpu(part: int) -> None:
-    models = MODELS[part::PARTS]
+    models = [model for model in MODELS if model not in UNFIT][part::PARTS]
     done = subprocess.run(
         [sys.executable, str(PROGRAM), *models],
         cwd=PROGRAM.parents[1],
