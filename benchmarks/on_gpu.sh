@@ -70,11 +70,11 @@ if [ "$part" = check ]; then
     mkdir -p "$out/models"
     : >"$out/models.txt"
     echo "== every model ($((SECONDS - begun)) s)"
-    { tr ' ' '\n' <<<"$slow" && find conf/model -name '*.yaml' -exec basename {} .yaml \; | sort; } | awk '!seen[$0]++' |
+    models=$(find conf/model -name '*.yaml' -exec basename {} .yaml \; | sort)
+    { tr ' ' '\n' <<<"$slow" && echo "$models"; } | awk '!seen[$0]++' |
         timeout $((265 - (SECONDS - begun))) xargs -P "$jobs" -I{} bash -c 'train {} "$out"' || status=1
     awk '{ split($0, a, "\"step\": "); if (a[2] + 0 < 20) print $1 ": too few steps to be checked" }' "$out/models.txt"
-    find conf/model -name '*.yaml' -exec basename {} .yaml \; | grep -vxFf <(cut -d' ' -f1 "$out/models.txt") |
-        sed 's/$/: not trained/'
+    grep -vxFf <(cut -d' ' -f1 "$out/models.txt") <<<"$models" | sed 's/$/: not trained/'
 else
     step start 40 bash -c "time $python -m gan_cli train model=dcgan data=mnist batch_size=64 steps=10000 \
         runtime.device=cuda run.dir=$(mktemp -d)/start"

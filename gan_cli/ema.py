@@ -111,10 +111,9 @@ class Average:
     def applied(self) -> Iterator[None]:
         """Give the model its averaged weights meanwhile."""
         self._swap()
-        names = list(self.weights)
-        vectors = [self.weights[names[place]] for place in self._vectors]
+        vectors = [value for name, value in self.weights.items() if is_vector(name)]
         kept = [vector.clone() for vector in vectors]
-        refine_spectra(self._modules)
+        refine_spectra(self._modules)  # undone below: looking at a model leaves its state alone
         try:
             yield
         finally:

@@ -8,7 +8,6 @@ from torch import Tensor
 from gan_cli.data.dataset import Dataset
 from gan_cli.device import float64_device
 from gan_cli.evaluation import real_baseline
-from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.measures.conditional import share_error
 from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.metrics.neighbours import nearest
@@ -60,7 +59,7 @@ def codes(subject: Subject, data: Dataset, most: int) -> tuple[Tensor, Tensor]:
     assert isinstance(subject.model, Encodes)
     places = real_baseline.shuffled(data)[:most]
     found = []
-    with torch.no_grad(), exactly():
+    with torch.no_grad():
         for some in places.split(PIECE):
             images = data.real(some.to(data.device)).to(subject.device)
             found.append(subject.model.encode(images).flatten(1).float().cpu())

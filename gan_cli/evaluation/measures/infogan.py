@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation.features import CHUNK, exactly
+from gan_cli.evaluation.features import CHUNK
 from gan_cli.evaluation.measures.conditional import share_error
 from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import shuffled
@@ -152,9 +152,9 @@ def codes_read(subject: Subject, n: int) -> Read:
     assert isinstance(model, Recognises)
     found: dict[str, list[tuple[Tensor, ...]]] = {}
     some: list[Tensor] = []
-    with torch.no_grad(), exactly():
+    with torch.no_grad():
         fresh = [sampling.decode(model, z) for z in _latents(subject, SETTLING)]
-    with exactly(), settled(model, model.recognise, fresh), torch.no_grad():
+    with settled(model, model.recognise, fresh), torch.no_grad():
         for z in _latents(subject, n):
             samples = sampling.decode(model, z)
             parts = prior.split(z.to(subject.device))
@@ -226,7 +226,7 @@ def against_classes(subject: Subject, name: str) -> list[MetricValue]:
     assert isinstance(model, Recognises)
     some = shuffled(data)[:SETTLING].split(CHUNK)
     seen = (_images(subject, data, places) for places in some if len(places) > 1)
-    with exactly(), settled(model, model.recognise, seen), torch.no_grad():
+    with settled(model, model.recognise, seen), torch.no_grad():
         for places in torch.arange(data.spec.size).split(CHUNK):
             images = _images(subject, data, places)
             said.append(model.recognise(images)[name].mean.argmax(1).cpu())
@@ -289,7 +289,7 @@ def moved(subject: Subject, name: str, i: int) -> float:
     """The mean Euclidean distance that samples move as one code goes from -1 to 1."""
     prior = subject.model.prior
     total = 0.0
-    with torch.no_grad(), exactly():
+    with torch.no_grad():
         for z in _latents(subject, SWEPT):
             parts = prior.split(z)
             ends = []

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gan_cli.console import progress_bar
 from gan_cli.data.dataset import Dataset
-from gan_cli.evaluation.features import exactly
 from gan_cli.evaluation.metric import Metric, MetricResult, MetricValue, Subject
 from gan_cli.evaluation.real_baseline import batch_of, real, shuffled
 from gan_cli.evaluation.trained_model import NotFiniteError
@@ -100,7 +99,7 @@ class Likelihood(Metric):
     def _values(self, subject: Subject, data: Dataset, places: Tensor) -> Mapping[str, Tensor]:
         """By name, float64 [number of places]."""
         found: dict[str, list[Tensor]] = {}
-        with exactly(), progress_bar(self.name, len(places)) as advance:
+        with progress_bar(self.name, len(places)) as advance:
             for number, some in enumerate(places.split(AT_ONCE)):
                 batch = batch_of(data, some, subject.device)
                 for name, value in _asked(subject, batch, self.importance, number).items():

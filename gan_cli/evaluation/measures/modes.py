@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_cli.data.stacked_mnist import CHANNELS, CLASSES, read_as_number
 from gan_cli.data.toy import Mixture
-from gan_cli.evaluation.features import CHUNK, exactly, quantised
+from gan_cli.evaluation.features import CHUNK, quantised
 from gan_cli.evaluation.metric import (
     Extractor,
     Metric,
@@ -142,7 +142,7 @@ def modes_seen(stacks: Iterable[Tensor], digits: Extractor) -> Tensor:
     counts = torch.zeros(CLASSES, dtype=torch.int64)
     for piece in stacks:
         for some in quantised(piece).split(CHUNK):
-            with torch.no_grad(), exactly():
+            with torch.no_grad():
                 _, logits = digits.features(some.flatten(0, 1).unsqueeze(1))  # channel by channel
             if logits is None:
                 raise ValueError(f"{digits.name}: classifies nothing")
