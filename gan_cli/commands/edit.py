@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options, add_run, whole
+from gan_cli.options import Parser, add_model_options, add_run, command, whole
 
 if TYPE_CHECKING:
     from gan_cli.model import Model
@@ -50,15 +49,6 @@ def parser() -> argparse.ArgumentParser:
     add("--no-browser", action="store_true", help="only print the address")
     add_model_options(made, batches=False)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0 (Ctrl-C), 2 (wrong input) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: edit(parser().parse_args(arguments)))
 
 
 def edit(options: argparse.Namespace) -> int:
@@ -135,6 +125,8 @@ def open_browser(url: str) -> None:
     if not sys.platform.startswith("linux") or any(map(os.environ.get, screens)):
         webbrowser.open(url)
 
+
+main = command(parser, edit)
 
 if __name__ == "__main__":
     main()

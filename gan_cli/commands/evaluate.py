@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options, check_output, whole, write_output
+from gan_cli.options import Parser, add_model_options, check_output, command, whole, write_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,15 +75,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: evaluate(parser().parse_args(arguments)))
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -278,6 +269,8 @@ def print_metrics(screen: Console, folders: Sequence[Path], trust: Sequence[str]
         table.add_row(metric.name, first, "" if metric.dear else cheap)
     screen.print(table)
 
+
+main = command(parser, evaluate)
 
 if __name__ == "__main__":
     main()

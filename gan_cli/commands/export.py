@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import RUN, Parser, add_model_options
+from gan_cli.options import RUN, Parser, add_model_options, command
 
 if TYPE_CHECKING:
     from gan_cli.runs.load import Loaded
@@ -50,15 +49,6 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, metavar="N", help=text)
     add_model_options(made, computing=False)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: export(parser().parse_args(arguments)))
 
 
 def export(options: argparse.Namespace) -> int:
@@ -132,6 +122,8 @@ def draw(loaded: Loaded, folder: Path, seed: int) -> Path | None:
     write_png(path, tile(images, 8, zoom=max(1, 56 // max(images.shape[2:]))))
     return path
 
+
+main = command(parser, export)
 
 if __name__ == "__main__":
     main()

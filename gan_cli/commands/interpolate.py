@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from gan_cli.options import (
     Parser,
@@ -11,6 +10,7 @@ from gan_cli.options import (
     add_model_options,
     add_picture_options,
     add_run,
+    command,
     integers,
     whole,
 )
@@ -51,15 +51,6 @@ def parser() -> argparse.ArgumentParser:
     add("--save-z", metavar="FILE", help="write the latents of the pictures to a .npy file")
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: interpolate(parser().parse_args(arguments)))
 
 
 def interpolate(options: argparse.Namespace) -> int:
@@ -106,6 +97,8 @@ def interpolate(options: argparse.Namespace) -> int:
         print_path(path)
     return 0
 
+
+main = command(parser, interpolate)
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli.options import RUN, Parser, add_model_options, whole
+from gan_cli.options import RUN, Parser, add_model_options, command, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,15 +55,6 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, metavar="N", help="of the starts (default: 0)")
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: invert(parser().parse_args(arguments)))
 
 
 def invert(options: argparse.Namespace) -> int:
@@ -243,6 +234,8 @@ def report(
         rows.append(row)
     files.write(folder / "report.json", json.dumps({**about, "images": rows}, indent=1) + "\n")
 
+
+main = command(parser, invert)
 
 if __name__ == "__main__":
     main()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_latent_options, add_model_options, add_run, whole
+from gan_cli.options import Parser, add_latent_options, add_model_options, add_run, command, whole
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.metric import Extractor
@@ -59,15 +58,6 @@ def parser() -> argparse.ArgumentParser:
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: neighbors(parser().parse_args(arguments)))
 
 
 def neighbors(options: argparse.Namespace) -> int:
@@ -137,6 +127,8 @@ def extractor_of(options: argparse.Namespace, subject: TrainedModel) -> Extracto
         return subject.classifier()
     return None
 
+
+main = command(parser, neighbors)
 
 if __name__ == "__main__":
     main()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from gan_cli.options import Parser, add_latent_options, add_model_options, add_run, whole
+from gan_cli.options import Parser, add_latent_options, add_model_options, add_run, command, whole
 
 EXAMPLES = """\
 examples:
@@ -48,15 +47,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: draw(parser().parse_args(arguments)))
-
-
 def draw(options: argparse.Namespace) -> int:
     """Write what was asked for, and print where it is.
 
@@ -79,6 +69,8 @@ def draw(options: argparse.Namespace) -> int:
         print_path(path)
     return 0
 
+
+main = command(parser, draw)
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import RUN, Parser, add_model_options, check_output, whole, write_output
+from gan_cli.options import (
+    RUN,
+    Parser,
+    add_model_options,
+    check_output,
+    command,
+    whole,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,15 +73,6 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, metavar="N", help="seed of these samples (default: 0)")
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: score(parser().parse_args(arguments)))
 
 
 def score(options: argparse.Namespace) -> int:
@@ -213,6 +212,8 @@ def show(rows: Sequence[Scored], classes: bool) -> None:
         made.add_row(*cells)
     screen.print(made)
 
+
+main = command(parser, score)
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import RUN, Parser, add_model_options
+from gan_cli.options import RUN, Parser, add_model_options, command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,15 +37,6 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, metavar="N", help=text)
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: translate(parser().parse_args(arguments)))
 
 
 def translate(options: argparse.Namespace) -> int:
@@ -161,6 +152,8 @@ def batches(
     if images:
         yield ready()
 
+
+main = command(parser, translate)
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gan_cli.options import (
@@ -13,6 +13,7 @@ from gan_cli.options import (
     add_model_options,
     add_picture_options,
     add_run,
+    command,
     integers,
     positive,
     whole,
@@ -78,15 +79,6 @@ def parser() -> argparse.ArgumentParser:
     add("--save", metavar="FILE", help="write the directions' vectors to a .npy file")
     add_model_options(made)
     return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else)."""
-    from gan_cli.exits import program
-    from gan_cli.signals import interrupt_program
-
-    interrupt_program()
-    program(lambda: traverse(parser().parse_args(arguments)))
 
 
 def traverse(options: argparse.Namespace) -> int:
@@ -269,6 +261,8 @@ def labeller(
 
     return in_class
 
+
+main = command(parser, traverse)
 
 if __name__ == "__main__":
     main()
