@@ -151,7 +151,7 @@ class OneSidedGradientPenalty(Penalty):
 class ZeroCentred(Penalty):
     """weight * E[|grad D(x^)|^2] between the samples (0-GP, Thanh-Tung et al. 2019).
 
-    Of the raw output; the authors take the gradient of its sigmoid.
+    Of the raw output; the authors' code takes the gradient of its sigmoid.
     """
 
     name = "zero_centred"

@@ -344,7 +344,7 @@ class Margin(nn.Module):
     of_samples = ("value", "sums")
     value: Tensor
     sums: Tensor  # of the energies of real samples and fakes since the last move, [2]
-    before: Tensor  # the mean energy of fakes an interval ago
+    before: Tensor  # the mean energy of fakes an interval ago; at first the largest number: no move
     count: Tensor
 
     def __init__(self, interval: int) -> None:
@@ -352,7 +352,7 @@ class Margin(nn.Module):
         self.interval = interval
         self.register_buffer("value", torch.ones(()))
         self.register_buffer("sums", torch.zeros(2))
-        self.register_buffer("before", torch.zeros(()))
+        self.register_buffer("before", torch.full((), torch.finfo(torch.float32).max))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()

@@ -130,8 +130,6 @@ class GLO(Model):
 
     by_place = True
 
-    by_place = True
-
     def __init__(
         self,
         data: DataSpec,

@@ -108,6 +108,13 @@ class TestMAGAN:
         assert margin.before.item() == pytest.approx(fake)
         assert margin.count == 0
 
+    def test_the_margin_stays_in_the_first_interval(self) -> None:
+        margin = Margin(interval=1)
+        for after in (1.0, 0.5):  # then there is an interval before
+            margin.record(torch.tensor(0.5), torch.tensor(0.7))
+            margin.adapt()
+            assert margin.value.item() == pytest.approx(after)
+
     def test_the_discriminator_begins_alone(self) -> None:
         model = MAGAN(points(3), Gaussian(2), Linear(), code=2, pretrain=3)
         active = [[p.name for p in model.phases() if p.repeats(step)] for step in (0, 2, 3)]
