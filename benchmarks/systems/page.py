@@ -38,8 +38,8 @@ systems like it, and WGAN-GP's penalty after a first result; values of one seed 
 training with narrow networks (width 16, 1,500 steps of 64 for most: two minutes on two cores);
 lower is better. It tells which games begin well, not how they end: the presets are twice as wide
 and train for longer. Rows of a system's own data are shortened where the preset takes long, as
-their commands say. A dash is a value that was not measured. *What differs* is of the game; rows have
-the networks of their column, and the files in `conf/` have all that is known to differ.
+their commands say. A dash is a value that was not measured. *What differs* is of the game; rows
+have the networks of their column, and the files in `conf/` have all that is known to differ.
 """
 
 

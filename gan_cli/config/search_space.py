@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,13 @@ class Dimension:
     log: bool = False
 
     def probes(self) -> list[str]:
-        """Values that stand for all: every choice, or both ends."""
-        return list(self.choices) or [repr(self.low), repr(self.high)]
+        """Values that stand for all: every choice, or both ends and one between them."""
+        if self.choices:
+            return list(self.choices)
+        if self.kind == "int" or self.step is not None:
+            return [repr(self.low), repr(self.high)]
+        inside = self.low + (self.high - self.low) / math.pi  # not a whole number
+        return [repr(self.low), repr(self.high), repr(inside)]
 
     def __str__(self) -> str:
         if self.kind == "choice":
@@ -51,7 +57,7 @@ def dimensions(command: Command) -> tuple[list[Dimension], list[str]]:
         ConfigError: a range that cannot be searched; all of them, one on a line.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException, OverrideParseException
 
     from gan_cli.config.hydra_errors import explain
 
@@ -67,6 +73,8 @@ def dimensions(command: Command) -> tuple[list[Dimension], list[str]]:
                 found[key] = _dimension(key, override.value(), command.config_dirs)
         except OverrideParseException as error:
             faults.append(explain(error) or str(error))
+        except HydraException as error:  # of choice(null) and the like, which Hydra cannot have
+            faults.append(f"{_key(text)}: {str(error).splitlines()[-1]}")
         except ConfigError as error:
             faults.append(str(error))
     if faults:

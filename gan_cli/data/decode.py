@@ -46,6 +46,7 @@ ORIENTATION, TURNED = 0x0112, 5  # EXIF: from 5 on, rows are columns
 CHANGED = "changed while it was read"
 WHITE = (255, 255, 255)
 CENTER, RANDOM, WHOLE = CROPS = ("center", "random", "none")
+HALVES = "halves"  # the centres of two images side by side, each cut and resized by itself
 ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other byte order
     f"{kind};16{order}": f"{kind};16{other}"
@@ -53,6 +54,8 @@ OTHER_ORDER = {  # Pillow's names of 16-bit colours: the same, read in the other
     for order, other in ORDERS.items()
 } | {"LA;16B": "RGBA"}  # grey and alpha, each as its two bytes
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+PLANES, APART = 284, 2  # of TIFF
+STEPS = {"L;2": 85, "L;4": 17}  # of 255 between the levels of grey of 2 and 4 bits
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # exceptions report the faults of files
 
@@ -97,7 +100,7 @@ def inspect(path: Path) -> Inspected:
 
     def work() -> tuple[int, tuple[int, int]]:
         image = _open(data)
-        return _channels(image), _upright_size(image)
+        return _channels(image), upright_size(image)
 
     header, broken = _guarded(work, data)
     return Inspected(sha256, *(header or (0, (0, 0))), broken)
@@ -121,9 +124,11 @@ def decode(
 
     def work() -> np.ndarray:
         image = _open(data)
-        return to_pixels(image, size, channels, background, _low_bytes(image, data), window)
+        low = _low_bytes(image, data)
+        return to_pixels(image, size, channels, background, low, window, crop == HALVES)
 
-    window = {CENTER: 0.5, RANDOM: int(sha256[:8], 16) / 0x100000000, WHOLE: None}[crop]
+    share = int(sha256[:8], 16) / 0x100000000
+    window = {CENTER: 0.5, RANDOM: share, WHOLE: None, HALVES: 0.5}[crop]
     pixels, broken = _guarded(work, data)
     return Decoded(b"" if pixels is None else pixels.tobytes(), broken)
 
@@ -137,15 +142,16 @@ def decode_whole(path: Path, channels: int) -> tuple[np.ndarray | None, str]:
 
     def work() -> np.ndarray:
         image = _open(data)
+        low = _low_bytes(image, data)  # before EXIF, which may decode the image
         if image.width * image.height <= LARGEST_WHOLE:
             image.getexif()
-        height, width = _upright_size(image)
+        height, width = upright_size(image)
         if height * width > LARGEST_WHOLE:
             raise UnsupportedError(
                 f"too large: {height * width / 1e6:,.0f} million pixels; at most "
                 f"{LARGEST_WHOLE / 1e6:,.0f} million are translated"
             )
-        return to_pixels(image, (height, width), channels, WHITE, _low_bytes(image, data))
+        return to_pixels(image, (height, width), channels, WHITE, low)
 
     return _guarded(work, data)
 
@@ -157,6 +163,8 @@ def _guarded(work: Callable[[], T], data: bytes) -> tuple[T | None, str]:
     try:
         return work(), ""
     except UnidentifiedImageError:
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            return None, "a TIFF of a kind that cannot be read; convert it to PNG"
         return None, f"not a {KINDS} image"
     except UnsupportedError as cause:
         return None, str(cause)
@@ -208,10 +216,13 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     if image.mode not in GREY_MODES | COLOUR_MODES:
         what = "32-bit values" if image.mode in ("I", "F") else f"the colour mode {image.mode}"
         raise UnsupportedError(f"{what} cannot be read; convert it to 8 or 16 bits, grey or RGB")
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PLANES) == APART and max(tags.get(BITS, (8,))) > 8:  # Pillow reads 8 bits of them
+        raise UnsupportedError("colours of 16 bits in planes cannot be read; interleave them")
     return image
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width once it is turned as EXIF says.
 
     A PNG file is not decoded for it, so EXIF that follows its pixels counts only if read before.
@@ -259,6 +270,7 @@ def to_pixels(
     background: Colour = WHITE,
     low: Image.Image | None = None,
     window: float | None = 0.5,
+    halves: bool = False,
 ) -> np.ndarray:
     """Decode an opened image into uint8 [channels, height, width].
 
@@ -269,33 +281,48 @@ def to_pixels(
         background: colour behind transparent pixels.
         low: the lower bytes of its colours, where these have 16 bits.
         window: where to crop, from 0 (top or left) to 1; None: nothing is cut off.
+        halves: there are two images side by side, each of half the width.
     """
     # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is several times faster; from three
     # times the target size on nothing is lost. EXIF may exchange the sides, so both must suffice.
-    image.draft(None, (3 * max(size), 3 * max(size)))
+    if not halves:  # which would flow into one another
+        image.draft(None, (3 * max(size), 3 * max(size)))
     with ONE_AT_A_TIME if image.width * image.height > LARGE else nullcontext():
-        return _resized(_upright(image, low), size, channels, background, window)
+        image = _flattened(_upright(image, low), "L" if channels == 1 else "RGB", background)
+        if not halves:
+            return _resized(image, size, channels, window)
+        middle, (height, width) = image.width // 2, size
+        edges = ((0, middle), (middle, 2 * middle))
+        parts = (image.crop((left, 0, right, image.height)) for left, right in edges)
+        return np.concatenate(
+            [_resized(part, (height, width // 2), channels, window) for part in parts], axis=2
+        )
 
 
 def _resized(
     image: Image.Image,
     size: tuple[int, int],
     channels: int,
-    background: Colour,
     window: float | None,
 ) -> np.ndarray:
     height, width = size
-    image = _flattened(image, "L" if channels == 1 else "RGB", background)
     kept_height, kept_width = image.height, image.width
     if window is not None:
         _, _, kept_height, kept_width = centre_crop(image.height, image.width, height, width)
-    share = window or 0.0
-    top = int((image.height - kept_height) * share)
-    left = int((image.width - kept_width) * share)
+    top, left = (
+        _place(rest, window) for rest in (image.height - kept_height, image.width - kept_width)
+    )
     box = (left, top, left + kept_width, top + kept_height)
     image = image.resize((width, height), Image.Resampling.LANCZOS, box=box)
     pixels = np.asarray(image, np.uint8).reshape(height, width, channels)
     return pixels.transpose(2, 0, 1)
+
+
+def _place(rest: int, window: float | None) -> int:
+    """The first of the rows or columns that are kept, where `rest` of them are cut off."""
+    if window is None or window == 0.5:
+        return rest // 2
+    return min(int((rest + 1) * window), rest)  # each of the rest + 1 places is as likely
 
 
 def _upright(image: Image.Image, low: Image.Image | None) -> Image.Image:
@@ -304,6 +331,9 @@ def _upright(image: Image.Image, low: Image.Image | None) -> Image.Image:
         return _from_16_bit_grey(image)
     if low is not None:
         return _from_16_bit_colour(image, low)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int) and (step := STEPS.get(_raw_mode(image))):
+        image.info["transparency"] = transparent * step  # Pillow scales the levels alone
     return ImageOps.exif_transpose(image)
 
 

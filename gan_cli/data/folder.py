@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.decode import CROPS
+from gan_cli.data.decode import CROPS, HALVES
 from gan_cli.data.folder_cache import FolderCache, Index
-from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of
+from gan_cli.data.folder_labels import classify, labels_from, ordered, splits_of, wrapped
 from gan_cli.data.published import check_split
 from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import Entry, printable, scan, shown
@@ -42,7 +42,7 @@ class Folder(Dataset):
         classes: "auto" (the sub-folders, where there are at least two) or "none".
         labels: a file of classes instead, below `root`: see `labels_from`.
         crop: the part: "center", "random" (chosen once for each image, by its contents) or "none"
-            (the whole image, stretched).
+            (the whole image, stretched); "halves" is that of `Pairs`.
         flip: whether training mirrors each image left to right with probability 1/2.
         dequantise: whether training adds uniform noise of one level to each pixel.
         background: the colour behind transparent images, as CSS writes colours.
@@ -76,7 +76,7 @@ class Folder(Dataset):
             raise ConfigError(f"data.classes = {classes}: auto or none is needed")
         if labels is not None and classes == "none":
             raise ConfigError("data.classes = none: data.labels cannot be combined with it")
-        if crop not in CROPS:
+        if crop not in (*CROPS, HALVES):
             raise ConfigError(f"data.crop = {crop}: {', '.join(CROPS[:-1])} or none is needed")
         self.flips, self.dequantise = flip, dequantise
         if workers is not None and workers < 1:
@@ -88,7 +88,7 @@ class Folder(Dataset):
             ours = shown(listing.ours)
             log.info("%s: skipping folders that this program wrote (%s)", folder, ours)
         paths = [entry.path for entry in listing.entries]
-        parts = splits_of(folder, paths, classes == "auto" and labels is None)
+        parts = splits_of(folder, paths, classes == "auto" and labels is None, split == "all")
         part = _chosen(folder, split, parts)
         entries = _of_part(listing.entries, parts.get(part))
         if parts:
@@ -107,7 +107,15 @@ class Folder(Dataset):
                 return None, ()
             return classify(folder, [path.partition("/")[2] for path in some] if parts else some)
 
-        labelled(needed)  # its error comes before the work
+        _, wanted = labelled(needed)  # its error comes before the work
+        if labels is None and classes == "auto" and not parts and (top := wrapped(needed)):
+            log.info(
+                "%s: all images lie in %s/, so its sub-folders are not classes; data.root=%s makes "
+                "them so",
+                folder,
+                top,
+                folder / top,
+            )
         cache = FolderCache(folder, target, channels, workers, behind, part, crop)
         self.key, index = cache.prepared(entries)
         if index.broken:
@@ -115,6 +123,9 @@ class Folder(Dataset):
         self._pixels = index.sha256
         self.paths = index.paths  # of the images, relative to the folder
         numbers, names = labelled(index.paths)
+        if lost := sorted(set(wanted) - set(names)):
+            left = "" if names else ", so there are no labels"
+            log.warning("%s: no image of %s can be read%s", folder, shown(lost), left)
         super().__init__(
             re.sub(r"[^\w.-]+", "_", folder.name) or "folder",
             torch.from_numpy(cache.pixels(self.key, index)),
@@ -129,7 +140,7 @@ class Folder(Dataset):
         folder = _resolved(settings["root"])
         paths = [entry.path for entry in scan(folder, settings.get("outputs", ())).entries]
         by_folder = settings.get("classes", "auto") == "auto" and settings.get("labels") is None
-        return bool(splits_of(folder, paths, by_folder))
+        return bool(splits_of(folder, paths, by_folder, settings.get("split") == "all"))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -174,8 +185,8 @@ def _chosen(folder: Path, split: str | None, parts: Mapping[str, object]) -> str
     check_split(split)
     if split != "all" and not parts:
         raise ConfigError(
-            f"data.split = {split}: {folder} has no folders train and test (or val) with the same "
-            "sub-folders, or with images alone"
+            f"data.split = {split}: {folder} has no folders train and test (or val), with the same "
+            "sub-folders or with images alone"
         )
     return split
 

@@ -46,7 +46,7 @@ from gan_cli.files import cannot_write, locked, remove_leftovers, replacing, wri
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # of the decoding: increase it when the same file gives other pixels
+VERSION = 3  # of the decoding: increase it when the same file gives other pixels
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ class FolderCache:
         self.threads, self.background = workers or cores(), background
         self.home = cache_folder() / "folders"
         self.crop = crop
-        self._settings = [size, channels, background]
-        if crop != CENTER:  # caches of older versions have no crop in their keys
-            self._settings.append(crop)
+        self._settings = [size, channels, background, crop]
         self._name = digest([os.fsencode(root).hex(), *self._settings, part])
 
     def prepared(self, entries: Sequence[Entry]) -> tuple[str, Index]:
@@ -140,7 +138,10 @@ class FolderCache:
     def remember(self, entries: Sequence[Entry], key: str) -> None:
         """Save the key for files with these paths, sizes and times."""
         saved = {"key": key, "files": _state(entries)}
-        write(self._folder("seen") / f"{self._name}.json", json.dumps(saved), DataError)
+        try:
+            write(self._folder("seen") / f"{self._name}.json", json.dumps(saved), DataError)
+        except DataError as cause:  # as on a disk for reading alone, with the images in its cache
+            log.info("%s; the files will be read again", cause)
 
     def _seen(self, entries: Sequence[Entry]) -> str | None:
         try:
@@ -179,14 +180,28 @@ class FolderCache:
             channels = 3 if any(look.channels == 3 for look in looks) else 1
         shape = (channels, *self.size)
         try:
+            index = self._load(key)  # of the same images in another folder
+            if index is not None:
+                return index
             with locked(self.home / f"{key}.lock", "decodes the same images"):
                 index = self._load(key)  # another process may have built it meanwhile
                 if index is not None:
                     return index
                 self._check_room(sum(not look.broken for look in looks) * math.prod(shape))
+                self._tell_enlarged([look.size for look in looks if not look.broken])
                 return self._written(key, entries, shape, self._decoded(entries, looks, channels))
         except OSError as cause:
             raise unwritable(self.home, cause) from cause
+
+    def _tell_enlarged(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Say how many images are smaller than they are used, and by how much at most."""
+        height, width = self.size
+        factors = [max(height / own[0], width / own[1]) for own in sizes]
+        if small := sum(factor > 1 for factor in factors):
+            log.info(
+                "%s: %s of %s images are smaller than %dx%d and are enlarged, up to %.3g times",
+                *(self.root, f"{small:,}", f"{len(sizes):,}", height, width, max(factors)),
+            )
 
     def _check_room(self, needed: int) -> None:
         free = shutil.disk_usage(self.home).free

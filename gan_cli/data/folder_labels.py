@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from gan_cli.data.scan import read_file, shown
 from gan_cli.errors import ConfigError, DataError
@@ -19,16 +20,19 @@ TEST = ("test", "testing", "val", "valid", "validation")  # the first that exist
 LARGEST_FILE = 1 << 30  # bytes of labels
 
 
-def splits_of(root: Path, paths: Sequence[str], by_folder: bool) -> dict[str, tuple[str, ...]]:
+def splits_of(
+    root: Path, paths: Sequence[str], by_folder: bool, everything: bool = False
+) -> dict[str, tuple[str, ...]]:
     """The sub-folders of the parts train, test and all; empty where there are no such parts.
 
     Args:
         root: the folder.
         paths: of its images.
         by_folder: the sub-folders of the parts are classes, and must be the same.
+        everything: all images are wanted, also those that lie beside the parts.
 
     Raises:
-        DataError: folders of those names have different sub-folders.
+        DataError: folders of those names have different sub-folders, or others beside them.
     """
     inner: dict[str, set[str]] = {}
     for path in paths:
@@ -37,8 +41,17 @@ def splits_of(root: Path, paths: Sequence[str], by_folder: bool) -> dict[str, tu
     by_name = {top.lower(): top for top in inner}
     train = [by_name[name] for name in by_name if name in TRAIN]
     others = [by_name[name] for name in TEST if name in by_name]
-    if len(train) != 1 or not others or len(train) + len(others) != len(inner):
+    if len(train) != 1 or not others:
         return {}
+    if beside := inner.keys() - {train[0], *others}:
+        if everything:
+            return {}
+        names = [f"{name}/" for name in sorted(beside - {""})] + ["images"] * ("" in beside)
+        raise DataError(
+            f"data.root = {root}: beside {train[0]}/ and {others[0]}/, which look like parts for "
+            f"training and testing, lie {shown(names)}; move them away, or use all images by "
+            "data.split=all"
+        )
     if by_folder and any(inner[other] != inner[train[0]] for other in others):
         other = next(one for one in others if inner[one] != inner[train[0]])
         differing = sorted((inner[other] ^ inner[train[0]]) - {""}) or ["images next to folders"]
@@ -82,6 +95,14 @@ def ordered(names: Iterable[str]) -> list[str]:
     return found
 
 
+def wrapped(paths: Sequence[str]) -> str:
+    """The one folder that holds all images, in several sub-folders of its own; or nothing."""
+    inner = {tuple(path.split("/")[:-1][:2]) for path in paths}
+    tops = {folders[0] if folders else "" for folders in inner}
+    deep = len(inner) > 1 and all(len(folders) == 2 for folders in inner)
+    return tops.pop() if len(tops) == 1 and deep else ""
+
+
 def labels_from(
     root: Path, name: str, paths: Sequence[str], needed: Sequence[str]
 ) -> dict[str, str]:
@@ -115,10 +136,13 @@ def labels_from(
 def _joined(
     pairs: Iterator[tuple[str, str, str]], key: str, paths: Sequence[str], needed: Sequence[str]
 ) -> dict[str, str]:
-    known, found = set(paths), dict[str, str]()
+    # A file system may write accents apart from their letters, and a spreadsheet with them.
+    known = {normalize("NFC", path): path for path in paths} | {path: path for path in paths}
+    found = dict[str, str]()
     for place, path, label in pairs:
         path = str(PurePosixPath(path.replace("\\", "/")))
-        if path not in known:
+        path = known.get(path) or known.get(normalize("NFC", path), "")
+        if not path:
             continue  # of an image that is not here, or a heading
         if found.setdefault(path, label) != label:
             raise DataError(f"{key}: {place}: {path} is of class {found[path]} and of {label}")

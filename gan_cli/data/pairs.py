@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from gan_cli.data.dataset import Dataset
-from gan_cli.data.decode import ORIENTATION, TURNED
+from gan_cli.data.decode import HALVES, upright_size
 from gan_cli.data.folder import Folder
 from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import shown
@@ -51,10 +52,15 @@ class TwoTables(Dataset, ABC):
         return Folder.comes_in_parts({"root": str(root / part), "classes": "none"})
 
     def to(self, device: torch.device | str) -> TwoTables:
-        super().to(device)
         self.inputs.to(device)
         self.target_images.to(device)
+        self.device = torch.device(device)
+        self.values, self.rows = self.target_images.values, self.target_images.rows
         return self
+
+    @property
+    def resident(self) -> bool:
+        return self.inputs.resident and self.target_images.resident
 
 
 class Pairs(TwoTables):
@@ -91,7 +97,7 @@ class Pairs(TwoTables):
         halves: tuple[Dataset, Dataset]
         if source is None or target is None:
             wide = (shape[0], 2 * shape[1])
-            both = Folder(root, split, wide, channels, classes="none", outputs=outputs)
+            both = Folder(root, split, wide, channels, "none", crop=HALVES, outputs=outputs)
             _require_two_in_one(both)
             name, width = both.spec.name, shape[1]
             halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
@@ -338,8 +344,20 @@ def _require_equal_names(inputs: Folder, target_images: Folder) -> None:
 
 
 def _stems(folder: Folder) -> dict[str, None]:
-    """The images' paths without the endings of their names, in order."""
-    return dict.fromkeys(str(PurePosixPath(path).with_suffix("")) for path in folder.paths)
+    """The images' paths without the endings of their names, in order.
+
+    Raises:
+        DataError: two have the same, so that it is open which is whose partner.
+    """
+    stems = [str(PurePosixPath(path).with_suffix("")) for path in folder.paths]
+    found = dict.fromkeys(stems)
+    if len(found) < len(stems):
+        twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
+        raise DataError(
+            f"{folder.root}: {len(twice):,} names stand for several images, which differ by their "
+            f"endings alone ({shown(twice)}); keep one of each"
+        )
+    return found
 
 
 def _require_equal_proportions(inputs: Folder, target_images: Folder) -> None:
@@ -391,9 +409,7 @@ def _sizes(folder: Folder) -> Iterator[tuple[str, int, int]]:
 
     for path in folder.paths[:: -(-len(folder.paths) // LOOKED_AT)]:
         with Image.open(folder.root / path) as image:
-            # (To look for it, Pillow would decode a whole PNG.)
-            turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= TURNED
-            width, height = image.size[::-1] if turned else image.size
+            height, width = upright_size(image)
         yield path, width, height
 
 

@@ -43,7 +43,8 @@ class Text(Dataset):
     """Sentences of equal length: the lines of a text file, or the sentences of a small grammar.
 
     The grammar (`GRAMMAR`) was written for this program: it is free of rights and works offline,
-    and `grammatical` recognises its sentences.
+    and `grammatical` recognises its sentences. They are drawn independently, so about half of those
+    for testing are in the part for training too.
 
     Args:
         root: a UTF-8 text file; None for the grammar.
@@ -89,8 +90,8 @@ class Text(Dataset):
                 f"{root}: {longer:,} of {len(sentences):,} lines are longer than "
                 f"data.length = {length} and are cut"
             )
-        counts = Counter(symbol for sentence in sentences for symbol in sentence)
-        kept = sorted(symbol for symbol, _ in counts.most_common(most))
+        counts = Counter(symbol for sentence in sentences for symbol in sentence[:length])
+        kept = sorted(symbol for symbol, _ in counts.most_common(most) if symbol != UNKNOWN)
         unknown = [UNKNOWN] if len(counts) > len(kept) else []
         vocabulary = (END, *unknown, *kept)
         number = {symbol: index for index, symbol in enumerate(vocabulary)}
@@ -116,17 +117,19 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataError: the file is missing, is not text, or is empty.
     """
+    content = b""
     try:
         content = read_file(path, LARGEST + 1)
         if len(content) > LARGEST:
             raise DataError(
                 f"data.root = {path}: more than {LARGEST >> 20} MiB; give a part of the text"
             )
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # without the mark that some editors put first
     except UnicodeDecodeError as cause:
+        coding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1"
         raise DataError(
             f"data.root = {path}: is not UTF-8 text (byte {cause.start:,} is unknown); convert it, "
-            "as by iconv -f latin1 -t utf8"
+            f"as by iconv -f {coding} -t utf8"
         ) from cause
     except OSError as cause:
         raise DataError(f"data.root = {path}: cannot be read: {cause.strerror or cause}") from cause
@@ -167,7 +170,8 @@ class OracleLSTM(Dataset):
 
     All its weights are standard normal, and it starts with symbol 0 and a state of zeros. As in the
     paper there are 10,000 sequences of 20 of 5,000 symbols; embedding and state have 32 dimensions.
-    The weights come from a fixed seed of ours and are not the authors'.
+    The weights come from a fixed seed of ours and are not the authors', and torch's cell has two
+    biases where theirs has one.
 
     Args:
         symbols: size of the vocabulary.

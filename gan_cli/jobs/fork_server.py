@@ -94,8 +94,12 @@ class ForkServer:
             self.signal_children(details[0], {number})
             return
         server = os.getpid()
+        # A signal to a child that still has the server's handlers would be lost, and wake the
+        # server, which would take it for its own: it waits until the child has handlers of its own.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, self.before)
         process = os.fork()
         if process:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             self.numbers[process] = number
             return
         status = 1
@@ -120,6 +124,7 @@ class ForkServer:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.before)
         follow_parent()
         if os.getppid() != server:  # it ended before the kernel had been asked
             return 1

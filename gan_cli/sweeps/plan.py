@@ -266,7 +266,12 @@ def groups(jobs: Sequence[SweepJob], slots: int) -> list[list[SweepJob]]:
             found.append([job])
         else:
             group.append(job)
-    return [part for group in found for part in _parts(group, slots // len(found))]
+    return [part for group in found for part in _parts(group, _wanted(group, slots // len(found)))]
+
+
+def _wanted(group: Sequence[SweepJob], slots: int) -> int:
+    """The parts that a group is to have: one where `runtime.together=true` wants it together."""
+    return 1 if all(job.settings.runtime.together is True for job in group) else slots
 
 
 def _joins(job: SweepJob, group: Sequence[SweepJob]) -> bool:

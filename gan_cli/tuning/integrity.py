@@ -5,6 +5,7 @@ Optuna reads its journal without bounds, and believes what is there.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ LONGEST = 1 << 20  # bytes of a record
 MOST = 50_000  # records of a trial: for each one Optuna copies those before it
 FIXED = "fixed_params"  # attribute that Optuna gives a trial that was enqueued
 RUNG = "completed_rung_"  # and one that was compared with others, with its value there
+DRAWN = "tpe:relative_params:"  # and the values that TPE drew together, as JSON, in pieces
 
 
 def check_journal(path: Path) -> None:
@@ -88,12 +90,32 @@ def _fault(trial: FrozenTrial, known: Mapping[str, Dimension]) -> str:
         if key in ATTRIBUTES and not ATTRIBUTES[key](value):
             return f"{key} = {show(value)}: no study of gan-tune has such a value"
     for key, value in trial.system_attrs.items():
-        fixed = key == FIXED and isinstance(value, dict)
-        if fixed and all(k in known and fits(known[k], v) for k, v in value.items()):
+        if key == FIXED and _are_settings(value, known):
+            continue
+        if key.startswith(DRAWN) and _are_settings(_drawn(trial), known):
             continue
         if not (key.startswith(RUNG) and _is_number(value)):
             return f"its attribute {show(key)} is not one of a study of gan-tune"
     return ""
+
+
+def _drawn(trial: FrozenTrial) -> object:
+    """The values that TPE drew for a trial; None where there are none that can be read."""
+    keys = [key for key in trial.system_attrs if key.startswith(DRAWN)]
+    pieces = [trial.system_attrs.get(f"{DRAWN}{number}") for number in range(len(keys))]
+    if not all(isinstance(piece, str) for piece in pieces):
+        return None
+    try:
+        return json.loads("".join(map(str, pieces)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _are_settings(value: object, known: Mapping[str, Dimension]) -> bool:
+    """Whether it is a mapping of searched settings to values in their ranges."""
+    if not isinstance(value, dict):
+        return False
+    return all(key in known and fits(known[key], one) for key, one in value.items())
 
 
 def _fault_of_values(trial: FrozenTrial) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -198,6 +198,15 @@ class StudyPlan:
             "space": {dimension.key: str(dimension) for dimension in self.dimensions},
         }
 
+    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+        """What a saved identity has otherwise, a line for each setting."""
+        now = self.identity()
+        return [
+            f"{key}: {show(saved.get(key))} there, {show(now[key])} now"
+            for key in now
+            if saved.get(key) != now[key]
+        ]
+
 
 def plan_of(argv: Sequence[str]) -> StudyPlan:
     """The study of a command line; nothing is written.
@@ -242,7 +251,8 @@ def _space(tune: Tune) -> Iterator[str]:
     """The overrides that tune.space means."""
     for key, value in tune.space.items():
         if isinstance(value, list) and value:
-            yield f"{key}=choice({','.join(map(show, value))})"
+            words = ",".join(map(show, value))
+            yield f"{key}={words}" if len(value) > 1 else f"{key}=choice({words})"
         elif isinstance(value, str):
             yield f"{key}={value}"
         else:
@@ -335,13 +345,7 @@ def prepare_folder(plan: StudyPlan) -> StudyPlan:
         saved = foreign.read_json(file)
     if not isinstance(saved, dict) or not isinstance(saved.get("place"), str):
         raise CheckpointError(f"{file}: is not a study; choose another tune.dir")
-    now = plan.identity()
-    faults = [
-        f"{key}: {show(saved.get(key))} there, {show(now[key])} now"
-        for key in now
-        if saved.get(key) != now[key]
-    ]
-    if faults:
+    if faults := plan.differences(saved):
         raise ConfigError(
             f"tune.dir = {plan.folder}: holds another study; choose another folder, or ask for the "
             "same:\n  " + "\n  ".join(faults)

@@ -97,7 +97,8 @@ def run_trial(study: Study, plan: StudyPlan, runner: TrialRunner, claimed: Claim
 def give_up(study: Study) -> None:
     """Raise ConfigError if all of the first trials have failed for the same reason."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    reasons = {trial.user_attrs.get("why") for trial in trials if trial.state.name == "FAIL"}
+    whys = [str(trial.user_attrs.get("why")) for trial in trials if trial.state.name == "FAIL"]
+    reasons = {why.partition(" (see ")[0] for why in whys}  # without the trial's own log
     failed = sum(trial.state.name == "FAIL" for trial in trials)
     if failed == len(trials) >= HOPELESS and len(reasons) == 1:
         raise ConfigError(f"all of the first {failed} trials failed alike: {reasons.pop()}")

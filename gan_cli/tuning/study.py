@@ -28,6 +28,7 @@ REDUCTION = 3  # pruning keeps one of this many trials
 STARTUP = 10  # random trials before the search learns, or a tenth of all
 LONGEST = 300  # characters of another program's message
 PLACE = "place"  # attribute of a trial: the `folder_id` of its runs
+IDENTITY = "identity"  # attribute of a study in a database: the settings that it searches
 
 
 def need_optuna() -> None:
@@ -59,6 +60,8 @@ def open_study(plan: StudyPlan) -> Study:
                 pruner=_pruner(plan),
             )
             check_study(study, plan.direction, plan.dimensions)
+            if plan.tune.storage is not None:
+                _check_identity(study, plan)
     except UserError:
         raise
     except Exception as error:  # Optuna fails in any way on what it did not write
@@ -71,6 +74,23 @@ def open_study(plan: StudyPlan) -> Study:
             ) from error
         raise ConfigError(f"tune.storage = {show(plan.tune.storage)}: {reason}") from error
     return study
+
+
+def _check_identity(study: Study, plan: StudyPlan) -> None:
+    """Check that a study in a database, which knows it by its folder's name alone, is this one.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    saved = study.user_attrs.get(IDENTITY)
+    if saved is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr(IDENTITY, plan.identity())
+    elif faults := plan.differences(saved if isinstance(saved, dict) else {}):
+        raise ConfigError(
+            f"tune.storage = {show(plan.tune.storage)}: holds another study of the name "
+            f"{plan.folder.name}; choose another tune.dir, or ask for the same:\n  "
+            + "\n  ".join(faults)
+        )
 
 
 def _storage(plan: StudyPlan) -> BaseStorage | str:

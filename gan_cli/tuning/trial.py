@@ -115,6 +115,11 @@ class MetricCurve:
         if self.trial is None or step in self._reported or not math.isfinite(value):
             return False
         self._reported.add(step)
+        if not self.last:  # its value will be the best one, so that is what others are told
+            best = min if self.lower else max
+            value = best(
+                one for at, one in self.points.items() if at <= step and math.isfinite(one)
+            )
         self.trial.report(value, step)
         return self.trial.should_prune()  # which also records how far this trial has come
 

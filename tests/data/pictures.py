@@ -48,15 +48,25 @@ def png16(values: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
     parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))]
     if transparent:
         parts.append((b"tRNS", struct.pack(f">{channels}H", *transparent)))
-    parts += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return png(*parts, (b"IDAT", zlib.compress(rows)))
+
+
+def png(*parts: tuple[bytes, bytes]) -> bytes:
+    """A PNG of chunks, each a name and its data; the last one is added."""
     chunks = [
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts
+        for name, data in (*parts, (b"IEND", b""))
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def tiff(values: np.ndarray, bits: int = 16, photometric: int | None = None, order="<") -> bytes:
+def tiff(
+    values: np.ndarray,
+    bits: int = 16,
+    photometric: int | None = None,
+    order: str = "<",
+    planes: bool = False,
+) -> bytes:
     """An uncompressed TIFF of [height, width, channels], which Pillow cannot write for all kinds.
 
     Args:
@@ -64,6 +74,7 @@ def tiff(values: np.ndarray, bits: int = 16, photometric: int | None = None, ord
         bits: of a sample; 12 are packed.
         photometric: 0 white is zero, 1 black is zero, 2 colours; by the channels where None.
         order: of bytes, "<" or ">".
+        planes: the channels are stored one after the other.
     """
     height, width, channels = values.shape
     if photometric is None:
@@ -72,10 +83,14 @@ def tiff(values: np.ndarray, bits: int = 16, photometric: int | None = None, ord
         spread = np.unpackbits(values.astype(">u2").view(np.uint8)).reshape(-1, 16)[:, 4:]
         data = np.packbits(spread.reshape(height, -1), axis=1).tobytes()
     else:
-        data = values.astype(f"{order}u{bits // 8}").tobytes()
+        stored = values.transpose(2, 0, 1) if planes else values
+        data = stored.astype(f"{order}u{bits // 8}").tobytes()
+    strips = channels if planes else 1
+    size = len(data) // strips
     entries = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * channels), (259, 3, [1])]
-    entries += [(262, 3, [photometric]), (273, 4, [8]), (277, 3, [channels])]
-    entries += [(278, 4, [height]), (279, 4, [len(data)])]
+    entries += [(262, 3, [photometric]), (273, 4, [8 + size * k for k in range(strips)])]
+    entries += [(277, 3, [channels]), (278, 4, [height]), (279, 4, [size] * strips)]
+    entries += [(284, 3, [2])] if planes else []
     entries += [(338, 3, [2])] if channels == 4 else []
     start, apart, table = 8 + len(data) + len(data) % 2, b"", b""
     room = start + 2 + 12 * len(entries) + 4

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import BLUE, RED, encoded, halves, noise, png16, tiff
+from pictures import BLUE, RED, encoded, halves, noise, png, png16, tiff
 from PIL import Image
 
 from gan_cli.data import decode as module
-from gan_cli.data.decode import CHANGED, decode, inspect, silenced, to_pixels
+from gan_cli.data.decode import CHANGED, decode, decode_whole, inspect, silenced, to_pixels
 
 
 def pixels(image: Image.Image, size: tuple[int, int] | None = None, channels: int = 3):
@@ -340,6 +340,47 @@ def test_unreadable_and_changed_files_have_a_reason(tmp_path: Path) -> None:
     assert decode(missing, "", (4, 4), 3).broken == CHANGED
     path.unlink()
     assert decode(path, look.sha256, (4, 4), 3).broken == CHANGED
+
+
+def test_whole_images_of_16_bits_are_rounded(tmp_path: Path) -> None:
+    values = samples(3)
+    (tmp_path / "a.png").write_bytes(png16(values))
+    whole, broken = decode_whole(tmp_path / "a.png", 3)
+    assert not broken
+    assert whole is not None
+    assert np.array_equal(whole, scaled(values))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_level_of_few_bits_that_png_names_transparent(tmp_path: Path, bits: int) -> None:
+    most = (1 << bits) - 1
+    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    rows = zlib.compress(bytes([0, most << (8 - bits)]))  # the largest level, then black
+    data = png((b"IHDR", header), (b"tRNS", struct.pack(">H", most)), (b"IDAT", rows))
+    _, result = through(tmp_path, data, (1, 2), 1)
+    assert result.ravel().tolist() == [255, 0]
+    (tmp_path / "b.png").write_bytes(data)
+    behind = decode(tmp_path / "b.png", inspect(tmp_path / "b.png").sha256, (1, 2), 1, (128,) * 3)
+    assert list(behind.pixels) == [128, 0]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiffs_with_their_colours_in_planes(tmp_path: Path, bits: int) -> None:
+    values = samples(3, bits).astype(np.uint16 if bits == 16 else np.uint8)
+    (tmp_path / "a.tif").write_bytes(tiff(values, bits, planes=True))
+    look = inspect(tmp_path / "a.tif")
+    if bits == 16:
+        assert look.broken == "colours of 16 bits in planes cannot be read; interleave them"
+    else:
+        _, result = through(tmp_path, tiff(values, bits, planes=True), (5, 7), name="a.tif")
+        assert np.array_equal(result, values.transpose(2, 0, 1))
+
+
+def test_a_random_crop_may_be_any(tmp_path: Path) -> None:
+    image = Image.fromarray(np.repeat(np.arange(10, dtype=np.uint8)[:, None], 8, 1))
+    shares = np.linspace(0, 1, 300, endpoint=False)
+    tops = [int(to_pixels(image, (8, 8), 1, window=share)[0, 0, 0]) for share in shares]
+    assert [tops.count(top) for top in (0, 1, 2)] == [100, 100, 100]
 
 
 def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

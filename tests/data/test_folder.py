@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 import os
 import re
 import resource
@@ -306,6 +307,39 @@ def test_a_cache_that_cannot_be_written_is_named(root: Path, tmp_path: Path, mon
         Folder(str(root), size=8)
 
 
+def test_a_cache_for_reading_alone_serves_a_copy(root: Path, tmp_path: Path, monkeypatch) -> None:
+    first = Folder(str(root), size=8)
+    shutil.copytree(root, tmp_path / "copy")
+
+    def refused(path: Path, *_: object) -> None:
+        raise DataError(f"{path}: cannot be written")
+
+    monkeypatch.setattr(folder_cache, "write", refused)
+    monkeypatch.setattr(folder_cache, "locked", refused)
+    assert torch.equal(Folder(str(tmp_path / "copy"), size=8).values, first.values)
+
+
+def test_small_images_are_counted(tmp_path: Path, caplog) -> None:
+    for name, side in (("a", 8), ("b", 16), ("c", 4)):
+        save(tmp_path / "some" / f"{name}.png", noise(side, side, 1))
+    caplog.set_level(logging.INFO)
+    Folder(str(tmp_path / "some"), size=16)
+    words = "2 of 3 images are smaller than 16x16 and are enlarged, up to 4 times"
+    assert any(message.endswith(words) for message in caplog.messages)
+
+
+def test_folders_in_one_folder_are_told(tmp_path: Path, caplog) -> None:
+    for name in ("cat", "dog"):
+        save(tmp_path / "some" / "pets" / name / "1.png", noise(8, 8, 1))
+    caplog.set_level(logging.INFO)
+    assert Folder(str(tmp_path / "some"), size=8).targets is None
+    words = f"so its sub-folders are not classes; data.root={tmp_path / 'some' / 'pets'} makes"
+    assert any(words in message for message in caplog.messages)
+    caplog.clear()
+    Folder(str(tmp_path / "some" / "pets"), size=8)
+    assert not any("classes" in message for message in caplog.messages)
+
+
 SCRIPT = """
 import logging, sys
 from gan_cli.data.folder import Folder
@@ -365,7 +399,7 @@ def test_who_waited_for_the_lock_takes_what_the_other_made(
         ({"background": "#11223344"}, "data.background = #11223344: a colour such as black"),
         ({"labels": "l.csv", "classes": "none"}, "data.classes = none: data.labels cannot"),
         ({"split": "tset"}, "data.split = tset: train, test or all is needed (did you mean test?)"),
-        ({"split": "test"}, "has no folders train and test (or val) with the same sub-folders"),
+        ({"split": "test"}, "has no folders train and test (or val), with the same sub-folders"),
         ({"workers": 0}, "data.workers = 0: at least 1, or null, is needed"),
     ],
 )

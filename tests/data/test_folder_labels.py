@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_cli.data.folder_labels import classify, labels_from, splits_of
+from gan_cli.data.folder_labels import classify, labels_from, splits_of, wrapped
 from gan_cli.errors import ConfigError, DataError
 
 ROOT = Path("/images")
@@ -53,8 +53,6 @@ def test_a_part_for_validation_is_the_test_where_there_is_no_other() -> None:
     "paths",
     [
         ["train/a", "cat/b"],
-        ["train/a", "test/b", "cat/c"],
-        ["train/a", "test/b", "c"],
         ["test/a", "val/b"],
         ["train/cat/a", "train/dog/b"],
         ["trains/a", "boats/b"],
@@ -63,6 +61,40 @@ def test_a_part_for_validation_is_the_test_where_there_is_no_other() -> None:
 )
 def test_other_folders_are_no_parts(paths: list[str]) -> None:
     assert splits_of(ROOT, paths, True) == {}
+
+
+@pytest.mark.parametrize(
+    ("paths", "beside"),
+    [
+        (["train/a", "test/b", "cat/c"], "cat/"),
+        (["train/a", "test/b", "c"], "images"),
+        (["train/a", "test/b", "cat/x/c", "bird/d", "e"], "bird/, cat/, images"),
+    ],
+)
+def test_what_lies_beside_parts_is_named(paths: list[str], beside: str) -> None:
+    message = (
+        "data.root = /images: beside train/ and test/, which look like parts for training and "
+        f"testing, lie {beside}; move them away, or use all images by data.split=all"
+    )
+    for by_folder in (True, False):
+        with pytest.raises(DataError, match=re.escape(message)):
+            splits_of(ROOT, paths, by_folder)
+        assert splits_of(ROOT, paths, by_folder, everything=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("paths", "top"),
+    [
+        (["pets/cat/a", "pets/dog/x/b"], "pets"),
+        (["pets/cat/a", "pets/cat/b"], ""),  # no classes there either
+        (["pets/cat/a", "pets/dog/b", "c"], ""),
+        (["pets/cat/a", "pets/b"], ""),
+        (["cat/a", "dog/b"], ""),
+        (["a", "b"], ""),
+    ],
+)
+def test_one_folder_around_all_classes(paths: list[str], top: str) -> None:
+    assert wrapped(paths) == top
 
 
 @pytest.mark.parametrize(

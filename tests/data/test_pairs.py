@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_cli.data.folder import Folder
 from gan_cli.data.pairs import Derived, Pairs, Unpaired, brightness, edges
 from gan_cli.errors import ConfigError, DataError
 
@@ -56,6 +58,35 @@ def test_two_in_one_file(tmp_path: Path) -> None:
     assert levels(data.source(index)) == [7]
     assert levels(data.real(index)) == [200]
     assert data.source(index).shape == data.real(index).shape == (1, 3, 16, 16)
+
+
+def test_each_of_two_in_one_is_cut_and_resized_by_itself(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
+    for name, pixels in (("both", np.concatenate([noise, 255 - noise], 1)), ("left", noise)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "1.png")
+    data = Pairs(str(tmp_path / "both"), source=None, target=None, size=16, channels=3)
+    alone = Folder(str(tmp_path / "left"), size=16, channels=3).real(torch.tensor([0]))
+    torch.testing.assert_close(data.source(torch.tensor([0])), alone, rtol=0, atol=0)
+    inverse = data.real(torch.tensor([0]))
+    torch.testing.assert_close(inverse, -alone, rtol=0, atol=2 / 255 + 1e-6)  # by its rounding
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    root = folders(tmp_path / "pairs")
+    picture(root / "A" / "a.bmp", 3)
+    words = "pairs/A: 1 names stand for several images, which differ by their endings alone (a)"
+    with pytest.raises(DataError, match=re.escape(words)):
+        Pairs(str(root), size=16)
+
+
+def test_a_device_has_each_table_once(tmp_path: Path) -> None:
+    data = Pairs(str(folders(tmp_path / "pairs")), size=16).to("meta")
+    assert data.values is data.target_images.values
+    assert data.values.device.type == data.inputs.values.device.type == "meta"
+    assert data.resident
+    data.inputs.device = torch.device("cpu")  # as if it had not found room
+    assert not data.resident
 
 
 def test_unpaired_sets_of_different_sizes_come_round(tmp_path: Path) -> None:

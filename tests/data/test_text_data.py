@@ -48,6 +48,13 @@ def test_rare_words_are_unknown(tmp_path: Path) -> None:
     assert sentence(data, 0) == f"the {UNKNOWN} sat"
 
 
+def test_a_vocabulary_is_of_what_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.txt"
+    file.write_text(f"the {UNKNOWN} sat\nthe dog sat zoo\n", encoding="utf-8-sig")
+    data = Text(str(file), level="words", length=3, split="all")
+    assert data.spec.vocabulary == ("", UNKNOWN, "dog", "sat", "the")
+
+
 def test_a_stream_is_cut_into_pieces(tmp_path: Path) -> None:
     file = tmp_path / "corpus.txt"
     file.write_text("one two\nthree four five\n")
@@ -98,6 +105,7 @@ class TestOracle:
     ("content", "settings", "message"),
     [
         (b"caf\xe9", {}, r"is not UTF-8 text \(byte 3 is unknown\)"),
+        ("café".encode("utf-16"), {}, "convert it, as by iconv -f utf-16 -t utf8"),
         (b" \n\n", {}, "holds no text"),
         (b"one two", {"form": "stream", "length": 20}, "holds 7 characters, fewer than one sente"),
         (b"abc", {"split": "test"}, "1 lines leave no sentence for test"),
