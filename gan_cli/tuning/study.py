@@ -83,7 +83,7 @@ def _check_identity(study: Study, plan: StudyPlan) -> None:
         ConfigError: it is another.
     """
     saved = study.user_attrs.get(IDENTITY)
-    if saved is None and not study.get_trials(deepcopy=False):
+    if saved is None:  # a new study, or one of an earlier version
         study.set_user_attr(IDENTITY, plan.identity())
     elif faults := plan.differences(saved if isinstance(saved, dict) else {}):
         raise ConfigError(

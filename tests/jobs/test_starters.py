@@ -95,6 +95,29 @@ def test_a_cluster_s_warning_does_not_end_the_fork_server(
     starter.close()
 
 
+def test_a_stop_before_a_job_has_begun_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, time\nfrom standin import main\n\nbefore = os.setsid\n"
+        "os.setsid = lambda: (time.sleep(0.5), before())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{TESTS}:{tmp_path}")
+    starter = ForkStarter("slow:main", ())
+    jobs = [
+        starter.start(
+            [f"run.dir={tmp_path / str(k)}", "act=hang"], tmp_path / f"{k}.log", os.environ
+        )
+        for k in range(2)
+    ]
+    jobs[0].send(signal.SIGTERM)  # before the server has imported anything
+    assert ended(jobs[0]) == -signal.SIGTERM
+    assert jobs[1].poll() is None  # the server did not take it for its own
+    jobs[1].send(signal.SIGKILL)
+    assert ended(jobs[1]) == -signal.SIGKILL
+    starter.close()
+
+
 LAUNCHER = """
 import os, signal, sys
 from pathlib import Path

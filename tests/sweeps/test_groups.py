@@ -58,7 +58,8 @@ def test_images_are_together_where_asked(
     asked = images.model_copy(
         update={"runtime": images.runtime.model_copy(update={"together": True})}
     )
-    assert len(groups(jobs(tmp_path, asked, [1, 2]), 1)) == 1
+    for slots in (1, 2):
+        assert len(groups(jobs(tmp_path, asked, [1, 2]), slots)) == 1
     never = points.model_copy(
         update={"runtime": points.runtime.model_copy(update={"together": False})}
     )

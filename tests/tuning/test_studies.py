@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from studying import LINE, Study
@@ -20,11 +22,17 @@ from gan_cli.errors import ConfigError
 from gan_cli.jobs.processes import Supervisor
 from gan_cli.runs.folder import RunFolder
 from gan_cli.tuning import results
+from gan_cli.tuning import study as study_module
 from gan_cli.tuning.plan import StudyPlan, plan_of, prepare_folder
 from gan_cli.tuning.results import TrialRow, ranked, rows
 from gan_cli.tuning.search import search
-from gan_cli.tuning.study import PLACE, claim, open_study
-from gan_cli.tuning.trial import DiskFullError, MetricError
+from gan_cli.tuning.study import PLACE, claim, open_study, suggest
+from gan_cli.tuning.trial import DiskFullError, MetricCurve, MetricError
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+    from gan_cli.config.search_space import Dimension
 
 GOOD, FAILS, DIVERGES, WAITS, KILLED, DISK_FULL = 1, 2, 3, 4, 5, 6  # what model.d_steps asks for
 ENOUGH = 150.0  # seconds after which a test gives up
@@ -61,6 +69,55 @@ def test_a_trial_is_an_ordinary_run_with_its_best_point_as_value(study: Study) -
     assert record["trial"]["params"] == {"optimizer.lr": "0.001", "model.d_steps": "1"}
 
 
+def test_a_study_with_values_that_were_drawn_resumes(study: Study) -> None:
+    plan = study(trials=5, sampler="tpe")  # the first three at random
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_module, "suggest", harmless)
+        first = searched(plan)
+        more = replace(plan, tune=plan.tune.model_copy(update={"trials": 6}))
+        again = searched(more)
+    drawn = [trial.system_attrs.keys() for trial in open_study(plan).get_trials(deepcopy=False)]
+    assert [any(key.startswith("tpe:") for key in keys) for keys in drawn] == [
+        *[False] * 3,
+        *[True] * 3,
+    ]
+    assert [row.value for row in again[:5]] == [row.value for row in first]
+    assert len(again) == 6
+
+
+def harmless(trial: Trial, dimension: Dimension) -> str:
+    """The value that is drawn, and one of `model.d_steps` that trains in any case."""
+    value = suggest(trial, dimension)
+    return str(GOOD) if dimension.key == "model.d_steps" else value
+
+
+@pytest.mark.parametrize(("value", "told"), [("best", [5.0, 1.0, 1.0]), ("last", [5.0, 1.0, 9.0])])
+def test_others_are_told_what_counts(
+    study: Study, tmp_path: Path, value: str, told: list[float]
+) -> None:
+    plan = study(value=value)
+    trial = open_study(plan).ask()
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    points = [{"step": 2 * k + 2, plan.tune.metric: one} for k, one in enumerate((5.0, 1.0, 9.0))]
+    run.metrics.write_text("".join(json.dumps(point) + "\n" for point in points))
+    MetricCurve(plan, run, trial).watch()
+    (found,) = open_study(plan).get_trials()
+    assert list(found.intermediate_values.values()) == told
+
+
+def test_a_database_holds_one_study_of_a_name(study: Study, tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="a study in a database needs SQLAlchemy")
+    plan = study(storage=f"sqlite:///{tmp_path / 'all.db'}")
+    open_study(plan)  # the same again
+    other = replace(plan, fixed=(*plan.fixed, "batch_size=8"), folder=tmp_path / "far" / "study")
+    other.work.mkdir(parents=True)
+    with pytest.raises(
+        ConfigError, match=r"holds another study of the name study; .*\n  settings: "
+    ):
+        open_study(other)
+
+
 def test_a_trial_is_the_mean_over_seeds(study: Study) -> None:
     (row,) = searched(study((1e-3, GOOD), seeds=[1, 4]))
     assert row.value == pytest.approx(0.25 + 1 / 8)
@@ -88,9 +145,13 @@ def test_failures_are_failed_trials(study: Study) -> None:
     assert status(plan, 2)["error"] == "step 1: the run has diverged"
 
 
-def test_settings_that_always_fail_end_the_study(study: Study) -> None:
-    plan = study(*[(1e-3, DIVERGES)] * 4)
-    with pytest.raises(ConfigError, match="first 3 trials failed alike: step 1: the run has dive"):
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [(DIVERGES, "step 1: the run has diverged$"), (FAILS, "data.root = nowhere: no such folder$")],
+)
+def test_settings_that_always_fail_end_the_study(study: Study, way: int, reason: str) -> None:
+    plan = study(*[(1e-3, way)] * 4)
+    with pytest.raises(ConfigError, match=f"first 3 trials failed alike: {reason}"):
         search(plan, Supervisor())
     assert len([row for row in rows(open_study(plan)) if row.state == "failed"]) == 3
 

@@ -104,7 +104,12 @@ def test_a_trial_like_ours_is_used(study: Study) -> None:
     more = [{"op_code": OURS, "user_attr": {key: value}} for key, value in attributes.items()]
     rung = {"op_code": OPTUNAS, "system_attr": {"completed_rung_0": 0.5}}
     point = {"op_code": POINT, "step": 2, "intermediate_value": 0.5}
-    with_trial(plan, *more, rung, point, COMPLETE)
+    drawn = json.dumps({"optimizer.lr": 1e-3, "model.d_steps": 2})
+    pieces = [
+        {"op_code": OPTUNAS, "system_attr": {f"tpe:relative_params:{number}": piece}}
+        for number, piece in enumerate((drawn[:9], drawn[9:]))
+    ]
+    with_trial(plan, *more, *pieces, rung, point, COMPLETE)
     found = rows(open_study(plan))
     assert [(row.state, row.value, dict(row.curve)) for row in found] == [
         ("complete", 0.5, {2: 0.5})
@@ -130,6 +135,19 @@ FAULTS: list[tuple[list[dict[str, Any]], tuple[str, ...], str]] = [
         [{"op_code": OPTUNAS, "system_attr": {"fixed_params": {"model.d_steps": "many"}}}],
         (),
         "its attribute fixed_params is not one of a study of gan-tune",
+    ),
+    *(
+        (
+            [{"op_code": OPTUNAS, "system_attr": {"tpe:relative_params:0": text}}],
+            (),
+            "its attribute tpe:relative_params:0 is not one of a study of gan-tune",
+        )
+        for text in ('{"model.d_steps": 99}', '{"other": 1}', '{"model', "[" * 9999, 3)
+    ),
+    (
+        [{"op_code": OPTUNAS, "system_attr": {"tpe:relative_params:1": "{}"}}],
+        (),
+        "its attribute tpe:relative_params:1 is not one of a study of gan-tune",
     ),
     (
         [{"op_code": OPTUNAS, "system_attr": {"constraints": "x"}}],

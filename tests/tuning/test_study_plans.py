@@ -55,6 +55,8 @@ def test_wrong_settings_of_a_study_are_refused(words: list[str], message: str) -
         ([], "nothing to search: give at least one setting a range"),
         (["optimizer.lrr=1,2"], "optimizer.lrr"),
         (["batch_size=interval(0,64)"], "batch_size = 0"),
+        (["prior.dim=interval(2,9)"], "prior.dim=4.22816920"),
+        (["ema.decay=choice(null,0.5)"], "ema.decay: "),
         (["batch_size=8,-1"], "batch_size=-1: batch_size = -1"),
         (["batch_size=8,16", "seed=1,2"], "seed: use tune.seeds"),
         (["batch_size=8,16", "run.dir=x"], "run.dir: each trial has its own folder"),
@@ -74,6 +76,16 @@ def test_a_space_as_a_mapping_is_the_same_study(base: StudyPlan) -> None:
     plain = [word for word in LINE if "interval" not in word and "range" not in word]
     space = '{optimizer.lr: "tag(log,interval(1e-6,1))", model.d_steps: "range(1,7)"}'
     assert plan_of([*plain, f"tune.space={space}"]).folder == base.folder
+
+
+def test_a_space_may_hold_what_a_list_of_hydra_holds() -> None:
+    plan = plan_of(
+        [*LINE_DATA, METRIC, "tune.space={optimizer.clip_norm: [null, 1.5], batch_size: [8]}"]
+    )
+    assert {d.key: d.choices for d in plan.dimensions} == {
+        "optimizer.clip_norm": ("null", "1.5"),
+        "batch_size": ("8",),
+    }
 
 
 def test_an_evaluated_metric_brings_its_evaluations() -> None:
