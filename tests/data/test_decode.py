@@ -360,7 +360,9 @@ def test_a_level_of_few_bits_that_png_names_transparent(tmp_path: Path, bits: in
     _, result = through(tmp_path, data, (1, 2), 1)
     assert result.ravel().tolist() == [255, 0]
     (tmp_path / "b.png").write_bytes(data)
-    behind = decode(tmp_path / "b.png", inspect(tmp_path / "b.png").sha256, (1, 2), 1, (128,) * 3)
+    behind = decode(
+        tmp_path / "b.png", inspect(tmp_path / "b.png").sha256, (1, 2), 1, (128, 128, 128)
+    )
     assert list(behind.pixels) == [128, 0]
 
 
