@@ -6,12 +6,14 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, DataError, UserError
+from gan_cli.signals import interrupt_program
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -30,6 +32,21 @@ class RunFailedError(Exception):
     def __init__(self, reason: str, status: int = FAILED) -> None:
         super().__init__(reason)
         self.status = status
+
+
+def command(
+    parser: Callable[[], ArgumentParser], work: Callable[[Namespace], int]
+) -> Callable[..., None]:
+    """A program's `main`: do `work` with the options that `parser` reads from the arguments.
+
+    It exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else).
+    """
+
+    def main(arguments: Sequence[str] | None = None) -> None:
+        interrupt_program()
+        program(lambda: work(parser().parse_args(arguments)))
+
+    return main
 
 
 def program(work: Callable[[], int]) -> NoReturn:

@@ -45,24 +45,6 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(words)
 
 
-def command(
-    parser: Callable[[], argparse.ArgumentParser], work: Callable[[argparse.Namespace], int]
-) -> Callable[..., None]:
-    """A program's `main`: do `work` with the options that `parser` reads from the arguments.
-
-    It exits with 0, 2 (wrong input), 130 (interrupted) or 1 (anything else).
-    """
-
-    def main(arguments: Sequence[str] | None = None) -> None:
-        from gan_cli.exits import program
-        from gan_cli.signals import interrupt_program
-
-        interrupt_program()
-        program(lambda: work(parser().parse_args(arguments)))
-
-    return main
-
-
 def whole(least: int) -> Callable[[str], int]:
     """The type of an option that takes a whole number from `least` on."""
 

@@ -7,7 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options, add_run, command, whole
+from gan_cli.exits import command
+from gan_cli.options import Parser, add_model_options, add_run, whole
 
 if TYPE_CHECKING:
     from gan_cli.model import Model

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_model_options, check_output, command, whole, write_output
+from gan_cli.exits import command
+from gan_cli.options import Parser, add_model_options, check_output, whole, write_output
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import RUN, Parser, add_model_options, command
+from gan_cli.exits import command
+from gan_cli.options import RUN, Parser, add_model_options
 
 if TYPE_CHECKING:
     from gan_cli.runs.load import Loaded

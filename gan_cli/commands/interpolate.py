@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from gan_cli.exits import command
 from gan_cli.options import (
     Parser,
     add_latent_options,
     add_model_options,
     add_picture_options,
     add_run,
-    command,
     integers,
     whole,
 )

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli.options import RUN, Parser, add_model_options, command, whole
+from gan_cli.exits import command
+from gan_cli.options import RUN, Parser, add_model_options, whole
 
 if TYPE_CHECKING:
     from torch import Tensor

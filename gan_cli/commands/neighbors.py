@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gan_cli.options import Parser, add_latent_options, add_model_options, add_run, command, whole
+from gan_cli.exits import command
+from gan_cli.options import Parser, add_latent_options, add_model_options, add_run, whole
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.metric import Extractor

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_cli.exits import command
 from gan_cli.options import (
     RUN,
     Parser,
     add_model_options,
     check_output,
-    command,
     whole,
     write_output,
 )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_cli.options import RUN, Parser, add_model_options, command
+from gan_cli.exits import command
+from gan_cli.options import RUN, Parser, add_model_options
 
 if TYPE_CHECKING:
     from torch import Tensor

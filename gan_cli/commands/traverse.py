@@ -7,13 +7,13 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gan_cli.exits import command
 from gan_cli.options import (
     Parser,
     add_latent_options,
     add_model_options,
     add_picture_options,
     add_run,
-    command,
     integers,
     positive,
     whole,
