@@ -111,9 +111,7 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
 
     What the user typed decides, and no file that is composed. Nothing below where run folders are
     made: a run folder never provides code, and a folder of --config-dir that is a run or a study
-    vouches for none. For a configuration that comes from a run folder, no place vouches for a
-    module, since that folder may lie there; the user does by --trust, and by naming it in a YAML
-    file of --config-dir.
+    vouches for none.
 
     Args:
         command: its --trust, --config-dir and run.root.
@@ -123,14 +121,15 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
     typed = [value for key, value in map(split, command.overrides) if key == "run.root" and value]
     roots = dict.fromkeys((DEFAULT_ROOT, *map(unquoted, typed), run_root))
     refused = tuple(Path(root).expanduser().absolute() for root in roots)
-    if foreign is not None:
-        named = modules_named_in(command.config_dirs)
-        return Trust((*command.trust, *named), refused=(*refused, foreign.absolute()))
     own = [folder for folder in command.config_dirs if output_around(folder) is None]
     folders = [Path.cwd(), *(place for folder in own for place in (folder, folder.parent))]
-    return Trust(
-        tuple(command.trust), tuple(f for f in folders if output_around(f) is None), refused
+    trust = Trust(
+        tuple(command.trust),
+        tuple(f for f in folders if output_around(f) is None),
+        refused,
+        named=tuple(modules_named_in(command.config_dirs)),
     )
+    return trust if foreign is None else trust.for_run(foreign.absolute())
 
 
 def modules_named_in(folders: Sequence[Path]) -> list[str]:
