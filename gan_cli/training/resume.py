@@ -15,12 +15,13 @@ import yaml
 from gan_cli import foreign
 from gan_cli.config import defaults, groups, resume
 from gan_cli.config.command_line import Command
+from gan_cli.config.instantiate import resolve
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import one_line
 from gan_cli.files import cannot_write
-from gan_cli.formatting import assignment
+from gan_cli.formatting import assignment, shell_command, show
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder, branches, is_run
@@ -286,6 +287,26 @@ def data_changes(then: Any, session: Session) -> str:
     # Earlier versions recorded less, which is no difference.
     changed = [key for key in COMPARED if then.get(key, now[key]) != now[key]]
     return "; ".join(f"{key} was {then.get(key)}, is {now[key]}" for key in changed)
+
+
+def addressed(session: Session, line: Command) -> list[str]:
+    """The callbacks of a resumed run that would send it to a place which this command names not.
+
+    The run may be a stranger's. They are left out, with a line in the log.
+    """
+    found, keys = [], set(line.keys)
+    for name, node in session.settings.callbacks.items():
+        key = f"callbacks.{name}"
+        address = resolve(node["_target_"], session.trust, key).address
+        place = node.get(address) if address else None
+        if place is not None and keys.isdisjoint(("callbacks", key, f"{key}.{address}")):
+            found.append(name)
+            allow = shell_command(assignment(f"{key}.{address}", place))
+            log.warning(
+                f"{key}.{address} = {show(place)}: the run's choice of where to send its curves "
+                f"and settings, so {name} is left out; add {allow} to send them there"
+            )
+    return found
 
 
 def restore(session: Session, earlier: EarlierRun) -> None:

@@ -62,6 +62,7 @@ class Session:
     trust: Trust  # whose classes may be built
     ranks: Ranks = ALONE  # who train it together
     command: str = ""  # that was typed, for a shell
+    silent: Sequence[str] = ()  # callbacks that are left out, by name
 
     @property
     def device(self) -> torch.device:

@@ -16,6 +16,7 @@ import torch
 from inprocess import call
 from PIL import Image
 
+from gan_cli.callbacks.loggers import MLflow
 from gan_cli.commands.train import on_top_of_run
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
@@ -401,3 +402,27 @@ def test_a_checkpoint_with_a_config_that_is_none_is_one_line(config: str) -> Non
     checkpoint.save(folder, state, 1, keep_step=False, keep=1)
     with pytest.raises(CheckpointError, match=r"^run: (its|the run's) config "):
         train("resume=run", "steps=2")
+
+
+def test_a_run_does_not_choose_where_it_is_sent(monkeypatch, caplog) -> None:
+    """Its config may be a stranger's; what the command names counts, and the user's own place."""
+    sent = []
+    monkeypatch.setattr("gan_cli.callbacks.callback.find_spec", lambda package: True)
+    for hook in ("scalars", "picture", "text", "end"):
+        monkeypatch.setattr(MLflow, hook, lambda *_: None)
+    monkeypatch.setattr(MLflow, "start", lambda self, step: sent.append(self.uri))
+    place = "callbacks.mlflow.uri=http://there:5000"
+    finished("callbacks=[mlflow]", place)
+    assert train("resume=run", "steps=7") == DONE
+    assert train("resume=run", "steps=8", "callbacks.mlflow.experiment=mine") == DONE
+    assert sent == ["http://there:5000"]
+    assert (
+        "callbacks.mlflow.uri = http://there:5000: the run's choice of where to send its curves "
+        "and settings, so mlflow is left out; add 'callbacks.mlflow.uri="
+    ) in caplog.text
+    assert train("resume=run", "steps=9", place) == DONE
+    assert train("resume=run", "steps=10", "callbacks=[mlflow]") == DONE
+    caplog.clear()
+    assert train("resume=run", "steps=11") == DONE
+    assert sent[1:] == ["http://there:5000", None, None]
+    assert "left out" not in caplog.text
