@@ -57,6 +57,11 @@ class PlayerOptimizer:
         """Whether the rate is the same at every step."""
         return self.schedule == "constant" and not self.warmup
 
+    @property
+    def to_the_end(self) -> bool:
+        """Whether its schedule is as long as the run."""
+        return self.schedule != "constant" and self.schedule_steps is None
+
     def learning_rate(self, step: int) -> float:
         """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0

@@ -31,6 +31,12 @@ def test_schedules(schedule: str, rates: dict[int, float]) -> None:
         assert player(schedule=schedule).learning_rate(step) == pytest.approx(rate, abs=1e-12)
 
 
+def test_a_schedule_is_as_long_as_the_run_unless_its_length_is_given() -> None:
+    assert player(schedule="linear").to_the_end
+    assert not player(schedule="linear", schedule_steps=50).to_the_end
+    assert not player().to_the_end
+
+
 def test_warm_up_rises_to_the_rate() -> None:
     warm = player(warmup=4)
     assert [warm.learning_rate(step) for step in range(6)] == pytest.approx(
