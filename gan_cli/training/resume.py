@@ -314,7 +314,7 @@ def restore(session: Session, earlier: EarlierRun) -> None:
 
     Raises:
         CheckpointError: the state is of other networks.
-        ConfigError: the data is not what it was, without `force`.
+        ConfigError: the data is not what it was, without `force`; or the optimizers are others.
     """
     if earlier.state is None:
         return

@@ -426,3 +426,12 @@ def test_a_run_does_not_choose_where_it_is_sent(monkeypatch, caplog) -> None:
     assert train("resume=run", "steps=11") == DONE
     assert sent[1:] == ["http://there:5000", None, None]
     assert "left out" not in caplog.text
+
+
+@pytest.mark.parametrize("wish", ["+optimizer.amsgrad=true", "optimizer=rmsprop"])
+def test_what_an_optimizer_lacks_is_said_before_anything_is_written(wish: str) -> None:
+    run = finished()
+    before = run.config.read_bytes(), run.metrics.read_bytes()
+    with pytest.raises(ConfigError, match=r"^optimizer.*leave it as it was, which force=true can"):
+        train("resume=run", "steps=8", wish, "force=true")
+    assert (run.config.read_bytes(), run.metrics.read_bytes()) == before
