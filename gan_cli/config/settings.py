@@ -30,7 +30,7 @@ from omegaconf.errors import (
 
 from gan_cli import foreign
 from gan_cli.config import groups
-from gan_cli.config.catalogue import network_for_points
+from gan_cli.config.catalogue import Composition, network_for_points
 from gan_cli.config.command_line import Command, open_path, prepare, split
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_errors import explain
@@ -41,6 +41,7 @@ from gan_cli.config.trust import Trust, close_path
 from gan_cli.config.validation import (
     NO_HORIZON,
     absent_groups,
+    ignored,
     node_faults,
     once,
     optimizer_settings,
@@ -52,7 +53,7 @@ from gan_cli.config.validation import (
     validate,
 )
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import assignment, closest, leaves, show
+from gan_cli.formatting import assignment, closest, leaves, shell_command, show
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -65,6 +66,7 @@ FORMAT = 1  # of a run's config: a change that `from_yaml` must translate is a n
 HEADING = "# gan-cli's settings of a run, format {}\n"
 WRITTEN = re.compile(r"# gan-cli's settings of a run, format ([0-9]{1,9})\n")
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a format to the next
+UNKNOWN = re.compile(r"((?!model\.)[\w.]+): \w+ has no such setting")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -125,7 +127,24 @@ def _checked(
     faults += [
         f for f in found if not f.startswith(tuple(f"model.{name} = null" for name in absent))
     ]
-    return root, trust, once(faults)
+    if not root.get("resume"):  # else the run has settings, too
+        faults += ignored(root, command.keys)
+    return root, trust, once([_with_origin(fault, command) for fault in faults])
+
+
+def _with_origin(fault: str, command: Command) -> str:
+    """A fault of a setting that the user did not type, with the model or preset that sets it."""
+    match = UNKNOWN.match(fault)
+    if match is None or match[1] in command.keys:
+        return fault
+    key, chosen = match[1], choices()
+    for group in ("model", "experiment"):
+        made = Composition(command.config_dirs)
+        made.choose(group, option := chosen.get(group, ""))
+        if key in made.changed:
+            remove = shell_command(f"~{key}")
+            return f"{match[0]}; {group}={option} sets it, and {remove} removes it"
+    return fault
 
 
 def unused(config: DictConfig, command: Command) -> Iterator[str]:

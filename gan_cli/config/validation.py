@@ -99,6 +99,38 @@ def _ranges(settings: Mapping[str, Any], path: str) -> list[str]:
     return validate(Rates, rates, path) + validate(Schedule, schedule, path)
 
 
+def ignored(root: Mapping[str, Any], typed: Collection[str]) -> Iterator[str]:
+    """Faults of `typed` settings that another one leaves without effect."""
+    run = root.get("run")
+    if isinstance(run, Mapping) and {"run.dir", "run.name"} <= set(typed):
+        folder, name = run.get("dir"), run.get("name")
+        if folder is not None and name is not None:
+            yield (
+                f"run.name = {show(name)}: run.dir = {show(folder)} is the run's folder already; "
+                "leave one of them out"
+            )
+    optimizer = root.get("optimizer")
+    if not isinstance(optimizer, Mapping):
+        return
+    common, own = split_phases(optimizer)
+    for key in dict.fromkeys(typed):
+        player, _, name = key.removeprefix("optimizer.").rpartition(".")
+        if not key.startswith("optimizer.") or name not in SCHEDULED or player not in ("", *own):
+            continue
+        those = [own[player]] if player else [common, *own.values()]
+        value = (own[player] if player else common).get(name)
+        if value is not None and all(
+            settings.get("schedule", common.get("schedule", "constant")) == "constant"
+            for settings in those
+        ):
+            schedule = f"{key.removesuffix(name)}schedule"
+            yield (
+                f"{key} = {show(value)}: needs a schedule; set {schedule}=linear or "
+                f"{schedule}=cosine"
+            )
+
+
+SCHEDULED = ("final_lr", "final_betas", "schedule_steps")  # settings of a rate that changes
 DEFAULT_ROOT = "runs"  # of run folders, in conf/train.yaml
 LIGHT = ("loss", "penalty", "network", "prior")  # nodes that cost nothing to build
 NAMED = re.compile(r"""^\s*(?:-\s+)?_target_:\s*["']?([\w.]+)""", re.MULTILINE)

@@ -85,7 +85,10 @@ def test_the_half_life_of_averages_rises() -> None:
     [
         (("optimizer.final_lr=-1",), "optimizer.final_lr = -1: must be at least 0"),
         (("optimizer.final_betas=[0,1]",), r"optimizer.final_betas\[1\] = 1: must be less than 1"),
-        (("optimizer=sgd", "+optimizer.final_betas=[0,0.9]"), "SGD has no betas"),
+        (
+            ("optimizer=sgd", "+optimizer.final_betas=[0,0.9]", "optimizer.schedule=linear"),
+            "SGD has no betas",
+        ),
         (("penalty=r1_r2", "penalty.final_weight=-1"), "final_weight = -1: must not be negative"),
         (("penalty=r1_r2", "penalty.weight_steps=0"), "weight_steps = 0: must be at least 1"),
     ],
