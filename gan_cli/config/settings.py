@@ -147,14 +147,36 @@ def _with_origin(fault: str, command: Command) -> str:
     return fault
 
 
+NEVER = (None, 0)
+NEEDS = {  # settings that do nothing where another one has one of these values
+    "ema.ramp": {"ema.decay": (0,)},
+    "ema.warmup": {"ema.decay": (0,)},
+    "evaluation.metrics": {"evaluation.every": NEVER},
+    "evaluation.samples": {"evaluation.every": NEVER},
+    "film": {"sample_every": NEVER},
+    "health.factor": {"health.on_nan": ("stop",)},
+    "health.retries": {"health.on_nan": ("stop",)},
+    "model.ada_images": {"model.ada_target": (None,)},
+    "model.instance_noise_steps": {"model.instance_noise": NEVER},
+    "weights.averaged": {"weights.source": (None,)},
+    "weights.strict": {"weights.source": (None,)},
+}
+
+
 def unused(config: DictConfig, command: Command) -> Iterator[str]:
-    """A line for each group that was typed and of which the composed model takes nothing."""
+    """A line for each group or setting that was typed and that changes nothing here."""
     for group in PARTS:
         typed = [o for o in command.overrides if re.match(rf"[+]*{group}[.=]", o)]
         others = OmegaConf.masked_copy(config, [str(key) for key in config if key != group])
         if typed and not re.search(rf"\$\{{{group}[.}}]", OmegaConf.to_yaml(others)):
             model = choices().get("model", "this model")
             yield f"{typed[-1].lstrip('+')}: changes nothing, since {model} has no {group}"
+    for override in command.overrides if config.resume is None else ():
+        key, value = split(override)
+        for other, off in NEEDS.get(key, {}).items():
+            chosen = OmegaConf.select(config, other)
+            if value not in (None, "null", "0", "false") and chosen in off:
+                yield f"{key}={value}: changes nothing, since {other} = {show(chosen)}"
 
 
 def to_yaml(settings: Settings) -> str:

@@ -419,6 +419,23 @@ def test_floats_of_torch_are_floats_where_whole_numbers_are_typed(optimizer: str
             ],
         ),
         (["model=glo", "penalty=r1"], ["penalty=r1: changes nothing, since glo has no penalty"]),
+        (
+            ["ema.ramp=0.05", "ema.decay=0", "film=true", "sample_every=0", "health.factor=0.1"],
+            [
+                "ema.ramp=0.05: changes nothing, since ema.decay = 0",
+                "film=true: changes nothing, since sample_every = 0",
+                "health.factor=0.1: changes nothing, since health.on_nan = stop",
+            ],
+        ),
+        (
+            ["model.ada_images=9", "model.instance_noise_steps=9", "evaluation.samples=9"],
+            [
+                "evaluation.samples=9: changes nothing, since evaluation.every = null",
+                "model.ada_images=9: changes nothing, since model.ada_target = null",
+                "model.instance_noise_steps=9: changes nothing, since model.instance_noise = 0",
+            ],
+        ),
+        (["ema.ramp=0.05", "model.ada_images=9", "model.ada_target=0.6", "film=false"], []),
         (["model=vae", "network.width=8", "prior.dim=3"], []),
         (["model=infogan", "prior.dim=20", "loss=hinge", "penalty=r1"], []),
         (["model=vae"], []),
