@@ -289,6 +289,23 @@ def data_changes(then: Any, session: Session) -> str:
     return "; ".join(f"{key} was {then.get(key)}, is {now[key]}" for key in changed)
 
 
+def require_length(session: Session, earlier: EarlierRun) -> None:
+    """Refuse epochs or images that end before the earlier state; steps are compared before.
+
+    Raises:
+        ConfigError: they do, without `force`.
+    """
+    settings = session.settings
+    done = 0 if earlier.state is None else earlier.state["step"]
+    if settings.force or settings.steps is not None or done <= session.total:
+        return
+    name = "epochs" if settings.images is None else "images"
+    raise ConfigError(
+        f"{name} = {show(getattr(settings, name))}: comes to {session.total:,} steps, and {done:,} "
+        f"are done already in {earlier.run.path}; set more {name}, or force=true"
+    )
+
+
 def addressed(session: Session, line: Command) -> list[str]:
     """The callbacks of a resumed run that would send it to a place which this command names not.
 

@@ -43,6 +43,7 @@ from gan_cli.training.resume import (
     find_earlier_run,
     read_earlier_run,
     repair_links,
+    require_length,
     restore,
 )
 from gan_cli.training.setup import Session, assemble, load_weights
@@ -159,6 +160,8 @@ def build_session(
     with ranks.sharing_errors():
         session = assemble(settings, trust, ranks)
         session.command = line.text()
+        if earlier is not None:
+            require_length(session, earlier)
         if resumed is not None and ranks.first:
             session.silent = addressed(session, line)
         if earlier is None or earlier.state is None:

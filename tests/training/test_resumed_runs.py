@@ -435,3 +435,17 @@ def test_what_an_optimizer_lacks_is_said_before_anything_is_written(wish: str) -
     with pytest.raises(ConfigError, match=r"^optimizer.*leave it as it was, which force=true can"):
         train("resume=run", "steps=8", wish, "force=true")
     assert (run.config.read_bytes(), run.metrics.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [("epochs=1", "epochs = 1: comes to 4 steps"), ("images=80", "images = 80: comes to 5 steps")],
+)
+def test_a_length_that_is_over_already_is_refused(length: str, said: str) -> None:
+    run = finished("batch_size=16")  # of 64 samples
+    with pytest.raises(ConfigError, match=f"^{said}, and 6 are done already in run; set more "):
+        train("resume=run", length)
+    assert train("resume=run", length, "force=true") == DONE
+    assert run.read_status()["step"] == 6
+    assert train("resume=run", "epochs=2") == DONE
+    assert run.read_status()["step"] == 8
