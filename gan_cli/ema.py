@@ -97,13 +97,13 @@ class Average:
         """The factor d of the average after `step` completed steps."""
         if self.warmup is None and self.ramp is None:
             return min(self.decay, (1 + step) / (10 + step))
-        decay = self.decay
-        if self.warmup is not None and 0 < step < self.warmup:
+        decay, before = self.decay, step - 1  # the steps before the last, as in both codes
+        if self.warmup is not None and 0 <= before < self.warmup:
             half_life = math.log(0.5) / math.log(decay)
-            now = half_life * (1 - math.cos(math.pi * step / self.warmup)) / 2
-            decay = 0.5 ** (1 / now)
-        if self.ramp is not None and step > 0:
-            now = max(self.ramp * (step - 1), 1e-8)  # of the steps before the last, as there
+            now = half_life * (1 - math.cos(math.pi * before / self.warmup)) / 2
+            decay = 0.5 ** (1 / max(now, 1e-8))
+        if self.ramp is not None and before >= 0:
+            now = max(self.ramp * before, 1e-8)
             decay = min(decay, 0.5 ** (1 / now))
         return decay
 

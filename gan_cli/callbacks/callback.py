@@ -74,10 +74,12 @@ class Callback:
     Attributes:
         fatal: errors of its hooks that end the run; any other is a warning, once.
         package: that it needs and gan-cli does not; the extra that installs it has the same name.
+        address: its argument that says where it sends the run; null there is the user's own place.
     """
 
     fatal: ClassVar[tuple[type[Exception], ...]] = ()
     package: ClassVar[str] = ""
+    address: ClassVar[str] = ""
 
     def start(self, step: int) -> None:
         """Training begins (0) or resumes (the resumed step)."""
@@ -133,14 +135,18 @@ def check_callbacks(nodes: Mapping[str, Any], trust: Trust) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def build_callbacks(run: RunContext, trust: Trust) -> list[Callback]:
-    """The callbacks that the settings choose, in their order.
+def build_callbacks(run: RunContext, trust: Trust, silent: Collection[str] = ()) -> list[Callback]:
+    """The callbacks that the settings choose, in their order, without the `silent` ones.
 
     Raises:
         ConfigError: one cannot be built.
     """
     nodes = run.settings.callbacks
-    return [build(node, f"callbacks.{name}", trust, run=run) for name, node in nodes.items()]
+    return [
+        build(node, f"callbacks.{name}", trust, run=run)
+        for name, node in nodes.items()
+        if name not in silent
+    ]
 
 
 class Callbacks(Callback):

@@ -130,7 +130,7 @@ class MLflow(Logger):
             warns of it, and training continues.
     """
 
-    package = "mlflow"
+    package, address = "mlflow", "uri"
 
     def __init__(
         self, run: RunContext, experiment: str = "gan-train", uri: str | None = None
@@ -196,7 +196,7 @@ class WandB(Logger):
             training continues.
     """
 
-    package = "wandb"
+    package, address = "wandb", "entity"
 
     def __init__(
         self,

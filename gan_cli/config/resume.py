@@ -66,14 +66,7 @@ def differences(
         total: steps of `new`, where epochs or images are its length; else its `steps`.
     """
     old_leaves, new_leaves = dict(leaves(saved)), dict(leaves(new))
-    scheduled = sorted(
-        key
-        for side in (old_leaves, new_leaves)
-        for key, value in side.items()
-        if key.startswith("optimizer.")
-        and key.endswith(".schedule")
-        and value not in (None, "constant")
-    )
+    scheduled = sorted(key for side in (old_leaves, new_leaves) for key in _to_the_end(side))
     total = new.get("steps") if total is None else total
     found = []
     for key in dict.fromkeys((*old_leaves, *new_leaves)):
@@ -91,6 +84,17 @@ def differences(
             safe = True
         found.append(Difference(key, old, now, safe, why))
     return [difference for difference in found if not _repeats(difference, found)]
+
+
+def _to_the_end(values: Config) -> Iterator[str]:
+    """The schedules of rates, by dotted key, whose length is that of the run."""
+    for key, value in values.items():
+        player, _, last = key.rpartition(".")
+        if player.partition(".")[0] != "optimizer" or last != "schedule":
+            continue
+        length = values.get(f"{player}.schedule_steps", values.get("optimizer.schedule_steps"))
+        if value not in (None, "constant") and length is None:
+            yield key
 
 
 def _repeats(difference: Difference, found: Sequence[Difference]) -> bool:

@@ -30,7 +30,7 @@ from omegaconf.errors import (
 
 from gan_cli import foreign
 from gan_cli.config import groups
-from gan_cli.config.catalogue import network_for_points
+from gan_cli.config.catalogue import Composition, network_for_points
 from gan_cli.config.command_line import Command, open_path, prepare, split
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_errors import explain
@@ -41,6 +41,7 @@ from gan_cli.config.trust import Trust, close_path
 from gan_cli.config.validation import (
     NO_HORIZON,
     absent_groups,
+    ignored,
     node_faults,
     once,
     optimizer_settings,
@@ -52,7 +53,7 @@ from gan_cli.config.validation import (
     validate,
 )
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import assignment, closest, leaves, show
+from gan_cli.formatting import assignment, closest, leaves, shell_command, show
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -65,6 +66,7 @@ FORMAT = 1  # of a run's config: a change that `from_yaml` must translate is a n
 HEADING = "# gan-cli's settings of a run, format {}\n"
 WRITTEN = re.compile(r"# gan-cli's settings of a run, format ([0-9]{1,9})\n")
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a format to the next
+UNKNOWN = re.compile(r"((?!model\.)[\w.]+): \w+ has no such setting")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -125,17 +127,56 @@ def _checked(
     faults += [
         f for f in found if not f.startswith(tuple(f"model.{name} = null" for name in absent))
     ]
-    return root, trust, once(faults)
+    if not root.get("resume"):  # else the run has settings, too
+        faults += ignored(root, command.keys)
+    return root, trust, once([_with_origin(fault, command) for fault in faults])
+
+
+def _with_origin(fault: str, command: Command) -> str:
+    """A fault of a setting that the user did not type, with the model or preset that sets it."""
+    match = UNKNOWN.match(fault)
+    if match is None or match[1] in command.keys:
+        return fault
+    key, chosen = match[1], choices()
+    for group in ("model", "experiment"):
+        made = Composition(command.config_dirs)
+        made.choose(group, option := chosen.get(group, ""))
+        if key in made.changed:
+            remove = shell_command(f"~{key}")
+            return f"{match[0]}; {group}={option} sets it, and {remove} removes it"
+    return fault
+
+
+NEVER = (None, 0)
+NEEDS = {  # settings that do nothing where another one has one of these values
+    "ema.ramp": {"ema.decay": (0,)},
+    "ema.warmup": {"ema.decay": (0,)},
+    "evaluation.metrics": {"evaluation.every": NEVER},
+    "evaluation.samples": {"evaluation.every": NEVER},
+    "film": {"sample_every": NEVER},
+    "health.factor": {"health.on_nan": ("stop",)},
+    "health.retries": {"health.on_nan": ("stop",)},
+    "model.ada_images": {"model.ada_target": (None,)},
+    "model.instance_noise_steps": {"model.instance_noise": NEVER},
+    "weights.averaged": {"weights.source": (None,)},
+    "weights.strict": {"weights.source": (None,)},
+}
 
 
 def unused(config: DictConfig, command: Command) -> Iterator[str]:
-    """A line for each group that was typed and of which the composed model takes nothing."""
+    """A line for each group or setting that was typed and that changes nothing here."""
     for group in PARTS:
         typed = [o for o in command.overrides if re.match(rf"[+]*{group}[.=]", o)]
         others = OmegaConf.masked_copy(config, [str(key) for key in config if key != group])
         if typed and not re.search(rf"\$\{{{group}[.}}]", OmegaConf.to_yaml(others)):
             model = choices().get("model", "this model")
             yield f"{typed[-1].lstrip('+')}: changes nothing, since {model} has no {group}"
+    for override in command.overrides if config.resume is None else ():
+        key, value = split(override)
+        for other, off in NEEDS.get(key, {}).items():
+            chosen = OmegaConf.select(config, other)
+            if value not in (None, "null", "0", "false") and chosen in off:
+                yield f"{key}={value}: changes nothing, since {other} = {show(chosen)}"
 
 
 def to_yaml(settings: Settings) -> str:

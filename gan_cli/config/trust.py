@@ -11,7 +11,7 @@ import inspect
 import sys
 import sysconfig
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -50,12 +50,23 @@ class Trust:
         folders: modules that lie directly in these are trusted.
         refused: nothing below these is trusted, whatever the others say: run folders.
         outlines: import nothing; a class is known by its signature alone, as far as that is ours.
+        named: modules that the user's own config files name.
     """
 
     modules: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     refused: tuple[Path, ...] = ()
     outlines: bool = False
+    named: tuple[str, ...] = ()
+
+    def for_run(self, folder: Path) -> Trust:
+        """Whose classes a configuration from the run `folder` may name.
+
+        No place vouches for a module, since that folder may lie there; the user does by --trust,
+        and by naming it in a YAML file of --config-dir.
+        """
+        modules = tuple(dict.fromkeys((*self.modules, *self.named)))
+        return replace(self, modules=modules, folders=(), refused=(*self.refused, folder))
 
 
 def resolve(target: object, trust: Trust, path: str) -> type:

@@ -99,6 +99,38 @@ def _ranges(settings: Mapping[str, Any], path: str) -> list[str]:
     return validate(Rates, rates, path) + validate(Schedule, schedule, path)
 
 
+def ignored(root: Mapping[str, Any], typed: Collection[str]) -> Iterator[str]:
+    """Faults of `typed` settings that another one leaves without effect."""
+    run = root.get("run")
+    if isinstance(run, Mapping) and {"run.dir", "run.name"} <= set(typed):
+        folder, name = run.get("dir"), run.get("name")
+        if folder is not None and name is not None:
+            yield (
+                f"run.name = {show(name)}: run.dir = {show(folder)} is the run's folder already; "
+                "leave one of them out"
+            )
+    optimizer = root.get("optimizer")
+    if not isinstance(optimizer, Mapping):
+        return
+    common, own = split_phases(optimizer)
+    for key in dict.fromkeys(typed):
+        player, _, name = key.removeprefix("optimizer.").rpartition(".")
+        if not key.startswith("optimizer.") or name not in SCHEDULED or player not in ("", *own):
+            continue
+        those = [own[player]] if player else [common, *own.values()]
+        value = (own[player] if player else common).get(name)
+        if value is not None and all(
+            settings.get("schedule", common.get("schedule", "constant")) == "constant"
+            for settings in those
+        ):
+            schedule = f"{key.removesuffix(name)}schedule"
+            yield (
+                f"{key} = {show(value)}: needs a schedule; set {schedule}=linear or "
+                f"{schedule}=cosine"
+            )
+
+
+SCHEDULED = ("final_lr", "final_betas", "schedule_steps")  # settings of a rate that changes
 DEFAULT_ROOT = "runs"  # of run folders, in conf/train.yaml
 LIGHT = ("loss", "penalty", "network", "prior")  # nodes that cost nothing to build
 NAMED = re.compile(r"""^\s*(?:-\s+)?_target_:\s*["']?([\w.]+)""", re.MULTILINE)
@@ -111,9 +143,7 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
 
     What the user typed decides, and no file that is composed. Nothing below where run folders are
     made: a run folder never provides code, and a folder of --config-dir that is a run or a study
-    vouches for none. For a configuration that comes from a run folder, no place vouches for a
-    module, since that folder may lie there; the user does by --trust, and by naming it in a YAML
-    file of --config-dir.
+    vouches for none.
 
     Args:
         command: its --trust, --config-dir and run.root.
@@ -123,14 +153,15 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
     typed = [value for key, value in map(split, command.overrides) if key == "run.root" and value]
     roots = dict.fromkeys((DEFAULT_ROOT, *map(unquoted, typed), run_root))
     refused = tuple(Path(root).expanduser().absolute() for root in roots)
-    if foreign is not None:
-        named = modules_named_in(command.config_dirs)
-        return Trust((*command.trust, *named), refused=(*refused, foreign.absolute()))
     own = [folder for folder in command.config_dirs if output_around(folder) is None]
     folders = [Path.cwd(), *(place for folder in own for place in (folder, folder.parent))]
-    return Trust(
-        tuple(command.trust), tuple(f for f in folders if output_around(f) is None), refused
+    trust = Trust(
+        tuple(command.trust),
+        tuple(f for f in folders if output_around(f) is None),
+        refused,
+        named=tuple(modules_named_in(command.config_dirs)),
     )
+    return trust if foreign is None else trust.for_run(foreign.absolute())
 
 
 def modules_named_in(folders: Sequence[Path]) -> list[str]:

@@ -86,6 +86,8 @@ class StyleGAN2(AdversarialModel):
         self.path = PathMean()
         if any(isinstance(layer, MinibatchDeviation) for layer in self.discriminator.modules()):
             self.whole_batch = (*self.whole_batch, "minibatch deviation (network.group)")
+        if path_length:
+            self.whole_batch = (*self.whole_batch, "path lengths (model.path_length)")
 
     def faults(self) -> Iterator[str]:
         if self.conditional:
@@ -199,8 +201,9 @@ class StyleGAN2(AdversarialModel):
         if not self.mixing:
             return styles
         others = own.repeated(own.mapping(self.prior.sample(n, self.device), y))
-        cut = torch.randint(1, own.inputs, (1,), device=self.device)
-        mixed = torch.rand(1, device=self.device) < self.mixing
+        # Without a dimension, which could count samples: the parts of a batch share them.
+        cut = torch.randint(1, own.inputs, (), device=self.device)
+        mixed = torch.rand((), device=self.device) < self.mixing
         layer = torch.arange(own.inputs, device=self.device)
         return torch.where((mixed & (layer >= cut))[None, :, None], others, styles)
 

@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import show
 from gan_cli.model import Model, Phase
 
 RIVALS = {"fused", "foreach", "capturable", "differentiable"}  # arguments that exclude each other
 # Settings of a player that are no arguments of its optimizer.
 OWN = ("schedule", "warmup", "clip_norm", "final_lr", "final_betas", "schedule_steps")
+# Moments that an optimizer keeps only with a setting.
+ADDED = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg", "momentum": "momentum_buffer"}
+LEAVE = "leave it as it was, which force=true cannot change, or start a new run with weights=RUN"
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "linear": lambda progress: 1.0 - progress,
@@ -57,6 +61,11 @@ class PlayerOptimizer:
         """Whether the rate is the same at every step."""
         return self.schedule == "constant" and not self.warmup
 
+    @property
+    def to_the_end(self) -> bool:
+        """Whether its schedule is as long as the run."""
+        return self.schedule != "constant" and self.schedule_steps is None
+
     def learning_rate(self, step: int) -> float:
         """The rate at `step`, counted from 0: `warmup` steps of linear rise times the schedule."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
@@ -73,7 +82,7 @@ class PlayerOptimizer:
         """Load the optimizer's moments; its settings stay as configured now.
 
         Raises:
-            ValueError: the moments belong to another kind of optimizer.
+            ConfigError: the moments belong to another kind of optimizer, or some are missing.
         """
         settings = [
             {key: value for key, value in group.items() if key != "params"}
@@ -81,8 +90,16 @@ class PlayerOptimizer:
         ]
         fresh = self.optimizer.state_dict()
         kept = [set(group) for group in state["param_groups"]]
+        kind = type(self.optimizer).__name__
         if kept != [set(group) for group in fresh["param_groups"]]:
-            raise ValueError(f"the optimizer of {self.name} was no {type(self.optimizer).__name__}")
+            raise ConfigError(f"optimizer = {kind}: the run's {self.name} had another one; {LEAVE}")
+        for group in fresh["param_groups"]:
+            for name, moment in ADDED.items():
+                if group.get(name) and any(s and moment not in s for s in state["state"].values()):
+                    raise ConfigError(
+                        f"optimizer.{name} = {show(group[name])}: {kind} needs {moment}, which the "
+                        f"run's {self.name} has not kept; {LEAVE}"
+                    )
         self.optimizer.load_state_dict(dict(state))
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(own)

@@ -210,7 +210,7 @@ def hints(run: RunFolder, session: Session, evaluator: Evaluator | None = None) 
         given_up = best is not None and patience is not None and best.misses >= patience
         more = ["evaluation.patience=null"] if given_up else []
         commands["resume"] = shell_command("gan-train", resume, *more, *all_trust, *own)
-    elif all(player.schedule == "constant" for player in session.players.values()):
+    elif not any(player.to_the_end for player in session.players.values()):
         more = [f"steps={2 * session.total}"]
         commands["resume"] = shell_command("gan-train", resume, *more, *all_trust, *own)
     return commands

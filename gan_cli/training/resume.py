@@ -15,12 +15,13 @@ import yaml
 from gan_cli import foreign
 from gan_cli.config import defaults, groups, resume
 from gan_cli.config.command_line import Command
+from gan_cli.config.instantiate import resolve
 from gan_cli.config.schema import Settings
 from gan_cli.config.settings import from_yaml, to_yaml
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import one_line
 from gan_cli.files import cannot_write
-from gan_cli.formatting import assignment
+from gan_cli.formatting import assignment, shell_command, show
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import BEST
 from gan_cli.runs.folder import RunFolder, branches, is_run
@@ -288,12 +289,49 @@ def data_changes(then: Any, session: Session) -> str:
     return "; ".join(f"{key} was {then.get(key)}, is {now[key]}" for key in changed)
 
 
+def require_length(session: Session, earlier: EarlierRun) -> None:
+    """Refuse epochs or images that end before the earlier state; steps are compared before.
+
+    Raises:
+        ConfigError: they do, without `force`.
+    """
+    settings = session.settings
+    done = 0 if earlier.state is None else earlier.state["step"]
+    if settings.force or settings.steps is not None or done <= session.total:
+        return
+    name = "epochs" if settings.images is None else "images"
+    raise ConfigError(
+        f"{name} = {show(getattr(settings, name))}: comes to {session.total:,} steps, and {done:,} "
+        f"are done already in {earlier.run.path}; set more {name}, or force=true"
+    )
+
+
+def addressed(session: Session, line: Command) -> list[str]:
+    """The callbacks of a resumed run that would send it to a place which this command names not.
+
+    The run may be a stranger's. They are left out, with a line in the log.
+    """
+    found, keys = [], set(line.keys)
+    for name, node in session.settings.callbacks.items():
+        key = f"callbacks.{name}"
+        address = resolve(node["_target_"], session.trust, key).address
+        place = node.get(address) if address else None
+        if place is not None and keys.isdisjoint(("callbacks", key, f"{key}.{address}")):
+            found.append(name)
+            allow = shell_command(assignment(f"{key}.{address}", place))
+            log.warning(
+                f"{key}.{address} = {show(place)}: the run's choice of where to send its curves "
+                f"and settings, so {name} is left out; add {allow} to send them there"
+            )
+    return found
+
+
 def restore(session: Session, earlier: EarlierRun) -> None:
     """Load the earlier state.
 
     Raises:
         CheckpointError: the state is of other networks.
-        ConfigError: the data is not what it was, without `force`.
+        ConfigError: the data is not what it was, without `force`; or the optimizers are others.
     """
     if earlier.state is None:
         return

@@ -38,10 +38,12 @@ from gan_cli.training.pictures import Draw
 from gan_cli.training.record import StateSaver, close, lost, open_record, recorded
 from gan_cli.training.resume import (
     EarlierRun,
+    addressed,
     branch,
     find_earlier_run,
     read_earlier_run,
     repair_links,
+    require_length,
     restore,
 )
 from gan_cli.training.setup import Session, assemble, load_weights
@@ -158,6 +160,10 @@ def build_session(
     with ranks.sharing_errors():
         session = assemble(settings, trust, ranks)
         session.command = line.text()
+        if earlier is not None:
+            require_length(session, earlier)
+        if resumed is not None and ranks.first:
+            session.silent = addressed(session, line)
         if earlier is None or earlier.state is None:
             load_weights(session)
         if ranks.first:
@@ -323,7 +329,7 @@ def train_in_folder(
         evaluator.run = run
     open_record(run, session, seeds)
     context = context_of(session, run, last_point)
-    callbacks = watchers(context, session.trust, progress)
+    callbacks = watchers(context, session.trust, progress, session.silent)
     health = Health(context, callbacks[1:], seen)
     save = StateSaver(run, session, evaluator, health)
     loop = Loop(
@@ -382,7 +388,9 @@ def context_of(session: Session, run: RunFolder, last_point: int | None = None) 
     )
 
 
-def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> list[Callback]:
+def watchers(
+    context: RunContext, trust: Trust, progress: Callback | None, silent: Sequence[str] = ()
+) -> list[Callback]:
     """The callbacks, in the order in which they are called; `Health` comes after them.
 
     These two are not a choice: reports and resuming need the curves, which also hold the point at
@@ -392,8 +400,9 @@ def watchers(context: RunContext, trust: Trust, progress: Callback | None) -> li
         context: what they may know.
         trust: whose classes may be built.
         progress: shows the progress of several runs, instead of this one's own.
+        silent: those that are left out, by name.
     """
-    chosen = build_callbacks(context, trust)
+    chosen = build_callbacks(context, trust, silent)
     if progress is not None:
         chosen = [progress if isinstance(one, Progress) else one for one in chosen]
     return [MetricsFile(context), *chosen]

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,6 +62,7 @@ class Session:
     trust: Trust  # whose classes may be built
     ranks: Ranks = ALONE  # who train it together
     command: str = ""  # that was typed, for a shell
+    silent: Sequence[str] = ()  # callbacks that are left out, by name
 
     @property
     def device(self) -> torch.device:
@@ -219,7 +221,8 @@ def load_weights(session: Session) -> None:
     chosen = session.settings.weights
     if chosen.source is None:
         return
-    saved = weights.read(chosen.source, chosen.averaged, session.trust)
+    trust = session.trust.for_run(Path(chosen.source))
+    saved = weights.read(chosen.source, chosen.averaged, trust)
     left = weights.start_from(session.model, saved, chosen.strict)
     session.trainer.average.load_state_dict({})  # which begins with them, too
     log.info(f"begins with the weights of {saved.place}")

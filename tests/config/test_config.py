@@ -419,6 +419,23 @@ def test_floats_of_torch_are_floats_where_whole_numbers_are_typed(optimizer: str
             ],
         ),
         (["model=glo", "penalty=r1"], ["penalty=r1: changes nothing, since glo has no penalty"]),
+        (
+            ["ema.ramp=0.05", "ema.decay=0", "film=true", "sample_every=0", "health.factor=0.1"],
+            [
+                "ema.ramp=0.05: changes nothing, since ema.decay = 0",
+                "film=true: changes nothing, since sample_every = 0",
+                "health.factor=0.1: changes nothing, since health.on_nan = stop",
+            ],
+        ),
+        (
+            ["model.ada_images=9", "model.instance_noise_steps=9", "evaluation.samples=9"],
+            [
+                "evaluation.samples=9: changes nothing, since evaluation.every = null",
+                "model.ada_images=9: changes nothing, since model.ada_target = null",
+                "model.instance_noise_steps=9: changes nothing, since model.instance_noise = 0",
+            ],
+        ),
+        (["ema.ramp=0.05", "model.ada_images=9", "model.ada_target=0.6", "film=false"], []),
         (["model=vae", "network.width=8", "prior.dim=3"], []),
         (["model=infogan", "prior.dim=20", "loss=hinge", "penalty=r1"], []),
         (["model=vae"], []),
@@ -428,6 +445,76 @@ def test_settings_that_the_model_does_not_use_are_told(words: list[str], said: l
     line = prepare(words)
     config = composed(line)
     assert sorted(unused(config, line)) == sorted(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["model=stylegan2", "optimizer=sgd", "penalty=none"],
+            "penalty.every: NoPenalty has no such setting; model=stylegan2 sets it, and "
+            "'~penalty.every' removes it\n"
+            "penalty.rescale: NoPenalty has no such setting; model=stylegan2 sets it, and "
+            "'~penalty.rescale' removes it\n"
+            "optimizer.betas: SGD has no such setting; model=stylegan2 sets it, and "
+            "'~optimizer.betas' removes it",
+        ),
+        (
+            ["experiment=divergence", "optimizer=rmsprop"],
+            "optimizer.betas: RMSprop has no such setting; experiment=divergence sets it, and "
+            "'~optimizer.betas' removes it",
+        ),
+    ],
+)
+def test_a_setting_that_a_file_gives_to_another_option_is_called_so(
+    words: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(*words)
+    assert str(caught.value) == said
+    removed = [line.partition(":")[0] for line in said.splitlines()]
+    assert settings_of(*words, *(f"~{key}" for key in removed))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["optimizer.final_lr=1e-6"],
+            "optimizer.final_lr = 1e-06: needs a schedule; set optimizer.schedule=linear or "
+            "optimizer.schedule=cosine",
+        ),
+        (
+            [
+                *("optimizer.schedule=linear", "optimizer.generator.schedule=constant"),
+                "optimizer.generator.schedule_steps=9",
+            ],
+            "optimizer.generator.schedule_steps = 9: needs a schedule; set "
+            "optimizer.generator.schedule=linear or optimizer.generator.schedule=cosine",
+        ),
+        (
+            ["run.dir=a", "run.name=b"],
+            "run.name = b: run.dir = a is the run's folder already; leave one of them out",
+        ),
+    ],
+)
+def test_settings_that_others_leave_without_effect_are_refused(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(*words)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimizer.final_lr=1e-6", "optimizer.generator.schedule=cosine"],
+        ["optimizer.schedule=linear", "optimizer.generator.schedule_steps=9"],
+        ["optimizer.final_lr=null", "run.dir=null", "run.name=b"],
+        ["resume=run", "optimizer.final_lr=1e-6"],  # whose schedule may be another
+    ],
+)
+def test_those_that_have_one_are_not(words: list[str]) -> None:
+    assert settings_of(*words)
 
 
 def test_settings_are_frozen() -> None:

@@ -150,6 +150,16 @@ def test_a_schedule_ties_the_horizon(key):
     assert found(changed(SAVED, **{key: "constant"}, steps=40000))["steps"]
 
 
+@pytest.mark.parametrize("player", ["optimizer", "optimizer__generator"])
+def test_a_schedule_with_a_length_of_its_own_does_not(player):
+    saved = changed(SAVED, **{f"{player}__schedule": "cosine", f"{player}__schedule_steps": 50})
+    assert found(changed(saved, steps=40000), saved) == {"steps": True}
+    common = changed(SAVED, optimizer__schedule_steps=50, **{f"{player}__schedule": "cosine"})
+    assert found(changed(common, steps=40000), common) == {"steps": True}
+    own = changed(saved, optimizer__discriminator={"schedule": "linear", "schedule_steps": None})
+    assert found(changed(own, steps=40000), own) == {"steps": False}
+
+
 def test_a_schedule_of_turns_does_not_tie_the_horizon():
     saved = changed(SAVED, model__schedule="alternate")
     assert found(changed(saved, steps=40000), saved) == {"steps": True}

@@ -34,6 +34,10 @@ GAMES = {
     "balance": (
         *("model=began", "network.generator_norm=none", "network.discriminator_norm=none"),
     ),
+    "styles": (
+        *("model=stylegan2", "~optimizer.betas", "network.group=null", "model.path_length=0"),
+        *("network.mapping=1", "network.most=16", "penalty.every=2", "optimizer.lr=0.001"),
+    ),
     "labels": ("model=acgan", SYNC),
     "codes": ("model=infogan", SYNC),
     "chains": ("model=bigan", "model.chain=2", "model.stochastic=true", "prior=gaussian", SYNC),

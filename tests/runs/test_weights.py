@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,25 @@ def test_a_run_begins_with_the_weights_of_another_and_resumes_without_them(
     assert torch.allclose(ours, average, atol=1e-7)
     first.rename(tmp_path / "gone")
     assert train.run([f"resume={second}", "steps=2"]) == 0
+
+
+@pytest.mark.parametrize("wish", ["weights", "resume"])
+def test_a_strangers_run_cannot_have_its_own_code_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wish: str,
+) -> None:
+    """Also not where its module lies in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert train.run(["model=dcgan", *QUICK, "run.dir=stranger"]) == 0
+    file = checkpoint.find(RunFolder("stranger"))
+    state = checkpoint.load(file)
+    state["config"] = state["config"].replace("gan_cli.models.gan.GAN", "evil.Bad")
+    torch.save(state, file)
+    Path("evil.py").write_text("open('ran', 'w').close()\nclass Bad: pass\n")
+    begin = ["model=dcgan", *QUICK, "weights=stranger"]
+    assert train.run(begin if wish == "weights" else ["resume=stranger", "steps=2"]) == 2
+    assert "evil.Bad: not part of gan_cli; if you trust it, add" in capsys.readouterr().err
+    assert not Path("ran").exists()

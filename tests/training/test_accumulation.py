@@ -38,6 +38,10 @@ GAMES = {
         *("network.generator_norm=none", "network.discriminator_norm=none"),
     ),
     "codes": ("model=glo", "network.generator_norm=none"),
+    "styles": (
+        *("model=stylegan2", "~optimizer.betas", "network.group=null", "model.path_length=0"),
+        *("network.mapping=1", "network.most=16", "penalty.every=2", "optimizer.lr=0.001"),
+    ),
 }
 
 
@@ -102,6 +106,10 @@ def test_resuming_is_exact() -> None:
         ),
         (("model=vae", "accumulate=2"), "VAE needs its batches whole, since each part of it would"),
         (("model=gan", "loss=softmax", "accumulate=2"), "needs whole batches: loss=Softmax"),
+        (
+            ("model=stylegan2", "network.group=null", "accumulate=2"),
+            r"needs whole batches: path lengths \(model.path_length\)",
+        ),
         (
             ("model=mixture", "data=ring", "accumulate=2"),
             ".*EM keeps moments of the samples of one part",

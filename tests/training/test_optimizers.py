@@ -31,6 +31,12 @@ def test_schedules(schedule: str, rates: dict[int, float]) -> None:
         assert player(schedule=schedule).learning_rate(step) == pytest.approx(rate, abs=1e-12)
 
 
+def test_a_schedule_is_as_long_as_the_run_unless_its_length_is_given() -> None:
+    assert player(schedule="linear").to_the_end
+    assert not player(schedule="linear", schedule_steps=50).to_the_end
+    assert not player().to_the_end
+
+
 def test_warm_up_rises_to_the_rate() -> None:
     warm = player(warmup=4)
     assert [warm.learning_rate(step) for step in range(6)] == pytest.approx(
@@ -97,3 +103,37 @@ def test_moments_are_laid_out_as_the_weights_are(kind: type) -> None:
     torch.testing.assert_close(first.parameters[0].detach(), weight.detach())
     (moments,) = second.optimizer.state.values()
     assert all(m.stride() == weight.stride() for m in moments.values() if m.shape == weight.shape)
+
+
+def built(kind: type, **settings) -> PlayerOptimizer:
+    """An optimizer after its first update."""
+    weight = nn.Parameter(torch.zeros(1))
+    made = PlayerOptimizer("g", substitute(kind)([weight], lr=0.1, **settings), [weight], 0.1)
+    weight.grad = torch.ones(1)
+    made.optimizer.step()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "reason"),
+    [
+        (torch.optim.Adam, {"amsgrad": True}, r"optimizer.amsgrad = true: Adam .* max_exp_avg_sq"),
+        (
+            torch.optim.RMSprop,
+            {"momentum": 0.5},
+            r"optimizer.momentum = 0.5: RMSprop needs mom",
+        ),
+        (torch.optim.RMSprop, {"centered": True}, r"optimizer.centered = true: .* grad_avg, which"),
+    ],
+)
+def test_moments_that_were_not_kept_are_missed_at_once(
+    kind: type, settings: dict[str, object], reason: str
+) -> None:
+    state, changed = built(kind).optimizer.state_dict(), built(kind, **settings)
+    with pytest.raises(ConfigError, match=f"^{reason}.*the run's g has not kept; leave it as"):
+        changed.load_state(state)
+    changed.load_state(changed.optimizer.state_dict())
+    plain = built(torch.optim.SGD)
+    built(torch.optim.SGD, momentum=0.9).load_state(plain.optimizer.state_dict())
+    with pytest.raises(ConfigError, match=r"^optimizer = SGD: the run's g had another one; leave"):
+        plain.load_state(state)

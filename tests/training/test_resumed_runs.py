@@ -16,6 +16,7 @@ import torch
 from inprocess import call
 from PIL import Image
 
+from gan_cli.callbacks.loggers import MLflow
 from gan_cli.commands.train import on_top_of_run
 from gan_cli.config.command_line import prepare
 from gan_cli.config.settings import composed
@@ -401,3 +402,50 @@ def test_a_checkpoint_with_a_config_that_is_none_is_one_line(config: str) -> Non
     checkpoint.save(folder, state, 1, keep_step=False, keep=1)
     with pytest.raises(CheckpointError, match=r"^run: (its|the run's) config "):
         train("resume=run", "steps=2")
+
+
+def test_a_run_does_not_choose_where_it_is_sent(monkeypatch, caplog) -> None:
+    """Its config may be a stranger's; what the command names counts, and the user's own place."""
+    sent = []
+    monkeypatch.setattr("gan_cli.callbacks.callback.find_spec", lambda package: True)
+    for hook in ("scalars", "picture", "text", "end"):
+        monkeypatch.setattr(MLflow, hook, lambda *_: None)
+    monkeypatch.setattr(MLflow, "start", lambda self, step: sent.append(self.uri))
+    place = "callbacks.mlflow.uri=http://there:5000"
+    finished("callbacks=[mlflow]", place)
+    assert train("resume=run", "steps=7") == DONE
+    assert train("resume=run", "steps=8", "callbacks.mlflow.experiment=mine") == DONE
+    assert sent == ["http://there:5000"]
+    assert (
+        "callbacks.mlflow.uri = http://there:5000: the run's choice of where to send its curves "
+        "and settings, so mlflow is left out; add 'callbacks.mlflow.uri="
+    ) in caplog.text
+    assert train("resume=run", "steps=9", place) == DONE
+    assert train("resume=run", "steps=10", "callbacks=[mlflow]") == DONE
+    caplog.clear()
+    assert train("resume=run", "steps=11") == DONE
+    assert sent[1:] == ["http://there:5000", None, None]
+    assert "left out" not in caplog.text
+
+
+@pytest.mark.parametrize("wish", ["+optimizer.amsgrad=true", "optimizer=rmsprop"])
+def test_what_an_optimizer_lacks_is_said_before_anything_is_written(wish: str) -> None:
+    run = finished()
+    before = run.config.read_bytes(), run.metrics.read_bytes()
+    with pytest.raises(ConfigError, match=r"^optimizer.*leave it as it was, which force=true can"):
+        train("resume=run", "steps=8", wish, "force=true")
+    assert (run.config.read_bytes(), run.metrics.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [("epochs=1", "epochs = 1: comes to 4 steps"), ("images=80", "images = 80: comes to 5 steps")],
+)
+def test_a_length_that_is_over_already_is_refused(length: str, said: str) -> None:
+    run = finished("batch_size=16")  # of 64 samples
+    with pytest.raises(ConfigError, match=f"^{said}, and 6 are done already in run; set more "):
+        train("resume=run", length)
+    assert train("resume=run", length, "force=true") == DONE
+    assert run.read_status()["step"] == 6
+    assert train("resume=run", "epochs=2") == DONE
+    assert run.read_status()["step"] == 8

@@ -69,8 +69,10 @@ def test_the_half_life_of_averages_rises() -> None:
 
     model = One()
     average = Average(model, decay=0.5 ** (1 / 20), warmup=10)  # half in 20 steps
-    halves = [math.log(0.5) / math.log(average.decay_at(step)) for step in (1, 5, 9, 10, 50)]
-    assert halves == pytest.approx([cosine(step, 0, 20, 10) for step in (1, 5, 9, 10, 50)])
+    before = (1, 5, 9, 10, 50)  # steps before the last, as in R3GAN's training_loop.py
+    halves = [math.log(0.5) / math.log(average.decay_at(step + 1)) for step in before]
+    assert halves == pytest.approx([cosine(step, 0, 20, 10) for step in before])
+    assert average.decay_at(1) == 0
     assert average.decay_at(0) == average.decay  # nothing is averaged before the first step
     assert Average(model, decay=0.9).decay_at(0) == pytest.approx(0.1)
     # .5 ** (batch / min(ema_nimg, cur_nimg * .05)) in NVlabs/stylegan2-ada-pytorch's training loop.
@@ -85,7 +87,10 @@ def test_the_half_life_of_averages_rises() -> None:
     [
         (("optimizer.final_lr=-1",), "optimizer.final_lr = -1: must be at least 0"),
         (("optimizer.final_betas=[0,1]",), r"optimizer.final_betas\[1\] = 1: must be less than 1"),
-        (("optimizer=sgd", "+optimizer.final_betas=[0,0.9]"), "SGD has no betas"),
+        (
+            ("optimizer=sgd", "+optimizer.final_betas=[0,0.9]", "optimizer.schedule=linear"),
+            "SGD has no betas",
+        ),
         (("penalty=r1_r2", "penalty.final_weight=-1"), "final_weight = -1: must not be negative"),
         (("penalty=r1_r2", "penalty.weight_steps=0"), "weight_steps = 0: must be at least 1"),
     ],
