@@ -128,7 +128,8 @@ def add_latent_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="fix latent codes (InfoGAN): category=3, code1=-1.5; may be given again",
     )
-    add("--truncation", type=float, metavar="X", help="keep the prior's latents within X, as .7")
+    text = "keep the prior's latents within X, as .7; of StyleGAN2 its psi"
+    add("--truncation", type=float, metavar="X", help=text)
     add("--z", metavar="FILE", help="latents from a .npy file instead, [n, dim]")
 
 

@@ -280,6 +280,7 @@ class LatentFit(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("square", torch.eye(dim))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self._root: Tensor | None = None  # of the covariance, [dim, dim]
 
     @torch.no_grad()
     def record(self, codes: Tensor) -> None:
@@ -299,6 +300,8 @@ class LatentFit(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Standard normals [n, dim] as codes: mean + C^(1/2) z, with the symmetric root."""
-        values, vectors = torch.linalg.eigh(self.covariance())
-        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-        return self.mean + z @ root.to(z)
+        if self._root is None or not torch.compiler.is_exporting():
+            # In an exported file it is a constant, as ONNX computes no eigenvectors.
+            values, vectors = torch.linalg.eigh(self.covariance())
+            self._root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+        return self.mean + z @ self._root.to(z)

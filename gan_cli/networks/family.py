@@ -130,6 +130,7 @@ class Generator(nn.Module, ABC):
     """
 
     reference: Tensor | None  # [REFERENCES, inputs + classes]
+    truncation: float | None = None  # psi, of those that truncate styles in place of latents
 
     def __init__(
         self, inputs: int, classes: int = 0, norm: str = "batch", images: bool = True

@@ -282,7 +282,7 @@ class StyleGAN2Generator(Generator):
     def synthesise(self, styles: Tensor) -> Tensor:
         """Images of styles [n, inputs, style], one for each layer."""
         layer = iter(self.layers)
-        x = self.start.expand(len(styles), -1, -1, -1)
+        x = self.start.expand(styles.shape[0], -1, -1, -1)
         x = next(layer)(x, styles[:, 0])
         image = self.images[0](x, styles[:, 1])
         place = 1
