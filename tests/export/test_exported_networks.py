@@ -91,7 +91,11 @@ def test_networks_that_cannot_stand_alone_say_why() -> None:
 
 @pytest.mark.parametrize(
     ("model", "overrides"),
-    [("stylegan2", ("data.size=8", "network.most=8")), ("autoencoder", ("network.width=4",))],
+    [
+        ("stylegan2", ("data.size=8", "network.most=8")),
+        ("autoencoder", ("network.width=4",)),
+        ("glo", ()),
+    ],
 )
 def test_generators_are_held_for_any_number_of_samples(
     model: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
