@@ -198,17 +198,17 @@ class Run:
         if n < 1:
             raise ConfigError(f"n = {n}: at least 1 is required")
         model = self.model
-        if isinstance(y, Tensor | np.ndarray | np.generic):
-            y = y.tolist()
-        if y is None or isinstance(y, int | str):
-            label = None if y is None else class_of(str(y), model)
+        which: Any = y.tolist() if isinstance(y, Tensor | np.ndarray | np.generic) else y
+        if which is None or isinstance(which, int | str):
+            label = None if which is None else class_of(str(which), model)
             request = SampleRequest(seed, () if label is None else (label,))
             values = torch.cat(list(sampling.draw(model, n, request)))
             return Samples(values, sampling.labels(model, request, 0, n), model.data)
-        if len(y) != n or model.prior is None:
-            wrong = f"{len(y)} classes for {n} samples" if len(y) != n else "it decodes no latents"
+        if len(which) != n or model.prior is None:
+            wrong = f"{len(which)} classes for {n} samples"
+            wrong = wrong if len(which) != n else "it decodes no latents"
             raise ConfigError(f"y: {wrong}; one class for each sample is required, or one for all")
-        labels = torch.tensor([class_of(str(one), model) for one in y])
+        labels = torch.tensor([class_of(str(one), model) for one in which])
         z = latents.of_seed(model.prior, seed, torch.arange(n))
         return Samples(sampling.decode(model, z, labels).float().cpu(), labels, model.data)
 

@@ -1,6 +1,7 @@
 """Samples: the same whatever way they are asked for."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -148,11 +149,11 @@ def test_given_latents_are_decoded_in_order():
 
 def test_truncation_of_a_stylegan_is_of_its_styles():
     overrides = ("model=stylegan2", "data.split=test", "data.size=8", "network.most=8")
-    model = session_of(*overrides, "batch_size=4").model.eval()
-    words = SimpleNamespace(truncation=0.25, z=None, seed=0, classes=None, code=[])
+    model: Any = session_of(*overrides, "batch_size=4").model.eval()
+    words: Any = SimpleNamespace(truncation=0.25, z=None, seed=0, classes=None, code=[])
     with torch.no_grad():
         whole = all_of(model, 4, SampleRequest())
-        wish = requested(words, model)  # type: ignore[arg-type]
+        wish = requested(words, model)
         assert torch.equal(latents(model, wish, 0), latents(model, SampleRequest(), 0))
         near = all_of(model, 4, wish)
     assert not torch.equal(whole, near)
