@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -61,8 +61,11 @@ class Samples:
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.values)
 
-    def __getitem__(self, index: int | slice) -> Samples:
-        some = slice(index, index + 1 or None) if isinstance(index, int) else index
+    def __getitem__(self, index: SupportsIndex | slice | Tensor) -> Samples:
+        some = index
+        if isinstance(index, SupportsIndex) and getattr(index, "ndim", 0) == 0:
+            place = range(len(self))[index]
+            some = slice(place, place + 1)
         labels = None if self.labels is None else self.labels[some]
         return Samples(self.values[some], labels, self.data)
 
@@ -176,7 +179,10 @@ class Run:
 
     @torch.no_grad()
     def sample(
-        self, n: int = 64, y: int | str | Sequence[int | str] | None = None, seed: int = 0
+        self,
+        n: int = 64,
+        y: int | str | Sequence[int | str] | Tensor | np.ndarray | np.integer | None = None,
+        seed: int = 0,
     ) -> Samples:
         """Draw samples 0 ... n-1 of `seed`, the same as `gan-sample` draws.
 
@@ -192,15 +198,17 @@ class Run:
         if n < 1:
             raise ConfigError(f"n = {n}: at least 1 is required")
         model = self.model
-        if y is None or isinstance(y, int | str):
-            label = None if y is None else class_of(str(y), model)
+        which: Any = y.tolist() if isinstance(y, Tensor | np.ndarray | np.generic) else y
+        if which is None or isinstance(which, int | str):
+            label = None if which is None else class_of(str(which), model)
             request = SampleRequest(seed, () if label is None else (label,))
             values = torch.cat(list(sampling.draw(model, n, request)))
             return Samples(values, sampling.labels(model, request, 0, n), model.data)
-        if len(y) != n or model.prior is None:
-            wrong = f"{len(y)} classes for {n} samples" if len(y) != n else "it decodes no latents"
+        if len(which) != n or model.prior is None:
+            wrong = f"{len(which)} classes for {n} samples"
+            wrong = wrong if len(which) != n else "it decodes no latents"
             raise ConfigError(f"y: {wrong}; one class for each sample is required, or one for all")
-        labels = torch.tensor([class_of(str(one), model) for one in y])
+        labels = torch.tensor([class_of(str(one), model) for one in which])
         z = latents.of_seed(model.prior, seed, torch.arange(n))
         return Samples(sampling.decode(model, z, labels).float().cpu(), labels, model.data)
 

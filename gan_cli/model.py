@@ -457,7 +457,11 @@ class Translates(Protocol, metaclass=_ByClass):
 
 @runtime_checkable
 class Encodes(Protocol, metaclass=_ByClass):
-    """A model with codes of samples."""
+    """A model with codes of samples.
+
+    One whose `generate` takes no codes has a method `latents_of` that turns codes into what it
+    takes.
+    """
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the codes [n, dim] of samples [n, *shape]; labels `y` [n] where it knows them."""

@@ -68,6 +68,14 @@ def positive(text: str) -> float:
     return value
 
 
+def frames_per_second(text: str) -> float:
+    """The type of --fps: GIF knows no frame of more than 655 seconds."""
+    value = positive(text)
+    if not 0.01 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0.01 to 1000 is required")
+    return value
+
+
 def integers(text: str) -> list[int]:
     """The type of an option that takes whole numbers from 0 on, as 3,14,15 or 0-7."""
     found: list[int] = []
@@ -93,7 +101,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_picture_options(parser: argparse.ArgumentParser, fps: int) -> None:
     """Where pictures and animations go, and how large and fast they are."""
     add = parser.add_argument
-    add("--fps", type=positive, default=fps, metavar="X", help=f"frames per second ({fps})")
+    add(
+        "--fps", type=frames_per_second, default=fps, metavar="X", help=f"frames per second ({fps})"
+    )
     add("--out", metavar="PATH", help="a file, or a folder for files of the default kinds")
     add("--zoom", type=whole(1), metavar="N", help="magnify pixels (default: of small images)")
 
@@ -110,7 +120,8 @@ def add_latent_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="fix latent codes (InfoGAN): category=3, code1=-1.5; may be given again",
     )
-    add("--truncation", type=float, metavar="X", help="keep the prior's latents within X, as .7")
+    text = "keep the prior's latents within X, as .7; of StyleGAN2 its psi"
+    add("--truncation", type=float, metavar="X", help=text)
     add("--z", metavar="FILE", help="latents from a .npy file instead, [n, dim]")
 
 

@@ -71,6 +71,24 @@ def test_samples_are_those_of_the_command(trained) -> None:
     assert drawn[-1].labels.tolist() == [4]
 
 
+def test_one_sample_by_any_kind_of_number(trained) -> None:
+    drawn = trained.sample(7)
+    for one in (3, -4, np.int64(3), torch.tensor(3)):
+        assert torch.equal(drawn[one].values, drawn.values[3:4])
+        assert drawn[one].labels.tolist() == [3]
+    assert torch.equal(drawn[torch.tensor([0, 3])].values, drawn.values[[0, 3]])
+    for beyond in (7, -8, np.int64(100)):
+        with pytest.raises(IndexError):
+            drawn[beyond]
+
+
+def test_classes_of_arrays_and_tensors(trained) -> None:
+    for y in ([1, 2, 3], np.array([1, 2, 3]), torch.tensor([1, 2, 3])):
+        assert trained.sample(3, y=y).labels.tolist() == [1, 2, 3]
+    for y in (np.int64(2), torch.tensor(2)):
+        assert trained.sample(3, y=y).labels.tolist() == [2, 2, 2]
+
+
 def test_classes_by_number_and_name_for_all_or_each(trained) -> None:
     threes = trained.sample(3, y=3)
     assert torch.equal(threes.values, trained.sample(3, y="3").values)

@@ -60,7 +60,7 @@ def export(options: argparse.Namespace) -> int:
     """
     from gan_cli import files
     from gan_cli.console import print_path, setup_logging
-    from gan_cli.errors import ConfigError
+    from gan_cli.errors import ConfigError, UserError
     from gan_cli.export import formats
     from gan_cli.export.card import Card, config_text
     from gan_cli.export.networks import networks_of
@@ -85,11 +85,17 @@ def export(options: argparse.Namespace) -> int:
     made = []
     for kind in others:
         for network in networks:
-            made.append(formats.export(network, kind, folder, options.seed))
+            try:
+                made.append(formats.export(network, kind, folder, options.seed))
+            except formats.UnfitError as error:
+                missing.append(str(error))
+                continue
             log.info(
                 f"{made[-1].path.name}: read again, within {made[-1].difference:.1e} of the "
                 f"original for batches of {', '.join(map(str, formats.BATCHES))}"
             )
+    if chosen == others and not made:
+        raise UserError("; ".join(missing))
     weights = None
     if "safetensors" in chosen:
         weights = folder / WEIGHTS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,9 +66,11 @@ def invert(options: argparse.Namespace) -> int:
         UserError: the model has no latents of images, or files cannot be read or written.
     """
     from gan_cli.console import print_path, progress_bar, setup_logging
+    from gan_cli.errors import ConfigError
     from gan_cli.runs.folder import made_folder
     from gan_cli.runs.load import open_for
     from gan_cli.sampling import inversion
+    from gan_cli.sampling.archive import OTHERS
     from gan_cli.sampling.codes import class_of
     from gan_cli.sampling.completion import known_pixels
 
@@ -81,6 +84,11 @@ def invert(options: argparse.Namespace) -> int:
     if options.mask is not None:
         known = known_pixels(options.mask, (size[0], size[1]), n, options.seed)
     name = "inversion" if known is None else "completion"
+    older = [] if known is None else numbered_from(n, Path(options.out or run.path / name))
+    if options.out and older:
+        raise ConfigError(
+            f"--out {options.out}: holds other numbered images such as {older[0].name}, {OTHERS}"
+        )
     with progress_bar("steps", n * options.steps) as advance:
         found = inversion.invert(
             model,
@@ -92,6 +100,8 @@ def invert(options: argparse.Namespace) -> int:
             advance,
         )
     folder = made_folder(options.out, run.path / name)
+    for path in older:
+        path.unlink(missing_ok=True)
     about = {"run": str(run.path), "step": loaded.step, "weights": loaded.weights}
     about |= {"seed": options.seed, "starts": options.starts, "steps": options.steps}
     if known is None:
@@ -134,6 +144,12 @@ def images_of(options: argparse.Namespace, loaded: Loaded) -> GivenImages:
     n = min(options.held_out, test.spec.size)
     values = test.real(torch.arange(n)).float().cpu()
     return GivenImages(tuple(Path(f"test-{i:05}") for i in range(n)), values)
+
+
+def numbered_from(n: int, folder: Path) -> list[Path]:
+    """Completed images of an earlier call that `n` new ones would not replace."""
+    found = sorted(folder.expanduser().glob("[0-9]*.png"))
+    return [path for path in found if re.fullmatch("[0-9]{5,}", path.stem) and int(path.stem) >= n]
 
 
 def write_inversion(

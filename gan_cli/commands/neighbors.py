@@ -28,12 +28,15 @@ are that were not trained on.
 """
 
 
+SHOWN = 16  # samples
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = Parser("gan-neighbors", "Show the training images nearest to samples.", EXAMPLES)
     add = made.add_argument
     add_run(made)
-    add("-n", "--number", type=whole(1), default=16, metavar="N", help="samples (default: 16)")
+    add("-n", "--number", type=whole(1), metavar="N", help="samples (default: 16)")
     add("-k", type=whole(1), default=3, metavar="K", help="neighbours of each (default: 3)")
     add("--closest", action="store_true", help="the samples closest to a training image")
     add(
@@ -70,6 +73,7 @@ def neighbors(options: argparse.Namespace) -> int:
     import torch
 
     from gan_cli.console import PIPED_WIDTH, clean_console, print_path, setup_logging
+    from gan_cli.errors import ConfigError
     from gan_cli.evaluation.evaluate import evaluate
     from gan_cli.evaluation.features import quantised
     from gan_cli.evaluation.metric import Options
@@ -87,15 +91,21 @@ def neighbors(options: argparse.Namespace) -> int:
     folder, loaded = open_for(options)
     require_images(loaded.model, "gan-neighbors")
     request = sampling.requested(options, loaded.model)
+    shown = options.number or SHOWN
+    n = max(shown, options.samples) if options.closest else shown
+    if request.z is not None:
+        most = len(request.z) * request.codes.count
+        if (options.number or 0) > most:
+            raise ConfigError(f"-n {shown}: {options.z} is enough for {most} samples")
+        shown, n = min(shown, most), min(n, most)
     about = Options(seed=options.seed, batch_size=options.batch_size, inception=options.inception)
     subject = with_data(loaded, about, options.data_root)
     extractor = extractor_of(options, subject)
-    n = max(options.number, options.samples) if options.closest else options.number
     drawn = torch.cat(list(sampling.draw(loaded.model, n, request, options.batch_size)))
     sheet = NeighbourSheet.find(
         subject.trained_on,
         quantised(drawn),
-        options.number,
+        shown,
         options.k,
         extractor,
         subject.device,

@@ -39,7 +39,8 @@ examples:
 The score is the discriminator's output: higher is more real, and the scale is
 that of the run's loss. above is the share of the run's own samples with a lower
 score. A discriminator that sees classes scores an image as each class, and the
-best is shown, unless --class is given. Images are cut and resized to the size
+best is shown, unless --class is given; the run's own samples (with --class,
+those of this class) are scored in the same way. Images are cut and resized to the size
 that the run was trained on. A discriminator knows real and generated images
 alone: of pictures of anything else its score says nothing, and noise may have a
 high one.
@@ -84,18 +85,22 @@ def score(options: argparse.Namespace) -> int:
     import torch
 
     from gan_cli.console import print_path, setup_logging
+    from gan_cli.data.dataset import scaled
     from gan_cli.data.given import resized
     from gan_cli.errors import ConfigError
-    from gan_cli.images import write_png
+    from gan_cli.images import to_uint8, write_png
     from gan_cli.plots.sheet import sheet
     from gan_cli.runs.load import open_for
     from gan_cli.sampling.codes import class_of
-    from gan_cli.sampling.samples import SampleRequest, draw, labels
+    from gan_cli.sampling.samples import SampleRequest, draw
 
     setup_logging(None)
     for option in ("csv", "json", "sheet"):
         if (place := getattr(options, option)) is not None:
             check_output(f"--{option}", place)
+    sheet_file = None if options.sheet is None else Path(options.sheet).expanduser()
+    if sheet_file is not None and sheet_file.suffix.lower() != ".png":
+        raise ConfigError(f"--sheet {options.sheet}: a file must end in .png")
     run, loaded = open_for(options)
     model = loaded.model
     if not model.data.is_image:
@@ -103,10 +108,10 @@ def score(options: argparse.Namespace) -> int:
     found = resized(options.images, model.data.shape)
     label = None if options.label is None else class_of(options.label, model)
     scores, classes = scored(model, found.values, label, options.batch_size)
-    request = SampleRequest(options.seed)
+    request = SampleRequest(options.seed, () if label is None else (label,))
     samples = torch.cat(list(draw(model, options.samples, request, options.batch_size)))
-    y = labels(model, request, 0, options.samples)
-    own = outputs(model, samples, y, options.batch_size).sort().values
+    levels = torch.from_numpy(to_uint8(samples)).permute(0, 3, 1, 2)  # what a file would hold
+    own = scored(model, scaled(levels), label, options.batch_size)[0].sort().values
     names = dict(enumerate(model.data.class_names))
     above = torch.searchsorted(own, scores) / len(own)
     order = scores.argsort(descending=True, stable=True).tolist()
@@ -120,16 +125,16 @@ def score(options: argparse.Namespace) -> int:
         for i in order
     ]
     if "-" not in (options.csv, options.json):
-        show(rows, model.conditional)
+        show(rows, classes is not None)
     if options.csv is not None:
         write_output(options.csv, table(rows))
     if options.json is not None:
         head = {"run": str(run.path), "step": loaded.step, "weights": loaded.weights}
         write_output(options.json, json.dumps({**head, "images": list(map(plain, rows))}) + "\n")
-    if options.sheet is not None:
+    if sheet_file is not None:
         captions = [f"{row.score:.3g}  {row.label}" for row in rows]
-        write_png(Path(options.sheet), sheet(found.values[order], captions, options.columns))
-        print_path(Path(options.sheet))
+        write_png(sheet_file, sheet(found.values[order], captions, options.columns))
+        print_path(sheet_file)
     for line in found.broken:
         log.error(line)
     return 1 if found.broken else 0
@@ -150,6 +155,8 @@ def scored(
     each = [
         outputs(model, images, torch.full((n,), one), batch) for one in range(model.data.classes)
     ]
+    if all(torch.equal(one, each[0]) for one in each):  # such as ACGAN's, which sees none
+        return each[0], None
     best = torch.stack(each).max(0)
     return best.values, best.indices
 

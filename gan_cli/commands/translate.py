@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from gan_cli.exits import command
 from gan_cli.options import RUN, Parser, add_model_options
@@ -21,8 +23,10 @@ examples:
   gan-translate RUN photos/ --out translated        all below photos/, by name
   gan-translate RUN photos/ --backwards --out back  CycleGAN, DiscoGAN, DualGAN
 
-Images keep their size, whatever size the model was trained on. Files that
-cannot be read are listed at the end, and the exit status is then 1.
+Images keep their size, whatever size the model was trained on; those of
+super-resolution (srgan) grow by its factor. Where a model draws noise, an
+image's depends on --seed and the file's name alone. Files that cannot be read
+are listed at the end, and the exit status is then 1.
 """
 
 
@@ -55,6 +59,7 @@ def translate(options: argparse.Namespace) -> int:
     from gan_cli.images import to_uint8, write_png
     from gan_cli.model import Translates
     from gan_cli.runs.load import load_for, wanted
+    from gan_cli.seeding import mix
 
     setup_logging(None)
     found = list(listed(options.images))
@@ -67,11 +72,14 @@ def translate(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"{folder.path}: model={name} translates no images; gan-sample draws from it"
         )
-    channels = (model.data.shape if options.backwards else model.data.source)[0]
+    shape = model.data.shape if options.backwards else model.data.source
     broken: list[str] = []
-    torch.manual_seed(options.seed)
     with progress_bar("images", len(found)) as advance, torch.no_grad():
-        for places, images in batches(found, channels, options.batch_size, broken, advance):
+        probe = torch.rand(1, *shape, device=model.device)
+        twice = [model.translate(probe, options.backwards) for _ in range(2)]
+        most = options.batch_size if torch.equal(*twice) else 1  # each with noise of its own
+        for places, images in batches(found, shape[0], most, broken, advance):
+            torch.manual_seed(mix(options.seed, crc32(os.fsencode(found[places[0]][0].name))))
             made = model.translate(images.to(model.device), options.backwards)
             for place, picture in zip(places, to_uint8(made), strict=True):
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,13 @@ TOLERANCE = 1e-4  # of the largest output, or absolute where outputs are below 1
 BATCHES = (1, 3, 16)  # sizes that are checked; what is traced has yet another
 TRACED = 4
 LONGEST = 200  # characters of another program's error
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # in torch's messages
 LOUD = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 Run = Callable[[tuple[Tensor, ...]], Tensor]
+
+
+class UnfitError(UserError):
+    """A format cannot hold a network."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,9 @@ def export(network: Network, kind: str, folder: Path, seed: int) -> Exported:
         seed: of the random inputs.
 
     Raises:
-        ConfigError: a package is missing, or the format cannot hold this network.
-        UserError: what was read again computes something else, or cannot be written.
+        ConfigError: a package is missing.
+        UnfitError: the format cannot hold this network, or computes something else.
+        UserError: the file cannot be written.
     """
     suffix, make = FORMATS[kind]
     try:
@@ -111,13 +118,13 @@ def export(network: Network, kind: str, folder: Path, seed: int) -> Exported:
     except ConfigError:
         raise
     except Exception as cause:  # tracing fails in any way
-        reason = one_line(cause)[:LONGEST]
-        raise ConfigError(f"--format {kind}: cannot hold the {network.name}: {reason}") from cause
+        reason = COLOURS.sub("", one_line(cause.__cause__ or cause))[:LONGEST]
+        raise UnfitError(f"{network.name}: --format {kind} cannot hold it: {reason}") from cause
     difference = largest_difference(network, run, seed)
     if not difference <= TOLERANCE:
-        raise UserError(
-            f"--format {kind}: the {network.name} computes other values when it is read again "
-            f"(by up to {difference:.2g}); nothing was written"
+        raise UnfitError(
+            f"{network.name}: --format {kind} computes other values when it is read again "
+            f"(by up to {difference:.2g})"
         )
     path = folder / f"{network.name}{suffix}"
     files.write(path, content)

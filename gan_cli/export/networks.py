@@ -88,7 +88,8 @@ def _candidates(
     if isinstance(model, Translates):
         yield "translator", lambda m, x: m.translate(x), (Input("x", data.source),), "translated"
     if isinstance(model, Encodes):
-        yield "encoder", lambda m, *a: m.encode(*a), (x, *y), "z"
+        codes = "codes" if hasattr(model, "latents_of") else "z"
+        yield "encoder", lambda m, *a: m.encode(*a), (x, *y), codes
     if isinstance(model, Scores) and not data.is_text:
         yield "discriminator", lambda m, *a: m.score(*a), (x, *y), "score"
 

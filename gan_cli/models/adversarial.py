@@ -25,6 +25,7 @@ from gan_cli.networks.family import (
     NetworkFamily,
     Options,
 )
+from gan_cli.networks.layers import compares_samples
 from gan_cli.penalties import Penalty, Score
 from gan_cli.priors import Prior
 
@@ -85,7 +86,8 @@ class DiscriminatorModel(Model, ABC):
         return self.lazy_penalty(self.discriminator, *self.pair(batch))
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
-        return self.discriminator(x)
+        """The discriminator's output [n]; None where it compares samples."""
+        return None if compares_samples(self.discriminator) else self.discriminator(x)
 
     def compare(
         self,

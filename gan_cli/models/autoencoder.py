@@ -86,6 +86,10 @@ class Autoencoder(EncoderModel):
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.observation.mean(self.decoder.raw(z))
 
+    def latents_of(self, codes: Tensor) -> Tensor:
+        """The z [n, dim] that `generate` turns into these codes."""
+        return self.fit.inverse(codes)
+
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.decode(self.fit(z))
 

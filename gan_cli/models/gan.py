@@ -21,6 +21,7 @@ from gan_cli.models.discriminator_view import DiscriminatorView
 from gan_cli.models.faults import below, without_classes
 from gan_cli.models.regularisation import Consistency, LeCam, top_share
 from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.layers import compares_samples
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
@@ -336,11 +337,13 @@ class GAN(AdversarialModel):
         return Loss(total, {"feature_matching": gap.detach()})
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
-        """The discriminator's output [n]; None without the labels that it needs, or with packing.
+        """The discriminator's output [n]; None without the labels or samples that it needs.
 
         A pack of copies would be no answer: such packs are what a packing discriminator rejects.
         """
-        if self.pack > 1 or (self.conditional and y is None):
+        if self.pack > 1 or compares_samples(self.discriminator):
+            return None
+        if self.conditional and y is None:
             return None
         return self.discriminator(x, y if self.conditional else None)
 

@@ -146,6 +146,7 @@ class GLO(Model):
         refuse(self._faults())
         self.generator = network.generator(prior.dim, data)
         self.generator.set_reference(lambda n: self._seen(self._as_code(prior.sample(n))))
+        self._fitted: tuple[Tensor, Tensor] | None = None
         self.codes: Codes | None = None
         if latents != "drawn":
             self.codes = Codes(self._as_code(prior.sample(data.size)))
@@ -235,7 +236,10 @@ class GLO(Model):
         """
         if self.codes is None or self.latents != "learned":
             return self.decode(self._as_code(z))
-        mean, root = self.fitted()
+        if self._fitted is None or not torch.compiler.is_exporting():
+            # In an exported file it is a constant, as ONNX computes no eigenvectors.
+            self._fitted = self.fitted()
+        mean, root = self._fitted
         return self.decode(mean + z @ root.T)
 
     def fitted(self) -> tuple[Tensor, Tensor]:

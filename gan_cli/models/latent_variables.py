@@ -280,6 +280,7 @@ class LatentFit(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("square", torch.eye(dim))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self._root: Tensor | None = None  # of the covariance, [dim, dim]
 
     @torch.no_grad()
     def record(self, codes: Tensor) -> None:
@@ -297,8 +298,19 @@ class LatentFit(nn.Module):
         mean = self.mean.cpu().double()
         return self.square.cpu().double() - torch.outer(mean, mean)
 
+    def inverse(self, codes: Tensor) -> Tensor:
+        """Codes [n, dim] as standard normals; 0 in directions in which codes do not vary."""
+        root = torch.linalg.pinv(self._covariance_root(), rtol=1e-4, hermitian=True)
+        return (codes - self.mean) @ root.to(codes)
+
+    def _covariance_root(self) -> Tensor:
+        """C^(1/2), the symmetric one, float64 [dim, dim] on the CPU."""
+        values, vectors = torch.linalg.eigh(self.covariance())
+        return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+
     def forward(self, z: Tensor) -> Tensor:
         """Standard normals [n, dim] as codes: mean + C^(1/2) z, with the symmetric root."""
-        values, vectors = torch.linalg.eigh(self.covariance())
-        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-        return self.mean + z @ root.to(z)
+        if self._root is None or not torch.compiler.is_exporting():
+            # In an exported file it is a constant, as ONNX computes no eigenvectors.
+            self._root = self._covariance_root()
+        return self.mean + z @ self._root.to(z)

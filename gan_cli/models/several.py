@@ -16,6 +16,7 @@ from gan_cli.models.adversarial import AdversarialModel, DiscriminatorModel
 from gan_cli.models.faults import below, refuse
 from gan_cli.models.pictures import grids
 from gan_cli.networks.family import NetworkFamily
+from gan_cli.networks.layers import compares_samples
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
@@ -54,8 +55,8 @@ class D2GAN(Model):
         self.generator.set_reference(prior.sample)
         self.discriminator = network.discriminator(data)
         self.second_discriminator = network.discriminator(data)
-        crowds = self.discriminator.crowd, self.second_discriminator.crowd
-        self.whole_batch = ("minibatch discrimination",) if any(crowds) else ()
+        crowd = compares_samples(self.discriminator)
+        self.whole_batch = ("minibatch discrimination",) if crowd else ()
 
     def phases(self) -> list[Phase]:
         both = (self.discriminator, self.second_discriminator)
@@ -86,9 +87,9 @@ class D2GAN(Model):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
-    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The first discriminator's output before softplus, [n]."""
-        return self.discriminator(x)
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """The first discriminator's output before softplus, [n]; None where it compares samples."""
+        return None if compares_samples(self.discriminator) else self.discriminator(x)
 
     def averaged(self) -> tuple[nn.Module, ...]:
         return (self.generator,)
@@ -181,8 +182,8 @@ class CoupledGAN(AdversarialModel):
         """Images of the targets' kind."""
         return self._part(self.generator(z), 0)
 
-    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.discriminator(self._alone(x, 0))
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        return super().score(self._alone(x, 0))
 
     def pictures(self, z: Tensor) -> dict[str, Grid]:
         both = self.generator(z[:32])
@@ -278,8 +279,10 @@ class ParallelGAN(DiscriminatorModel):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         return self.generate(self.prior.sample(n, self.device))
 
-    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean output of all discriminators, [n]."""
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """The mean output of all discriminators, [n]; None where they compare samples."""
+        if compares_samples(self.discriminator):
+            return None
         return torch.stack([discriminator(x) for discriminator in self.discriminator]).mean(0)
 
     def averaged(self) -> tuple[nn.Module, ...]:

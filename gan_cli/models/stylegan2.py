@@ -21,7 +21,8 @@ from gan_cli.models.adversarial import AdversarialModel
 from gan_cli.models.discriminator_view import DiscriminatorView
 from gan_cli.models.faults import below, without_classes
 from gan_cli.networks.family import NetworkFamily
-from gan_cli.networks.stylegan2 import MinibatchDeviation, StyleGAN2Generator
+from gan_cli.networks.layers import compares_samples
+from gan_cli.networks.stylegan2 import StyleGAN2Generator
 from gan_cli.penalties import Penalty
 from gan_cli.priors import Prior
 
@@ -84,7 +85,7 @@ class StyleGAN2(AdversarialModel):
         self.build(network, data.classes if conditional else 0)
         self.second_order = self.second_order or path_length > 0
         self.path = PathMean()
-        if any(isinstance(layer, MinibatchDeviation) for layer in self.discriminator.modules()):
+        if compares_samples(self.discriminator):
             self.whole_batch = (*self.whole_batch, "minibatch deviation (network.group)")
         if path_length:
             self.whole_batch = (*self.whole_batch, "path lengths (model.path_length)")
@@ -179,7 +180,7 @@ class StyleGAN2(AdversarialModel):
         return Loss(self.path_every * self.path_length * gap, logs)
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor | None:
-        if self.conditional and y is None:
+        if compares_samples(self.discriminator) or (self.conditional and y is None):
             return None
         return self.discriminator(x, y if self.conditional else None)
 

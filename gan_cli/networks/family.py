@@ -20,7 +20,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.formatting import any_of
 from gan_cli.labels import in_shares
 from gan_cli.model import DataSpec
-from gan_cli.networks.layers import REFERENCES, Norm, VirtualBatchNorm
+from gan_cli.networks.layers import REFERENCES, AcrossSamples, Norm, VirtualBatchNorm
 
 Init = Literal["normal", "he"]
 
@@ -130,6 +130,7 @@ class Generator(nn.Module, ABC):
     """
 
     reference: Tensor | None  # [REFERENCES, inputs + classes]
+    truncation: float | None = None  # psi, of those that truncate styles in place of latents
 
     def __init__(
         self, inputs: int, classes: int = 0, norm: str = "batch", images: bool = True
@@ -317,7 +318,7 @@ class LabelBias(nn.Module):
         return x + bias.view(*bias.shape, *[1] * (x.dim() - 2))
 
 
-class MinibatchDiscrimination(nn.Module):
+class MinibatchDiscrimination(AcrossSamples):
     """The closeness of each sample to the others of its batch (Salimans et al. 2016, section 3.2).
 
     With a learned tensor T, M_i = f(x_i) T has one row of `dim` numbers per kernel b, and

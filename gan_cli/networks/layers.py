@@ -49,6 +49,15 @@ def unrecorded(module: nn.Module) -> Iterator[None]:
             layer.track_running_stats = True
 
 
+class AcrossSamples(nn.Module):
+    """The base of layers whose output on a sample depends on others of its batch, in eval mode."""
+
+
+def compares_samples(network: nn.Module) -> bool:
+    """Whether a network's output on a sample depends on others of its batch, in eval mode."""
+    return any(isinstance(layer, AcrossSamples) for layer in network.modules())
+
+
 class ConditionalBatchNorm(nn.Module):
     """Batch norm whose gains and biases are learned for each class (Dumoulin et al. 2017, Eq. 5).
 

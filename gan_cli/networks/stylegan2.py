@@ -19,7 +19,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, on
 from gan_cli.errors import ConfigError
 from gan_cli.model import DataSpec
 from gan_cli.networks.family import Discriminator, Generator, NetworkFamily
-from gan_cli.networks.layers import require_images
+from gan_cli.networks.layers import AcrossSamples, require_images
 from gan_cli.networks.r3gan import Resample
 
 COARSEST = 4  # the least side of the first map
@@ -282,7 +282,7 @@ class StyleGAN2Generator(Generator):
     def synthesise(self, styles: Tensor) -> Tensor:
         """Images of styles [n, inputs, style], one for each layer."""
         layer = iter(self.layers)
-        x = self.start.expand(len(styles), -1, -1, -1)
+        x = self.start.expand(styles.shape[0], -1, -1, -1)
         x = next(layer)(x, styles[:, 0])
         image = self.images[0](x, styles[:, 1])
         place = 1
@@ -356,7 +356,7 @@ class DiscriminatorBlock(nn.Module):
         return self.shortcut(x, half) + self.two(self.one(x), half)
 
 
-class MinibatchDeviation(nn.Module):
+class MinibatchDeviation(AcrossSamples):
     """The mean deviation over groups of samples as one more map (Karras et al. 2018, section 3).
 
     Args:

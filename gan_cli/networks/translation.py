@@ -159,7 +159,7 @@ class SRResNet(Translator):
     """Residual blocks at low resolution, then sub-pixel convolutions (Ledig et al. 2017)."""
 
     def __init__(self, source: Shape, target: int, width: int, blocks: int, factor: int) -> None:
-        super().__init__(factor)
+        super().__init__(factor, least=2)  # which reflection needs
         self.first = nn.Sequential(nn.Conv2d(source[0], width, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(
             *(Residual(width, "batch", nn.PReLU()) for _ in range(blocks)),

@@ -389,7 +389,11 @@ def activations(model: Model, z: Tensor, y: Tensor | None = None) -> tuple[Tenso
         with watched(model) as seen:
             sampling.decode(model, z[piece], some)
         if not seen:
-            raise ConfigError("this model's generator has no layer that directions could be of")
+            raise ConfigError(
+                "--sefa, --pca: this model's generator has no layer that directions could be of "
+                "(StyleGAN2's scale their weights); use --dims, --toward or --directions, and "
+                "for gan-edit --sefa 0"
+            )
         n = len(z[piece])
         first = seen[0][1]
         second = seen[1][0] if len(seen) > 1 else first

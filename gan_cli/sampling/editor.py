@@ -43,11 +43,15 @@ FAINT = 0.2  # strength of edges in a cell that counts as half
 MOST_SEED = (1 << 53) - 1  # the largest whole number of a page's scripts
 
 
+FARTHEST = 1e6  # of a latent's numbers, which must be finite in float32
+Number = Annotated[FiniteFloat, Field(ge=-FARTHEST, le=FARTHEST)]
+
+
 class Point(BaseModel):
     """A latent, and the weights of its classes where the model has any."""
 
     model_config = ConfigDict(extra="forbid")
-    z: list[FiniteFloat]
+    z: list[Number]
     y: list[Annotated[FiniteFloat, Field(ge=0, le=1)]] | None = None
 
 
@@ -68,7 +72,7 @@ class Strokes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     point: Point
-    near: list[FiniteFloat]
+    near: list[Number]
     colour: str
     shape: str
 

@@ -20,6 +20,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.model import Encodes, Model, Scores
 from gan_cli.optimizers import without_dynamo
 from gan_cli.priors import Prior, Product, Uniform
+from gan_cli.sampling.codes import Codes, places
 from gan_cli.sampling.latents import CHUNK
 from gan_cli.sampling.refinement import movable
 from gan_cli.sampling.samples import SampleRequest, decode, labels, latents
@@ -28,6 +29,7 @@ RATE = 0.05  # of Adam, which falls to 0 like a cosine
 FEATURES = 0.1  # weight of the relative distance of features, beside that of pixels
 PRIOR = 1e-3  # weight of -log p(z) for each dimension
 REALISM = 0.01  # weight of the discriminator's term for incomplete images
+MOST_KINDS = 100  # combinations of categories that each have a start
 WINDOW = 7  # pixels around a known one that make it count, as in Yeh et al. 2017
 
 
@@ -78,8 +80,8 @@ def invert(
         model: in eval mode.
         target: the images.
         seed: of the starts; image i has the same ones whatever the others are.
-        starts: latents to begin with for each image; of a conditional model whose class is unknown
-            at least one for each class.
+        starts: latents to begin with for each image; at least one for each class of a conditional
+            model where that is unknown, and for each category of the latents, which never moves.
         steps: of each.
         batch: latents that are optimised at once.
         advance: is told of images times steps.
@@ -90,7 +92,8 @@ def invert(
     if model.prior is None or not model.data.is_image:
         raise ConfigError(f"{type(model).__name__} decodes no latents into images")
     classes = model.data.classes if model.conditional and target.label is None else 1
-    starts = -(-max(starts, classes) // classes) * classes
+    kinds = classes * categories(model.prior).count
+    starts = -(-max(starts, kinds) // kinds) * kinds
     parts = []
     for some in torch.arange(len(target.images)).split(max(1, batch // starts)):
         known = None if target.known is None else target.known[some]
@@ -117,6 +120,8 @@ def _descend(
     wish = SampleRequest(seed)
     chunks = range(-(-starts // CHUNK))
     begin = torch.cat([latents(model, wish, number) for number in chunks])[:starts]
+    classes = model.data.classes if model.conditional and target.label is None else 1
+    begin = categories(model.prior).put(begin, torch.arange(starts) // classes)
     y = None
     if model.conditional:
         y = torch.arange(starts) % model.data.classes
@@ -126,9 +131,11 @@ def _descend(
     z = begin.repeat(n, 1).to(device)  # image by image, each with all starts
     x = target.images.to(device)
     if target.known is None and isinstance(model, Encodes):
-        with torch.no_grad():
-            code = model.encode(x, None if y is None else y[::starts])
-        z[::starts] = inside(model.prior, code)
+        latents_of = getattr(model, "latents_of", lambda codes: codes)
+        for place in range(classes):  # y[place::starts] are of one class
+            with torch.no_grad():
+                codes = model.encode(x, None if y is None else y[place::starts])
+                z[place::starts] = inside(model.prior, latents_of(codes))
     moves = movable(model.prior).to(device)
     x = x.repeat_interleave(starts, 0)
     known = None if target.known is None else target.known.to(device).repeat_interleave(starts, 0)
@@ -155,6 +162,13 @@ def _descend(
     chosen = best.view(n, starts).argmin(1) + starts * torch.arange(n, device=device)
     y = None if y is None else y[chosen].cpu()
     return Inversion(found[chosen].cpu(), y, target.images, best[chosen].cpu())
+
+
+def categories(prior: Prior) -> Codes:
+    """Each combination of the latents' categories; none of too many."""
+    known = [place for place in places(prior).values() if place.categories]
+    every = Codes(tuple((place.start, torch.eye(place.categories)) for place in known))
+    return every if every.count <= MOST_KINDS else Codes()
 
 
 class Objective:

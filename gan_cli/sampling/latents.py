@@ -60,6 +60,11 @@ def truncated(prior: Prior, z: Tensor, bound: float) -> Tensor:
         raise ConfigError(f"--truncation {bound:g}: {cause}") from cause
 
 
+def truncates_styles(model: Model) -> bool:
+    """Whether the generator's truncation, of styles, takes the place of the prior's."""
+    return getattr(getattr(model, "generator", None), "truncation", None) is not None
+
+
 def read(path: str | Path, prior: Prior, ndim: int = 2) -> Tensor:
     """Latents from a .npy file, float32 [n, dim] (or [paths, n, dim] with `ndim` 3).
 

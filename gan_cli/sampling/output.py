@@ -175,19 +175,22 @@ class SampleWriter:
         Raises:
             UserError: the model cannot draw it, or a file cannot be written.
         """
-        written = self._written()
-        if self.options.save_z:
-            number = self._number(len(self.request.z) if self.request.z is not None else GRID)
-            chunks = range(-(-number // latents.CHUNK))
-            z = [sampling.latents(self.loaded.model, self.request, number) for number in chunks]
-            written.append(latents.write(self.options.save_z, torch.cat(z)[:number]))
-        return written
+        saved = [self._save_latents(self.options.save_z)] if self.options.save_z else []
+        return [*self._written(), *saved]
+
+    def _save_latents(self, path: str) -> Path:
+        """Write the latents of all samples to one file."""
+        latents.prior_of(self.loaded.model, f"--save-z {path}")
+        number = self._number()
+        chunks = range(-(-number // latents.CHUNK))
+        z = [sampling.latents(self.loaded.model, self.request, chunk) for chunk in chunks]
+        return latents.write(path, torch.cat(z)[:number])
 
     def _written(self) -> list[Path]:
         data = self.loaded.model.data
         if data.is_text:
             return self.text()
-        if self.output.file and self.output.suffix in ARCHIVES:
+        if self._archived and self.output.file:
             return self.archive(self.output.file)
         if not data.is_image:
             return self.points()
@@ -195,14 +198,35 @@ class SampleWriter:
             return self.archive(self.output.folder)
         return self.grid()
 
-    def _number(self, default: int) -> int:
-        """How many samples there are to be: -n, or all of a file of latents.
+    @property
+    def _archived(self) -> bool:
+        return self.output.suffix in ARCHIVES
+
+    def _columns(self) -> int:
+        """The columns of a grid that stand for something, classes or values of a code; else 1."""
+        model, codes = self.loaded.model, self.request.codes
+        classes = len(self.request.classes or range(model.data.classes))
+        by_class = model.conditional and 2 <= classes <= 20 and codes.count == 1
+        return classes if by_class else codes.columns
+
+    def _default(self) -> int:
+        """How many samples there are where neither -n nor a file of latents says."""
+        data = self.loaded.model.data
+        if data.is_text or self._archived:
+            return GRID
+        if not data.is_image:
+            return POINTS
+        columns = self._columns()
+        return max(8 * columns, self.request.codes.count) if columns > 1 else GRID
+
+    def _number(self) -> int:
+        """How many samples there are to be: -n, all of a file of latents, or the default.
 
         Raises:
             ConfigError: the file holds fewer latents.
         """
         if self.request.z is None:
-            return self.options.number or default
+            return self.options.number or self._default()
         most = len(self.request.z) * self.request.codes.count
         if (self.options.number or 0) > most:
             raise ConfigError(
@@ -212,17 +236,12 @@ class SampleWriter:
 
     def grid(self) -> list[Path]:
         """One picture with all samples."""
-        model, codes = self.loaded.model, self.request.codes
-        classes = self.request.classes or tuple(range(model.data.classes))
-        by_class = model.conditional and 2 <= len(classes) <= 20 and codes.count == 1
-        columns = len(classes) if by_class else codes.columns
-        several = columns > 1  # one column each
-        n = self._number(max(8 * columns, codes.count) if several else GRID)
+        columns, n = self._columns(), self._number()
         if n > MOST_IN_GRID:
             raise ConfigError(
                 f"-n {n}: too many for one picture; --out DIR writes each to a file of its own"
             )
-        columns = self.options.columns or (columns if several else math.ceil(math.sqrt(n)))
+        columns = self.options.columns or (columns if columns > 1 else math.ceil(math.sqrt(n)))
         path = self._path("grid", ".png")
         write_png(path, picture(self._all(n), min(columns, n), self.options.zoom))
         return [path]
@@ -232,7 +251,7 @@ class SampleWriter:
         archive = Archive(
             self.loaded,
             self.request,
-            self._number(GRID),
+            self._number(),
             self.options.batch_size,
             self.options.flat,
         )
@@ -241,13 +260,13 @@ class SampleWriter:
     def text(self) -> list[Path]:
         """Sentences, one in each line."""
         path = self._path("text", ".txt")
-        lines = self.loaded.model.data.sentences(self._all(self._number(GRID)))
+        lines = self.loaded.model.data.sentences(self._all(self._number()))
         files.write(path, "\n".join(lines) + "\n")
         return [path]
 
     def points(self) -> list[Path]:
         """A plot of points, or a table where a number or a .csv is asked for."""
-        samples = self._all(self._number(POINTS))
+        samples = self._all(self._number())
         suffix = self.output.suffix
         if suffix == ".csv" or (self.options.number and not self.options.grid and suffix != ".png"):
             path = self._path("points", ".csv")

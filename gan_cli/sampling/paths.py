@@ -203,7 +203,7 @@ def points_of(
     if points is not None and points != count:
         raise ConfigError(f"--points {points}: there are {count} points by the other options")
     flat = z.flatten(0, 1)
-    if request.truncation is not None:
+    if request.truncation is not None and not latents.truncates_styles(model):
         flat = latents.truncated(prior, flat, request.truncation)
     z = codes.put(flat, torch.arange(len(flat)) % count).unflatten(0, (n, count))
     if not model.conditional:

@@ -72,7 +72,8 @@ def scores(model: Model, x: Tensor, y: Tensor | None = None) -> Tensor:
     found = model.score(x, y) if isinstance(model, Scores) else None
     if found is None:
         raise ConfigError(
-            f"{type(model).__name__} has no discriminator that scores samples one by one"
+            f"{type(model).__name__} has no discriminator that scores samples one by one; with "
+            "packing, minibatch discrimination or deviation (network.group) it needs several"
         )
     return found.float()
 

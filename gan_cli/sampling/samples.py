@@ -83,7 +83,7 @@ def latents(model: Model, wish: SampleRequest, number: int) -> Tensor:
         z = wish.z[places.clamp_max(len(wish.z) - 1)]
     else:
         z = latents_of.of_seed(model.prior, wish.seed, places)
-    if wish.truncation is not None:
+    if wish.truncation is not None and not latents_of.truncates_styles(model):
         z = latents_of.truncated(model.prior, z, wish.truncation)
     return wish.codes.put(z, index % wish.codes.count)
 
@@ -119,6 +119,8 @@ def decode(model: Model, z: Tensor, y: Tensor | None = None) -> Tensor:
 def requested(options: argparse.Namespace, model: Model, ndim: int = 2) -> SampleRequest:
     """The samples that `options.add_latent_options` ask for; `ndim` as in `latents.read`.
 
+    A generator that truncates styles does so from then on.
+
     Raises:
         ConfigError: the model has no such class or code, or decodes no latents.
         DataError: the file of latents cannot be read.
@@ -127,6 +129,8 @@ def requested(options: argparse.Namespace, model: Model, ndim: int = 2) -> Sampl
     if options.truncation is not None:
         prior = latents_of.prior_of(model, f"--truncation {options.truncation:g}")
         latents_of.truncated(prior, torch.zeros(1, prior.dim), options.truncation)
+        if latents_of.truncates_styles(model):
+            model.generator.truncation = options.truncation  # type: ignore[union-attr]
     if options.z is not None:
         z = latents_of.read(options.z, latents_of.prior_of(model, f"--z {options.z}"), ndim)
     return SampleRequest(

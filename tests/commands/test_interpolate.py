@@ -128,7 +128,9 @@ def test_wrong_wishes_are_one_line(run, capsys, words, message):
     assert message in call(capsys, run.path, *words, status=2)
 
 
-@pytest.mark.parametrize("words", [["--seeds", "3,x"], ["--seeds", "9-3"], ["--fps", "0"]])
+@pytest.mark.parametrize(
+    "words", [["--seeds", "3,x"], ["--seeds", "9-3"], ["--fps", "0"], ["--fps", "0.001"]]
+)
 def test_wrong_options_are_2(run, words):
     with pytest.raises(SystemExit) as exit_:
         interpolate.main([str(run.path), *words])

@@ -70,6 +70,12 @@ def test_completion_of_held_out_images(
     assert all(one["hole_psnr"] > 0 < one["smooth_hole_psnr"] for one in found["images"])
     with Image.open(out / "00000.png") as image:
         assert image.size == (28, 28)
+    fewer = ("--held-out", 1, "--mask", "center", "--class", 3, *FEW)
+    assert run(folder, *fewer, "--out", out) == 2
+    message = f"--out {out}: holds other numbered images such as 00001.png, which would stay"
+    assert message in capfd.readouterr().err
+    assert run(folder, *options[:-2], *FEW) == run(folder, *fewer) == 0
+    assert [path.name for path in (folder / "completion").glob("0*.png")] == ["00000.png"]
 
 
 @pytest.mark.parametrize(

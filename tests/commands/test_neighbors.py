@@ -1,5 +1,6 @@
 """gan-neighbors: the sheet and the score, from a run folder."""
 
+import numpy as np
 import pytest
 from inprocess import told
 from test_sample import NETWORK, POINTS, make, pixels
@@ -37,6 +38,17 @@ def test_the_score_and_features(capsys):
     _, err = call(capsys, run.path, *words)
     assert "near_copy_share" in err
     assert "in features" in err
+
+
+@pytest.mark.parametrize("words", [(), ("--closest",)])
+def test_each_latent_of_a_file_is_shown_once(capsys, words):
+    run = make("model=gan", *NETWORK)
+    np.save("z.npy", np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32))
+    few = ["-k", 2, "--among", 50, "--features", "none", "--zoom", 1, "--no-score", *words]
+    out, _ = call(capsys, run.path, "--z", "z.npy", *few)
+    assert pixels(out).shape[0] == 2 * 30 + 2 + 19
+    message = call(capsys, run.path, "--z", "z.npy", "-n", 5, *few, status=2)[1]
+    assert message == "error: -n 5: z.npy is enough for 2 samples\n"
 
 
 def test_wrong_wishes_are_one_line(capsys):

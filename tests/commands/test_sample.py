@@ -325,6 +325,39 @@ def test_codes(infogan, run, capsys):
     assert "no codes; model=infogan" in call(capsys, run.path, "--code", "code1=1", status=2)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "spec", "options", "n"),
+    [
+        ("model=gan", MNIST, (), 64),
+        ("model=cgan", MNIST, (), 80),
+        ("model=cgan", MNIST, ("--out", "some.npz"), 64),
+        ("model=infogan", MNIST, ("--code", "category=0:9"), 80),
+        ("model=gan data=ring", POINTS, (), 2000),
+        ("model=gan", MNIST, ("-n", 3), 3),
+    ],
+)
+def test_saved_latents_are_those_of_all_samples(capsys, overrides, spec, options, n):
+    small = ("network.width=4",) if "infogan" in overrides else NETWORK
+    run = make(*overrides.split(), *small, spec=spec)
+    call(capsys, run.path, "--save-z", "z.npy", *options)
+    saved = np.load("z.npy")
+    assert len(saved) == n
+    if not options:
+        again = call(capsys, run.path, "--z", "z.npy", "--out", "again.npz")
+        wanted = expected(run, n)
+        images = np.load(again)
+        first = images[images.files[0]]
+        made = to_uint8(wanted) if spec.classes else wanted.numpy()
+        assert np.array_equal(first, made)
+
+
+def test_latents_of_a_model_without_are_refused_before_anything_is_written(capsys):
+    run = make("model=rbm", "network.width=8", "network=mlp")
+    message = call(capsys, run.path, "--save-z", "z.npy", status=2)
+    assert message == "error: --save-z z.npy: this model decodes no latents\n"
+    assert not run.samples.exists() or not any(run.samples.iterdir())
+
+
 def test_points(capsys):
     run = make("model=gan", *NETWORK, "data=ring", spec=POINTS)
     path = call(capsys, run.path, "-n", 100)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_cli.commands import score, train
+from gan_cli.commands import sample, score, train
 from gan_cli.data.given import resized
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
@@ -71,6 +71,27 @@ def test_without_a_class_the_best_is_shown(
     assert all(again[one["file"]] <= one["score"] + 1e-5 for one in found)
 
 
+@pytest.mark.parametrize("options", [(), ("--class", "3")])
+def test_own_samples_as_files_have_the_scores_of_own_samples(
+    options: tuple[str, ...], folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sample.main([str(folder), "-n", "64", "--out", str(tmp_path / "own"), *options])
+    capfd.readouterr()
+    assert run(folder, tmp_path / "own", "--json", "-", *options) == 0
+    above = [one["above"] for one in json.loads(capfd.readouterr().out)["images"]]
+    assert sorted(above) == [place / 64 for place in range(64)]
+
+
+def test_no_class_is_shown_where_none_is_seen(
+    images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train.run(["model=acgan", *QUICK, f"run.dir={tmp_path / 'acgan'}"]) == 0
+    capfd.readouterr()
+    assert run(tmp_path / "acgan", images, "--json", "-") == 0
+    assert {one["label"] for one in json.loads(capfd.readouterr().out)["images"]} == {""}
+
+
 def test_json_has_no_nan() -> None:
     made = score.plain(score.Scored("a.png", float("nan"), 0.0))
     assert made == {"file": "a.png", "score": "nan", "above": 0.0, "label": ""}
@@ -91,6 +112,7 @@ def test_broken_files_are_named_and_the_rest_is_scored(
     [
         (["none.png"], "none.png: no such file or folder"),
         (["IN", "--class", "12"], "unknown class"),
+        (["IN", "--sheet", "s.jpg"], "--sheet s.jpg: a file must end in .png"),
         (["IN", "--csv", "missing/s.csv"], "is missing; make it first"),
     ],
 )

@@ -59,6 +59,29 @@ def test_super_resolution_of_any_size(tmp_path: Path) -> None:
     photo = picture(tmp_path / "photo.png", 10, 6, "L")
     assert run(folder, photo, "--out", tmp_path / "out", "--device", "cpu") == 0
     assert size_of(tmp_path / "out" / "photo.png") == (24, 40)
+    for name, size in (("a", (1, 1)), ("b", (1, 3)), ("c", (3, 3))):
+        picture(tmp_path / "small" / f"{name}.png", *size, "L")
+    assert run(folder, tmp_path / "small", "--out", tmp_path / "out", "--device", "cpu") == 0
+    assert [size_of(tmp_path / "out" / f"{name}.png") for name in "abc"] == [
+        *((4, 4), (12, 4), (12, 12)),
+    ]
+
+
+def test_an_image_s_noise_depends_on_its_name_and_the_seed(tmp_path: Path) -> None:
+    folder = trained(tmp_path, "pix2pix")
+    for name in "abc":
+        picture(tmp_path / "in" / f"{name}.png", 28, 28)
+    calls = {
+        "all": (tmp_path / "in",),
+        "few": (tmp_path / "in", "--batch-size", "2"),
+        "one": (tmp_path / "in" / "c.png",),
+        "other": (tmp_path / "in", "--seed", "1"),
+    }
+    for out, words in calls.items():
+        assert run(folder, *words, "--out", tmp_path / out, "--device", "cpu") == 0
+    made = {out: (tmp_path / out / "c.png").read_bytes() for out in calls}
+    assert made["all"] == made["few"] == made["one"] != made["other"]
+    assert made["all"] != (tmp_path / "all" / "a.png").read_bytes()
 
 
 def test_backwards(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

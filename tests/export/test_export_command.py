@@ -13,6 +13,8 @@ import torch
 
 import gan_cli
 from gan_cli.commands import export, train
+from gan_cli.export import formats
+from gan_cli.export.networks import Network
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model
 from gan_cli.sampling.samples import SampleRequest, latents
@@ -108,6 +110,33 @@ def test_sentences_have_weights_alone(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert "--format safetensors holds its weights" in capfd.readouterr().err
     assert run(folder) == 0
     assert "model.sample(16)" in (folder / "export" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_network_that_a_format_cannot_hold_stops_no_other(
+    conditional: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def make(network: Network) -> tuple[bytes, formats.Run]:
+        if network.name == "generator":
+            raise RuntimeError("\x1b[96mThis is step 3/3\x1b[0m") from ValueError("no eigh")
+        return b"held", lambda inputs: network.module(*inputs)
+
+    kinds = {"onnx": (".onnx", make), "torch_export": (".pt2", make)}
+    monkeypatch.setattr(formats, "FORMATS", kinds)
+    words = (conditional, "--out", tmp_path, "--format", "onnx", "--format", "torch_export")
+    assert run(*words) == 0
+    assert {one.name for one in tmp_path.iterdir() if one.suffix in (".onnx", ".pt2")} == {
+        *("discriminator.onnx", "discriminator.pt2")
+    }
+    reason = "generator: --format onnx cannot hold it: ValueError: no eigh"
+    assert f"no file of the {reason}" in capfd.readouterr().err
+    assert reason in (tmp_path / "README.md").read_text(encoding="utf-8")
+    only = {"onnx": (".onnx", lambda _: (b"held", lambda inputs: torch.zeros(1)))}
+    monkeypatch.setattr(formats, "FORMATS", only)
+    assert run(conditional, "--out", tmp_path / "none", "--format", "onnx") == 1
+    assert "computes other values when it is read again" in capfd.readouterr().err
 
 
 @pytest.mark.slow

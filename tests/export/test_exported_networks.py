@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from composing import little, session_of
 from torch import Tensor, nn
 
-from gan_cli.export.formats import largest_difference
+from gan_cli.export.formats import export, largest_difference
 from gan_cli.export.networks import networks_of
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Gaussian
@@ -85,6 +87,29 @@ def test_networks_that_cannot_stand_alone_say_why() -> None:
     networks, missing = networks_of(model_of("dcgan", "model.packing=2", "model.share_fakes=false"))
     assert [one.name for one in networks] == ["generator"]
     assert missing == ["discriminator: its output depends on more than one sample, or its class"]
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides"),
+    [
+        ("stylegan2", ("data.size=8", "network.most=8")),
+        ("autoencoder", ("network.width=4",)),
+        ("glo", ()),
+    ],
+)
+def test_generators_are_held_for_any_number_of_samples(
+    model: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [generator] = [o for o in networks_of(model_of(model, *overrides))[0] if o.name == "generator"]
+    eigh = torch.linalg.eigh
+
+    def checked(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert not torch.compiler.is_exporting()  # ONNX has none
+        return eigh(x)
+
+    monkeypatch.setattr(torch.linalg, "eigh", checked)
+    made = export(generator, "torch_export", tmp_path, 0)
+    assert made.difference < 1e-5
 
 
 def test_differences_are_of_the_largest_output() -> None:

@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 
 from gan_cli.errors import ConfigError
 from gan_cli.losses import NonSaturating
+from gan_cli.model import Scores
 from gan_cli.models.adversarial import DiscriminatorModel
 from gan_cli.models.bigan import BiGAN
 from gan_cli.models.latent_variables import Posterior
@@ -61,6 +62,29 @@ def test_minibatch_discrimination_needs_the_whole_batch(model: str) -> None:
         "network.minibatch_discrimination=[3,2]",
     )
     assert session_of(*line).model.whole_batch == ("minibatch discrimination",)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group"),
+    [
+        (("model=gan", "data=ring", "data.points=64"), False),
+        (("model=cgan", "network.width=4", "data.split=test"), False),
+        (("model=d2gan", "data=ring", "data.points=64"), False),
+        (("model=gap", "data=ring", "data.points=64"), False),
+        (("model=stylegan2", "data.split=test", "data.size=8", "network.most=8"), True),
+    ],
+)
+def test_no_sample_has_a_score_where_samples_are_compared(
+    overrides: tuple[str, ...], group: bool
+) -> None:
+    with_it = "network.group=4" if group else "network.minibatch_discrimination=[4,2]"
+    without = "network.group=null" if group else "network.minibatch_discrimination=null"
+    for one in (with_it, without):
+        model = session_of(*overrides, "batch_size=4", one).model
+        assert isinstance(model, Scores)
+        x = torch.randn(3, *model.data.shape)
+        y = torch.arange(3) if model.conditional else None
+        assert (model.score(x, y) is None) == (one == with_it)
 
 
 def test_gap_names_the_losses_that_need_the_whole_batch() -> None:

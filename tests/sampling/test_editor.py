@@ -177,6 +177,7 @@ def test_a_page_is_told_of_codes_classes_and_directions() -> None:
         ("draw", {"z": [0.0] * 8, "y": [1.0]}, "y: the weights of 0 classes are required"),
         ("draw", {"z": "no"}, "draw: z: Input should be a valid array"),
         ("draw", {"z": [0.0] * 7 + [float("nan")]}, "draw: z.7: Input should be a finite number"),
+        ("draw", {"z": [0.0] * 7 + [1e300]}, "draw: z.7: Input should be less than or equal to"),
         ("draw", {}, "draw: z: Field required"),
         ("sample", {"seed": -1}, "sample: seed: Input should be greater than or equal to 0"),
         ("between", {"a": {"z": []}, "b": {"z": []}, "t": 2}, "between: t: Input should be less"),

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.model import DataSpec, Model, Phase
-from gan_cli.priors import Gaussian, Prior, Uniform
+from gan_cli.models.autoencoder import Autoencoder
+from gan_cli.priors import Categorical, Gaussian, Prior, Product, Uniform
 from gan_cli.sampling.completion import blended, hole_psnr, known_pixels
 from gan_cli.sampling.inversion import Target, features_of, importance, invert
 
@@ -125,6 +126,61 @@ def test_masks_of_files(tmp_path: Path) -> None:
         known_pixels(str(tmp_path / "white.png"), (8, 8), 1, 0)
     with pytest.raises(DataError, match="middle: no such file, and none of center, left"):
         known_pixels("middle", (8, 8), 1, 0)
+
+
+class Coded(Ramps):
+    """Ramps of which the right latents are known to an encoder, of class 2 alone."""
+
+    conditional = True
+
+    def __init__(self) -> None:
+        super().__init__(Gaussian(3))
+        self.data = DataSpec("ramps", (1, 8, 8), 10, 3, ("a", "b", "c"))
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().generate(z)
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        assert y is not None
+        return torch.where(y[:, None] == 2, TRUE[: len(x)], torch.full((len(x), 3), 9.0))
+
+
+def test_each_class_begins_with_a_code_of_its_own() -> None:
+    model = Coded()
+    found = invert(model, Target(model.generate(TRUE)), starts=3, steps=0)
+    assert torch.equal(found.z, TRUE)
+    assert found.y is not None
+    assert found.y.tolist() == [2, 2]
+
+
+def test_each_category_has_a_start() -> None:
+    class Chosen(Ramps):
+        def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+            return (z[:, 1:] @ torch.linspace(-1, 1, 12))[:, None, None, None].expand(-1, 1, 8, 8)
+
+    model = Chosen(Product(noise=Gaussian(1), category=Categorical(12)))
+    wanted = torch.eye(13)[1:]
+    found = invert(model, Target(model.generate(wanted)), starts=8, steps=0)
+    assert torch.equal(found.z[:, 1:], wanted[:, 1:])
+
+
+def test_an_autoencoder_begins_where_its_codes_are_decoded() -> None:
+    model = session_of(*little("autoencoder")).model
+    assert isinstance(model, Autoencoder)
+    codes = torch.randn(500, model.prior.dim) @ torch.randn(model.prior.dim, model.prior.dim) + 3
+    model.fit.train()
+    model.fit.record(codes)
+    model.eval()
+    torch.testing.assert_close(model.fit(model.latents_of(codes)), codes, atol=1e-3, rtol=1e-3)
+    x = torch.rand(2, *model.data.shape) * 2 - 1
+    with torch.no_grad():
+        model.fit.square.copy_(
+            torch.eye(model.prior.dim) + torch.outer(model.fit.mean, model.fit.mean)
+        )
+        coded = model.decode(model.encode(x))
+        limit = (coded - x).square().flatten(1).mean(1)
+        found = invert(model, Target(x), starts=1, steps=0)
+    torch.testing.assert_close((found.images - x).square().flatten(1).mean(1), limit)
 
 
 @pytest.mark.parametrize(("model", "has"), [("dcgan", True), ("bigan", False), ("aae", False)])

@@ -1,13 +1,25 @@
 """Samples: the same whatever way they are asked for."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+from composing import session_of
 from torch import Tensor, nn
 
 from gan_cli.model import DataSpec, Model, Phase
 from gan_cli.priors import Categorical, Gaussian, Prior, Product, Uniform
 from gan_cli.sampling.codes import Codes
-from gan_cli.sampling.samples import CHUNK, SampleRequest, decode, draw, labels, latents
+from gan_cli.sampling.samples import (
+    CHUNK,
+    SampleRequest,
+    decode,
+    draw,
+    labels,
+    latents,
+    requested,
+)
 
 PRIOR = Product(noise=Gaussian(3), category=Categorical(4))
 
@@ -133,6 +145,23 @@ def test_given_latents_are_decoded_in_order():
     images = all_of(model, 70, SampleRequest(z=z))
     with torch.no_grad():
         assert torch.equal(images, decode(model, z))
+
+
+def test_truncation_of_a_stylegan_is_of_its_styles():
+    overrides = ("model=stylegan2", "data.split=test", "data.size=8", "network.most=8")
+    model: Any = session_of(*overrides, "batch_size=4").model.eval()
+    words: Any = SimpleNamespace(truncation=0.25, z=None, seed=0, classes=None, code=[])
+    with torch.no_grad():
+        whole = all_of(model, 4, SampleRequest())
+        wish = requested(words, model)
+        assert torch.equal(latents(model, wish, 0), latents(model, SampleRequest(), 0))
+        near = all_of(model, 4, wish)
+    assert not torch.equal(whole, near)
+    model.generator.truncation = 1.0
+    styles = model.generator.mapping(latents(model, wish, 0), None)
+    closer = model.generator.mean_style.lerp(styles, 0.25)
+    made = model.generator.synthesise(model.generator.repeated(closer)).clamp(-1, 1)
+    torch.testing.assert_close(near, made[:4].detach())
 
 
 def test_truncation_moves_each_latent_towards_the_middle():
