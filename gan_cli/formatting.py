@@ -95,9 +95,9 @@ def _bytes_of(character: str) -> str:
 LONGEST = 60  # characters of a value in a message
 
 
-def show(value: object) -> str:
-    """`value` as one would type it: null, true, 0.5, [1,2], text; cut where it is long."""
-    return cut(_plain(value))
+def show(value: object, most: int = LONGEST) -> str:
+    """`value` as one would type it: null, true, 0.5, [1,2], text; cut where it is longer."""
+    return cut(_plain(value), most)
 
 
 def cut(text: str, most: int = LONGEST) -> str:

@@ -23,7 +23,7 @@ from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
 from gan_cli.files import cannot_write
 from gan_cli.formatting import counted
-from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, selected
+from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, listed, selected
 from gan_cli.managing.query import parse
 from gan_cli.runs import folder as folder_module
 from gan_cli.runs.folder import RunFolder
@@ -50,7 +50,7 @@ def remove(options: argparse.Namespace) -> int:
     root = folder_module.DEFAULT_ROOT  # which may be a link, since nobody typed it
     places = options.runs or [str(root.resolve() if root.is_symlink() else root)]
     paths = dict.fromkeys(path for place in places for path in runs_at(place, bool(condition)))
-    found = selected([ListedRun(read(RunFolder(path))) for path in paths], condition)
+    found = selected(listed([read(RunFolder(path)) for path in paths]), condition)
     if not found:
         print("no run matches")
         return DONE

@@ -88,6 +88,7 @@ STATUS: dict[str, tuple[type, ...]] = {  # types in status.json of the keys that
     "together": (list, type(None)),
     "branched_from": (str, type(None)),
     "rollbacks": (list, type(None)),
+    "forced": (list, type(None)),
     "alarms": (list, type(None)),
 }
 BEST: dict[str, tuple[type, ...]] = {
@@ -277,6 +278,23 @@ class RunFolder:
         if not {"pid", "hostname"} <= record.keys():
             return ""
         return f" by process {record['pid']} on {record['hostname']}"
+
+
+def forced_changes(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The resumes of a run with other settings: `step`, and the settings `before` it."""
+    kinds = {"step": int, "before": list}
+    return _entries(status.get("forced"), kinds)
+
+
+def rollbacks(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rollbacks of a run: `to` a step, with learning rates times `factor`."""
+    return _entries(status.get("rollbacks"), {"to": int, "factor": float})
+
+
+def _entries(found: object, kinds: Mapping[str, type]) -> list[dict[str, Any]]:
+    """Those entries of a list in status.json that have the right kinds."""
+    entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [one for one in entries if all(type(one.get(k)) is t for k, t in kinds.items())]
 
 
 def _wrong(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], at: str = "") -> str:

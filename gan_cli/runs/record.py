@@ -12,7 +12,15 @@ from typing import Any
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
 from gan_cli.formatting import assignment, shell_command
-from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run
+from gan_cli.runs.folder import (
+    DEFAULT_ROOT,
+    UNKNOWN,
+    RunFolder,
+    below,
+    forced_changes,
+    is_run,
+    rollbacks,
+)
 from gan_cli.runs.lookup import find
 
 Curve = dict[int, float]  # step -> value; NaN and infinity are kept
@@ -117,6 +125,18 @@ class Record:
     def alarms(self) -> list[Alarm]:
         """The alarms of the run."""
         return alarms_of(self.status)
+
+    @property
+    def history(self) -> str:
+        """The settings of its earlier steps, where they are not the run's; else nothing."""
+        words = [
+            f"{', '.join(map(str, one['before']))} before step {one['step']:,}"
+            for one in forced_changes(self.status)
+        ]
+        # A run that went back to its start equals one that began with the lower rates.
+        factors = [one["factor"] for one in rollbacks(self.status) if one["to"] > 0]
+        words += [f"rollback with rates times {factor:g}" for factor in factors]
+        return "; ".join(words)
 
     @property
     def resume(self) -> str:

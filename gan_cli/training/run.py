@@ -240,6 +240,7 @@ def resume_and_train(
     ranks.on_loss(lambda reason: lost(run, session, reason))
     if last_point is not None:
         trim(run.metrics, last_point)
+        record_forced(run, session, earlier)
         run.write_config(to_yaml(session.settings))
     stop = StopRequest(ranks.echo, say_at_once)
     with stop.installed():
@@ -247,6 +248,13 @@ def resume_and_train(
         return train_in_folder(
             session, run, evaluator, stop, None, model_evaluator, last_point, seen
         )
+
+
+def record_forced(run: RunFolder, session: Session, earlier: EarlierRun | None) -> None:
+    """Write to the run's status which of its settings were others before, if that is news."""
+    forced = None if earlier is None else earlier.forced
+    if forced is not None and forced != runs.forced_changes(run.read_status()):
+        run.write_status(runs.RUNNING, session.trainer.step, forced=forced)
 
 
 def restore_run(

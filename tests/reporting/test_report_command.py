@@ -19,8 +19,10 @@ from run_folders import sweep, write_run
 from gan_cli.commands import report
 from gan_cli.config.reproduce import Origin
 from gan_cli.reporting import terminal
+from gan_cli.reporting.findings import find
 from gan_cli.reporting.terminal import watch
 from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.record import Gatherer
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +126,41 @@ def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None
     content = found(capsys)
     labels = {one["label"]: len(one["runs"]) for one in content["configurations"]}
     assert labels == {"width=512": 2, "width=7": 1}
+
+
+FORCED = {"forced": [{"step": 20, "before": ["optimizer.lr=0.0002"]}]}
+ROLLED_BACK = {"rollbacks": [{"from": 30, "to": 20, "factor": 0.5}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "history"),
+    [
+        (FORCED, "optimizer.lr=0.0002 before step 20"),
+        (ROLLED_BACK, "rollback with rates times 0.5"),
+    ],
+)
+@pytest.mark.parametrize("keys", [(), ("optimizer.lr",)])
+def test_runs_with_other_settings_in_earlier_steps_are_a_configuration_of_their_own(
+    status: dict[str, Any], history: str, keys: tuple[str, ...]
+) -> None:
+    for seed in range(2):
+        write_run(Path(f"runs/fresh{seed}"), "model=gan", seed=seed)
+        run = write_run(Path(f"runs/other{seed}"), "model=gan", seed=seed)
+        run.write_status("finished", 40, **status)
+    (one,) = find(Gatherer(["runs"])(), keys=keys)
+    assert [len(c.records) for c in one.configurations] == [2, 2]
+    faults = {c.origin.fault for c in one.configurations}
+    assert faults == {"", f"earlier steps had other settings: {history}"}
+    assert len({c.label for c in one.configurations}) == 2
+    assert any("the command is not exact: earlier steps had" in line for line in one.warnings)
+
+
+def test_a_run_that_went_back_to_its_start_equals_one_with_the_lower_rates(capsys) -> None:
+    write_run(Path("runs/a"), "model=gan", seed=0)
+    run = write_run(Path("runs/b"), "model=gan", seed=1)
+    run.write_status("finished", 40, rollbacks=[{"from": 9, "to": 0, "factor": 0.5}])
+    (only,) = found(capsys)["configurations"]
+    assert only["exact"]
 
 
 def test_a_time_limit_counts_only_where_it_ended_a_run(capsys) -> None:
