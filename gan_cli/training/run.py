@@ -244,9 +244,17 @@ def resume_and_train(
         run.write_config(to_yaml(session.settings))
     stop = StopRequest(ranks.echo, say_at_once)
     with stop.installed():
-        seen = None if earlier is None or earlier.state is None else earlier.state.get("health")
+        state = {} if earlier is None else earlier.state or {}
         return train_in_folder(
-            session, run, evaluator, stop, None, model_evaluator, last_point, seen
+            session,
+            run,
+            evaluator,
+            stop,
+            None,
+            model_evaluator,
+            last_point,
+            state.get("health"),
+            evaluated=state.get("evaluation"),
         )
 
 
@@ -312,6 +320,7 @@ def train_in_folder(
     seen: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (),
     advance: Callable[[bool], None] | None = None,
+    evaluated: object = None,
 ) -> int:
     """Train in the run's folder, and close it; the exit status.
 
@@ -326,6 +335,7 @@ def train_in_folder(
         seen: by the alarms of an earlier start.
         seeds: of the runs that are trained together with this one, its own among them.
         advance: makes a step; by default the trainer does.
+        evaluated: the evaluator's state of an earlier start.
     """
     if evaluator is not None:
         evaluator.run = run
@@ -333,7 +343,7 @@ def train_in_folder(
     context = context_of(session, run, last_point)
     callbacks = watchers(context, session.trust, progress)
     health = Health(context, callbacks[1:], seen)
-    save = StateSaver(run, session, evaluator, health)
+    save = StateSaver(run, session, evaluator, health, evaluated)
     loop = Loop(
         session.trainer,
         plan_of(session),
