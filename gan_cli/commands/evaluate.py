@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gan_cli.evaluation.report import Report
     from gan_cli.runs.folder import RunFolder
 
+log = logging.getLogger(__name__)
 SAMPLES = 10_000
 
 EXAMPLES = """\
@@ -150,6 +152,7 @@ def evaluate_run(
 ) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and into `reports`."""
     from gan_cli.console import progress_bar
+    from gan_cli.errors import UserError
     from gan_cli.evaluation.evaluate import evaluate, missed
     from gan_cli.evaluation.metric import Options
     from gan_cli.evaluation.registry import choose, parse
@@ -173,12 +176,21 @@ def evaluate_run(
     choice = choose(parse(options.metrics), model, folders=folders, trust=loaded.trust)
     with progress_bar(f"metrics of {folder.path.name}", len(choice.taken)) as advance:
         report = evaluate(model, choice, str(folder.path), lambda _: advance(1))
-    path = write(report, folder)
     reports.append(report)
     if options.json != "-":
         show(screen, report, choice.named)
+    status = FAILED if missed(report, choice) or not report.values else DONE
+    try:
+        path = write(report, folder)
+    except UserError as error:
+        if options.json is None:
+            log.warning(f"{error}; --json FILE writes the values elsewhere")
+            return FAILED
+        log.warning(error)
+        return status
+    if options.json != "-":
         screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
-    return FAILED if missed(report, choice) or not report.values else DONE
+    return status
 
 
 def evaluate_images(options: argparse.Namespace, screen: Console, folders: Sequence[Path]) -> int:

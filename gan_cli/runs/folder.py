@@ -275,9 +275,26 @@ class RunFolder:
             record = self.recorded() or {}
         except CheckpointError:
             record = {}
-        if not {"pid", "hostname"} <= record.keys():
+        pid, host = record.get("pid"), record.get("hostname")
+        # The status may be that of an earlier start.
+        if record.get("status") != RUNNING or type(pid) is not int or not host:
             return ""
-        return f" by process {record['pid']} on {record['hostname']}"
+        if host == socket.gethostname() and not _lives(pid):
+            return ""
+        return f" by process {pid} on {host}"
+
+
+def _lives(pid: int) -> bool:
+    """Whether there may be such a process on this machine."""
+    if os.name != "posix":
+        return True  # where looking would end it
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def forced_changes(status: Mapping[str, Any]) -> list[dict[str, Any]]:
