@@ -251,6 +251,9 @@ def number(value: float) -> str:
     return f"{value:,.{_decimals(value)}f}"
 
 
+MOST = 1e12  # up to which a value with an error has no power of ten
+
+
 def rounded(error: float | None, *values: float) -> list[str]:
     """Values with the digits that an error leaves them, its own among them.
 
@@ -258,7 +261,8 @@ def rounded(error: float | None, *values: float) -> list[str]:
     5.3): .8600 and .0745 are .86 and .07. Without an error, as `number` writes them.
     """
     finite = all(math.isfinite(value) for value in values)
-    if not error or not math.isfinite(error) or not finite or any(map(_needs_power, values)):
+    powers = any(value != 0 and not 1e-4 <= abs(value) < MOST for value in values)
+    if not error or not math.isfinite(error) or not finite or powers:
         return [number(value) for value in values]
     power = math.floor(math.log10(error))
     decimals = (1 if round(error / 10.0 ** (power - 2)) <= 354 else 0) - power

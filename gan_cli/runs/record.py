@@ -180,7 +180,8 @@ class Record:
             others = {one.step for one in self.metrics[name]} - found.keys()
             drawn = {step: v for step, v in drawn.items() if step not in others} if own else {}
         for step, one in found.items():
-            drawn.setdefault(step, one.value)
+            if conditions is not None or step not in drawn:
+                drawn[step] = one.value
         return dict(sorted(drawn.items()))
 
     def evaluations(
@@ -243,6 +244,9 @@ def read(folder: RunFolder) -> Record:
     for path in sorted(folder.evaluations.glob("step_*.json")):
         for name, found in _evaluation(path, faults):
             record.metrics.setdefault(name, []).append(found)
+    for name, some in record.metrics.items():  # raw weights are not those that the run is judged by
+        averaged = [one for one in some if one.weights != "raw"]
+        record.metrics[name] = averaged or some
     return record
 
 

@@ -583,6 +583,32 @@ def protocol_of(run: RunFolder, step: int, value: float, **protocol: object) -> 
     path.write_text(json.dumps(content))
 
 
+def test_values_of_raw_weights_are_not_those_of_a_run_with_averaged_ones(capsys) -> None:
+    run = write_run(Path("runs/a"), "model=gan", values={40: 2.0})
+    content = json.loads((run.evaluations / "step_00000040.json").read_text())
+    content |= {"weights": "raw", "step": 43}
+    content["figures"][0]["value"] = 1.0
+    (run.evaluations / "step_00000043-raw.json").write_text(json.dumps(content))
+    (only,) = found(capsys)["configurations"]
+    assert only["runs"][0]["final"] == 2.0
+
+
+def test_a_value_of_the_common_protocol_stands_in_place_of_the_run_s_own(capsys) -> None:
+    values = {20: 3.0, 40: 2.0}
+    for seed in range(2):
+        write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values=values)
+    run = write_run(Path("runs/a2"), "model=gan", seed=2, values=values)
+    protocol_of(run, 40, 2.0, samples=5000)  # what the run's own curve has
+    content = json.loads((run.evaluations / "step_00000040.json").read_text())
+    content["figures"][0] |= {
+        "value": 7.0,
+        "protocol": {"samples": 100, "seed": 0, "split": "train"},
+    }
+    (run.evaluations / "step_00000040-more.json").write_text(json.dumps(content))
+    (only,) = found(capsys)["configurations"]
+    assert [one["final"] for one in only["runs"]] == [2.0, 2.0, 7.0]
+
+
 def test_images_that_were_resized_by_another_rule_are_not_compared(capsys) -> None:
     for seed in range(4):
         for model, rule, value in (("gan", "bilinear", 1.0), ("wgan", "bicubic", 0.1)):
