@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 # Text that Hydra takes for text as it stands: a name, or a path, which no number holds.
@@ -78,6 +78,11 @@ def _path(path: PurePath) -> str:
     """A path that is neither an option nor somebody's home to whoever reads it."""
     text = str(path)
     return f"./{text}" if text.startswith(("-", "~")) else text
+
+
+def user_path(place: str | PurePath) -> Path:
+    """The path of text such as `~/x`; `./~x`, and the home of nobody, are as they stand."""
+    return Path(os.path.expanduser(place))  # noqa: PTH111 -- Path drops ./ and raises for nobody
 
 
 def _shell_word(word: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_cli.formatting import user_path
 from gan_cli.options import Parser, add_model_options, check_output, command, whole, write_output
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def trust_folder(options: argparse.Namespace) -> list[Path]:
 
     if options.config_dir is None:
         return []
-    folder = Path(options.config_dir).expanduser().absolute()
+    folder = user_path(options.config_dir).absolute()
     if not folder.is_dir():
         raise ConfigError(f"--config-dir = {folder}: no such folder")
     options.trust += modules_named_in([folder])
@@ -221,7 +222,7 @@ def evaluate_images(options: argparse.Namespace, screen: Console, folders: Seque
     about = Options(inception=options.inception, resize=options.resize, extractor=options.extractor)
     networks = image_sets.extractors(truth, device, about, trust)
     if options.save_statistics is not None:
-        target = Path(options.save_statistics).expanduser()
+        target = user_path(options.save_statistics)
         image_sets.save_statistics(target, truth, networks.inception)
         print_path(target)
     if not fakes:

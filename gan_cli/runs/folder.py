@@ -17,7 +17,7 @@ from typing import Any
 from gan_cli import files as files_module
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.formatting import assignment, shell_command, show
+from gan_cli.formatting import assignment, shell_command, show, user_path
 
 DEFAULT_ROOT = Path("runs")
 REAL = "real"  # the folder in it of real samples of each data set, for TensorBoard
@@ -446,7 +446,7 @@ def made_folder(out: str | None, own: Path) -> Path:
     Raises:
         UserError: it cannot be made, or the run's own is a link.
     """
-    folder = Path(out).expanduser() if out else own
+    folder = user_path(out) if out else own
     if out is None:
         files_module.refuse_links(folder)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.formatting import assignment, shell_command
+from gan_cli.formatting import assignment, shell_command, user_path
 from gan_cli.runs.folder import (
     DEFAULT_ROOT,
     UNKNOWN,
@@ -348,7 +348,7 @@ def runs_at(place: str) -> list[Path]:
     Raises:
         CheckpointError: there are none; the message names the nearest.
     """
-    path = Path(place).expanduser()
+    path = user_path(place)
     if not path.exists() and any(sign in place for sign in MAGIC):
         found = [run for match in sorted(matches(path)) for run in _inside(Path(match))]
         if not found:

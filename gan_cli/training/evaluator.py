@@ -134,7 +134,7 @@ class Evaluator:
             log.warning(
                 f"evaluation.{key} = {show(now[key])}: was {show(before[key])}, with which "
                 f"{Best(**old)} was the best; values now are not comparable with it, so the best "
-                "checkpoint is chosen anew"
+                "checkpoint is chosen from here on"
             )
         if not changed and old and self.best and old["figure"] == self.best.figure:
             self.best = Best(**old)

@@ -23,6 +23,7 @@ from gan_cli.distributed.join import first_rank, joined
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, INTERRUPTED, RunFailedError
+from gan_cli.formatting import user_path
 from gan_cli.runs import folder as runs
 from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
@@ -90,7 +91,7 @@ def with_absolute_paths(settings: Settings) -> Settings:
     root, source = settings.data.get("root"), settings.weights.source
     found: dict[str, object] = {}
     if isinstance(root, str):
-        found["data"] = {**settings.data, "root": str(Path(root).expanduser().absolute())}
+        found["data"] = {**settings.data, "root": str(user_path(root).absolute())}
     if source is not None:
         found["weights"] = settings.weights.model_copy(update={"source": located(source)})
     if settings.run.requeue and settings.run.dir is None and settings.resume is None:

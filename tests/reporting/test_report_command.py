@@ -484,6 +484,12 @@ def test_csv_has_a_line_a_run(capsys) -> None:
     assert not Path("report.html").exists()
 
 
+def test_a_folder_that_is_called_as_a_home_is_named_with_its_place(capsys) -> None:
+    write_run(Path("./~no-such-user/a"))
+    assert len(found(capsys, "./~no-such-user")["configurations"]) == 1
+    assert len(found(capsys, "~no-such-user")["configurations"]) == 1  # as a shell leaves it
+
+
 def test_globs_and_folders(capsys) -> None:
     sweep(Path("runs"), seeds=2)
     content = found(capsys, "runs/gan-*-1", "runs/wgan-uniform-2/config.yaml")

@@ -327,7 +327,7 @@ def test_a_best_value_of_another_protocol_is_not_kept(setting: str, caplog) -> N
     train("run", "steps=5", "evaluation.every=4", f"evaluation.{setting}")
     assert state(run)["evaluation"]["best"]["value"] is None
     assert f"evaluation.{setting.replace('=', ' = ')}: was" in caplog.text
-    assert "so the best checkpoint is chosen anew" in caplog.text
+    assert "so the best checkpoint is chosen from here on" in caplog.text
 
 
 def pictures(run: RunFolder) -> dict[str, list[int]]:
