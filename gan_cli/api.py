@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from gan_cli import foreign
 from gan_cli.config.trust import Trust, open_path
 from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.formatting import user_path
 from gan_cli.images import tile, to_uint8, write_png
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import load
@@ -100,7 +101,7 @@ class Samples:
         Raises:
             UserError: these are no images, or it cannot be written.
         """
-        write_png(Path(path).expanduser(), self.grid(columns))
+        write_png(user_path(path), self.grid(columns))
 
     def _repr_png_(self) -> bytes | None:
         """The grid as Jupyter shows it; None where these are no images."""
@@ -300,7 +301,7 @@ def load_model(path: str | Path, *, trust: Sequence[str] = ()) -> Model:
     """
     if trust:
         open_path(Path.cwd())
-    return model_of(Path(path).expanduser(), Trust(tuple(trust)))
+    return model_of(user_path(path), Trust(tuple(trust)))
 
 
 def train(overrides: Sequence[str] = ()) -> Run:

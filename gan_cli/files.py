@@ -157,7 +157,8 @@ class AppendedFile:
     """A file to which whole records are appended; each is with the operating system at once.
 
     Nothing waits in memory, so a killed process leaves all its records, and a full disk shows at
-    the very call that meets it.
+    the very call that meets it. A record of which only a part was taken is cut off again: the next
+    ones would be lost behind it.
 
     Raises:
         UserError: (also from `append`) the file cannot be written, or was deleted meanwhile.
@@ -172,12 +173,18 @@ class AppendedFile:
 
     def append(self, record: bytes) -> None:
         """Write `record` at the end."""
+        handle = self._file.fileno()
         try:
-            rest = memoryview(record)
-            while rest:  # a disk that fills up takes a part, and refuses the next
-                rest = rest[self._file.write(rest) or 0 :]
+            before, rest = os.fstat(handle).st_size, memoryview(record)
+            try:
+                while rest:  # a disk that fills up takes a part, and refuses the next
+                    rest = rest[self._file.write(rest) or 0 :]
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(handle, before)
+                raise
             # A deleted file swallows what is written; its readers would see a curve that stops.
-            if os.name == "posix" and os.fstat(self._file.fileno()).st_nlink == 0:
+            if os.name == "posix" and os.fstat(handle).st_nlink == 0:
                 raise OSError(errno.ENOENT, "deleted while the run was writing to it")
         except OSError as cause:
             raise cannot_write(self.path, cause) from cause

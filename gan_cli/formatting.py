@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 # Text that Hydra takes for text as it stands: a name, or a path, which no number holds.
@@ -80,6 +80,11 @@ def _path(path: PurePath) -> str:
     return f"./{text}" if text.startswith(("-", "~")) else text
 
 
+def user_path(place: str | PurePath) -> Path:
+    """The path of text such as `~/x`; `./~x`, and the home of nobody, are as they stand."""
+    return Path(os.path.expanduser(place))  # noqa: PTH111 -- Path drops ./ and raises for nobody
+
+
 def _shell_word(word: str) -> str:
     if word.isprintable():
         return shlex.quote(word)
@@ -95,9 +100,9 @@ def _bytes_of(character: str) -> str:
 LONGEST = 60  # characters of a value in a message
 
 
-def show(value: object) -> str:
-    """`value` as one would type it: null, true, 0.5, [1,2], text; cut where it is long."""
-    return cut(_plain(value))
+def show(value: object, most: int = LONGEST) -> str:
+    """`value` as one would type it: null, true, 0.5, [1,2], text; cut where it is longer."""
+    return cut(_plain(value), most)
 
 
 def cut(text: str, most: int = LONGEST) -> str:
@@ -251,6 +256,9 @@ def number(value: float) -> str:
     return f"{value:,.{_decimals(value)}f}"
 
 
+MOST = 1e12  # up to which a value with an error has no power of ten
+
+
 def rounded(error: float | None, *values: float) -> list[str]:
     """Values with the digits that an error leaves them, its own among them.
 
@@ -258,7 +266,8 @@ def rounded(error: float | None, *values: float) -> list[str]:
     5.3): .8600 and .0745 are .86 and .07. Without an error, as `number` writes them.
     """
     finite = all(math.isfinite(value) for value in values)
-    if not error or not math.isfinite(error) or not finite or any(map(_needs_power, values)):
+    powers = any(value != 0 and not 1e-4 <= abs(value) < MOST for value in values)
+    if not error or not math.isfinite(error) or not finite or powers:
         return [number(value) for value in values]
     power = math.floor(math.log10(error))
     decimals = (1 if round(error / 10.0 ** (power - 2)) <= 354 else 0) - power

@@ -6,10 +6,10 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import gan_cli
 from gan_cli.errors import ConfigError
+from gan_cli.formatting import user_path
 
 MOST_LISTED = 10_000  # numbers in a range
 EMPTY = "; a variable of the shell that is not set?"
@@ -180,7 +180,7 @@ def check_output(option: str, place: str, runs: str = "RUN") -> None:
     Raises:
         ConfigError: it is a folder, such as a run behind --json, or lies in none.
     """
-    path = Path(place).expanduser()
+    path = user_path(place)
     if place != "-" and path.is_dir():
         fix = f"name a file, or put {runs} before {option}"
         raise ConfigError(f"{option} {place}: is a folder; {fix}")
@@ -197,4 +197,4 @@ def write_output(place: str, text: str) -> None:
     if place == "-":
         print(clean(text) if sys.stdout.isatty() else text, end="")
     else:
-        files.write(Path(place).expanduser(), text)
+        files.write(user_path(place), text)

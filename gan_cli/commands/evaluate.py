@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_cli.exits import command
+from gan_cli.formatting import user_path
 from gan_cli.options import Parser, add_model_options, check_output, whole, write_output
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from gan_cli.evaluation.report import Report
     from gan_cli.runs.folder import RunFolder
 
+log = logging.getLogger(__name__)
 SAMPLES = 10_000
 
 EXAMPLES = """\
@@ -133,7 +136,7 @@ def trust_folder(options: argparse.Namespace) -> list[Path]:
 
     if options.config_dir is None:
         return []
-    folder = Path(options.config_dir).expanduser().absolute()
+    folder = user_path(options.config_dir).absolute()
     if not folder.is_dir():
         raise ConfigError(f"--config-dir = {folder}: no such folder")
     options.trust += modules_named_in([folder])
@@ -151,6 +154,7 @@ def evaluate_run(
 ) -> int:
     """Evaluate one run; its report goes to the screen, into its folder, and into `reports`."""
     from gan_cli.console import progress_bar
+    from gan_cli.errors import UserError
     from gan_cli.evaluation.evaluate import evaluate, missed
     from gan_cli.evaluation.metric import Options
     from gan_cli.evaluation.registry import choose, parse
@@ -174,12 +178,21 @@ def evaluate_run(
     choice = choose(parse(options.metrics), model, folders=folders, trust=loaded.trust)
     with progress_bar(f"metrics of {folder.path.name}", len(choice.taken)) as advance:
         report = evaluate(model, choice, str(folder.path), lambda _: advance(1))
-    path = write(report, folder)
     reports.append(report)
     if options.json != "-":
         show(screen, report, choice.named)
+    status = FAILED if missed(report, choice) or not report.values else DONE
+    try:
+        path = write(report, folder)
+    except UserError as error:
+        if options.json is None:
+            log.warning(f"{error}; --json FILE writes the values elsewhere")
+            return FAILED
+        log.warning(error)
+        return status
+    if options.json != "-":
         screen.print(f"  full protocols: {path}", style="dim", highlight=False, soft_wrap=True)
-    return FAILED if missed(report, choice) or not report.values else DONE
+    return status
 
 
 def evaluate_images(options: argparse.Namespace, screen: Console, folders: Sequence[Path]) -> int:
@@ -210,7 +223,7 @@ def evaluate_images(options: argparse.Namespace, screen: Console, folders: Seque
     about = Options(inception=options.inception, resize=options.resize, extractor=options.extractor)
     networks = image_sets.extractors(truth, device, about, trust)
     if options.save_statistics is not None:
-        target = Path(options.save_statistics).expanduser()
+        target = user_path(options.save_statistics)
         image_sets.save_statistics(target, truth, networks.inception)
         print_path(target)
     if not fakes:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan_cli.formatting import user_path
 from gan_cli.options import Parser, check_output, write_output
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def report(options: argparse.Namespace) -> int:
     for kind, place in [*places.items(), *([("out", page)] if page else [])]:
         check_output(f"--{kind}", place, "RUNS")
     if page:
-        check_page(Path(page).expanduser())
+        check_page(user_path(page))
     with progress_bar("comparing runs", len(records)) as advance:
         found = findings(options, records, advance)
     if page:
@@ -154,7 +155,7 @@ def folder_of(places: Sequence[str], records: Sequence[Record]) -> Path:
 
     The current one where nothing can be written there, as in a colleague's runs.
     """
-    folder = Path(places[0]).expanduser()
+    folder = user_path(places[0])
     if len(places) > 1 or not folder.is_dir():
         paths = [record.folder.path.absolute() for record in records]
         folder = Path(os.path.relpath(os.path.commonpath(paths)))

@@ -22,8 +22,9 @@ examples:
   gan-runs remove --where 'state=failed'        asks first
 
 Keys: name, path, state, step, steps, size (10MB), age (2d), tag, error, best,
-alarm; metrics.NAME, the last value, where fid means fid_classifier if there is
-no other; groups such as model; any setting, such as optimizer.lr. Operators:
+alarm, branched_from, forced and rollbacks (how many); metrics.NAME, the last
+value, where fid means fid_classifier if no run has another; groups such as
+model; any setting, such as optimizer.lr (null where it is not set). Operators:
 = != < <= > >=, and ~ for a regular expression; and, or, not, ().
 """
 COMMANDS = ("tag", "compare", "remove")

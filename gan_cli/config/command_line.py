@@ -20,7 +20,7 @@ from gan_cli.config.aliases import GPU, KEYS, OVERRIDE, expanded, hint_of_option
 from gan_cli.config.groups import CONF
 from gan_cli.config.hydra_settings import fault_of_typed
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import cut, hint, shell_command
+from gan_cli.formatting import cut, hint, shell_command, user_path
 
 # Settings that are text, whatever it looks like. Hydra alone would make a number of run.name=1e3.
 TEXTS = ("run.root", "run.dir", "run.name", "sweep.dir", "sweep.name", "resume", "data.root")
@@ -190,7 +190,7 @@ def config_dirs(argv: list[str]) -> list[Path]:
 
 
 def _folders(options: Options) -> list[Path]:
-    return [Path(value).expanduser().absolute() for value in options.get("--config-dir", ())]
+    return [user_path(value).absolute() for value in options.get("--config-dir", ())]
 
 
 def open_path(command: Command) -> None:
@@ -292,7 +292,7 @@ def _closing(value: str, at: int) -> int:
 
 def _quoted_part(value: str, text: bool) -> str:
     if value.startswith("~/"):
-        value = str(Path(value).expanduser())
+        value = str(user_path(value))
     if text and TYPED.fullmatch(value.strip()):
         return f"'{value.strip()}'"
     if STRUCTURED.search(value) or ALPHABET.fullmatch(value):

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from gan_cli import formatting
 from gan_cli.config.command_line import prepare
 from gan_cli.config.groups import CONF
 from gan_cli.config.resume import HORIZON, differences
-from gan_cli.formatting import assignment, leaves, shell_command
+from gan_cli.formatting import assignment, leaves, shell_command, user_path
 
 ASIDE = ("run", "sweep", "resume", "force", "dry_run", "choices", "hydra")  # say where, not what
 LONGEST = 200  # characters of a reason
@@ -140,4 +139,4 @@ def _missing(saved: Config, composed: Config) -> Iterator[str]:
 
 
 def _home(root: Any) -> Any:
-    return str(Path(root).expanduser().absolute()) if isinstance(root, str) else root
+    return str(user_path(root).absolute()) if isinstance(root, str) else root

@@ -12,7 +12,7 @@ from gan_cli import foreign
 from gan_cli.config import groups
 from gan_cli.config.command_line import Command, split
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import assignment, leaves, shell_command, show, unquoted
+from gan_cli.formatting import assignment, leaves, shell_command, show, unquoted, user_path
 
 HORIZON = ("steps", "epochs", "images")  # one of them is the length of a run
 
@@ -234,7 +234,7 @@ def resumed(line: Command) -> str | None:
     named = [value for key, value in map(split, line.overrides) if key == "resume"]
     if not named or named[-1] in (None, "", "null"):
         return None
-    return str(Path(unquoted(named[-1])).expanduser())
+    return str(user_path(unquoted(named[-1])))
 
 
 def at(line: Command, run: Path) -> Command:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -11,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from gan_cli import formatting
 from gan_cli.config.annotations import whole
+from gan_cli.formatting import user_path
 
 NODES = ("loss", "penalty", "network", "prior", "optimizer", "data", "model")
 HORIZONS = ("steps", "epochs", "images")
@@ -62,7 +62,7 @@ def _switch(value: object) -> object:
 
 
 def _home(value: str) -> str:
-    return str(Path(value).expanduser()) if value.startswith("~") else value
+    return str(user_path(value)) if value.startswith("~") else value
 
 
 def _off(value: object) -> object:

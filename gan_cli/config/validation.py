@@ -16,7 +16,7 @@ from gan_cli.config.instantiate import TARGET, build, check, plainly
 from gan_cli.config.schema import HORIZONS, NODES, Rates, Schedule, Settings
 from gan_cli.config.trust import NEVER_OWN, Trust
 from gan_cli.errors import ConfigError
-from gan_cli.formatting import any_of, hint, shell_command, show, unquoted
+from gan_cli.formatting import any_of, hint, shell_command, show, unquoted, user_path
 from gan_cli.outputs import output_around
 
 
@@ -152,7 +152,7 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
     """
     typed = [value for key, value in map(split, command.overrides) if key == "run.root" and value]
     roots = dict.fromkeys((DEFAULT_ROOT, *map(unquoted, typed), run_root))
-    refused = tuple(Path(root).expanduser().absolute() for root in roots)
+    refused = tuple(user_path(root).absolute() for root in roots)
     own = [folder for folder in command.config_dirs if output_around(folder) is None]
     folders = [Path.cwd(), *(place for folder in own for place in (folder, folder.parent))]
     trust = Trust(

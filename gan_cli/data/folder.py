@@ -20,6 +20,7 @@ from gan_cli.data.published import check_split
 from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import Entry, printable, scan, shown
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import user_path
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ def parse_colour(text: str) -> tuple[int, int, int]:
 def _resolved(root: str) -> Path:
     if not root:
         raise ConfigError("data.root = '': the folder of images is needed")
-    return Path(root).expanduser().resolve()
+    return user_path(root).resolve()
 
 
 def _chosen(folder: Path, split: str | None, parts: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ from unicodedata import normalize
 
 from gan_cli.data.scan import read_file, shown
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import user_path
 
 TRAIN = frozenset({"train", "training"})
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists
@@ -116,7 +117,7 @@ def labels_from(
         ConfigError: there is no such file.
         DataError: it cannot be read, or an image has no label in it, or two different ones.
     """
-    file = root / Path(name).expanduser()
+    file = root / user_path(name)
     key = f"data.labels = {name}"
     if not file.is_file():
         raise ConfigError(f"{key}: no such file in {root}; a path below it or an absolute one")

@@ -13,6 +13,7 @@ from gan_cli.data.dataset import scaled
 from gan_cli.data.decode import decode, inspect
 from gan_cli.data.scan import printable, scan
 from gan_cli.errors import DataError
+from gan_cli.formatting import user_path
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def listed(names: Sequence[str]) -> Iterator[tuple[Path, Path]]:
         DataError: there is no such file or folder, or a folder holds no image.
     """
     for name in names:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if path.is_dir():
             for entry in scan(path).entries:
                 yield path / entry.path, Path(entry.path)

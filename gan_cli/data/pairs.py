@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from gan_cli.data.folder import Folder
 from gan_cli.data.resize import Size, parse_size
 from gan_cli.data.scan import shown
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import user_path
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 EDGE = 1.0  # twice the least slope of an edge, by Sobel's operator, of images in [-1, 1]
@@ -44,7 +45,7 @@ class TwoTables(Dataset, ABC):
 
     @classmethod
     def comes_in_parts(cls, settings: Mapping[str, Any]) -> bool:
-        root, part = Path(settings["root"]).expanduser(), settings.get("source", "A")
+        root, part = user_path(settings["root"]), settings.get("source", "A")
         if part is None:
             return Folder.comes_in_parts({**settings, "classes": "none"})
         if (root / f"train{part}").is_dir() and not (root / part).is_dir():
@@ -102,7 +103,7 @@ class Pairs(TwoTables):
             name, width = both.spec.name, shape[1]
             halves = _Half(both, slice(0, width)), _Half(both, slice(width, None))
         else:
-            folder = Path(root).expanduser()
+            folder = user_path(root)
             names = (source, target, f"train{source}", f"test{source}")
             if folder.is_dir() and not any((folder / name).is_dir() for name in names):
                 raise DataError(
@@ -115,7 +116,7 @@ class Pairs(TwoTables):
             ]
             _require_equal_names(*sides)
             _require_equal_proportions(*sides)
-            name, halves = Path(root).expanduser().resolve().name, (sides[0], sides[1])
+            name, halves = user_path(root).resolve().name, (sides[0], sides[1])
         super().__init__(name, *(halves[::-1] if reverse else halves))
         self.reverse = reverse
 
@@ -160,7 +161,7 @@ class Unpaired(TwoTables):
         inputs, target_images = (
             _side(root, part, split, size, channels, outputs) for part in (source, target)
         )
-        super().__init__(Path(root).expanduser().resolve().name, inputs, target_images)
+        super().__init__(user_path(root).resolve().name, inputs, target_images)
         count = max(len(inputs), len(target_images))
         order = torch.randperm(count, generator=torch.Generator().manual_seed(count))
         self.order = order % len(inputs)
@@ -315,7 +316,7 @@ def _side(
     outputs: Sequence[str],
 ) -> Folder:
     """A folder of inputs or of targets."""
-    folder = Path(root).expanduser()
+    folder = user_path(root)
     if not (folder / part).is_dir() and (folder / f"train{part}").is_dir():
         if split == "all":
             raise ConfigError(f"data.split = all: {folder} has train{part} and test{part} apart")

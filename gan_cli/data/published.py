@@ -27,6 +27,7 @@ from gan_cli.console import ignore, progress_bar
 from gan_cli.data.scan import read_file
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.files import locked
+from gan_cli.formatting import user_path
 
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_RATIO = 1040  # of deflate, so that a forged length allocates nothing absurd
@@ -49,7 +50,7 @@ def cache_folder() -> Path:
     """The folder of downloaded and prepared data: $GAN_CLI_CACHE, else the user's cache folder."""
     chosen = os.environ.get("GAN_CLI_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return user_path(chosen)
     from platformdirs import user_cache_path
 
     return user_cache_path("gan-cli")
@@ -194,7 +195,7 @@ class Published:
         """
         members = self.members[part]
         if root is not None:
-            return self._from_root(members, Path(root).expanduser())
+            return self._from_root(members, user_path(root))
         return [self._from_cache(member, members) for member in members]
 
     def _from_root(self, members: Sequence[Member], root: Path) -> list[tuple[Path, bytearray]]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_cli.errors import DataError
+from gan_cli.formatting import user_path
 
 IMAGES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
@@ -120,7 +121,7 @@ def printable(path: str) -> str:
 
 def _identity(folder: str | Path) -> tuple[int, int] | None:
     try:
-        found = Path(folder).expanduser().stat()
+        found = user_path(folder).stat()
     except OSError:
         return None  # it does not exist yet
     return found.st_dev, found.st_ino

@@ -17,6 +17,7 @@ from gan_cli.data.dataset import Dataset
 from gan_cli.data.published import check_split
 from gan_cli.data.scan import read_file
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import user_path
 
 log = logging.getLogger(__name__)
 SEED = 0x7E87
@@ -72,7 +73,7 @@ class Text(Dataset):
             raise ConfigError(f"data.level = {level}: must be characters or words")
         if form not in ("lines", "stream"):
             raise ConfigError(f"data.form = {form}: must be lines or stream")
-        lines = grammar(SENTENCES) if root is None else read_lines(Path(root).expanduser())
+        lines = grammar(SENTENCES) if root is None else read_lines(user_path(root))
         cut = list if level == "characters" else str.split
         sentences = [cut(line) for line in lines]
         if form == "stream":

@@ -29,7 +29,7 @@ from gan_cli.evaluation.metric import Extractor, Features, Options, SampleBatch
 from gan_cli.evaluation.registry import AUTO, Choice, inception_of
 from gan_cli.evaluation.trained_model import Extractors
 from gan_cli.files import replacing
-from gan_cli.formatting import counted
+from gan_cli.formatting import counted, user_path
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs.folder import below, is_run
 from gan_cli.seeding import mix
@@ -45,7 +45,7 @@ SCORE = "inception_score"  # where the weights allow it
 
 def is_image_set(place: str) -> bool:
     """Whether a command's argument is a folder or file of images rather than a run."""
-    path = Path(place).expanduser()
+    path = user_path(place)
     if path.suffix.lower() == ".npz":
         return True
     return path.is_dir() and path.name != "checkpoints" and not is_run(path) and not below(path)
@@ -57,7 +57,7 @@ def open_images(place: str) -> Dataset:
     Raises:
         DataError: there are none, or they cannot be read or compared.
     """
-    path = Path(place).expanduser()
+    path = user_path(place)
     return ImageArray(path) if path.suffix.lower() == ".npz" else ImageFiles(path)
 
 
@@ -67,7 +67,7 @@ def open_real(place: str) -> Dataset | Statistics:
     Raises:
         DataError: as `open_images`.
     """
-    path = Path(place).expanduser()
+    path = user_path(place)
     if path.suffix.lower() == ".npz":
         names = arrays(path)
         if {"mu", "sigma"} <= set(names) and "arr_0" not in names:
@@ -180,7 +180,7 @@ def check_places(places: Sequence[str], saved: str | None) -> None:
         DataError: there is no such folder or file.
     """
     for place in places:
-        path = Path(place).expanduser()
+        path = user_path(place)
         if not path.exists():
             raise DataError(
                 f"{place}: no such folder or NPZ file of images; a run's are written by "

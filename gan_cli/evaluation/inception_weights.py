@@ -18,7 +18,7 @@ from gan_cli.data.published import FetchError, Remote, cache_folder, fetch, unwr
 from gan_cli.errors import DataError
 from gan_cli.evaluation.inception_network import WIDTH, ConvWeights, convolutions, network
 from gan_cli.files import locked
-from gan_cli.formatting import install
+from gan_cli.formatting import install, user_path
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def find_weights(path: str | None) -> Weights:
         DataError: `path` is missing or another thing, or there is none at all and no network.
     """
     if path is not None:
-        return _given(Path(path).expanduser())
+        return _given(user_path(path))
     folder = cache_folder() / "inception"
     for found in (folder / PUBLISHED.name, packaged_file()):
         if found is not None and found.is_file():
@@ -179,7 +179,7 @@ def without_last_layer(path: str | None) -> str:
 
     Looks only at what kind of file it is, and leaves every other fault to `find_weights`.
     """
-    file = packaged_file() if path is None else Path(path).expanduser()
+    file = packaged_file() if path is None else user_path(path)
     if path is None and ((cache_folder() / "inception" / PUBLISHED.name).is_file() or file is None):
         return ""  # the published file has it
     try:

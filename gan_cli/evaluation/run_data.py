@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from pathlib import Path
 
 from gan_cli.config.trust import resolve
 from gan_cli.errors import ConfigError, DataError
 from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import extractors
 from gan_cli.evaluation.trained_model import Real, TrainedModel
+from gan_cli.formatting import user_path
 from gan_cli.runs.load import Loaded, of_older_folder
 
 log = logging.getLogger(__name__)
@@ -57,4 +57,4 @@ def _data_root(loaded: Loaded, root: str) -> str:
     target = resolve(loaded.settings.data.get("_target_"), loaded.trust, "data")
     if "root" not in inspect.signature(target).parameters:
         raise ConfigError(f"--data-root {root}: {target.__name__} is read from no folder")
-    return str(Path(root).expanduser().absolute())
+    return str(user_path(root).absolute())

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import hint, leaves, number, show_duration
-from gan_cli.managing.query import Condition, Value, parse
+from gan_cli.formatting import hint, leaves, number, show, show_duration
+from gan_cli.managing.query import LONGEST, Condition, Value, parse, text_of
 from gan_cli.reporting.metric import completed
 from gan_cli.reporting.terminal import COLOURS
 from gan_cli.runs.folder import FAILED, INTERRUPTED, KILLED, RunFolder
@@ -24,7 +24,7 @@ from gan_cli.runs.record import EVALUATED, Gatherer, Record
 TAGS = "tags.json"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 OWN = ("name", "path", "state", "status", "step", "saved", "steps", "size", "age", "tag")
-OWN += ("error", "best", "alarm")
+OWN += ("error", "best", "alarm", "branched_from", "forced", "rollbacks")
 
 
 @dataclass
@@ -33,10 +33,12 @@ class ListedRun:
 
     Args:
         record: its settings, status and curves.
+        metrics: the names of the metrics and curves of all runs of the list.
         now: for its age.
     """
 
     record: Record
+    metrics: Sequence[str]
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
@@ -86,7 +88,10 @@ class ListedRun:
             return own[key]
         if key in ("size", "age"):
             return [getattr(self, key)]
-        if key in ("steps", "error"):
+        if key in ("forced", "rollbacks"):
+            found = record.status.get(key)
+            return [len(found) if isinstance(found, list) else 0]
+        if key in ("steps", "error", "branched_from"):
             return _plain(record.status.get(key))
         if key == "best":
             best = record.status.get("best")
@@ -97,12 +102,14 @@ class ListedRun:
             return [record.choices[key]]
         node: object = record.config
         for part in key.split("."):
-            node = node.get(part) if isinstance(node, Mapping) else None
-        return _plain(node)
+            if not isinstance(node, Mapping) or part not in node:
+                return []
+            node = node[part]
+        return [None] if node is None else _plain(node)
 
     def _metric(self, name: str) -> list[Value]:
         """The last value of a metric or curve, which may be named by its first part."""
-        whole = completed(name, self.record.names(), f"metrics.{name}")
+        whole = completed(name, self.metrics, f"metrics.{name}")
         value = self.record.last(whole) if whole else None
         return [] if value is None else [value]
 
@@ -115,8 +122,10 @@ class ListedRun:
 
 
 def _plain(value: object) -> list[Value]:
-    if value is None or isinstance(value, Mapping | list):
+    if value is None or (value and isinstance(value, Mapping)):
         return []
+    if isinstance(value, Mapping | list):
+        return [show(value, LONGEST)]
     if isinstance(value, bool):
         return [str(value).lower()]
     return [value if isinstance(value, int | float) else str(value)]
@@ -175,7 +184,13 @@ def matching(places: Sequence[str], where: str | None) -> list[ListedRun]:
         CheckpointError: there are no runs.
     """
     condition = parse(where) if where else None
-    return selected([ListedRun(record) for record in Gatherer(places)()], condition)
+    return selected(listed(Gatherer(places)()), condition)
+
+
+def listed(records: Sequence[Record]) -> list[ListedRun]:
+    """The runs as a list, in which the name of a metric means the same in each."""
+    names = list(dict.fromkeys(name for record in records for name in record.names()))
+    return [ListedRun(record, names) for record in records]
 
 
 def selected(found: Sequence[ListedRun], condition: Condition | None) -> list[ListedRun]:
@@ -223,7 +238,7 @@ def table(runs: Sequence[ListedRun], keys: Sequence[str]) -> Table:
 
 
 def _shown(value: Value) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else text_of(value)
 
 
 def _cells(one: ListedRun) -> list[str | Text]:

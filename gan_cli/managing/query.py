@@ -2,8 +2,8 @@
 
 A comparison is a key, one of = == != < <= > >= ~ and a value, quoted if it holds a space or sign.
 `~` looks for a regular expression anywhere, whatever the case. A run without the key matches no
-comparison but `!=`. Python's parser only sees how comparisons are joined, with a number for each:
-`0 and (1 or not 2)`. Nothing is evaluated.
+comparison but `!=`; a setting that is not set is `null`. Python's parser only sees how comparisons
+are joined, with a number for each: `0 and (1 or not 2)`. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _comparison(text: str, piece: re.Match[str]) -> Test:
             pattern = re.compile(value, re.IGNORECASE)
         except re.error as error:
             raise _fault(f"is not a regular expression ({error})", text, at) from error
-        return lambda run: any(pattern.search(_text(v)) for v in run.values(key))
+        return lambda run: any(pattern.search(text_of(v)) for v in run.values(key))
     number = quantity(key, value)
     if sign in ORDERS:
         if number is None:
@@ -147,10 +147,22 @@ def _comparison(text: str, piece: re.Match[str]) -> Test:
 def _equal(have: Value, text: str, number: float | None) -> bool:
     if isinstance(have, float | int) and number is not None:
         return have == number
-    return _text(have).lower() == text.lower()
+    ours = text_of(have)
+    if ours.startswith("[") and text.startswith("["):
+        return _items(ours) == _items(text)
+    return ours.lower() == text.lower()
 
 
-def _text(value: Value) -> str:
+def _items(text: str) -> list[str | float]:
+    """The brackets and items of a list; numbers as such, however they are written."""
+    words = [word.strip(" '\"").lower() for word in re.findall(r"[\[\],]|[^\[\],]+", text)]
+    return [word if (found := quantity("", word)) is None else found for word in words if word]
+
+
+def text_of(value: Value) -> str:
+    """A value as text; `null` for a setting that is not set."""
+    if value is None:
+        return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

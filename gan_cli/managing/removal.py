@@ -22,8 +22,8 @@ from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, UserError
 from gan_cli.exits import DONE, FAILED
 from gan_cli.files import cannot_write
-from gan_cli.formatting import counted
-from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, selected
+from gan_cli.formatting import counted, user_path
+from gan_cli.managing.listing import TAGS, ListedRun, bytes_shown, listed, selected
 from gan_cli.managing.query import parse
 from gan_cli.runs import folder as folder_module
 from gan_cli.runs.folder import RunFolder
@@ -50,7 +50,7 @@ def remove(options: argparse.Namespace) -> int:
     root = folder_module.DEFAULT_ROOT  # which may be a link, since nobody typed it
     places = options.runs or [str(root.resolve() if root.is_symlink() else root)]
     paths = dict.fromkeys(path for place in places for path in runs_at(place, bool(condition)))
-    found = selected([ListedRun(read(RunFolder(path))) for path in paths], condition)
+    found = selected(listed([read(RunFolder(path)) for path in paths]), condition)
     if not found:
         print("no run matches")
         return DONE
@@ -82,7 +82,7 @@ def runs_at(place: str, searched: bool = False) -> list[Path]:
         ConfigError: a named folder may be no run, or may hold more than one.
         CheckpointError: there are none.
     """
-    path = Path(place).expanduser()
+    path = user_path(place)
     globbed = not path.exists() and any(sign in place for sign in MAGIC)
     start = _fixed(path) if globbed else path
     if link := _link(start):

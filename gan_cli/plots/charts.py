@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from gan_cli.formatting import Interval, number
 from gan_cli.plots.axis import LARGEST, Axis, Tick, spanning
 
@@ -118,17 +120,22 @@ class Point(NamedTuple):
 def over_seeds(curves: Sequence[Mapping[int, float]]) -> list[Point]:
     """Mean, lowest and highest at each step that at least half of the curves reach, thinned out.
 
-    Values that are not finite, or larger than `LARGEST`, are left out.
+    Between its points a curve is a line, as seeds may have points at other steps. Values that are
+    not finite, or larger than `LARGEST`, are left out.
     """
-    steps: dict[int, list[float]] = {}
-    for curve in curves:
-        for step, value in curve.items():
-            if abs(value) < LARGEST:
-                steps.setdefault(step, []).append(value)
-    kept = [(step, some) for step, some in sorted(steps.items()) if 2 * len(some) >= len(curves)]
+    some = [sorted((s, v) for s, v in curve.items() if abs(v) < LARGEST) for curve in curves]
+    union = sorted({step for curve in some for step, _ in curve})
+    values: dict[int, list[float]] = {step: [] for step in union}
+    for curve in filter(None, some):
+        steps, own = zip(*curve, strict=True)
+        inside = [step for step in union if steps[0] <= step <= steps[-1]]
+        for step, value in zip(inside, np.interp(inside, steps, own).tolist(), strict=True):
+            values[step].append(value)
+    kept = [(step, found) for step, found in values.items() if 2 * len(found) >= len(curves)]
     points = [Point(s, math.fsum(v) / len(v), min(v), max(v)) for s, v in kept]
     size = max(1, math.ceil(len(points) / MOST_POINTS))
-    return [_joined(points[i : i + size]) for i in range(0, len(points), size)]
+    thinned = [_joined(points[:-1][i : i + size]) for i in range(0, len(points) - 1, size)]
+    return [*thinned, *points[-1:]]
 
 
 def _joined(points: Sequence[Point]) -> Point:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +26,7 @@ NOT_SET = "-"
 LARGEST = 1e150  # of a value; squares of larger ones overflow
 GROUPS = ("model", "data", "experiment", "network", "loss", "penalty", "prior", "optimizer")
 MOST_COLUMNS = 6  # that are added to distinguish two configurations
+HISTORY = "history"  # stands beside the settings where a run was trained with several
 UNKNOWN = "unknown data"  # of runs whose settings cannot be read
 # Evaluations compare with the same samples whatever these are.
 SAME_DATA = ("_target_", "workers", "flip", "dequantise", "skip_broken")
@@ -195,7 +196,8 @@ def group(
     """The configurations, in the order of their first runs.
 
     Settings that an older run lacks, as they were added later, count as their defaults. A
-    `max_time` counts only if it ended one of the runs.
+    `max_time` counts only if it ended one of the runs. A run whose earlier steps had other
+    settings, by force or a rollback, has a `HISTORY`, and its command is not exact.
 
     Args:
         records: the runs.
@@ -203,22 +205,24 @@ def group(
             compared with those that each run's command composes to, which takes longer.
         advance: told the number of runs of each group of equal ones, once it is done.
     """
-    ended = {_identity(record, record.config) for record in records if _ended_by_limit(record)}
+    ended = {_identity(record, _config(record)) for record in records if _ended_by_limit(record)}
     same: dict[str, list[Record]] = {}
     for record in records:
-        config = record.config
+        config = _config(record)
         if _identity(record, config) not in ended:
             config = {key: value for key, value in config.items() if key != LIMIT}
         same.setdefault(_identity(record, config), []).append(record)
     found: dict[str, Configuration] = {}
     for some in same.values():
         made = Origin(()) if keys else origin(some[0].config)
-        config = {**some[0].config}
+        config = _config(some[0])
         limited = _identity(some[0], config) in ended
         if config and not made.fault:  # the same settings, and those that the run lacks
             config |= {key: value for key, value in made.config.items() if key not in ASIDE}
         if not limited:
             config.pop(LIMIT, None)
+        if history := config.get(HISTORY):
+            made = replace(made, fault=f"earlier steps had other settings: {history}")
         one = Configuration([], config, made)
         found.setdefault(_identity(some[0], config), one).records.extend(some)
         advance(len(some))
@@ -248,6 +252,12 @@ def _ended_by_limit(record: Record) -> bool:
     steps, limit = record.status.get("steps"), record.config.get(LIMIT)
     early = isinstance(steps, int) and record.step < steps
     return limit is not None and record.state == FINISHED and early
+
+
+def _config(record: Record) -> dict[str, Any]:
+    """The settings, and those of earlier steps where they were others."""
+    history = record.history
+    return record.config | ({HISTORY: history} if history and record.config else {})
 
 
 def _identity(record: Record, config: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from gan_cli import foreign
 from gan_cli.console import PIPED_WIDTH, clean_console
 from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.exits import DONE
-from gan_cli.formatting import counted, number, show_duration
+from gan_cli.formatting import counted, number, show_duration, user_path
 from gan_cli.reporting.configurations import BEST, Configuration
 from gan_cli.reporting.findings import Findings, spread
 from gan_cli.runs.folder import (
@@ -267,7 +267,7 @@ def sweeps(places: Sequence[str]) -> list[Sweep]:
         path.parent
         for place in places
         for depth in range(DEPTH + 1)
-        for path in sorted(Path(place).expanduser().glob("*/" * depth + INDEX))
+        for path in sorted(user_path(place).glob("*/" * depth + INDEX))
     )
     return [sweep for folder in folders if (sweep := _sweep(folder))]
 

@@ -17,7 +17,7 @@ from typing import Any
 from gan_cli import files as files_module
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError, ConfigError, UserError
-from gan_cli.formatting import assignment, shell_command, show
+from gan_cli.formatting import assignment, shell_command, show, user_path
 
 DEFAULT_ROOT = Path("runs")
 REAL = "real"  # the folder in it of real samples of each data set, for TensorBoard
@@ -88,6 +88,7 @@ STATUS: dict[str, tuple[type, ...]] = {  # types in status.json of the keys that
     "together": (list, type(None)),
     "branched_from": (str, type(None)),
     "rollbacks": (list, type(None)),
+    "forced": (list, type(None)),
     "alarms": (list, type(None)),
 }
 BEST: dict[str, tuple[type, ...]] = {
@@ -274,9 +275,43 @@ class RunFolder:
             record = self.recorded() or {}
         except CheckpointError:
             record = {}
-        if not {"pid", "hostname"} <= record.keys():
+        pid, host = record.get("pid"), record.get("hostname")
+        # The status may be that of an earlier start.
+        if record.get("status") != RUNNING or type(pid) is not int or not host:
             return ""
-        return f" by process {record['pid']} on {record['hostname']}"
+        if host == socket.gethostname() and not _lives(pid):
+            return ""
+        return f" by process {pid} on {host}"
+
+
+def _lives(pid: int) -> bool:
+    """Whether there may be such a process on this machine."""
+    if os.name != "posix":
+        return True  # where looking would end it
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def forced_changes(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The resumes of a run with other settings: `step`, and the settings `before` it."""
+    kinds = {"step": int, "before": list}
+    return _entries(status.get("forced"), kinds)
+
+
+def rollbacks(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rollbacks of a run: `to` a step, with learning rates times `factor`."""
+    return _entries(status.get("rollbacks"), {"to": int, "factor": float})
+
+
+def _entries(found: object, kinds: Mapping[str, type]) -> list[dict[str, Any]]:
+    """Those entries of a list in status.json that have the right kinds."""
+    entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [one for one in entries if all(type(one.get(k)) is t for k, t in kinds.items())]
 
 
 def _wrong(record: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], at: str = "") -> str:
@@ -411,7 +446,7 @@ def made_folder(out: str | None, own: Path) -> Path:
     Raises:
         UserError: it cannot be made, or the run's own is a link.
     """
-    folder = Path(out).expanduser() if out else own
+    folder = user_path(out) if out else own
     if out is None:
         files_module.refuse_links(folder)
     try:

@@ -11,8 +11,16 @@ from typing import Any
 
 from gan_cli import foreign
 from gan_cli.errors import CheckpointError
-from gan_cli.formatting import assignment, shell_command
-from gan_cli.runs.folder import DEFAULT_ROOT, UNKNOWN, RunFolder, below, is_run
+from gan_cli.formatting import assignment, shell_command, user_path
+from gan_cli.runs.folder import (
+    DEFAULT_ROOT,
+    UNKNOWN,
+    RunFolder,
+    below,
+    forced_changes,
+    is_run,
+    rollbacks,
+)
 from gan_cli.runs.lookup import find
 
 Curve = dict[int, float]  # step -> value; NaN and infinity are kept
@@ -119,6 +127,18 @@ class Record:
         return alarms_of(self.status)
 
     @property
+    def history(self) -> str:
+        """The settings of its earlier steps, where they are not the run's; else nothing."""
+        words = [
+            f"{', '.join(map(str, one['before']))} before step {one['step']:,}"
+            for one in forced_changes(self.status)
+        ]
+        # A run that went back to its start equals one that began with the lower rates.
+        factors = [one["factor"] for one in rollbacks(self.status) if one["to"] > 0]
+        words += [f"rollback with rates times {factor:g}" for factor in factors]
+        return "; ".join(words)
+
+    @property
     def resume(self) -> str:
         """The command that resumes the run, for a shell."""
         return shell_command("gan-train", assignment("resume", self.folder.path))
@@ -160,7 +180,8 @@ class Record:
             others = {one.step for one in self.metrics[name]} - found.keys()
             drawn = {step: v for step, v in drawn.items() if step not in others} if own else {}
         for step, one in found.items():
-            drawn.setdefault(step, one.value)
+            if conditions is not None or step not in drawn:
+                drawn[step] = one.value
         return dict(sorted(drawn.items()))
 
     def evaluations(
@@ -223,6 +244,9 @@ def read(folder: RunFolder) -> Record:
     for path in sorted(folder.evaluations.glob("step_*.json")):
         for name, found in _evaluation(path, faults):
             record.metrics.setdefault(name, []).append(found)
+    for name, some in record.metrics.items():  # raw weights are not those that the run is judged by
+        averaged = [one for one in some if one.weights != "raw"]
+        record.metrics[name] = averaged or some
     return record
 
 
@@ -324,7 +348,7 @@ def runs_at(place: str) -> list[Path]:
     Raises:
         CheckpointError: there are none; the message names the nearest.
     """
-    path = Path(place).expanduser()
+    path = user_path(place)
     if not path.exists() and any(sign in place for sign in MAGIC):
         found = [run for match in sorted(matches(path)) for run in _inside(Path(match))]
         if not found:

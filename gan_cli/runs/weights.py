@@ -22,7 +22,7 @@ from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import from_yaml
 from gan_cli.device import place
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.formatting import counted, needs, shell_command
+from gan_cli.formatting import counted, needs, shell_command, user_path
 from gan_cli.model import DataSpec, Model
 from gan_cli.runs import checkpoint
 from gan_cli.runs.load import data_spec, describe_data, load_model, new_model
@@ -51,7 +51,7 @@ def located(source: str) -> str:
     Raises:
         CheckpointError: there is none.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.suffix == SUFFIX:
         if not path.is_file():
             raise CheckpointError(f"{KEY} = {source}: no such file")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
@@ -11,6 +9,7 @@ from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import user_path
 from gan_cli.metrics.images import SPAN
 from gan_cli.seeding import mix
 
@@ -62,7 +61,7 @@ def known_pixels(mask: str, size: tuple[int, int], n: int, seed: int) -> Tensor:
 def _file(mask: str, size: tuple[int, int]) -> Tensor:
     from gan_cli.data.given import resized
 
-    if not Path(mask).expanduser().exists():
+    if not user_path(mask).exists():
         raise DataError(f"--mask {mask}: no such file, and none of {', '.join(MASKS)}")
     image = resized([mask], (1, *size)).values[0]
     return ((image + 1) / 2 >= HALF).float()

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from gan_cli import files, foreign
 from gan_cli.errors import CheckpointError, ConfigError, DataError
+from gan_cli.formatting import user_path
 from gan_cli.model import Model
 from gan_cli.priors import Prior
 from gan_cli.seeding import mix
@@ -73,7 +74,7 @@ def read(path: str | Path, prior: Prior, ndim: int = 2) -> Tensor:
     Raises:
         DataError: it cannot be read, or holds something else.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     try:
         array = np.load(io.BytesIO(foreign.read_bytes(place, LARGEST_FILE)), allow_pickle=False)
     except FileNotFoundError as cause:
@@ -103,7 +104,7 @@ def write(path: str | Path, z: Tensor) -> Path:
         ConfigError: the name has another ending.
         UserError: it cannot be written.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     if place.suffix.lower() != ".npy":
         raise ConfigError(f"{place}: a file of latents must end in .npy")
     make_folder(place.parent)

@@ -17,6 +17,7 @@ from torch import Tensor
 from gan_cli import files
 from gan_cli.config.instantiate import build
 from gan_cli.errors import ConfigError, DataError
+from gan_cli.formatting import user_path
 from gan_cli.images import check_animation, tile, write_png
 from gan_cli.model import HasSampleGradient, Model, Scores
 from gan_cli.runs.folder import RunFolder
@@ -65,7 +66,7 @@ class Output:
         """
         if text is None:
             return cls()
-        path = Path(text).expanduser()
+        path = user_path(text)
         suffix = "" if path.is_dir() else path.suffix.lower()
         if suffix in OTHER_FILES and suffix not in kinds:
             *most, last = (f"{ending} ({what})" for ending, what in kinds.items())

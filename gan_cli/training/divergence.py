@@ -1,8 +1,8 @@
 """Divergence: where the first value that is not finite came from, and the way back from it.
 
 A step is a pure function of the state, the seed and its number, so a run that has diverged is
-replayed from its last good state, and every loss, gradient and weight is looked at on the way. The
-run itself pays nothing for this.
+replayed from its last good state, and every loss, gradient, weight, norm and state of an optimizer
+is looked at on the way. The run itself pays nothing for this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gan_cli.runs.folder import RunFolder
 from gan_cli.training.optimizers import with_rates_times
 from gan_cli.training.resume import EarlierRun, set_back
 from gan_cli.training.setup import Session, assemble, load_weights
-from gan_cli.training.trainer import Trainer, are_finite
+from gan_cli.training.trainer import Trainer, are_finite, gradient_norms, weight_norms
 
 log = logging.getLogger(__name__)
 NAMED = 3  # names in a message
@@ -43,8 +43,8 @@ class Fault:
     Attributes:
         step: in which it arose, counted from 1.
         phase: the update in which it arose.
-        kind: "loss", "gradient" or "weight".
-        names: of the terms of the loss, or of the parameters.
+        kind: "loss", "gradient", "weight", "norm" or "state".
+        names: of the terms of the loss, of the parameters, norms or parts of the state.
         layer: the first module whose output was not finite; empty where all were.
     """
 
@@ -62,6 +62,10 @@ class Fault:
             text = f"the loss ({names})"
         elif self.kind == "gradient":
             text = f"the gradient of {names}, while the loss was finite,"
+        elif self.kind == "norm":
+            text = f"{names}, while the values themselves were finite,"
+        elif self.kind == "state":
+            text = f"the {names} after the update, while the weights were finite,"
         else:
             text = f"{names} after the update, while the gradients were finite,"
         layer = f"; the first layer with such an output was {self.layer}" if self.layer else ""
@@ -129,16 +133,24 @@ class Examiner:
         gradients = {n: p.grad for n, p in self._trained(phase) if p.grad is not None}
         if broken := [name for name, value in gradients.items() if not are_finite([value])]:
             self._raise("gradient", broken, phase, batch)
+        self._look_at_norms(gradient_norms(self.model, phase), phase, batch)
         self._layer = ""
 
     def moved(self, phase: Phase, batch: Batch) -> None:
-        """Look at the weights after an update.
+        """Look at the weights after an update, and at the rest of the state.
 
         Raises:
             FoundError: one is not finite.
         """
         if broken := [name for name, value in self._trained(phase) if not are_finite([value])]:
             self._raise("weight", broken, phase, batch)
+        self._look_at_norms(weight_norms(self.model), phase, batch)
+        if part := self.trainer.not_finite():
+            self._raise("state", [part], phase, batch)
+
+    def _look_at_norms(self, norms: Mapping[str, Tensor], phase: Phase, batch: Batch) -> None:
+        if broken := [name for name, value in norms.items() if not are_finite([value])]:
+            self._raise("norm", broken, phase, batch)
 
     def _trained(self, phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:
         trained = {id(p) for module in phase.trains for p in module.parameters()}
@@ -253,7 +265,7 @@ def diagnose(session: Session, run: RunFolder, state: State | None, seen: int) -
     log.info(f"looking for the first fault: replaying steps {begin + 1:,} to {seen:,}")
     found = replay(session, state, seen)
     if found is None:
-        log.warning("the replay met no value that was not finite, so it depends on rounding")
+        log.warning("the replay met no value that was not finite, so that depends on rounding")
         return
     record(run, found)
     log.error(f"{found.fault}; its batch is in {run.path / 'divergence'}")

@@ -19,7 +19,7 @@ from gan_cli.evaluation.metric import Options
 from gan_cli.evaluation.registry import Choice, choose, extractors, parse
 from gan_cli.evaluation.report import Report, read_pictures, write
 from gan_cli.evaluation.trained_model import Real, TrainedModel
-from gan_cli.formatting import number
+from gan_cli.formatting import number, show
 from gan_cli.model import Model, nothing
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training.loop import Evaluation
@@ -127,9 +127,16 @@ class Evaluator:
         """Keep the best step of earlier settings, where their values are comparable."""
         now = self.settings.model_dump()
         before = type(self.settings)().model_dump() | earlier["settings"]
-        same = all(before[key] == now[key] for key in (*COMPARABLE, *LATER))
+        changed = [key for key in (*COMPARABLE, *LATER) if before[key] != now[key]]
         old = earlier["best"]
-        if same and old and self.best and old["figure"] == self.best.figure:
+        if changed and old and old["value"] is not None:
+            key = changed[0]
+            log.warning(
+                f"evaluation.{key} = {show(now[key])}: was {show(before[key])}, with which "
+                f"{Best(**old)} was the best; values now are not comparable with it, so the best "
+                "checkpoint is chosen from here on"
+            )
+        if not changed and old and self.best and old["figure"] == self.best.figure:
             self.best = Best(**old)
         self.evaluated, self._values = earlier["evaluated"], dict(earlier["figures"])
 

@@ -74,12 +74,19 @@ class StateSaver:
         session: what is saved.
         evaluator: whose state is a part of it.
         health: likewise.
+        evaluated: that state of an earlier start, which is kept where there is no evaluator now.
     """
 
     def __init__(
-        self, run: RunFolder, session: Session, evaluator: Evaluator | None, health: Health
+        self,
+        run: RunFolder,
+        session: Session,
+        evaluator: Evaluator | None,
+        health: Health,
+        evaluated: object = None,
     ) -> None:
         self.run, self.session, self.evaluator, self.health = run, session, evaluator, health
+        self._evaluated = evaluated
         self._config = to_yaml(session.settings)
 
     def __call__(self, keep: bool) -> None:
@@ -101,6 +108,8 @@ class StateSaver:
         }
         status: dict[str, Any] = {"steps": session.total, "saved": trainer.step}
         is_best = False
+        if self.evaluator is None and self._evaluated is not None:
+            state["evaluation"] = self._evaluated
         if self.evaluator is not None:
             state["evaluation"] = self.evaluator.state_dict()
             best = self.evaluator.best

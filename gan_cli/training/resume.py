@@ -24,7 +24,7 @@ from gan_cli.files import cannot_write
 from gan_cli.formatting import assignment, shell_command, show
 from gan_cli.runs import checkpoint, folder
 from gan_cli.runs.checkpoint import BEST
-from gan_cli.runs.folder import RunFolder, branches, is_run
+from gan_cli.runs.folder import RunFolder, branches, forced_changes, is_run, rollbacks
 from gan_cli.runs.load import describe_data, of_older_folder, warn_of_edits
 from gan_cli.runs.lookup import find
 from gan_cli.training.optimizers import with_rates_times
@@ -47,6 +47,7 @@ class EarlierRun:
     state: Mapping[str, Any] | None  # the newest intact checkpoint; None where it saved none
     log_every: int  # of its curves
     file: Path | None = None  # the checkpoint at which a new run branches off
+    forced: list[dict[str, Any]] | None = None  # `forced` of status.json; None: as it is there
 
     def last_point(self, over: bool) -> int:
         """The last point of its curves that stays, when it is `over` or resumes; -1 for none."""
@@ -150,7 +151,12 @@ def read_earlier_run(
     for difference in found:
         if not difference.safe:
             log.warning("resuming with %s", difference)
-    earlier = EarlierRun(run, state, saved["log_every"], file)
+    unsafe = [one for one in found if not one.safe] if done else []
+    forced = [one for one in forced_changes(run.read_status()) if one["step"] < done]
+    if unsafe:
+        before = [f"{one.key}={show(one.old)}" for one in unsafe]
+        forced.append({"step": done, "before": before})
+    earlier = EarlierRun(run, state, saved["log_every"], file, forced)
     return from_yaml(yaml.safe_dump(now, sort_keys=False)), earlier
 
 
@@ -223,7 +229,10 @@ def branch(earlier: EarlierRun, run: RunFolder, text: str) -> None:
     assert earlier.file is not None, "of a checkpoint"
     state, step = earlier.state, earlier.state["step"]
     checkpoint.save(run.checkpoints, {**state, "config": text}, step, keep_step=False, keep=1)
-    run.write_status(folder.RUNNING, step, branched_from=str(earlier.file))
+    back = [one for one in rollbacks(earlier.run.read_status()) if one["to"] <= step]
+    more = {"forced": earlier.forced, "rollbacks": back}
+    more = {key: value for key, value in more.items() if value}
+    run.write_status(folder.RUNNING, step, branched_from=str(earlier.file), **more)
     log.info(f"{run.path}: branches off {earlier.file}, at step {step:,}")
     best = best_step(state)
     try:

@@ -23,6 +23,7 @@ from gan_cli.distributed.join import first_rank, joined
 from gan_cli.distributed.ranks import Ranks
 from gan_cli.errors import ConfigError
 from gan_cli.exits import DONE, INTERRUPTED, RunFailedError
+from gan_cli.formatting import user_path
 from gan_cli.runs import folder as runs
 from gan_cli.runs.curves import trim
 from gan_cli.runs.folder import RunFolder
@@ -92,7 +93,7 @@ def with_absolute_paths(settings: Settings) -> Settings:
     root, source = settings.data.get("root"), settings.weights.source
     found: dict[str, object] = {}
     if isinstance(root, str):
-        found["data"] = {**settings.data, "root": str(Path(root).expanduser().absolute())}
+        found["data"] = {**settings.data, "root": str(user_path(root).absolute())}
     if source is not None:
         found["weights"] = settings.weights.model_copy(update={"source": located(source)})
     if settings.run.requeue and settings.run.dir is None and settings.resume is None:
@@ -246,13 +247,29 @@ def resume_and_train(
     ranks.on_loss(lambda reason: lost(run, session, reason))
     if last_point is not None:
         trim(run.metrics, last_point)
+        record_forced(run, session, earlier)
         run.write_config(to_yaml(session.settings))
     stop = StopRequest(ranks.echo, say_at_once)
     with stop.installed():
-        seen = None if earlier is None or earlier.state is None else earlier.state.get("health")
+        state = {} if earlier is None else earlier.state or {}
         return train_in_folder(
-            session, run, evaluator, stop, None, model_evaluator, last_point, seen
+            session,
+            run,
+            evaluator,
+            stop,
+            None,
+            model_evaluator,
+            last_point,
+            state.get("health"),
+            evaluated=state.get("evaluation"),
         )
+
+
+def record_forced(run: RunFolder, session: Session, earlier: EarlierRun | None) -> None:
+    """Write to the run's status which of its settings were others before, if that is news."""
+    forced = None if earlier is None else earlier.forced
+    if forced is not None and forced != runs.forced_changes(run.read_status()):
+        run.write_status(runs.RUNNING, session.trainer.step, forced=forced)
 
 
 def restore_run(
@@ -310,6 +327,7 @@ def train_in_folder(
     seen: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (),
     advance: Callable[[bool], None] | None = None,
+    evaluated: object = None,
 ) -> int:
     """Train in the run's folder, and close it; the exit status.
 
@@ -324,6 +342,7 @@ def train_in_folder(
         seen: by the alarms of an earlier start.
         seeds: of the runs that are trained together with this one, its own among them.
         advance: makes a step; by default the trainer does.
+        evaluated: the evaluator's state of an earlier start.
     """
     if evaluator is not None:
         evaluator.run = run
@@ -331,7 +350,7 @@ def train_in_folder(
     context = context_of(session, run, last_point)
     callbacks = watchers(context, session.trust, progress, session.silent)
     health = Health(context, callbacks[1:], seen)
-    save = StateSaver(run, session, evaluator, health)
+    save = StateSaver(run, session, evaluator, health, evaluated)
     loop = Loop(
         session.trainer,
         plan_of(session),

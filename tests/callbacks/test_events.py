@@ -91,6 +91,24 @@ def test_a_full_disk_shows_at_once(tmp_path: Path) -> None:
     file.close()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no limit on the size of files elsewhere")
+def test_what_a_full_disk_took_of_a_record_is_cut_off(tmp_path: Path) -> None:
+    import resource
+
+    file = AppendedFile(tmp_path / "x")
+    file.append(b"one\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, limits[1]))  # room for two bytes more
+    try:
+        with pytest.raises(UserError, match="x: cannot be written: File too large"):
+            file.append(b"two\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    file.append(b"three\n")
+    file.close()
+    assert (tmp_path / "x").read_bytes() == b"one\nthree\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="deleting an open file is refused elsewhere")
 def test_a_deleted_file_shows_at_once(tmp_path: Path) -> None:
     file = AppendedFile(tmp_path / "x")

@@ -13,7 +13,7 @@ import torch
 from gan_cli.commands import evaluate
 from gan_cli.config.instantiate import Trust
 from gan_cli.config.settings import settings_of, to_yaml
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, UserError
 from gan_cli.evaluation.measures.toy import Points
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder, create
@@ -122,6 +122,22 @@ def test_a_report_that_would_leave_the_run_s_folder_is_refused_before_any_work(
     monkeypatch.setattr("gan_cli.runs.load.load_model", None)
     _, err = call(capsys, run.path, status=2)
     assert f"{run.evaluations}: is a link, which would lead out of {run.path}" in err
+
+
+@pytest.mark.parametrize(("more", "status"), [([], 1), (["--json", "a.json"], 0)])
+def test_values_are_shown_where_the_run_s_folder_cannot_be_written(
+    run, capsys, monkeypatch, more: list[str], status: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("step_00000030.json: cannot be written: Read-only file system")
+
+    monkeypatch.setattr("gan_cli.evaluation.report.write", refuse)
+    arguments = (run.path, *FEW, "--metrics", "points", *more)
+    out, err = call(capsys, *arguments, status=status)
+    assert "energy_distance" in out
+    assert "cannot be written: Read-only file system" in err
+    assert ("--json FILE writes the values elsewhere" in err) is not bool(more)
+    assert not more or json.loads(Path("a.json").read_text())["figures"]
 
 
 def test_raw_weights_where_there_are_no_others(capsys) -> None:

@@ -72,6 +72,35 @@ def test_finding_and_sorting(runs, capsys) -> None:
     assert paths(capsys, "runs", "--sort", "metrics.energy_distance") == ["a", "b", "c"]
 
 
+def test_lists_and_settings_that_are_not_set_are_found_shown_and_sorted(runs, capsys) -> None:
+    write_run(
+        Path("runs/d"), "optimizer.betas=[0,0.9]", "evaluation.patience=3", "evaluation.every=9"
+    )
+    assert paths(capsys, "--where", "optimizer.betas!='[0, .9]'") == ["a", "b", "c"]
+    assert paths(capsys, "--where", "evaluation.patience=null") == ["a", "b", "c"]
+    assert paths(capsys, "--where", "evaluation.patience>1") == ["d"]
+    assert paths(capsys, "--sort", "evaluation.patience")[0] == "d"
+    out, _ = call(capsys, "--show", "optimizer.betas", "--show", "evaluation.patience")
+    assert "[0,0.9]" in out
+    assert "null" in out
+
+
+def test_a_metric_s_first_part_means_the_same_in_all_runs(runs, capsys) -> None:
+    write_run(Path("runs/d"), name="energy_score")
+    for words in (["--where", "metrics.energy<5"], ["--sort", "metrics.energy"]):
+        _, err = call(capsys, *words, status=2)
+        assert "metrics.energy: may be energy_distance or energy_score; name one of them" in err
+
+
+def test_runs_are_found_by_how_they_came_about(runs, capsys) -> None:
+    runs[0].write_status("finished", 40, branched_from="runs/x/checkpoints/step_00000003.pt")
+    runs[1].write_status("finished", 40, rollbacks=[{"from": 9, "to": 5, "factor": 0.5}])
+    runs[2].write_status("finished", 40, forced=[{"step": 3, "before": ["seed=1"]}])
+    assert paths(capsys, "--where", "branched_from~runs/x") == ["a"]
+    assert paths(capsys, "--where", "rollbacks>0") == ["b"]
+    assert paths(capsys, "--where", "forced=1") == ["c"]
+
+
 def test_runs_are_found_by_their_alarms(runs, capsys) -> None:
     alarm = {"name": "mode_collapse", "step": 20, "words": "all alike"}
     runs[1].write_status("finished", 40, alarms=[alarm])

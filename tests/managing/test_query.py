@@ -19,6 +19,8 @@ class Run:
         "age": [90_000.0],
         "size": [2_500_000],
         "lr": [0.0002],
+        "betas": ["[0.5,0.999]"],
+        "patience": [None],
     }
 
     def values(self, key: str) -> list[Value]:
@@ -51,6 +53,13 @@ class Run:
         (" \n model=wgan AND\nstep=300 ", True),
         ("(" * 100 + "step=3 or tag=x and not step=3 or model=wgan" + ")" * 100, True),
         ("not (tag=x or step=3 or " * 50 + "model=wgan" + ")" * 50, True),
+        ("betas=[0.5,0.999]", True),
+        ("betas!='[ .5, 999e-3 ]'", False),
+        ("betas=[0.5]", False),
+        ("betas!=[[0.5,0.999]]", True),
+        ("patience=null", True),
+        ("patience!=NULL or patience=none or patience<1", False),
+        ("nothing=null", False),
         ("nothing=1", False),
         ("nothing!=1", True),
         ("nothing<1 or nothing>1 or nothing~x", False),

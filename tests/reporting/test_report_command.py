@@ -19,8 +19,10 @@ from run_folders import sweep, write_run
 from gan_cli.commands import report
 from gan_cli.config.reproduce import Origin
 from gan_cli.reporting import terminal
+from gan_cli.reporting.findings import find
 from gan_cli.reporting.terminal import watch
 from gan_cli.runs.folder import RunFolder
+from gan_cli.runs.record import Gatherer
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +126,41 @@ def test_a_setting_that_an_older_run_lacks_counts_as_its_default(capsys) -> None
     content = found(capsys)
     labels = {one["label"]: len(one["runs"]) for one in content["configurations"]}
     assert labels == {"width=512": 2, "width=7": 1}
+
+
+FORCED = {"forced": [{"step": 20, "before": ["optimizer.lr=0.0002"]}]}
+ROLLED_BACK = {"rollbacks": [{"from": 30, "to": 20, "factor": 0.5}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "history"),
+    [
+        (FORCED, "optimizer.lr=0.0002 before step 20"),
+        (ROLLED_BACK, "rollback with rates times 0.5"),
+    ],
+)
+@pytest.mark.parametrize("keys", [(), ("optimizer.lr",)])
+def test_runs_with_other_settings_in_earlier_steps_are_a_configuration_of_their_own(
+    status: dict[str, Any], history: str, keys: tuple[str, ...]
+) -> None:
+    for seed in range(2):
+        write_run(Path(f"runs/fresh{seed}"), "model=gan", seed=seed)
+        run = write_run(Path(f"runs/other{seed}"), "model=gan", seed=seed)
+        run.write_status("finished", 40, **status)
+    (one,) = find(Gatherer(["runs"])(), keys=keys)
+    assert [len(c.records) for c in one.configurations] == [2, 2]
+    faults = {c.origin.fault for c in one.configurations}
+    assert faults == {"", f"earlier steps had other settings: {history}"}
+    assert len({c.label for c in one.configurations}) == 2
+    assert any("the command is not exact: earlier steps had" in line for line in one.warnings)
+
+
+def test_a_run_that_went_back_to_its_start_equals_one_with_the_lower_rates(capsys) -> None:
+    write_run(Path("runs/a"), "model=gan", seed=0)
+    run = write_run(Path("runs/b"), "model=gan", seed=1)
+    run.write_status("finished", 40, rollbacks=[{"from": 9, "to": 0, "factor": 0.5}])
+    (only,) = found(capsys)["configurations"]
+    assert only["exact"]
 
 
 def test_a_time_limit_counts_only_where_it_ended_a_run(capsys) -> None:
@@ -447,6 +484,12 @@ def test_csv_has_a_line_a_run(capsys) -> None:
     assert not Path("report.html").exists()
 
 
+def test_a_folder_that_is_called_as_a_home_is_named_with_its_place(capsys) -> None:
+    write_run(Path("./~no-such-user/a"))
+    assert len(found(capsys, "./~no-such-user")["configurations"]) == 1
+    assert len(found(capsys, "~no-such-user")["configurations"]) == 1  # as a shell leaves it
+
+
 def test_globs_and_folders(capsys) -> None:
     sweep(Path("runs"), seeds=2)
     content = found(capsys, "runs/gan-*-1", "runs/wgan-uniform-2/config.yaml")
@@ -544,6 +587,32 @@ def protocol_of(run: RunFolder, step: int, value: float, **protocol: object) -> 
     content["figures"][0]["value"] = value
     content["figures"][0]["protocol"].update(protocol)
     path.write_text(json.dumps(content))
+
+
+def test_values_of_raw_weights_are_not_those_of_a_run_with_averaged_ones(capsys) -> None:
+    run = write_run(Path("runs/a"), "model=gan", values={40: 2.0})
+    content = json.loads((run.evaluations / "step_00000040.json").read_text())
+    content |= {"weights": "raw", "step": 43}
+    content["figures"][0]["value"] = 1.0
+    (run.evaluations / "step_00000043-raw.json").write_text(json.dumps(content))
+    (only,) = found(capsys)["configurations"]
+    assert only["runs"][0]["final"] == 2.0
+
+
+def test_a_value_of_the_common_protocol_stands_in_place_of_the_run_s_own(capsys) -> None:
+    values = {20: 3.0, 40: 2.0}
+    for seed in range(2):
+        write_run(Path(f"runs/a{seed}"), "model=gan", seed=seed, values=values)
+    run = write_run(Path("runs/a2"), "model=gan", seed=2, values=values)
+    protocol_of(run, 40, 2.0, samples=5000)  # what the run's own curve has
+    content = json.loads((run.evaluations / "step_00000040.json").read_text())
+    content["figures"][0] |= {
+        "value": 7.0,
+        "protocol": {"samples": 100, "seed": 0, "split": "train"},
+    }
+    (run.evaluations / "step_00000040-more.json").write_text(json.dumps(content))
+    (only,) = found(capsys)["configurations"]
+    assert [one["final"] for one in only["runs"]] == [2.0, 2.0, 7.0]
 
 
 def test_images_that_were_resized_by_another_rule_are_not_compared(capsys) -> None:

@@ -65,6 +65,19 @@ def test_the_signed_rank_test_is_scipys() -> None:
         assert signed_rank(values.tolist()) == pytest.approx(exact)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.4, 9.0])
+def test_of_many_values_the_tests_are_the_normal_ones_with_ties(shift: float) -> None:
+    stream = np.random.default_rng(2)
+    a, b = stream.normal(size=120).round(1), stream.normal(shift, size=600).round(1)
+    theirs = scipy.stats.mannwhitneyu(a, b, method="asymptotic").pvalue
+    assert rank_sum(a.tolist(), b.tolist()) == pytest.approx(theirs)
+    assert rank_sum(b.tolist(), a.tolist()) == pytest.approx(theirs)
+    theirs = scipy.stats.wilcoxon(b[b != 0], method="asymptotic", correction=True)[1]
+    assert signed_rank(b.tolist()) == pytest.approx(theirs)
+    assert signed_rank([0.1] * 1100 + [-0.1] * 1100) == 1
+    assert rank_sum([1.0] * 100, [1.0] * 100) == 1
+
+
 def test_signed_ranks_of_ties_by_hand() -> None:
     # Ranks 1.5, 1.5, 3; of the 8 signs only all plus and all minus are as far from 3 as 6 is.
     assert signed_rank([1.0, 1.0, 2.0]) == pytest.approx(2 / 8)

@@ -203,6 +203,11 @@ def test_a_folder_in_use_is_not_entered_and_kill_9_frees_it():
     assert run.read_status()["status"] == "killed"
     with run.lock():
         assert run.in_use()
+        with pytest.raises(CheckpointError, match=r"is in use; wait or stop it"), run.lock():
+            pytest.fail("two are in one folder")
+        run.write_status("finished", 3)  # this process lives, but that run is over
+        with pytest.raises(CheckpointError, match=r"is in use; wait or stop it"), run.lock():
+            pytest.fail("two are in one folder")
     assert not run.in_use()
 
 

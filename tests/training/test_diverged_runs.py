@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from inprocess import gan_train
+from torch import nn
 
+from gan_cli.model import Loss
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training import divergence
-from gan_cli.training.divergence import Fault
+from gan_cli.training.divergence import Examiner, Fault, FoundError
 from gan_cli.training.optimizers import PlayerOptimizer, with_rates_times
 
 RING = ["model=gan", "data=ring", "data.points=512", "network=mlp", "network.width=8"]
@@ -57,6 +62,41 @@ def test_the_first_fault_is_found_and_kept(tmp_path: Path, falls_ill: None) -> N
     assert batch["index"].shape == (16,)
     assert np.isfinite(batch["samples"]).all()
     assert RunFolder(tmp_path / "run").read_status()["status"] == "failed"
+
+
+def test_an_overflow_of_an_optimizer_s_state_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate = PlayerOptimizer.set_rate
+
+    def overflow(self: PlayerOptimizer, step: int) -> None:
+        set_rate(self, step)
+        if step == 22:
+            for state in self.optimizer.state.values():
+                state["exp_avg_sq"].fill_(torch.inf)
+
+    monkeypatch.setattr(PlayerOptimizer, "set_rate", overflow)
+    said = gan_train(*RING, "steps=60", cwd=tmp_path, expect=1)
+    assert "step 30: optimizer state: NaN or infinite, so the state is not saved" in said
+    assert "step 23, phase discriminator: the optimizer state after the update" in said
+
+
+@pytest.mark.parametrize("what", ["weight", "gradient"])
+def test_an_overflow_of_a_norm_alone_is_found(what: str) -> None:
+    model = nn.ModuleDict({"critic": nn.Linear(2, 1, bias=False)})
+    weight = next(model.parameters())
+    weight.grad = torch.full_like(weight, 3e38 if what == "gradient" else 1.0)
+    with torch.no_grad():
+        weight.fill_(3e38 if what == "weight" else 1.0)
+    trainer = SimpleNamespace(model=model, step=4, not_finite=str)
+    phase = SimpleNamespace(name="critic", trains=[model["critic"]])
+    examiner = Examiner(trainer)  # pyright: ignore[reportArgumentType]
+    loss = Loss(torch.tensor(0.0), {})
+    if what == "weight":
+        examiner.computed(phase, None, loss)  # pyright: ignore[reportArgumentType]
+    look: Any = {"gradient": partial(examiner.computed, loss=loss), "weight": examiner.moved}
+    with pytest.raises(FoundError, match=f"step 5, phase critic: {what}_norm/critic, while"):
+        look[what](phase, None)
 
 
 def test_a_replay_that_fails_leaves_the_run_s_own_error(

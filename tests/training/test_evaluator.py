@@ -310,12 +310,24 @@ def test_other_settings_on_resume() -> None:
     assert state(run)["evaluation"]["best"]["value"] is None
 
 
+def test_the_best_step_outlives_a_start_without_evaluations(use) -> None:
+    use(Told({2: 1.0, 4: 3.0, 8: 2.0}))
+    run, _ = train("run", "steps=4", "evaluation.every=2", "evaluation.best=told")
+    train("run", "steps=6")
+    assert state(run, "best")["step"] == 2
+    train("run", "steps=8", "evaluation.every=4", "evaluation.best=told")
+    assert state(run)["evaluation"]["best"]["step"] == 2
+    assert state(run, "best")["step"] == 2
+
+
 @pytest.mark.parametrize("setting", ["resize=clean", "samples=50"])
-def test_a_best_value_of_another_protocol_is_not_kept(setting: str) -> None:
+def test_a_best_value_of_another_protocol_is_not_kept(setting: str, caplog) -> None:
     run, _ = train("run", "steps=4", "evaluation.every=2")
     assert state(run)["evaluation"]["best"]["value"] is not None
     train("run", "steps=5", "evaluation.every=4", f"evaluation.{setting}")
     assert state(run)["evaluation"]["best"]["value"] is None
+    assert f"evaluation.{setting.replace('=', ' = ')}: was" in caplog.text
+    assert "so the best checkpoint is chosen from here on" in caplog.text
 
 
 def pictures(run: RunFolder) -> dict[str, list[int]]:

@@ -25,6 +25,7 @@ from gan_cli.exits import DONE, INTERRUPTED
 from gan_cli.runs import checkpoint
 from gan_cli.runs.folder import RunFolder
 from gan_cli.runs.load import load_model, wanted
+from gan_cli.runs.record import read
 from gan_cli.training import evaluator
 from gan_cli.training.run import settings_of, train_settings
 
@@ -310,7 +311,20 @@ def test_a_named_checkpoint_is_where_a_new_run_branches_off() -> None:
     assert (status["status"], status["step"], status["branched_from"]) == ("finished", 6, file)
     assert train("resume=branch", "steps=7") == DONE
     assert train(f"resume={file}", "batch_size=9", "force=true", "run.name=mine") == DONE
-    assert RunFolder("runs/mine").read_status()["step"] == 6
+    mine = read(RunFolder("runs/mine"))
+    assert (mine.step, mine.history) == (6, "batch_size=8 before step 3")
+    assert read(other).history == ""  # as it differs in nothing from the run
+
+
+def test_a_forced_resume_is_recorded_with_its_step_and_the_settings_before_it() -> None:
+    run = finished()
+    assert train("resume=run", "steps=7", "batch_size=9", "force=true") == DONE
+    assert train("resume=run", "steps=8") == DONE
+    assert run.read_status()["forced"] == [{"step": 6, "before": ["batch_size=8"]}]
+    assert train("resume=run/checkpoints/step_00000003.pt", "run.dir=early") == DONE
+    assert read(RunFolder("early")).history == ""
+    assert train("resume=run/checkpoints/step_00000008.pt", "run.dir=late", "steps=9") == DONE
+    assert read(RunFolder("late")).history == "batch_size=8 before step 6"
 
 
 def test_a_branch_makes_no_folder_for_a_dry_run_and_takes_none_that_is_taken() -> None:
