@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.exits import command
+from gan_cli.formatting import user_path
 from gan_cli.options import RUN, Parser, add_model_options, whole
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def images_of(options: argparse.Namespace, loaded: Loaded) -> GivenImages:
 
 def numbered_from(n: int, folder: Path) -> list[Path]:
     """Completed images of an earlier call that `n` new ones would not replace."""
-    found = sorted(folder.expanduser().glob("[0-9]*.png"))
+    found = sorted(user_path(folder).glob("[0-9]*.png"))
     return [path for path in found if re.fullmatch("[0-9]{5,}", path.stem) and int(path.stem) >= n]
 
 

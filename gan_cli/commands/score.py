@@ -10,10 +10,10 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_cli.exits import command
+from gan_cli.formatting import user_path
 from gan_cli.options import (
     RUN,
     Parser,
@@ -98,7 +98,7 @@ def score(options: argparse.Namespace) -> int:
     for option in ("csv", "json", "sheet"):
         if (place := getattr(options, option)) is not None:
             check_output(f"--{option}", place)
-    sheet_file = None if options.sheet is None else Path(options.sheet).expanduser()
+    sheet_file = None if options.sheet is None else user_path(options.sheet)
     if sheet_file is not None and sheet_file.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {options.sheet}: a file must end in .png")
     run, loaded = open_for(options)

@@ -275,7 +275,7 @@ class StyleGAN2Generator(Generator):
         if self.training and self.start.requires_grad:  # not while another player learns
             with torch.no_grad():
                 self.mean_style.lerp_(w.detach().float().mean(0), 1 - DECAY)
-        elif not self.training and self.truncation != 1:
+        elif not self.training and self.truncation is not None and self.truncation != 1:
             w = self.mean_style.lerp(w.float(), self.truncation)
         return w
 
