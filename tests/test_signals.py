@@ -126,14 +126,13 @@ def hang(*_):
     print("up", flush=True)
     import time
     time.sleep(100)
-{command}.{work} = hang
-{command}.main(["RUN"])
+exits.command({command}.parser, hang)(["RUN"])
 """
 
 
-@pytest.mark.parametrize(("command", "work"), [("evaluate", "evaluate"), ("sample", "draw")])
-def test_a_closed_terminal_ends_commands_with_a_word(command: str, work: str) -> None:
-    code = HANG.format(command=command, work=work)
+@pytest.mark.parametrize("command", ["evaluate", "sample"])
+def test_a_closed_terminal_ends_commands_with_a_word(command: str) -> None:
+    code = HANG.format(command=command)
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -40,10 +40,10 @@ The score is the discriminator's output: higher is more real, and the scale is
 that of the run's loss. above is the share of the run's own samples with a lower
 score. A discriminator that sees classes scores an image as each class, and the
 best is shown, unless --class is given; the run's own samples (with --class,
-those of this class) are scored in the same way. Images are cut and resized to the size
-that the run was trained on. A discriminator knows real and generated images
-alone: of pictures of anything else its score says nothing, and noise may have a
-high one.
+those of this class) are scored in the same way. Images are cut and resized to
+the size that the run was trained on. A discriminator knows real and generated
+images alone: of pictures of anything else its score says nothing, and noise may
+have a high one.
 """
 ROWS = 40  # of the table in the terminal
 

@@ -66,6 +66,7 @@ class Trust:
         and by naming it in a YAML file of --config-dir.
         """
         modules = tuple(dict.fromkeys((*self.modules, *self.named)))
+        folder = folder.absolute()
         return replace(self, modules=modules, folders=(), refused=(*self.refused, folder))
 
 

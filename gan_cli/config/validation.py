@@ -161,7 +161,7 @@ def trusted(command: Command, run_root: str, foreign: Path | None = None) -> Tru
         refused,
         named=tuple(modules_named_in(command.config_dirs)),
     )
-    return trust if foreign is None else trust.for_run(foreign.absolute())
+    return trust if foreign is None else trust.for_run(foreign)
 
 
 def modules_named_in(folders: Sequence[Path]) -> list[str]:

@@ -78,7 +78,10 @@ def test_a_setting_has_one_range() -> None:
 
 def test_a_range_is_told_and_probed() -> None:
     log = dimension("optimizer.lr=tag(log,interval(1e-5,1e-2))")
-    assert (str(log), log.probes()) == ("1e-05 to 0.01, log", ["1e-05", "0.01"])
+    *ends, inside = log.probes()
+    assert (str(log), ends) == ("1e-05 to 0.01, log", ["1e-05", "0.01"])
+    assert 1e-5 < float(inside) < 1e-2
+    assert dimension("prior.dim=int(interval(2,9))").probes() == ["2", "9"]
     assert str(dimension("prior.dim=range(2,9,2)")) == "2 to 8 by 2"
     choice = dimension("network=dcgan,mlp")
     assert (str(choice), choice.probes()) == ("dcgan, mlp", ["dcgan", "mlp"])
