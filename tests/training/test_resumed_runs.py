@@ -319,11 +319,11 @@ def test_a_named_checkpoint_is_where_a_new_run_branches_off() -> None:
 def test_a_forced_resume_is_recorded_with_its_step_and_the_settings_before_it() -> None:
     run = finished()
     assert train("resume=run", "steps=7", "batch_size=9", "force=true") == DONE
-    assert train("resume=run", "steps=8") == DONE
+    assert train("resume=run", "steps=9") == DONE
     assert run.read_status()["forced"] == [{"step": 6, "before": ["batch_size=8"]}]
     assert train("resume=run/checkpoints/step_00000003.pt", "run.dir=early") == DONE
     assert read(RunFolder("early")).history == ""
-    assert train("resume=run/checkpoints/step_00000008.pt", "run.dir=late", "steps=9") == DONE
+    assert train("resume=run/checkpoints/step_00000009.pt", "run.dir=late", "steps=10") == DONE
     assert read(RunFolder("late")).history == "batch_size=8 before step 6"
 
 
