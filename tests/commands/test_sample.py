@@ -345,8 +345,8 @@ def test_saved_latents_are_those_of_all_samples(capsys, overrides, spec, options
     if not options:
         again = call(capsys, run.path, "--z", "z.npy", "--out", "again.npz")
         wanted = expected(run, n)
-        images = np.load(again)
-        first = images[images.files[0]]
+        with np.load(again) as images:
+            first = images[images.files[0]]
         made = to_uint8(wanted) if spec.classes else wanted.numpy()
         assert np.array_equal(first, made)
 
