@@ -57,7 +57,8 @@ def test_the_first_fault_is_found_and_kept(tmp_path: Path, falls_ill: None) -> N
     fault = Fault(**json.loads((folder / "fault.json").read_text()))
     assert (fault.step, fault.phase, fault.kind) == (23, "discriminator", "loss")
     assert fault.layer.startswith(("generator", "discriminator"))
-    batch = np.load(folder / "batch.npz")
+    with np.load(folder / "batch.npz") as file:
+        batch = dict(file)
     assert batch["samples"].shape == (16, 2)
     assert batch["index"].shape == (16,)
     assert np.isfinite(batch["samples"]).all()
