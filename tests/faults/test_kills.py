@@ -56,8 +56,8 @@ def test_a_run_killed_at_its_most_delicate_moments_is_resumed_exactly(tmp_path: 
     killed(tmp_path, *before, " ".join(OFF_THE_CURVES))
 
 
-def test_a_run_killed_before_any_of_its_file_operations_is_resumed_exactly(tmp_path: Path) -> None:
-    killed(tmp_path, " ".join(OFF_THE_CURVES))
+def test_a_run_killed_before_every_second_file_operation_is_resumed_exactly(tmp_path: Path) -> None:
+    killed(tmp_path, "--every", "2", " ".join(OFF_THE_CURVES))
 
 
 def test_so_is_one_whose_last_pictures_come_out_of_turn(tmp_path: Path) -> None:
