@@ -1,13 +1,13 @@
 """Convolutions as products of matrices, on CPUs and for the shapes where that is faster.
 
 oneDNN reaches 40 to 60 % of a CPU's peak on the deepest maps of a DCGAN (3x3 and 4x4 cells, many
-channels), and 10 % on the generator's first layer; one product of matrices over all patches
-reaches 90 % (`python -m benchmarks.convolutions`).
+channels), less for the weights' gradient in bf16, and 10 % on the generator's first layer; one
+product of matrices over all patches reaches 90 % (`python -m benchmarks.convolutions`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -19,15 +19,15 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from gan_cli.device import cpu_reports
 
-FEWEST = {9: 2**19, 16: 2**21}  # weights for which fp32 products pay, by cells of the smaller map
-AMX_CELLS = 64  # the most for which the weights' gradient in bf16 on AMX does
-AMX_CHANNELS = 256
+FEWEST = {9: 2**19, 16: 2**21}  # weights for which products pay, by cells of the smaller map
+CELLS = 64  # the most for which the weights' gradient in bf16 does
+CHANNELS = {"avx512_bf16": 128, "amx_tile": 256}  # the fewest, by the CPU's units for bf16
 
 
 @cache
-def has_amx() -> bool:
-    """Whether this CPU multiplies bf16 matrices in tiles; cached, as the query is slow."""
-    return cpu_reports("amx_tile")
+def bf16_units() -> str:
+    """The CPU's units for bf16, of tiles or vectors, or nothing; cached, as the query is slow."""
+    return next((unit for unit in ("amx_tile", "avx512_bf16") if cpu_reports(unit)), "")
 
 
 @dataclass(frozen=True)
@@ -100,30 +100,29 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 def chosen(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Shape | None:
     """The shape for `ByProduct` where that is faster, else None.
 
-    In fp32 for small maps under many weights; in bf16 with AMX for the gradient of weights that
-    are not frozen.
+    All of it for small maps under many weights, in fp32 and, where its units are vectors, in bf16;
+    on larger maps in bf16 the gradient of weights that are not frozen.
     """
     if x.device.type != "cpu":
         return None
-    shape = Shape.of(layer, x, whole=not torch.is_autocast_enabled("cpu"))
-    cells = shape.small[0] * shape.small[1]
-    if shape.whole:
-        fewest = next((few for most, few in FEWEST.items() if cells <= most), None)
-        pays = fewest is not None and layer.weight.numel() >= fewest and x.dtype == torch.float32
-        return shape if pays else None
-    pays = (
-        cells <= AMX_CELLS
-        and min(layer.weight.shape[:2]) >= AMX_CHANNELS
-        and layer.weight.requires_grad
-        and has_amx()
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    )
-    return shape if pays else None
+    units = ""
+    if half := torch.is_autocast_enabled("cpu"):
+        units = bf16_units()
+        if not units or torch.get_autocast_dtype("cpu") != torch.bfloat16:
+            return None
+    shape = Shape.of(layer, x, whole=True)
+    cells, channels = shape.small[0] * shape.small[1], min(layer.weight.shape[:2])
+    fewest = next((few for most, few in FEWEST.items() if cells <= most), None)
+    if fewest is not None and layer.weight.numel() >= fewest and units != "amx_tile":
+        return shape if half or x.dtype == torch.float32 else None
+    if half and cells <= CELLS and channels >= CHANNELS[units] and layer.weight.requires_grad:
+        return replace(shape, whole=False)
+    return None
 
 
 def by_product(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, shape: Shape) -> Tensor:
     """The layer's output on `x`, by `ByProduct`."""
-    dtype = torch.float32 if shape.whole else torch.bfloat16
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
     kind: Part = "small" if isinstance(layer, nn.Conv2d) else "big"
     output = ByProduct.apply(kind, x.to(dtype), layer.weight.to(dtype), shape)
     return output if layer.bias is None else output + layer.bias.to(dtype)[:, None, None]

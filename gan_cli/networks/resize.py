@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, interpolate, pad
 
@@ -94,4 +95,7 @@ def doubling_kernel(weight: Tensor) -> Tensor:
     """
     flipped = weight.transpose(0, 1).flip(2, 3)
     wide = pad(flipped, (0, 1)) + pad(flipped, (1, 0))
-    return pad(wide, (0, 0, 0, 1)) + pad(wide, (0, 0, 1, 0))
+    kernel = pad(wide, (0, 0, 0, 1)) + pad(wide, (0, 0, 1, 0))
+    if weight.is_contiguous(memory_format=torch.channels_last):
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return kernel

@@ -70,10 +70,12 @@ def assert_equal(layer: nn.Module, plain: nn.Module, x: Tensor, near: float = 1e
         torch.testing.assert_close(left.grad, right.grad, rtol=near, atol=near)
 
 
+@pytest.mark.parametrize("units", ["", "avx512_bf16", "amx_tile"])
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
-def test_a_layer_takes_this_way_in_fp32_on_small_maps_with_many_weights(
-    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+def test_small_maps_with_many_weights_are_products_in_fp32_and_in_bf16_on_vectors(
+    kind: type[nn.Module], units: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(convolution, "bf16_units", lambda: units)
     monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16)
     layer, plain = both(kind, 4, 6, 4, 2, 1)
     small = torch.randn(2, 4, *((4, 4) if kind is Conv2d else (2, 2)))
@@ -81,31 +83,36 @@ def test_a_layer_takes_this_way_in_fp32_on_small_maps_with_many_weights(
     assert_equal(layer, plain, small)
     assert "ByProduct" not in str(layer(torch.randn(2, 4, 32, 32)).grad_fn)
     with torch.autocast("cpu", torch.bfloat16):
-        assert "ByProduct" not in str(layer(small).grad_fn)
+        taken = "ByProduct" in str(layer(small).grad_fn.next_functions)
+        assert taken == (units == "avx512_bf16")
+        assert_equal(layer, plain, small, near=0.03)
+    with torch.autocast("cpu", torch.float16):
+        assert "ByProduct" not in str(layer(small).grad_fn.next_functions)
     monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16 + 1)
     assert "ByProduct" not in str(layer(small).grad_fn)
 
 
+@pytest.mark.parametrize("units", ["avx512_bf16", "amx_tile"])
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
-def test_a_layer_takes_this_way_in_bf16_with_amx_alone(
-    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+def test_the_weights_gradient_is_a_product_in_bf16_on_larger_maps(
+    kind: type[nn.Module], units: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolution, "AMX_CHANNELS", 4)
-    monkeypatch.setattr(convolution, "has_amx", lambda: True)
+    monkeypatch.setitem(convolution.CHANNELS, units, 4)
+    monkeypatch.setattr(convolution, "bf16_units", lambda: units)
     layer, plain = both(kind, 4, 4, 4, 2, 1)
     x = torch.randn(2, 4, 4, 4)
     assert "ByProduct" not in str(layer(x).grad_fn)  # fp32
     with torch.autocast("cpu", torch.bfloat16):
         assert_equal(layer, plain, x, near=0.03)
-    called: list[bool] = []
+    called: list[Shape] = []
     mine = layer(x)
-    monkeypatch.setattr(ByProduct, "apply", lambda *_: called.append(True) or mine)
+    monkeypatch.setattr(ByProduct, "apply", lambda *given: called.append(given[-1]) or mine)
     with torch.autocast("cpu", torch.bfloat16):
         layer(x)
         layer(torch.randn(2, 4, 32, 32))  # a large map
         layer.requires_grad_(False)
         layer(x)
-    assert called == [True]
+    assert [shape.whole for shape in called] == [False]
 
 
 def test_a_map_of_one_cell_is_a_vector() -> None:
