@@ -86,15 +86,24 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         plain = self.padding == self.output_padding == (0, 0)
         if plain and input.shape[2:] == (1, 1):
             return self.from_vector(input)
-        shape = chosen(self, input)
-        return super().forward(input) if shape is None else by_product(self, input, shape)
+        if (shape := chosen(self, input)) is not None:
+            return by_product(self, input, shape)
+        geometry = self.stride, tuple(map(int, self.padding)), self.output_padding
+        return plus(conv_transpose2d(input, self.weight, None, *geometry), self.bias)
 
     def from_vector(self, x: Tensor) -> Tensor:
         """The output on a map of one cell: a linear layer's, seen as a map."""
         weight = self.weight.permute(0, 2, 3, 1)  # a view of a channels_last weight
         output = (x.flatten(1) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
-        output = output.permute(0, 3, 1, 2)
-        return output if self.bias is None else output + self.bias[:, None, None]
+        return plus(output.permute(0, 3, 1, 2), self.bias)
+
+
+def plus(maps: Tensor, bias: Tensor | None) -> Tensor:
+    """Maps and a bias for each channel.
+
+    Within a transposed convolution on a CPU the bias' gradient takes as long as the convolution.
+    """
+    return maps if bias is None else maps + bias.to(maps.dtype)[:, None, None]
 
 
 def chosen(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Shape | None:
@@ -124,8 +133,7 @@ def by_product(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, shape: Shape) -
     """The layer's output on `x`, by `ByProduct`."""
     dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
     kind: Part = "small" if isinstance(layer, nn.Conv2d) else "big"
-    output = ByProduct.apply(kind, x.to(dtype), layer.weight.to(dtype), shape)
-    return output if layer.bias is None else output + layer.bias.to(dtype)[:, None, None]
+    return plus(ByProduct.apply(kind, x.to(dtype), layer.weight.to(dtype), shape), layer.bias)
 
 
 Part = Literal["small", "big", "weight"]
@@ -211,7 +219,8 @@ def folded(columns: Tensor, shape: Shape) -> Tensor:
         for j in range(broad):
             result[:, rows, j : j + shape.stride * wide : shape.stride] += cells[:, :, :, i, j]
     height, width = shape.big
-    return result[:, around : around + height, around : around + width].permute(0, 3, 1, 2)
+    inner = result[:, around : around + height, around : around + width]
+    return inner.contiguous().permute(0, 3, 1, 2)  # dense, as others are many times as fast on it
 
 
 def grown(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, interpolate, pad
 
 from gan_cli.model import DataSpec
+from gan_cli.networks.convolution import plus
 from gan_cli.networks.dcgan import DCGAN
 from gan_cli.networks.family import Discriminator, Generator, Init, StandardFamily, dcgan_init
 from gan_cli.networks.layers import norm, pyramid, widths
@@ -83,7 +84,7 @@ class UpsampledConv2d(nn.Conv2d):
         height, width = input.shape[2:]
         if not self.fused or self.size != (2 * height, 2 * width):
             return super().forward(interpolate(input, size=self.size))
-        return conv_transpose2d(input, doubling_kernel(self.weight), self.bias, 2, 1)
+        return plus(conv_transpose2d(input, doubling_kernel(self.weight), None, 2, 1), self.bias)
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:

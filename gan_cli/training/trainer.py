@@ -139,6 +139,7 @@ class Trainer:
     def play(self, turns: Sequence[PhaseUpdate], batches: Sequence[Batch], measure: bool) -> None:
         """Make updates, one after the other, or all at the same weights."""
         applied, late = None, []
+        last = {turn.phase.name: turn for turn in turns} if measure else {}
         for turn in turns:
             if turn.freezer is not applied:
                 turn.freezer.apply()
@@ -146,8 +147,9 @@ class Trainer:
             if self.model.simultaneous:
                 batch = batches[turn.place]
                 late.append((turn.phase, batch, self._gradients(turn.phase, batch)))
-            else:
-                self._update(turn.phase, batches[turn.place], measure)
+            else:  # norms are those of a phase's last update
+                measured = last.get(turn.phase.name) is turn
+                self._update(turn.phase, batches[turn.place], measured)
         for phase, batch, loss in late:
             self._step(phase, batch, loss, measure)
 
