@@ -345,10 +345,26 @@ def periodic(values: Sequence[float]) -> int | None:
     rest = curve - trend
     if rest.std() <= SWING * max(abs(curve.mean()), 1e-12):
         return None
-    shifts = range(1, len(curve) // 3)
-    similar = [float(np.corrcoef(rest[:-k], rest[k:])[0, 1]) for k in shifts]
-    negative = next((i for i, value in enumerate(similar) if value < 0), None)
-    if negative is None or not similar[negative:]:
+    similar = autocorrelation(rest, len(curve) // 3)
+    negative = np.flatnonzero(similar < 0)
+    if not len(negative):
         return None
-    best = max(range(negative, len(similar)), key=similar.__getitem__)
-    return shifts[best] if similar[best] >= PERIODIC else None
+    best = int(negative[0] + similar[negative[0] :].argmax())
+    return best + 1 if similar[best] >= PERIODIC else None
+
+
+def autocorrelation(curve: np.ndarray, shifts: int) -> np.ndarray:
+    """The correlations of `curve` [n] with itself shifted by 1 to `shifts` - 1 points.
+
+    Each is of the points that both have, as of `np.corrcoef(curve[:-k], curve[k:])`; 0 where these
+    do not vary.
+    """
+    count, k = len(curve), np.arange(1, shifts)
+    sums = np.concatenate([[0.0], curve.cumsum()])
+    squares = np.concatenate([[0.0], (curve**2).cumsum()])
+    products = np.correlate(curve, curve, "full")[count - 1 + k]
+    both, first, second = count - k, sums[count - k], sums[count] - sums[k]
+    spread = both * squares[count - k] - first**2
+    spread = spread * (both * (squares[count] - squares[k]) - second**2)
+    common = both * products - first * second
+    return np.divide(common, np.sqrt(np.maximum(spread, 0)), out=0.0 * common, where=spread > 0)

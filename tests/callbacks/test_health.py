@@ -14,7 +14,14 @@ from inprocess import gan_train
 from numpy import ndarray
 
 from gan_cli.callbacks.callback import Callback
-from gan_cli.callbacks.health import CYCLE, PATIENCE, DivergenceError, Health, periodic
+from gan_cli.callbacks.health import (
+    CYCLE,
+    PATIENCE,
+    DivergenceError,
+    Health,
+    autocorrelation,
+    periodic,
+)
 from gan_cli.errors import UserError
 from gan_cli.runs import folder as runs
 from gan_cli.runs.folder import RunFolder
@@ -266,6 +273,13 @@ def test_a_period() -> None:
     assert periodic(list(1 + 0.01 * np.sin(places))) is None  # hardly swings
     assert periodic(list(1 + noise)) is None
     assert periodic(list(5 * np.exp(-places / 20) + 0.1 * noise)) is None  # falls, no more
+
+
+def test_autocorrelations_are_those_of_numpy() -> None:
+    curve = np.random.default_rng(0).normal(size=50).cumsum()
+    expected = [np.corrcoef(curve[:-k], curve[k:])[0, 1] for k in range(1, 17)]
+    np.testing.assert_allclose(autocorrelation(curve, 17), expected, rtol=1e-9)
+    assert not autocorrelation(np.zeros(50), 17).any()  # of what does not vary
 
 
 @pytest.mark.slow
