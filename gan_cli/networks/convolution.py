@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
-from gan_cli.device import cpu_reports
+from gan_cli.device import cpu_reports, processor
 
 FEWEST = {9: 2**19, 16: 2**21}  # weights for which products pay, by cells of the smaller map
 CELLS = 64  # the most for which the weights' gradient in bf16 does
@@ -28,6 +28,15 @@ CHANNELS = {"avx512_bf16": 128, "amx_tile": 256}  # the fewest, by the CPU's uni
 def bf16_units() -> str:
     """The CPU's units for bf16, of tiles or vectors, or nothing; cached, as the query is slow."""
     return next((unit for unit in ("amx_tile", "avx512_bf16") if cpu_reports(unit)), "")
+
+
+@cache
+def multiplies_fully() -> bool:
+    """Whether products of fp32 matrices use all that oneDNN's convolutions use of this CPU.
+
+    torch has them from MKL, which uses AVX512 on Intel's CPUs alone.
+    """
+    return torch.backends.cpu.get_cpu_capability() != "AVX512" or "Intel" in processor()
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,9 @@ def plus(maps: Tensor, bias: Tensor | None) -> Tensor:
 def chosen(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Shape | None:
     """The shape for `ByProduct` where that is faster, else None.
 
-    All of it for small maps under many weights, in fp32 and, where its units are vectors, in bf16;
-    on larger maps in bf16 the gradient of weights that are not frozen.
+    All of it for small maps under many weights, in fp32 where products are as fast as they can be
+    and in bf16 where its units are vectors; on larger maps in bf16 the gradient of weights that are
+    not frozen.
     """
     if x.device.type != "cpu":
         return None
@@ -119,11 +129,13 @@ def chosen(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Shape | None:
         units = bf16_units()
         if not units or torch.get_autocast_dtype("cpu") != torch.bfloat16:
             return None
+    elif x.dtype != torch.float32 or not multiplies_fully():
+        return None
     shape = Shape.of(layer, x, whole=True)
     cells, channels = shape.small[0] * shape.small[1], min(layer.weight.shape[:2])
     fewest = next((few for most, few in FEWEST.items() if cells <= most), None)
     if fewest is not None and layer.weight.numel() >= fewest and units != "amx_tile":
-        return shape if half or x.dtype == torch.float32 else None
+        return shape
     if half and cells <= CELLS and channels >= CHANNELS[units] and layer.weight.requires_grad:
         return replace(shape, whole=False)
     return None

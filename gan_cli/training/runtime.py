@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import platform
 from dataclasses import dataclass, replace
 
 import torch
@@ -196,7 +197,8 @@ def keep_memory() -> None:
     By default each of a step's larger tensors is asked for anew, and its pages come one by one from
     the system, which zeroes them: 6 to 15 % of a step (docs/performance.md).
     """
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_TRIM_THRESHOLD, -1)  # never shrink the heap
         mallopt(M_MMAP_MAX, 0)  # take all blocks from it
 

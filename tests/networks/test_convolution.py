@@ -11,10 +11,18 @@ from torch.nn.functional import conv2d, conv_transpose2d
 from gan_cli.networks import convolution
 from gan_cli.networks.convolution import ByProduct, Conv2d, ConvTranspose2d, Shape
 
+MULTIPLIES_FULLY = convolution.multiplies_fully
+
 
 def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
     torch.manual_seed(0)
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+
+@pytest.fixture(autouse=True)
+def _fast_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU whose products use all that its convolutions do."""
+    monkeypatch.setattr(convolution, "multiplies_fully", lambda: True)
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -88,6 +96,9 @@ def test_small_maps_with_many_weights_are_products_in_fp32_and_in_bf16_on_vector
         assert_equal(layer, plain, small, near=0.03)
     with torch.autocast("cpu", torch.float16):
         assert "ByProduct" not in str(layer(small).grad_fn.next_functions)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(convolution, "multiplies_fully", lambda: False)
+        assert "ByProduct" not in str(layer(small).grad_fn.next_functions)
     monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16 + 1)
     assert "ByProduct" not in str(layer(small).grad_fn)
 
@@ -113,6 +124,22 @@ def test_the_weights_gradient_is_a_product_in_bf16_on_larger_maps(
         layer.requires_grad_(False)
         layer(x)
     assert [shape.whole for shape in called] == [False]
+
+
+@pytest.mark.parametrize(
+    ("capability", "name", "fully"),
+    [
+        ("AVX512", "Intel(R) Xeon(R) Processor @ 2.60GHz", True),
+        ("AVX512", "AMD EPYC 9B45", False),  # MKL multiplies by AVX2 there
+        ("AVX2", "AMD EPYC 7B13", True),
+    ],
+)
+def test_the_products_of_fp32_are_not_as_fast_on_all_cpus(
+    capability: str, name: str, fully: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(convolution, "processor", lambda: name)
+    assert MULTIPLIES_FULLY.__wrapped__() is fully
 
 
 def test_a_map_of_one_cell_is_a_vector() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +131,38 @@ def test_a_session_keeps_what_was_decided() -> None:
     assert (session.device, session.precision) == (CPU, "bf16")
     assert session.trainer.graphs is None
     assert session.runtime.reasons == ()
+
+
+MEMORY = """
+import resource
+import torch
+from gan_cli.config.schema import Runtime
+from gan_cli.training.runtime import decide, prepare
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def take():
+    torch.ones(1 << 24)  # 64 MB: 16,384 pages
+
+if {kept}:
+    prepare(decide(Runtime(device="cpu", precision="fp32", threads=1, compile=False)))
+take()
+before = faults()
+for _ in range(3):
+    take()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_on_the_cpu_keeps_its_freed_memory(kept: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY.format(kept=kept)],
+        env={k: v for k, v in os.environ.items() if "MALLOC" not in k and k != "GLIBC_TUNABLES"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (int(done.stdout) < 1000) is kept, done.stdout
