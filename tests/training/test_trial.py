@@ -14,7 +14,7 @@ from gan_cli.commands.train import compose
 from gan_cli.runs.folder import RunFolder
 from gan_cli.training import runtime, trial
 
-SECONDS = {"fp32": 0.2, "bf16": 0.1}
+SECONDS = {"fp32": 2.0, "bf16": 1.0}
 
 
 @pytest.fixture
@@ -53,12 +53,25 @@ def test_the_faster_one_is_taken_and_remembered_for_this_machine_and_model(
 
 
 def test_a_gain_within_noise_keeps_fp32(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SECONDS, "bf16", 0.19)
+    monkeypatch.setitem(SECONDS, "bf16", 1.9)
     session = session_of(*AUTO)
     assert session.precision == "fp32"
     assert "fp32: bf16 is 1.05 times as fast as fp32 for this model on this CPU" in (
         session.runtime.reasons
     )
+
+
+def test_short_steps_are_timed_twice_as_other_programs_may_disturb_a_way(
+    taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.04, 0.039, 0.041, 0.02])  # bf16 was disturbed in the first round
+    monkeypatch.setattr(trial, "timed", lambda step: step() or next(times))
+    session = session_of(*AUTO)
+    assert session.precision == "bf16"
+    assert "bf16: bf16 is 2.00 times as fast as fp32 for this model on this CPU" in (
+        session.runtime.reasons
+    )
+    assert next(times, None) is None
 
 
 def test_weights_random_numbers_and_curves_are_those_without_a_trial(taken: list[str]) -> None:
@@ -106,10 +119,10 @@ def test_a_run_keeps_its_precision_on_any_machine(
 
 
 def test_timing_leaves_the_first_step_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 0.25, 1.0, 1.125])
+    clock = iter([0.0, 0.125, 1.0, 1.0625])
     monkeypatch.setattr(trial.time, "perf_counter", lambda: next(clock))
     steps: list[int] = []
-    assert trial.timed(lambda: steps.append(1)) == 0.125
+    assert trial.timed(lambda: steps.append(1)) == 0.0625
     assert len(steps) == 3
 
 
@@ -134,10 +147,9 @@ def test_threads_must_be_worth_their_cores(
     ways: list[str] = []
 
     def step(precision: str) -> Callable[[], object]:
-        ways.append(f"{precision}/{torch.get_num_threads()}")
-        return list
+        return lambda: ways.append(f"{precision}/{torch.get_num_threads()}")
 
-    monkeypatch.setattr(trial, "timed", lambda step: seconds[ways[-1]])
+    monkeypatch.setattr(trial, "timed", lambda step: step() or seconds[ways[-1]])
     precisions = tuple(dict.fromkeys(way.split("/")[0] for way in seconds))
     before = torch.get_num_threads()
     for _ in range(2):  # the second time it is read
