@@ -360,6 +360,7 @@ def autocorrelation(curve: np.ndarray, shifts: int) -> np.ndarray:
     do not vary.
     """
     count, k = len(curve), np.arange(1, shifts)
+    curve = curve / max(np.abs(curve).max(), 1e-300)  # its fourth power may be too large
     sums = np.concatenate([[0.0], curve.cumsum()])
     squares = np.concatenate([[0.0], (curve**2).cumsum()])
     products = np.correlate(curve, curve, "full")[count - 1 + k]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, interpolate, pad
 
@@ -84,7 +83,12 @@ class UpsampledConv2d(nn.Conv2d):
         height, width = input.shape[2:]
         if not self.fused or self.size != (2 * height, 2 * width):
             return super().forward(interpolate(input, size=self.size))
-        return plus(conv_transpose2d(input, doubling_kernel(self.weight), None, 2, 1), self.bias)
+        kernel = doubling_kernel(self.weight)
+        if input.device.type != "cpu":
+            return conv_transpose2d(input, kernel, self.bias, 2, 1)
+        # In memory as channels_last weights are, so that all maps are.
+        kernel = kernel.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        return plus(conv_transpose2d(input, kernel, None, 2, 1), self.bias)
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:
@@ -96,7 +100,4 @@ def doubling_kernel(weight: Tensor) -> Tensor:
     """
     flipped = weight.transpose(0, 1).flip(2, 3)
     wide = pad(flipped, (0, 1)) + pad(flipped, (1, 0))
-    kernel = pad(wide, (0, 0, 0, 1)) + pad(wide, (0, 0, 1, 0))
-    if weight.is_contiguous(memory_format=torch.channels_last):
-        kernel = kernel.contiguous(memory_format=torch.channels_last)
-    return kernel
+    return pad(wide, (0, 0, 0, 1)) + pad(wide, (0, 0, 1, 0))

@@ -84,16 +84,15 @@ def _precision(found: Mapping[str, float], precisions: Sequence[str], threads: i
 
 
 def _time(step: Callable[[str], Callable[[], object]], ways: Sequence[str]) -> dict[str, float]:
-    """The seconds of a step, each way: the fastest of the rounds."""
+    """The seconds of a step, each way: the fastest of the rounds, each with copies of its own."""
     stream, before, found = torch.get_rng_state(), torch.get_num_threads(), dict[str, float]()
     try:
-        steps = {precision: step(precision) for precision in {way.split("/")[0] for way in ways}}
         for _ in range(ROUNDS):
             for way in ways:
                 if found.get(way, 0.0) < LEAST:
                     precision, count = way.split("/")
                     torch.set_num_threads(int(count))
-                    found[way] = min(timed(steps[precision]), found.get(way, math.inf))
+                    found[way] = min(timed(step(precision)), found.get(way, math.inf))
     finally:
         torch.set_num_threads(before)
         torch.set_rng_state(stream)

@@ -72,6 +72,7 @@ def assert_same(one: list[Session], other: list[Session]) -> None:
         ("model=gan", *POINTS, "network.generator_norm=layer", "model.packing=2", SMOOTH),
         ("model=gan", *POINTS, "model.instance_noise=0.1", "model.instance_noise_steps=2", SMOOTH),
         ("model=dcgan", *IMAGES),
+        ("model=dcgan", "network=resize", *IMAGES),
         ("model=infogan", *IMAGES, "network.width=4"),
         ("model=acgan", *IMAGES, "model.augment=[color,translation,cutout]"),
         (

@@ -11,8 +11,6 @@ from torch.nn.functional import conv2d, conv_transpose2d
 from gan_cli.networks import convolution
 from gan_cli.networks.convolution import ByProduct, Conv2d, ConvTranspose2d, Shape
 
-MULTIPLIES_FULLY = convolution.multiplies_fully
-
 
 def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
     torch.manual_seed(0)
@@ -22,7 +20,7 @@ def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
 @pytest.fixture(autouse=True)
 def _fast_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a CPU whose products use all that its convolutions do."""
-    monkeypatch.setattr(convolution, "multiplies_fully", lambda: True)
+    monkeypatch.setattr(convolution, "MULTIPLIES_FULLY", True)
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -83,7 +81,7 @@ def assert_equal(layer: nn.Module, plain: nn.Module, x: Tensor, near: float = 1e
 def test_small_maps_with_many_weights_are_products_in_fp32_and_in_bf16_on_vectors(
     kind: type[nn.Module], units: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolution, "bf16_units", lambda: units)
+    monkeypatch.setattr(convolution, "BF16_UNITS", units)
     monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16)
     layer, plain = both(kind, 4, 6, 4, 2, 1)
     small = torch.randn(2, 4, *((4, 4) if kind is Conv2d else (2, 2)))
@@ -97,7 +95,7 @@ def test_small_maps_with_many_weights_are_products_in_fp32_and_in_bf16_on_vector
     with torch.autocast("cpu", torch.float16):
         assert "ByProduct" not in str(layer(small).grad_fn.next_functions)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(convolution, "multiplies_fully", lambda: False)
+        elsewhere.setattr(convolution, "MULTIPLIES_FULLY", False)
         assert "ByProduct" not in str(layer(small).grad_fn.next_functions)
     monkeypatch.setitem(convolution.FEWEST, 9, 4 * 6 * 16 + 1)
     assert "ByProduct" not in str(layer(small).grad_fn)
@@ -109,7 +107,7 @@ def test_the_weights_gradient_is_a_product_in_bf16_on_larger_maps(
     kind: type[nn.Module], units: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(convolution.CHANNELS, units, 4)
-    monkeypatch.setattr(convolution, "bf16_units", lambda: units)
+    monkeypatch.setattr(convolution, "BF16_UNITS", units)
     layer, plain = both(kind, 4, 4, 4, 2, 1)
     x = torch.randn(2, 4, 4, 4)
     assert "ByProduct" not in str(layer(x).grad_fn)  # fp32
@@ -127,19 +125,31 @@ def test_the_weights_gradient_is_a_product_in_bf16_on_larger_maps(
 
 
 @pytest.mark.parametrize(
-    ("capability", "name", "fully"),
+    ("features", "name", "fully"),
     [
-        ("AVX512", "Intel(R) Xeon(R) Processor @ 2.60GHz", True),
-        ("AVX512", "AMD EPYC 9B45", False),  # MKL multiplies by AVX2 there
-        ("AVX2", "AMD EPYC 7B13", True),
+        (["avx512"], "Intel(R) Xeon(R) Processor @ 2.60GHz", True),
+        (["avx512"], "AMD EPYC 9B45", False),  # MKL multiplies by AVX2 there
+        ([], "AMD EPYC 7B13", True),
     ],
 )
 def test_the_products_of_fp32_are_not_as_fast_on_all_cpus(
-    capability: str, name: str, fully: bool, monkeypatch: pytest.MonkeyPatch
+    features: list[str], name: str, fully: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(convolution, "cpu_reports", features.__contains__)
     monkeypatch.setattr(convolution, "processor", lambda: name)
-    assert MULTIPLIES_FULLY.__wrapped__() is fully
+    assert convolution.multiplies_fully() is fully
+
+
+@pytest.mark.slow  # torch's compiler is imported for seconds
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # its own
+def test_compiled_layers_are_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(convolution.FEWEST, 9, 1)
+    layers = nn.Sequential(ConvTranspose2d(4, 4, 4, 2, 1), nn.ReLU(), Conv2d(4, 6, 4, 2, 1))
+    x = torch.randn(2, 4, 2, 2)
+    compiled = torch.compile(layers, backend="eager", fullgraph=True)
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            torch.testing.assert_close(compiled(x), layers(x))
 
 
 def test_a_map_of_one_cell_is_a_vector() -> None:
