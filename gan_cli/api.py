@@ -201,7 +201,7 @@ class Run:
         model = self.model
         which: Any = y.tolist() if isinstance(y, Tensor | np.ndarray | np.generic) else y
         if which is None or isinstance(which, int | str):
-            label = None if which is None else class_of(str(which), model)
+            label = None if which is None else class_of(str(which), model, "y =")
             request = SampleRequest(seed, () if label is None else (label,))
             values = torch.cat(list(sampling.draw(model, n, request)))
             return Samples(values, sampling.labels(model, request, 0, n), model.data)
@@ -209,7 +209,7 @@ class Run:
             wrong = f"{len(which)} classes for {n} samples"
             wrong = wrong if len(which) != n else "it decodes no latents"
             raise ConfigError(f"y: {wrong}; one class for each sample is required, or one for all")
-        labels = torch.tensor([class_of(str(one), model) for one in which])
+        labels = torch.tensor([class_of(str(one), model, "y =") for one in which])
         z = latents.of_seed(model.prior, seed, torch.arange(n))
         return Samples(sampling.decode(model, z, labels).float().cpu(), labels, model.data)
 

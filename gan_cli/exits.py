@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -107,7 +108,7 @@ def guarded(work: Callable[[], int]) -> int:
     except Exception as error:
         log.debug("unexpected", exc_info=True)
         say(f"error: {one_line(error)}")
-        return FAILED
+        return status_of(error)
 
 
 def say(message: str) -> None:
@@ -120,8 +121,13 @@ def status_of(error: BaseException) -> int:
     """The exit status that `error` leads to."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    wrong = isinstance(error, ConfigError | DataError | CheckpointError)
+    wrong = isinstance(error, ConfigError | DataError | CheckpointError) or too_long(error)
     return WRONG_INPUT if wrong else FAILED
+
+
+def too_long(error: BaseException) -> bool:
+    """Whether a path is longer than the system allows."""
+    return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -135,6 +141,8 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
+    if isinstance(error, OSError) and too_long(error):
+        return f"{error.filename}: {error.strerror}"
     if out_of_memory(error) and "CUDA" in text:
         return (
             "the GPU's memory is full; accumulate=2, a smaller batch_size, network.width or "

@@ -45,13 +45,14 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(words)
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """The type of an option that takes a whole number from `least` on."""
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from `least` on, and to `most`."""
 
     def parse(text: str) -> int:
         value = int(text) if text.isascii() and text.isdigit() else least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text}: a whole number from {least} on is required")
+        if value < least or (most is not None and value > most):
+            bounds = f"from {least} on" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text}: a whole number {bounds} is required")
         return value
 
     return parse

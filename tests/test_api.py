@@ -192,7 +192,7 @@ def test_wrong_settings_are_errors_with_the_command_s_message(overrides, says) -
     ("arguments", "says"),
     [
         ({"n": 0}, "n = 0"),
-        ({"y": 10}, "unknown class"),
+        ({"y": 10}, "^y = 10: unknown class"),
         ({"n": 3, "y": [1, 2]}, "2 classes for 3 samples"),
     ],
 )

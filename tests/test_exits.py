@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
-from gan_cli.exits import one_line
+from gan_cli.exits import guarded, one_line
 
 
 def test_a_full_gpu_says_what_to_lower() -> None:
@@ -31,3 +34,9 @@ def test_what_cannot_be_deterministic_is_named_with_its_setting() -> None:
         "runtime.deterministic = true: cumsum_cuda_kernel cannot be computed so on this device; "
         "set runtime.deterministic=false, or choose a network or penalty without it"
     )
+
+
+def test_a_path_that_is_too_long_is_wrong_input(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "d" * 300
+    assert guarded(lambda: int(Path(name).is_file())) == 2
+    assert capsys.readouterr().err == f"error: {name}: File name too long\n"

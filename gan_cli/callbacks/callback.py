@@ -128,7 +128,7 @@ def check_callbacks(nodes: Mapping[str, Any], trust: Trust) -> None:
         key = f"callbacks.{name}"
         wrong = check(node, key, trust, given=("run",), kind=Callback)
         package = "" if wrong else resolve(node["_target_"], trust, key).package
-        if package and find_spec(package) is None:
+        if package and getattr(find_spec(package), "origin", None) is None:  # or a mere folder
             wrong = [f"{key}: {needs(package, package)}"]
         faults += wrong
     if faults:

@@ -31,20 +31,22 @@ def parser() -> argparse.ArgumentParser:
     made = Parser("gan-board", "Show runs in TensorBoard.", EXAMPLES)
     text = "a run, or a folder of runs (default: runs)"
     made.add_argument("runs", nargs="?", metavar="RUNS", help=text)
-    made.add_argument("--port", type=whole(0), default=6006, metavar="N", help="default: 6006")
+    made.add_argument(
+        "--port", type=whole(0, 65_535), default=6006, metavar="N", help="default: 6006"
+    )
     made.add_argument("--host", default="localhost", help="0.0.0.0: also for other machines")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with TensorBoard's status, or 2 where there is no such run."""
+    """Run the command; exits with 1 where TensorBoard fails, or 2 where there is no such run."""
     from gan_cli.exits import program
 
     program(lambda: board(parser().parse_args(arguments)))
 
 
 def board(options: argparse.Namespace) -> int:
-    """Serve runs until TensorBoard is stopped; its exit status.
+    """Serve runs until TensorBoard is stopped; the exit status.
 
     Raises:
         CheckpointError: there is no such run.
@@ -71,13 +73,15 @@ def board(options: argparse.Namespace) -> int:
 
 
 def serve(folder: Path, words: Sequence[str]) -> int:
-    """Run TensorBoard in this process, with further options; its exit status."""
+    """Run TensorBoard in this process, with further options; the exit status."""
     from tensorboard import default, program
+
+    from gan_cli.exits import DONE, FAILED
 
     server = program.TensorBoard(default.get_plugins())
     server.configure(("gan-board", "--logdir", str(folder), *words))
     sys.stdout.flush()
-    return server.main()
+    return FAILED if server.main() else DONE  # its own failure is -1
 
 
 DATED = re.compile(r"\d{4}(?P<day>\d{4})-(?P<minute>\d{4})(?P<second>\d{2})-.*")  # a run's own name

@@ -206,8 +206,8 @@ def classes_of(text: str, model: Model) -> tuple[int, ...]:
     return tuple(found)
 
 
-def class_of(text: str, model: Model) -> int:
-    """The class of this name or number.
+def class_of(text: str, model: Model, option: str = "--class") -> int:
+    """The class of this name or number, which `option` has given.
 
     Raises:
         ConfigError: the model is not conditional, or has no such class.
@@ -215,9 +215,9 @@ def class_of(text: str, model: Model) -> int:
     data = model.data
     if not model.conditional:
         raise ConfigError(
-            f"--class {text}: this model knows no classes; model=cgan, acgan or cvae do"
+            f"{option} {text}: this model knows no classes; model=cgan, acgan or cvae do"
         )
-    return known_class(text, data.class_names, data.classes, f"--class {text}")
+    return known_class(text, data.class_names, data.classes, f"{option} {text}")
 
 
 def known_class(text: str, names: Sequence[str], classes: int, option: str) -> int:

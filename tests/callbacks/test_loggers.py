@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import math
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,14 @@ def test_wandb_writes_files_when_it_is_offline(
     assert "<pre>one\n&lt;two&gt;</pre>" in page.read_text()
 
 
+@pytest.mark.parametrize("spec", [None, ModuleSpec("a folder of that name", None)])
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_package_that_is_missing_is_named_before_training(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, spec: ModuleSpec | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = settings_of(f"callbacks=[default,{name}]").callbacks
     assert list(nodes)[-1] == name
-    monkeypatch.setattr("gan_cli.callbacks.callback.find_spec", lambda package: None)
+    monkeypatch.setattr("gan_cli.callbacks.callback.find_spec", lambda package: spec)
     with pytest.raises(ConfigError) as raised:
         check_callbacks(nodes, Trust())
     assert str(raised.value) == (

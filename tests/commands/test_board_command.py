@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -147,3 +148,15 @@ def test_tensorboard_shows_short_names(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("localhost", 0)) as taken:
+        words = [str(tmp_path), "--port", str(taken.getsockname()[1])]
+        module = [sys.executable, "-m", "gan_cli.commands.board"]
+        done = subprocess.run([*module, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "already in use" in done.stderr
+    assert call(str(tmp_path), "--port", "65536") == 2
+    assert "65536: a whole number from 0 to 65535 is required" in capsys.readouterr().err
