@@ -15,7 +15,7 @@ from composing import MODELS
 from torch.utils import backend_registration
 
 PROGRAM = Path(__file__).with_name("other_device.py")
-PARTS = 6  # processes, each with some of the models
+PARTS = 3  # processes, each with some of the models
 # What a device made in Python cannot do: torch's fused LSTM cell; a norm's second derivative, which
 # changes a tensor's shape in place.
 UNFIT = {"seqgan", "wgan_gp"}
