@@ -17,13 +17,19 @@ from uuid import uuid4
 from gan_cli.errors import CheckpointError, UserError
 
 WRITING = 60.0  # seconds that one small file takes to write at most
+NO_ROOM = os.strerror(errno.ENOSPC)
+LEAST_ROOM = 2**20  # free bytes below which a failure is put down to the full disk
+ADVICE = "make room or choose another folder"
 
 
 def cannot_write(path: Path, cause: OSError, error: type[UserError] = UserError) -> UserError:
     """The one line for a file that cannot be written: disk full, read-only, no permission."""
-    return error(
-        f"{path}: cannot be written: {cause.strerror or cause}; make room or choose another folder"
-    )
+    return error(f"{path}: cannot be written: {cause.strerror or cause}; {ADVICE}")
+
+
+def full(folder: Path) -> bool:
+    """Whether the disk of a folder is as good as full."""
+    return shutil.disk_usage(folder).free < LEAST_ROOM
 
 
 @contextmanager

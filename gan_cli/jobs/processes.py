@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
+from gan_cli import files
 from gan_cli.errors import UserError
 from gan_cli.files import appending, cannot_write
 from gan_cli.signals import KILL
@@ -240,13 +241,19 @@ def open_log(path: Path) -> int:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a process's output: for our commands, the reason why it ended."""
+    """The last line of a process's output: for our commands, the reason why it ended.
+
+    Without any output it says so, or that the disk is full, which leaves no room for a log either.
+    """
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
         lines = file.read(TAIL).decode(errors="replace").splitlines()
     written = [line.strip() for line in lines if line.strip()]
     errors = [line for line in written if line.startswith("error: ")]  # torchrun writes more below
-    return f"{[*written, *errors][-1] if written else 'no output'} (see {log})"
+    if not written:
+        room = f"{files.NO_ROOM}; {files.ADVICE}"
+        written = [f"no output: {room}" if files.full(log.parent) else "no output"]
+    return f"{[*written, *errors][-1]} (see {log})"
 
 
 def killed_by(number: int) -> str:

@@ -295,7 +295,11 @@ def _imported(module: str, launcher: str) -> Any:
     Raises:
         ConfigError: it is not installed.
     """
+    absent = ConfigError(f"hydra/launcher = {launcher}: {needs(module, launcher)}")
     try:
-        return import_module(module)
+        found = import_module(module)
     except ImportError as cause:
-        raise ConfigError(f"hydra/launcher = {launcher}: {needs(module, launcher)}") from cause
+        raise absent from cause
+    if getattr(found, "__file__", None) is None:  # a folder of that name that lies about
+        raise absent
+    return found

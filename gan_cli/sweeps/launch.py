@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,7 @@ def run(request: Request, backend: Backend) -> None:
         ConfigError: nothing was started; the message names the jobs and their faults.
         CheckpointError: likewise: another sweep is in the folder, or a link leads out of it.
         RunFailedError: jobs failed, as was reported.
+        UserError: all went well, but the index cannot be written.
         KeyboardInterrupt: a signal asked to stop, and all was saved.
     """
     setup_logging(None)
@@ -136,18 +138,41 @@ def run(request: Request, backend: Backend) -> None:
         log.info(f"{folder}: {counted(len(jobs), 'job')}{done}")
         warn_of_split_groups(due)
         board = board_for(index.entries, {job.name: job.run for job in jobs})
-        complete = not due or run_jobs(due, index, board, backend)
+        try:
+            complete = not due or run_jobs(due, index, board, backend)
+        except Exception:
+            break_off(due, index)
+            raise
         entries = [index.entries[job.name] for job in jobs]
         failed = [entry for entry in entries if entry.state in (FAILED, KILLED)]
         complete = complete and not any(entry.state == INTERRUPTED for entry in entries)
-        index.write(INTERRUPTED if not complete else FAILED if failed else FINISHED)
+        unwritten = None
+        try:
+            index.write(INTERRUPTED if not complete else FAILED if failed else FINISHED)
+        except UserError as error:  # the run folders hold the same, and the tables are due
+            unwritten = error
         show_results([RunFolder(job.run) for job in jobs if is_run(job.run)], request.swept)
         report(entries, failed, index, {job.name for job in due})
+    if unwritten is not None and (failed or not complete):
+        log.warning(str(unwritten))
     if not complete:
         log.info("interrupted; the same command resumes")
         raise KeyboardInterrupt
     if failed:
         raise RunFailedError(f"{counted(len(failed), 'job')} failed")
+    if unwritten is not None:
+        raise unwritten
+
+
+def break_off(jobs: Sequence[SweepJob], index: Index) -> None:
+    """Enter that the sweep failed, and how the jobs were left that had begun; as far as it goes."""
+    for job in jobs:
+        entry = index.entries[job.name]
+        if entry.state == RUNNING:
+            state = job_state(job, entry)
+            entry.state = INTERRUPTED if state == RUNNING else state
+    with suppress(UserError):
+        index.write(FAILED)
 
 
 def run_jobs(jobs: Sequence[SweepJob], index: Index, board: Board, backend: Backend) -> bool:

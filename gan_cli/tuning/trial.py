@@ -6,7 +6,6 @@ import errno
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
 DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-LEAST_ROOM = 2**20  # free bytes below which a failure is put down to the full disk
 
 
 class MetricError(ConfigError):
@@ -229,7 +227,7 @@ class TrialRunner:
         """The reason why a run has no value; `last` is the last line of its output."""
         status = run.read_status()
         error = str(status.get("error") or "") if status["status"] == FAILED else ""
-        if disk_full(error or last) or shutil.disk_usage(self.plan.folder).free < LEAST_ROOM:
+        if disk_full(error or last) or files.full(self.plan.folder):
             return DiskFullError(
                 f"{run.path}: {DISK_FULL[0]}; make room, and the same command tries the trial again"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from waiting import PATIENCE, wait_for
 
+from gan_cli import files
 from gan_cli.jobs.processes import StoppedError, Supervisor, last_line
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(200)"
@@ -107,6 +110,18 @@ def test_the_last_line_is_the_reason(tmp_path: Path) -> None:
         file.seek(1 << 40)
         file.write(b"\nerror: too long\n")
     assert last_line(log) == f"error: too long (see {log})"
+
+
+def test_a_full_disk_is_the_reason_where_there_is_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    log, full = tmp_path / "log", os.strerror(errno.ENOSPC)
+    log.write_text("\n")
+    reason = f"no output: {full}; make room or choose another folder"
+    assert last_line(log) == f"{reason} (see {log})"
+    log.write_text("error: no such data\n", encoding="utf-8")
+    assert last_line(log) == f"error: no such data (see {log})"
 
 
 def test_an_error_in_a_watch_leaves_no_process(

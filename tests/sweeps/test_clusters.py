@@ -106,3 +106,17 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         clusters.SlurmStarter("slurm", {}, 1, 1)
     with pytest.raises(ConfigError, match=r'; run: pip install "gan-cli\[ray\]"'):
         RayStarter(None, 1, 0, 1)
+
+
+@pytest.mark.parametrize("module", ["submitit", "ray"])
+def test_a_folder_of_its_name_is_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    package = f"{module}_of_nobody"  # which is installed nowhere
+    (tmp_path / package).mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    asked = clusters.import_module
+    monkeypatch.setattr(clusters, "import_module", lambda name: asked(f"{name}_of_nobody"))
+    with pytest.raises(ConfigError, match=rf'needs {module}; run: pip install "gan-cli'):
+        RayStarter(None, 1, 0, 1) if module == "ray" else clusters.SlurmStarter("slurm", {}, 1, 1)

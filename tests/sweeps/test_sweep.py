@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from waiting import wait_for
 
-from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.exits import RunFailedError
+from gan_cli import files
+from gan_cli.errors import CheckpointError, ConfigError, UserError
+from gan_cli.exits import FAILED, RunFailedError, status_of
+from gan_cli.formatting import counted
+from gan_cli.jobs.processes import SpawnStarter
 from gan_cli.runs.folder import RunFolder
-from gan_cli.sweeps.index import locked
+from gan_cli.sweeps import launch
+from gan_cli.sweeps.index import Index, locked
 from gan_cli.sweeps.plan import SweepJob, job_name
 from gan_cli.sweeps.scheduler import end_state
 
@@ -132,6 +137,61 @@ def test_a_job_s_files_do_not_lead_out_of_the_sweep_s_folder(
         sweep.run("finish")
     assert not outside.is_file()
     assert not list(tmp_path.glob("outside/*"))
+
+
+@pytest.mark.parametrize("acts", [("fail", "finish"), ("finish",)])
+def test_a_full_disk_at_the_end_hides_no_results(
+    acts: Sequence[str],
+    sweep: Sweep,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    write = Index.write
+
+    def refuse(index: Index, state: str, **more: Any) -> None:
+        if state != "running":
+            raise files.cannot_write(index.path, OSError(errno.ENOSPC, files.NO_ROOM))
+        write(index, state, **more)
+
+    monkeypatch.setattr(Index, "write", refuse)
+    shown: list[int] = []
+    monkeypatch.setattr(launch, "show_results", lambda runs, _: shown.append(len(runs)))
+    failed = "fail" in acts
+    with pytest.raises(RunFailedError if failed else UserError) as raised:
+        sweep.run(*acts)
+    assert status_of(raised.value) == FAILED
+    said = capfd.readouterr().err
+    assert shown == [len(acts)]
+    assert f"1 of {counted(len(acts), 'job')} finished" in said
+    assert ("failed; logs are in" in said) == failed
+    message = f"sweep.json: cannot be written: {files.NO_ROOM}"
+    assert message in (said if failed else str(raised.value))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_sweep_that_breaks_off_is_not_running_for_ever(
+    full: bool, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, write = SpawnStarter.start, Index.write
+
+    def broken(self: SpawnStarter, arguments: Sequence[str], *more: Any) -> object:
+        if "act=finish" in arguments:
+            wait_for(lambda: states_of_runs(sweep)[:1] == ["running"])
+            raise AttributeError("module 'ray' has no attribute 'init'")
+        return start(self, arguments, *more)
+
+    def refuse(index: Index, state: str, **more: Any) -> None:
+        if full and state != "running":
+            raise files.cannot_write(index.path, OSError(errno.ENOSPC, files.NO_ROOM))
+        write(index, state, **more)
+
+    monkeypatch.setattr(SpawnStarter, "start", broken)
+    monkeypatch.setattr(Index, "write", refuse)
+    with pytest.raises(AttributeError, match="module 'ray'"):
+        sweep.run("hang", "finish", "finish")
+    if not full:
+        assert sweep.index["state"] == "failed"
+        assert sweep.states == ["interrupted", "waiting", "waiting"]
 
 
 def test_a_second_sweep_in_the_folder_is_refused(sweep: Sweep) -> None:
