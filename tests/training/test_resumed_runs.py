@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -421,7 +422,8 @@ def test_a_checkpoint_with_a_config_that_is_none_is_one_line(config: str) -> Non
 def test_a_run_does_not_choose_where_it_is_sent(monkeypatch, caplog) -> None:
     """Its config may be a stranger's; what the command names counts, and the user's own place."""
     sent = []
-    monkeypatch.setattr("gan_cli.callbacks.callback.find_spec", lambda package: True)
+    found = ModuleSpec("mlflow", None, origin="installed")
+    monkeypatch.setattr("gan_cli.callbacks.callback.find_spec", lambda package: found)
     for hook in ("scalars", "picture", "text", "end"):
         monkeypatch.setattr(MLflow, hook, lambda *_: None)
     monkeypatch.setattr(MLflow, "start", lambda self, step: sent.append(self.uri))
