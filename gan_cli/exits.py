@@ -10,7 +10,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeGuard
 
 from gan_cli.console import clean
 from gan_cli.errors import CheckpointError, ConfigError, DataError, UserError
@@ -125,7 +125,7 @@ def status_of(error: BaseException) -> int:
     return WRONG_INPUT if wrong else FAILED
 
 
-def too_long(error: BaseException) -> bool:
+def too_long(error: BaseException) -> TypeGuard[OSError]:
     """Whether a path is longer than the system allows."""
     return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
 
@@ -141,7 +141,7 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
-    if isinstance(error, OSError) and too_long(error):
+    if too_long(error):
         return f"{error.filename}: {error.strerror}"
     if out_of_memory(error) and "CUDA" in text:
         return (

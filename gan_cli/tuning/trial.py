@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 COMPLETE, PRUNED, BROKEN = "complete", "pruned", "failed"
-DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+DISK_FULL = (files.NO_ROOM, os.strerror(errno.EDQUOT))
 
 
 class MetricError(ConfigError):
